@@ -1,0 +1,1 @@
+"""The harness: claims, plan, cells, engine, store, statistics, verdicts, tables."""

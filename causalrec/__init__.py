@@ -1,0 +1,1 @@
+"""CausalRec, its rivals and the graph learners."""

@@ -1,0 +1,1 @@
+"""Rival recommenders, one file each."""

@@ -1,0 +1,1 @@
+"""Every Hypothesis strategy of the suite, by the room it serves."""
