@@ -1,4 +1,4 @@
-"""The harness's typed errors; `INPUT_ERRORS` are those that end the command with a message and exit code 2."""
+"""Typed errors of the harness; `INPUT_ERRORS` end the command with a message and exit code 2."""
 
 import causalrec.errors
 import synth.errors
@@ -9,7 +9,7 @@ class InputError(ValueError):
 
 
 class DataMissing(InputError):
-    """A named dataset is not under the data folder; the message says where it was sought and how to get it."""
+    """A named dataset is not under the data folder; says where it was sought and how to get it."""
 
 
 INPUT_ERRORS = (InputError, causalrec.errors.InputError, synth.errors.InputError)

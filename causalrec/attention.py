@@ -1,0 +1,149 @@
+"""Multi-head attention with an optional boost, and the SASRec block built on it.
+
+Shape letters: b sequences, l positions, q query positions (effects), k key positions (causes), d features, h heads,
+f features of one head.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from causalrec.errors import InputError
+
+BOOSTS = ("renorm", "raw", "filter")
+
+
+@dataclass(frozen=True)
+class Boost:
+    """How a relation matrix R rescales attention (CausalBooster; readings in the design's point 9).
+
+    - `renorm`: softmax(S + log(1 + alpha R)), which is A∘(1 + alpha R) with rows brought back to 1; alpha > -1.
+    - `raw`: A∘(1 + alpha R), the paper's formula to the letter; rows no longer sum to 1; alpha >= -1.
+    - `filter`: positions outside R are masked, the position itself is kept; alpha is not used.
+    """
+
+    mode: str = "renorm"
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.mode not in BOOSTS:
+            raise InputError(f"boost {self.mode!r} is unknown; choose one of {', '.join(BOOSTS)}")
+        if self.mode == "renorm" and not -1 < self.alpha < float("inf"):
+            raise InputError(f"alpha = {self.alpha} under renorm; log(1 + alpha) needs a finite alpha > -1")
+        if self.mode == "raw" and not -1 <= self.alpha < float("inf"):
+            raise InputError(f"alpha = {self.alpha} under raw; weights 1 + alpha need a finite alpha >= -1")
+
+    @property
+    def active(self) -> bool:
+        """Whether the boost can change anything at all."""
+        return self.mode == "filter" or self.alpha != 0
+
+
+def causal_mask(valid_bl: Tensor, dtype: torch.dtype) -> Tensor:
+    """Additive mask (b, 1, q, k): 0 where k <= q and k holds an item, or k = q; -inf elsewhere.
+
+    The diagonal is always allowed, so that a padded query has a finite row (Kang & McAuley 2018, Sec. III-B).
+    """
+    length = valid_bl.shape[1]
+    past = torch.ones(length, length, dtype=torch.bool, device=valid_bl.device).tril()
+    itself = torch.eye(length, dtype=torch.bool, device=valid_bl.device)
+    allowed = (past & valid_bl[:, None, :]) | itself
+    mask = torch.zeros(allowed.shape, dtype=dtype, device=valid_bl.device)
+    return mask.masked_fill_(~allowed, float("-inf"))[:, None]
+
+
+def attend(
+    q_bhqf: Tensor,
+    k_bhkf: Tensor,
+    v_bhkf: Tensor,
+    mask_b1qk: Tensor,
+    boost: Boost | None = None,
+    relation_bqk: Tensor | None = None,
+) -> Tensor:
+    """Boosted attention output (b, h, q, f); with R = 0 (or alpha = 0) equal to plain attention to the bit.
+
+    `relation_bqk` holds R in [0, 1], row the effect, column the cause. R = 0 adds an exact 0 to the scores
+    (renorm) or to the output (raw), and the kernel does not depend on R, hence the equality.
+    """
+    mask = mask_b1qk
+    if boost is None or relation_bqk is None or not boost.active:
+        return functional.scaled_dot_product_attention(q_bhqf, k_bhkf, v_bhkf, mask)
+    relation = relation_bqk[:, None].to(mask.dtype)
+    if boost.mode == "renorm":
+        mask = mask + torch.log1p(boost.alpha * relation)
+    elif boost.mode == "filter":
+        itself = torch.eye(mask.shape[-1], dtype=torch.bool, device=mask.device)
+        mask = mask.masked_fill((relation == 0) & ~itself, float("-inf"))
+    out = functional.scaled_dot_product_attention(q_bhqf, k_bhkf, v_bhkf, mask)
+    if boost.mode == "raw":
+        scores = q_bhqf @ k_bhkf.transpose(-1, -2) / q_bhqf.shape[-1] ** 0.5
+        out = out + boost.alpha * ((torch.softmax(scores + mask, -1) * relation) @ v_bhkf)
+    return out
+
+
+class Dropout(nn.Module):
+    """Inverted dropout whose randomness comes from a generator that the training loop sets; off in evaluation."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        if not 0 <= share < 1:
+            raise InputError(f"dropout = {share}; expected a share in [0, 1)")
+        self.share = share
+        self.generator: torch.Generator | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero each entry with probability `share` and scale the rest by 1 / (1 - share)."""
+        if not self.training or self.share == 0:
+            return x
+        if self.generator is None:
+            raise RuntimeError("dropout in training mode needs a generator; call set_dropout_generator first")
+        keep = torch.empty_like(x).bernoulli_(1 - self.share, generator=self.generator)
+        return x * keep.div_(1 - self.share)
+
+
+def set_dropout_generator(module: nn.Module, generator: torch.Generator) -> None:
+    """Let every Dropout below `module` draw from `generator` (on the module's device)."""
+    for child in module.modules():
+        if isinstance(child, Dropout):
+            child.generator = generator
+
+
+class Block(nn.Module):
+    """One pre-LN block of SASRec: attention, then a pointwise feed-forward layer of the same width.
+
+    With `normalise_values` the values pass a LayerNorm without affine, over features: the exogenous rows of the
+    causal reading then share mean 0 and variance 1 (Prop. 4.2; eps 1e-8 so that the variance is 1 in float32).
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float, normalise_values: bool = False) -> None:
+        super().__init__()
+        if heads < 1 or width % heads:
+            raise InputError(f"heads = {heads} does not divide width = {width}")
+        self.heads = heads
+        self.normalise_values = normalise_values
+        self.attention_norm = nn.LayerNorm(width)
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.forward_norm = nn.LayerNorm(width)
+        self.widen, self.narrow = nn.Linear(width, width), nn.Linear(width, width)
+        self.dropout = Dropout(dropout)
+
+    def exogenous(self, y_bld: Tensor) -> Tensor:
+        """The value rows V (b, l, d) that attention mixes."""
+        v_bld: Tensor = self.value(y_bld)
+        return functional.layer_norm(v_bld, v_bld.shape[-1:], eps=1e-8) if self.normalise_values else v_bld
+
+    def forward(
+        self, x_bld: Tensor, mask_b1qk: Tensor, boost: Boost | None = None, relation_bqk: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the block's output and the mixed rows Z = A V, both (b, l, d)."""
+        y = self.attention_norm(x_bld)
+        q, k, v = (
+            t.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for t in (self.query(y), self.key(y), self.exogenous(y))
+        )
+        z_bld = attend(q, k, v, mask_b1qk, boost, relation_bqk).transpose(1, 2).flatten(2)
+        x = x_bld + self.dropout(self.out(z_bld))
+        hidden = self.dropout(torch.relu(self.widen(self.forward_norm(x))))
+        return x + self.dropout(self.narrow(hidden)), z_bld

@@ -1,0 +1,196 @@
+"""SASRec, and CausalRec as SASRec with a causal discovery block and a CausalBooster.
+
+Shape letters: b sequences, l positions, d features, t real tokens of a batch, i items. Item 0 is padding; sequences
+are padded on the left; positions count from the right end, so that trimming padding changes nothing.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from causalrec.attention import Block, Boost, Dropout, causal_mask
+from causalrec.discovery import Discovery, Graph
+from causalrec.errors import InputError
+from causalrec.lagrangian import Lagrangian
+from causalrec.losses import linear_cross_entropy
+
+
+@dataclass(frozen=True)
+class SASRecOptions:
+    """Sizes of the transformer (Kang & McAuley 2018); `normalised` layers have LayerNorm on their values."""
+
+    items: int
+    length: int = 50
+    width: int = 64
+    layers: int = 2
+    heads: int = 2
+    dropout: float = 0.2
+    normalised: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("items", "length", "width", "layers", "heads"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} = {getattr(self, name)}; expected at least 1")
+
+
+@dataclass(frozen=True)
+class CausalRecOptions(SASRecOptions):
+    """The default reading: discovery in the first layer, the boost in every later one.
+
+    beta weighs L_DAG, `sparsity` is lambda of the L1 term, delta and tau are the two thresholds of W and R.
+    """
+
+    normalised: int = 1
+    boost: Boost = field(default_factory=Boost)
+    beta: float = 1.0
+    sparsity: float = 0.01
+    delta: float = 0.05
+    tau: float = 0.3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.layers < 2:
+            raise InputError(f"layers = {self.layers}; CausalRec needs one discovery and at least one booster layer")
+        for name in ("beta", "sparsity", "delta", "tau"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise InputError(f"{name} = {getattr(self, name)}; expected a finite number >= 0")
+
+
+class SASRec(nn.Module):
+    """Self-attentive sequential recommendation with tied embeddings and full-softmax cross-entropy."""
+
+    def __init__(self, options: SASRecOptions, generator: torch.Generator, device: str = "cpu") -> None:
+        super().__init__()
+        self.options = options
+        with torch.device("meta"):
+            self._build()
+        self.to_empty(device=device)
+        self._initialise(generator)
+
+    def _build(self) -> None:
+        o = self.options
+        self.item = nn.Embedding(o.items + 1, o.width)
+        self.position = nn.Embedding(o.length, o.width)
+        self.blocks = nn.ModuleList(
+            Block(o.width, o.heads, o.dropout, normalise_values=n < o.normalised) for n in range(o.layers)
+        )
+        self.final_norm = nn.LayerNorm(o.width)
+        self.dropout = Dropout(o.dropout)
+
+    def _initialise(self, generator: torch.Generator) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=self.options.width**-0.5, generator=generator)
+            elif isinstance(module, nn.LayerNorm):
+                nn.init.ones_(module.weight)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, Block):
+                for linear in (module.query, module.key, module.value, module.out, module.widen, module.narrow):
+                    nn.init.xavier_uniform_(linear.weight, generator=generator)
+                    nn.init.zeros_(linear.bias)
+        with torch.no_grad():
+            self.item.weight[0] = 0
+
+    def embed(self, items_bl: Tensor) -> tuple[Tensor, Tensor]:
+        """Item embeddings E[s] and X = Drop(E[s] + P), both (b, l, d)."""
+        length = items_bl.shape[1]
+        if not 1 <= length <= self.options.length:
+            raise InputError(f"sequences of {length} positions; the model takes 1 to {self.options.length}")
+        embedding = self.item(items_bl)
+        return embedding, self.dropout(embedding + self.position.weight[-length:])
+
+    def encode(self, items_bl: Tensor) -> tuple[Tensor, Graph | None]:
+        """Hidden states (b, l, d) after the last LayerNorm, and the graph where the model learns one."""
+        _, x = self.embed(items_bl)
+        mask = causal_mask(items_bl != 0, x.dtype)
+        for block in self.blocks:
+            x, _ = block(x, mask)
+        return self.final_norm(x), None
+
+    def loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Training loss of next items `target_bl` (0 = none) and the detached terms that make it up."""
+        hidden, graph = self.encode(items_bl)
+        real = target_bl != 0
+        recommendation = linear_cross_entropy(hidden[real], self.item.weight[1:], target_bl[real] - 1)
+        return self.joint_loss(recommendation, graph)
+
+    def joint_loss(self, recommendation: Tensor, graph: Graph | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The recommendation loss alone."""
+        return recommendation, {"recommendation": recommendation.detach()}
+
+    def scores(self, items_bl: Tensor) -> Tensor:
+        """Scores (b, items) of items 1..items as the next one; column k is item k + 1."""
+        hidden, _ = self.encode(items_bl)
+        return hidden[:, -1] @ self.item.weight[1:].T
+
+    def end_period(self, means: dict[str, float]) -> None:
+        """Take note of an epoch's mean terms; SASRec has nothing to adapt."""
+
+
+class CausalRec(SASRec):
+    """CausalRec (arXiv 2510.21333) in the default reading; alpha = 0 and beta = 0 is `SASRec(normalised=1)` to the bit."""
+
+    options: CausalRecOptions
+
+    def _build(self) -> None:
+        super()._build()
+        self.discovery = Discovery(self.options.width, self.options.delta, self.options.tau)
+        self.register_buffer("multipliers", torch.empty(3, dtype=torch.float64))
+
+    def _initialise(self, generator: torch.Generator) -> None:
+        super()._initialise(generator)
+        self.discovery.initialise(generator)
+        self.lagrangian = Lagrangian()
+
+    @property
+    def lagrangian(self) -> Lagrangian:
+        """The augmented Lagrangian's state, kept in a buffer so that checkpoints carry it."""
+        gamma, rho, previous = self.multipliers.tolist()
+        return Lagrangian(gamma=gamma, rho=rho, h_previous=previous)
+
+    @lagrangian.setter
+    def lagrangian(self, state: Lagrangian) -> None:
+        values = torch.tensor([state.gamma, state.rho, state.h_previous], dtype=torch.float64)
+        self.multipliers.copy_(values)
+
+    def encode(self, items_bl: Tensor) -> tuple[Tensor, Graph | None]:
+        """Discover the graph from the first layer, boost the attention of the others by it."""
+        o = self.options
+        embedding, x = self.embed(items_bl)
+        mask = causal_mask(items_bl != 0, x.dtype)
+        x, z = self.blocks[0](x, mask)
+        graph: Graph | None = None
+        if o.beta > 0 or o.boost.active:
+            graph = self.discovery(items_bl, embedding, z)
+        for block in self.blocks[1:]:
+            x, _ = block(x, mask, o.boost, None if graph is None else graph.relation_bij)
+        return self.final_norm(x), graph
+
+    def joint_loss(self, recommendation: Tensor, graph: Graph | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """L = L_rec + beta (L_fit + lambda |W|_1 / n + gamma h + rho h²/2), means over the batch."""
+        terms = {"recommendation": recommendation.detach()}
+        if graph is None:
+            return recommendation, terms
+        h, fit, sparsity = graph.acyclicity_b.mean(), graph.fit_b.mean(), graph.sparsity_b.mean()
+        terms |= {
+            "h": h.detach(),
+            "h_max": graph.acyclicity_b.detach().max(),
+            "fit": fit.detach(),
+            "sparsity": sparsity.detach(),
+        }
+        if self.options.beta == 0:
+            return recommendation, terms
+        dag = fit + self.options.sparsity * sparsity + self.lagrangian.penalty(h)
+        return recommendation + self.options.beta * dag, terms
+
+    def end_period(self, means: dict[str, float]) -> None:
+        """Update (gamma, rho) once with the epoch's mean h (Sec. 4.4.2)."""
+        if self.options.beta > 0:
+            self.lagrangian = self.lagrangian.update(means["h"])
+
+    def item_graph(self) -> Tensor:
+        """W at item level (items, items), row the effect, column the cause; zero diagonal, no gradient."""
+        with torch.no_grad():
+            weights = self.discovery.pair_scores(self.item.weight[1:])
+            return weights.fill_diagonal_(0)
