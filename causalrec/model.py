@@ -108,15 +108,15 @@ class SASRec(nn.Module):
             x, _ = block(x, mask)
         return self.final_norm(x), None
 
-    def loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Training loss of next items `target_bl` (0 = none) and the detached terms that make it up."""
+    def recommendation_loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, Graph | None]:
+        """Cross-entropy of the next items `target_bl` (0 = none) at every real position, and the graph if any."""
         hidden, graph = self.encode(items_bl)
         real = target_bl != 0
-        recommendation = linear_cross_entropy(hidden[real], self.item.weight[1:], target_bl[real] - 1)
-        return self.joint_loss(recommendation, graph)
+        return linear_cross_entropy(hidden[real], self.item.weight[1:], target_bl[real] - 1), graph
 
-    def joint_loss(self, recommendation: Tensor, graph: Graph | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The recommendation loss alone."""
+    def loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Training loss and the detached terms that make it up."""
+        recommendation, _ = self.recommendation_loss(items_bl, target_bl)
         return recommendation, {"recommendation": recommendation.detach()}
 
     def scores(self, items_bl: Tensor) -> Tensor:
@@ -167,8 +167,9 @@ class CausalRec(SASRec):
             x, _ = block(x, mask, o.boost, None if graph is None else graph.relation_bij)
         return self.final_norm(x), graph
 
-    def joint_loss(self, recommendation: Tensor, graph: Graph | None) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """L = L_rec + beta (L_fit + lambda |W|_1 / n + gamma h + rho h²/2), means over the batch."""
+        recommendation, graph = self.recommendation_loss(items_bl, target_bl)
         terms = {"recommendation": recommendation.detach()}
         if graph is None:
             return recommendation, terms

@@ -1,0 +1,130 @@
+"""Ranks of held-out items and the metrics read off them: HR@k, NDCG@k, MRR.
+
+Ties are broken by the expected rank: an item that ties with e others behind g better ones has rank 1 + g + e/2,
+so that constant scores earn the middle of the catalogue and never a hit. Scores that are not finite are refused.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from causalrec.errors import InputError
+from causalrec.interactions import Sequences, Targets
+
+Scorer = Callable[[Sequences, slice], Tensor]
+"""Scores (rows, items) of items 1..items for a slice of histories; column k is item k + 1."""
+
+
+class NonFiniteScores(ArithmeticError):
+    """A recommender returned NaN or an infinite score."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Expected rank of each user's target, (users,) float64, 1 is best.
+
+    `kept`: over the full catalogue. `filtered`: over the catalogue without the user's history; a target that is in
+    the history cannot be recommended then and has rank infinity. `sampled`: among the target and uniform negatives
+    that the user has not seen, where asked for.
+    """
+
+    kept: NDArray[np.float64]
+    filtered: NDArray[np.float64]
+    sampled: NDArray[np.float64] | None = None
+
+
+def expected_rank(scores: Tensor, target: Tensor, excluded: Tensor | None = None) -> NDArray[np.float64]:
+    """1 + number above + half the number tied, over the columns of `scores` (rows, items) that are not excluded.
+
+    `target` (rows,) column numbers; `excluded` (rows, items) bool. A target that is excluded has rank infinity.
+    """
+    own = scores.gather(1, target[:, None])
+    above, tied = scores > own, scores == own
+    if excluded is not None:
+        above, tied = above & ~excluded, tied & ~excluded
+    rank = above.sum(1).double() + 0.5 * (tied.sum(1).double() + 1)
+    if excluded is not None:
+        rank = rank.masked_fill(excluded.gather(1, target[:, None])[:, 0], float("inf"))
+    result: NDArray[np.float64] = rank.cpu().numpy()
+    return result
+
+
+def seen_items(history: Sequences, rows: slice, device: torch.device) -> Tensor:
+    """Which items (rows, items) are in each user's whole history."""
+    offsets = history.offsets[rows.start : rows.stop + 1]
+    items = torch.from_numpy(history.items[offsets[0] : offsets[-1]] - 1).to(device)
+    row = torch.from_numpy(np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))).to(device)
+    seen = torch.zeros(len(offsets) - 1, history.num_items, dtype=torch.bool, device=device)
+    seen[row, items] = True
+    return seen
+
+
+def sampled_rank(
+    scores: Tensor, target: Tensor, seen: Tensor, negatives: int, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """Expected rank among the target and `negatives` items drawn uniformly, without replacement, from the unseen.
+
+    Raises InputError where a user has fewer unseen items than that.
+    """
+    blocked = seen.cpu().numpy().copy()
+    blocked[np.arange(len(blocked)), target.cpu().numpy()] = True
+    available = int((~blocked).sum(1).min())
+    if not 1 <= negatives <= available:
+        raise InputError(f"{negatives} negatives asked for; a user has {available} unseen items to draw from")
+    keys = generator.random(blocked.shape)
+    keys[blocked] = 2.0
+    drawn = torch.from_numpy(np.argpartition(keys, negatives - 1, axis=1)[:, :negatives]).to(scores.device)
+    own = scores.gather(1, target[:, None])
+    candidates = torch.cat([own, scores.gather(1, drawn)], 1)
+    return expected_rank(candidates, torch.zeros_like(target))
+
+
+def rank_targets(
+    score: Scorer,
+    targets: Targets,
+    *,
+    chunk: int = 256,
+    negatives: int | None = None,
+    generator: np.random.Generator | None = None,
+) -> Ranks:
+    """Rank every target by `score`, `chunk` users at a time; memory O(chunk * items).
+
+    Raises InputError for no users, NonFiniteScores for scores that are NaN or infinite.
+    """
+    users = len(targets.target)
+    if users == 0:
+        raise InputError("no user to rank; the split left no targets")
+    if negatives is not None and generator is None:
+        raise InputError("sampled negatives need a generator")
+    kept, filtered, sampled = [], [], []
+    for start in range(0, users, chunk):
+        rows = slice(start, min(start + chunk, users))
+        scores = score(targets.history, rows)
+        if not bool(torch.isfinite(scores).all()):
+            raise NonFiniteScores(f"scores of users {rows.start} to {rows.stop - 1} are not all finite")
+        target = torch.from_numpy(targets.target[rows] - 1).to(scores.device)
+        seen = seen_items(targets.history, rows, scores.device)
+        kept.append(expected_rank(scores, target))
+        filtered.append(expected_rank(scores, target, seen))
+        if negatives is not None and generator is not None:
+            sampled.append(sampled_rank(scores, target, seen, negatives, generator))
+    return Ranks(np.concatenate(kept), np.concatenate(filtered), np.concatenate(sampled) if sampled else None)
+
+
+def hit_rate(ranks: NDArray[np.float64], k: int = 10) -> NDArray[np.float64]:
+    """HR@k of each user: 1 where the rank is at most k."""
+    return (ranks <= k).astype(np.float64)
+
+
+def ndcg(ranks: NDArray[np.float64], k: int = 10) -> NDArray[np.float64]:
+    """NDCG@k of each user: 1 / log2(1 + rank) within the first k; one relevant item, so the ideal is 1."""
+    return np.where(ranks <= k, 1.0 / np.log2(1.0 + ranks), 0.0)
+
+
+def reciprocal_rank(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / rank of each user, whose mean is the MRR."""
+    return 1.0 / ranks

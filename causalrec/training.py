@@ -1,0 +1,277 @@
+"""One training loop for every neural model: early stopping on validation NDCG@10, checkpoints, exact resume."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from causalrec.attention import set_dropout_generator
+from causalrec.errors import InputError
+from causalrec.interactions import Sequences, Split, pad_left
+from causalrec.model import CausalRec, SASRec
+from causalrec.ranking import NonFiniteScores, Scorer, ndcg, rank_targets
+
+MEGABATCH = 16
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train. `patience` counts epochs without a better validation NDCG@10; None trains all epochs.
+
+    `seen` says whether validation ranks over the catalogue with the user's history "kept" or "filtered".
+    """
+
+    epochs: int = 100
+    batch: int = 128
+    learning_rate: float = 1e-3
+    clip_norm: float = 5.0
+    patience: int | None = 10
+    seen: str = "kept"
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1 or (self.patience is not None and self.patience < 1):
+            raise InputError("epochs, batch and patience must be at least 1")
+        if not (0 < self.learning_rate < math.inf and 0 < self.clip_norm <= math.inf):
+            raise InputError("learning_rate and clip_norm must be positive")
+        if self.seen not in ("kept", "filtered"):
+            raise InputError(f"seen = {self.seen!r}; expected 'kept' or 'filtered'")
+
+
+@dataclass
+class Progress:
+    """What training has gone through so far; `trace` holds one dict of mean terms an epoch."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best: float = -math.inf
+    skipped_steps: int = 0
+    trace: list[dict[str, float]] = field(default_factory=list)
+
+
+class Diverged(ArithmeticError):
+    """A whole epoch passed without one finite loss."""
+
+
+def pick_device(name: str = "auto") -> str:
+    """`auto` is CUDA where there is one, else the CPU; anything else is checked and returned."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+        raise InputError(f"device {name!r} is not available here; choose auto, cpu or, with a GPU, cuda")
+    return name
+
+
+def make_scorer(model: SASRec) -> Scorer:
+    """The model as a scorer of histories; it sees the last `length` items of each."""
+
+    def score(history: Sequences, rows: slice) -> Tensor:
+        items = torch.from_numpy(pad_left(history, model.options.length, rows))
+        items = items[:, int((items != 0).any(0).to(torch.uint8).argmax()) :]
+        model.eval()
+        with torch.inference_mode():
+            return model.scores(items.to(model.item.weight.device))
+
+    return score
+
+
+def batches(
+    padded: NDArray[np.int64], size: int, generator: np.random.Generator, device: str
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch of (items, next items), both (b, l), from rows (users, length + 1) padded on the left with 0.
+
+    Rows of like length go together, so that little padding is computed: users are shuffled, sorted by length within
+    groups of `MEGABATCH` batches, and the batches shuffled again.
+    """
+    lengths = (padded != 0).sum(1)
+    order = generator.permutation(len(padded))
+    group = size * MEGABATCH
+    groups = [order[start : start + group] for start in range(0, len(order), group)]
+    order = np.concatenate([g[np.argsort(-lengths[g], kind="stable")] for g in groups])
+    starts = generator.permutation(np.arange(0, len(order), size))
+    for start in starts:
+        rows = order[start : start + size]
+        block = torch.from_numpy(padded[rows, -int(lengths[rows].max()) :]).to(device)
+        items = block[:, :-1]
+        yield items, block[:, 1:] * (items != 0)
+
+
+def train(
+    model: SASRec,
+    split: Split,
+    options: TrainingOptions,
+    *,
+    shuffle: np.random.Generator,
+    dropout: torch.Generator,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[Progress], None] | None = None,
+) -> Progress:
+    """Train in place and leave the model at its best validation epoch (at its last one where patience is None).
+
+    `dropout` lives on the model's device. With `checkpoint`, an epoch's state is written there atomically and a run
+    that finds it goes on from it, to the same numbers as a run never interrupted. Steps whose loss is not finite are
+    skipped and counted. Raises InputError for no training data or a foreign checkpoint, Diverged where nothing is
+    finite any more.
+    """
+    device = str(model.item.weight.device)
+    padded = pad_left(split.train, model.options.length + 1)
+    padded = padded[(padded != 0).sum(1) >= 2]
+    if len(padded) == 0:
+        raise InputError("no user has two training actions; lower the k-core or give longer sequences")
+    set_dropout_generator(model, dropout)
+    optimiser = torch.optim.Adam(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), fused=True)
+    state = _State(model, optimiser, options, shuffle, dropout)
+    if checkpoint is not None and checkpoint.exists():
+        state.load(checkpoint)
+    progress = state.progress
+    while progress.epoch < options.epochs and not _out_of_patience(progress, options):
+        progress.trace.append(_train_epoch(model, padded, options, optimiser, shuffle, device, progress))
+        progress.epoch += 1
+        if options.patience is not None:
+            score = _validate(model, split, options)
+            progress.trace[-1]["validation"] = score
+            if score > progress.best:
+                progress.best, progress.best_epoch = score, progress.epoch
+                state.keep_best()
+        if checkpoint is not None:
+            state.save(checkpoint)
+        if on_epoch is not None:
+            on_epoch(progress)
+    if options.patience is not None:
+        state.restore_best()
+    model.eval()
+    return progress
+
+
+def _out_of_patience(progress: Progress, options: TrainingOptions) -> bool:
+    return options.patience is not None and progress.epoch - progress.best_epoch >= options.patience
+
+
+def _train_epoch(
+    model: SASRec,
+    padded: NDArray[np.int64],
+    options: TrainingOptions,
+    optimiser: torch.optim.Optimizer,
+    shuffle: np.random.Generator,
+    device: str,
+    progress: Progress,
+) -> dict[str, float]:
+    model.train()
+    totals: dict[str, float] = {}
+    rows = 0
+    for items, target in batches(padded, options.batch, shuffle, device):
+        loss, terms = model.loss(items, target)
+        optimiser.zero_grad()
+        if not bool(torch.isfinite(loss)):
+            progress.skipped_steps += 1
+            continue
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm)
+        optimiser.step()
+        rows += len(items)
+        for name, value in terms.items():
+            if name.endswith("_max"):
+                totals[name] = max(totals.get(name, -math.inf), float(value))
+            else:
+                totals[name] = totals.get(name, 0.0) + float(value) * len(items)
+    if rows == 0:
+        raise Diverged(f"no finite loss in epoch {progress.epoch + 1}; lower the learning rate or beta")
+    means = {name: total if name.endswith("_max") else total / rows for name, total in totals.items()}
+    model.end_period(means)
+    if isinstance(model, CausalRec):
+        means |= {"rho": float(model.lagrangian.rho), "gamma": float(model.lagrangian.gamma)}
+    return means
+
+
+def _validate(model: SASRec, split: Split, options: TrainingOptions) -> float:
+    try:
+        ranks = rank_targets(make_scorer(model), split.validation)
+    except NonFiniteScores:
+        return -math.inf
+    return float(ndcg(ranks.filtered if options.seen == "filtered" else ranks.kept).mean())
+
+
+class _State:
+    """Everything that a resumed run needs, as tensors and JSON; nothing in a checkpoint can run code."""
+
+    def __init__(
+        self,
+        model: SASRec,
+        optimiser: torch.optim.Optimizer,
+        options: TrainingOptions,
+        shuffle: np.random.Generator,
+        dropout: torch.Generator,
+    ) -> None:
+        self.model, self.optimiser, self.shuffle, self.dropout = model, optimiser, shuffle, dropout
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+        self.identity = json.dumps(
+            [type(model).__name__, asdict(model.options), asdict(options) | {"epochs": None}], sort_keys=True
+        )
+
+    def keep_best(self) -> None:
+        self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+
+    def restore_best(self) -> None:
+        if self.best:
+            self.model.load_state_dict(self.best)
+
+    def save(self, path: Path) -> None:
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        for number, entry in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"adam.{number}.{name}": tensor for name, tensor in entry.items()}
+        tensors["dropout"] = self.dropout.get_state()
+        progress = asdict(self.progress) | {"best": self.progress.best if self.best else None}
+        metadata = {
+            "identity": self.identity,
+            "progress": json.dumps(progress),
+            "shuffle": json.dumps(self.shuffle.bit_generator.state),
+        }
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+
+    def load(self, path: Path) -> None:
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"checkpoint {path} cannot be read ({error}); remove it to train anew") from error
+        if metadata.get("identity") != self.identity:
+            raise InputError(f"checkpoint {path} belongs to another model or other options; remove it to train anew")
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+        self.model.load_state_dict(part("model."))
+        self.best = part("best.")
+        adam: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in part("adam.").items():
+            number, key = name.split(".", 1)
+            adam.setdefault(int(number), {})[key] = tensor
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": adam, "param_groups": groups})
+        self.dropout.set_state(tensors["dropout"])
+        self.shuffle.bit_generator.state = json.loads(metadata["shuffle"])
+        stored: dict[str, Any] = json.loads(metadata["progress"])
+        stored["best"] = -math.inf if stored["best"] is None else stored["best"]
+        self.progress = Progress(**stored)
+
+
+def save_model(model: SASRec, path: Path) -> None:
+    """Write the model's parameters and options as safetensors."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, path, {"model": type(model).__name__, "options": json.dumps(asdict(model.options))})
