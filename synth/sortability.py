@@ -1,0 +1,68 @@
+"""How far a simulated DAG gives its order away: by variance, and by R2.
+
+Reisach, Seiler & Weichwald (2021), "Beware of the Simulated DAG!", section 3.1; Reisach, Tami, Seiler, Chambaz &
+Weichwald (2023), "A Scale-Invariant Sorting Criterion to Find a Causal Order in Additive Noise Models", eq. 3.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from synth.errors import InputError
+from synth.graphs import as_adjacency, topological_order
+from synth.violations import standardise_covariance
+
+Floats = NDArray[np.float64]
+# Scores nearer than this, relative to the larger, tie: exact covariances differ by rounding where theory says equal.
+TIE = 1e-9
+
+
+def variances(covariance: ArrayLike) -> Floats:
+    """Return the variances (n,) of a covariance (n, n): the score that varsortability sorts by."""
+    return np.diag(np.asarray(covariance, dtype=np.float64)).copy()
+
+
+def r2_scores(covariance: ArrayLike) -> Floats:
+    """Return each variable's R2 on all others, (n,), from a covariance (n, n): 1 - 1 / (R^-1)_ii, R the correlations.
+
+    Raises InputError where the covariance is singular, as with no more samples than variables.
+    """
+    R = standardise_covariance(covariance)
+    spectrum = np.linalg.eigvalsh(R)
+    if spectrum[0] <= len(R) * np.finfo(np.float64).eps * spectrum[-1]:
+        raise InputError(
+            f"covariance: singular (smallest eigenvalue {spectrum[0]:.1e} of its correlations); R2 needs an invertible "
+            "one. Take more samples than variables and drop copies."
+        )
+    return np.asarray(1 - 1 / np.diag(np.linalg.inv(R)))
+
+
+def sortability(B: ArrayLike, scores: ArrayLike) -> float | None:
+    """Share of directed paths of a DAG (n, n) along which `scores` (n,) rise from first to last node, in [0, 1].
+
+    B[i, j] != 0 says j -> i. As in the papers and in CausalDisco, a pair of nodes counts once for every length at
+    which a path joins them, and ties count half. None where there is no edge. Raises InputError for a cyclic B.
+    """
+    E = as_adjacency(np.asarray(B) != 0, "B")
+    topological_order(E)
+    s = np.asarray(scores, dtype=np.float64)
+    if s.shape != (len(E),) or not np.isfinite(s).all():
+        raise InputError(f"scores: got shape {s.shape}; expected ({len(E)},), finite: one for each node of B.")
+    rise = s[:, None] - s[None, :]
+    tied = np.abs(rise) <= TIE * np.maximum(np.abs(s[:, None]), np.abs(s[None, :]))
+    credit = np.where(tied, 0.5, rise > 0)
+    paths, count, earned = E, 0, 0.0
+    while paths.any():
+        count += int(paths.sum())
+        earned += float(credit[paths].sum())
+        paths = paths @ E
+    return earned / count if count else None
+
+
+def varsortability(B: ArrayLike, covariance: ArrayLike) -> float | None:
+    """Sortability of a DAG (n, n) by the variances of a covariance (n, n); 1 means that variance gives the order."""
+    return sortability(B, variances(covariance))
+
+
+def r2_sortability(B: ArrayLike, covariance: ArrayLike) -> float | None:
+    """Sortability of a DAG (n, n) by R2 from a covariance (n, n); does not change with the variables' scales."""
+    return sortability(B, r2_scores(covariance))
