@@ -1,0 +1,82 @@
+"""The augmented Lagrangian of a constraint h(W) = 0: its state and the one rule that updates it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from causalrec.errors import InputError
+
+Value = TypeVar("Value", float, Tensor)
+
+
+@dataclass(frozen=True)
+class Lagrangian:
+    """Multiplier γ, coefficient ρ and the last h, of one problem (floats) or of m at once (float64 tensors (m,)).
+
+    The rule (Zheng et al. 2018, Algorithm 1), after each inner minimisation: γ ← γ + ρh; if h > decrease·h_previous
+    then ρ ← min(growth·ρ, cap). A problem whose h is at most `tolerance` is frozen: nothing of its state changes.
+    """
+
+    gamma: float | Tensor = 0.0
+    rho: float | Tensor = 1.0
+    h_previous: float | Tensor = math.inf
+    growth: float = 10.0
+    decrease: float = 0.25
+    cap: float = 1e8
+    tolerance: float = 1e-8
+
+    def __post_init__(self) -> None:
+        if not (self.growth >= 1 and 0 < self.decrease <= 1 and self.cap > 0 and self.tolerance >= 0):
+            raise InputError(f"{self}: needs growth ≥ 1, 0 < decrease ≤ 1, cap > 0 and tolerance ≥ 0")
+
+    def penalty(self, h: Value) -> Value:
+        """γh + ρh²/2, of the shape of h."""
+        return self.gamma * h + 0.5 * self.rho * h * h
+
+    def slope(self, h: Value) -> Value:
+        """The derivative of the penalty by h, γ + ρh: what multiplies ∂h/∂W in its gradient."""
+        return self.gamma + self.rho * h
+
+    def update(self, h: float | Tensor) -> "Lagrangian":
+        """The state after an inner minimisation that ended at h: a float, or a tensor (m,) for m problems.
+
+        Raises:
+            InputError: an h is negative or not finite; a trainer skips such a step and counts it.
+        """
+        now = torch.as_tensor(h, dtype=torch.float64).detach()
+        if not bool((now.isfinite() & (now >= -self.tolerance)).all()):
+            raise InputError(f"h = {h}; the multiplier is updated only with a finite h ≥ 0: skip and count the step")
+        gamma, rho, before = (
+            torch.as_tensor(old, dtype=torch.float64, device=now.device)
+            for old in (self.gamma, self.rho, self.h_previous)
+        )
+        frozen = now <= self.tolerance
+        raised = torch.where(now > self.decrease * before, (self.growth * rho).clamp(max=self.cap), rho)
+        state = (
+            torch.where(frozen, gamma, gamma + rho * now),
+            torch.where(frozen, rho, raised),
+            torch.where(frozen, before, now),
+        )
+        if isinstance(h, Tensor):
+            return replace(self, gamma=state[0], rho=state[1], h_previous=state[2])
+        return replace(self, gamma=state[0].item(), rho=state[1].item(), h_previous=state[2].item())
+
+    def to_dict(self) -> dict[str, float | list[float]]:
+        """The state in floats and lists of floats, for a checkpoint."""
+        return {k: v.tolist() if isinstance(v, Tensor) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> "Lagrangian":
+        """The inverse of `to_dict`; tensors come back on the CPU.
+
+        Raises:
+            InputError: a key is missing or unknown.
+        """
+        names = [field.name for field in fields(cls)]
+        if sorted(state) != sorted(names):
+            raise InputError(f"Lagrangian state has {sorted(state)}; expected {sorted(names)}")
+        return cls(**{k: torch.tensor(v, dtype=torch.float64) if isinstance(v, list) else v for k, v in state.items()})
