@@ -1,0 +1,419 @@
+"""From interactions to sequences to splits: repeats, k-core, order, hold-out, leak checks; knows nothing of files.
+
+Item 0 is padding everywhere; real items are 1..num_items.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from causalrec.errors import InputError
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+class LeakError(InputError):
+    """A split lets a model see, in training or in a history, what it is asked to predict."""
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Who acted on what, one entry a row, in the order of the source.
+
+    users, items: (actions,) int64 codes into `user_labels` and `item_labels`. times: (actions,) float64, finite;
+    None says that row order is time order. Labels need not all be used. Raises InputError where these do not hold.
+    """
+
+    users: Ints
+    items: Ints
+    times: Floats | None
+    user_labels: tuple[str, ...]
+    item_labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for what, codes, labels in (("users", self.users, self.user_labels), ("items", self.items, self.item_labels)):
+            _require_vector(what, codes, np.int64, len(self.users))
+            if codes.size and not 0 <= codes.min() <= codes.max() < len(labels):
+                raise InputError(f"{what} must be codes in 0..{len(labels) - 1}, got {codes.min()}..{codes.max()}")
+            if len(set(labels)) != len(labels):
+                raise InputError(f"the labels of {what} must be distinct")
+        if self.times is not None:
+            _require_vector("times", self.times, np.float64, len(self.users))
+            if not np.isfinite(self.times).all():
+                raise InputError("times must be finite numbers; drop or repair the rows without one")
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, rows: Ints | Bools) -> "Interactions":
+        """The chosen rows, in the order given, with the same label tables."""
+        times = None if self.times is None else self.times[rows]
+        return Interactions(self.users[rows], self.items[rows], times, self.user_labels, self.item_labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """Each user's items in time order, rows laid end to end.
+
+    Row u is `items[offsets[u]:offsets[u + 1]]`. items: (actions,) int64 in 1..num_items. offsets: (users + 1,) int64.
+    times: (actions,) float64, never falling inside a row, or None. `item_labels[k - 1]` is the label of item k.
+    Raises InputError where these do not hold.
+    """
+
+    items: Ints
+    offsets: Ints
+    times: Floats | None
+    num_items: int
+    user_labels: tuple[str, ...]
+    item_labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _require_vector("items", self.items, np.int64, len(self.items))
+        _require_vector("offsets", self.offsets, np.int64, len(self.user_labels) + 1)
+        if self.offsets[0] != 0 or self.offsets[-1] != len(self.items) or (np.diff(self.offsets) < 0).any():
+            raise InputError(f"offsets must rise from 0 to the number of actions ({len(self.items)})")
+        if len(self.item_labels) != self.num_items:
+            raise InputError(f"expected {self.num_items} item labels, one an item, got {len(self.item_labels)}")
+        if self.items.size and not 1 <= self.items.min() <= self.items.max() <= self.num_items:
+            raise InputError(f"items must be in 1..{self.num_items}, got {self.items.min()}..{self.items.max()}")
+        if self.times is not None:
+            _require_vector("times", self.times, np.float64, len(self.items))
+            if not np.isfinite(self.times).all() or (np.diff(self.times)[self._same_row()] < 0).any():
+                raise InputError("times must be finite and must not fall inside a user's row")
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def row(self, user: int) -> Ints:
+        """The items of one user, oldest first: (length,) int64."""
+        return self.items[self.offsets[user] : self.offsets[user + 1]]
+
+    def lengths(self) -> Ints:
+        """Actions of each user: (users,) int64."""
+        return np.diff(self.offsets)
+
+    def take(self, users: Ints, lengths: Ints) -> "Sequences":
+        """The first `lengths[i]` actions of the rows `users[i]`, as sequences of the same items."""
+        picks = _spans(self.offsets[users], lengths)
+        times = None if self.times is None else self.times[picks]
+        labels = tuple(self.user_labels[user] for user in users)
+        return Sequences(self.items[picks], _offsets(lengths), times, self.num_items, labels, self.item_labels)
+
+    def statistics(self) -> dict[str, int | float | None]:
+        """Size and shape of the data.
+
+        density: distinct user-item pairs over users times items. repeats_share: actions on an item the same user
+        acted on before. ties_share: consecutive actions of one user with equal times (None without times).
+        """
+        lengths = self.lengths()
+        actions = len(self.items)
+        owner = np.repeat(np.arange(len(self)), lengths)
+        pairs = len(np.unique(owner * (self.num_items + 1) + self.items))
+        same_row = self._same_row()
+        ties = None
+        if self.times is not None:
+            ties = float((np.diff(self.times)[same_row] == 0).mean()) if same_row.any() else 0.0
+        return {
+            "users": len(self),
+            "items": self.num_items,
+            "actions": actions,
+            "density": pairs / (len(self) * self.num_items) if actions else 0.0,
+            "mean_length": float(lengths.mean()) if len(self) else 0.0,
+            "median_length": float(np.median(lengths)) if len(self) else 0.0,
+            "repeats_share": 1 - pairs / actions if actions else 0.0,
+            "ties_share": ties,
+        }
+
+    def _same_row(self) -> Bools:
+        """(actions - 1,) whether action i and action i + 1 are of one user."""
+        same = np.ones(max(len(self.items) - 1, 0), dtype=np.bool_)
+        starts = self.offsets[1:-1]
+        same[starts[(starts > 0) & (starts < len(self.items))] - 1] = False
+        return same
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """What a model is asked: after `history.row(i)`, which item does user `users[i]` take next?
+
+    users: (n,) int64, rising, rows of the full sequences. target: (n,) int64 in 1..num_items. times: (n,) float64,
+    when the target was taken, or None.
+    """
+
+    history: Sequences
+    target: Ints
+    users: Ints
+    times: Floats | None
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Training rows (one for every user, some may be empty) and two sets of questions.
+
+    protocol: the rule in words, for the tables. cuts: for a temporal split, where validation and test begin.
+    """
+
+    train: Sequences
+    validation: Targets
+    test: Targets
+    num_items: int
+    protocol: str
+    cuts: tuple[float, float] | None = None
+
+
+def drop_repeats(interactions: Interactions) -> Interactions:
+    """Keep each user's first action on each item in time order (ties: row order); row order is kept."""
+    count = len(interactions)
+    order = np.arange(count) if interactions.times is None else np.argsort(interactions.times, kind="stable")
+    pairs = interactions.users * len(interactions.item_labels) + interactions.items
+    _, first = np.unique(pairs[order], return_index=True)
+    return interactions.take(np.sort(order[first]))
+
+
+def k_core(interactions: Interactions, user_core: int, item_core: int) -> Interactions:
+    """The largest set of rows in which every user has `user_core` actions and every item `item_core`, at least.
+
+    Actions are counted, not distinct pairs. Rows fall until none falls; the result may be empty.
+    Raises InputError for a core below 1.
+    """
+    if user_core < 1 or item_core < 1:
+        raise InputError(f"a core is at least 1 (1 keeps all), got user_core={user_core}, item_core={item_core}")
+    users, items = interactions.users, interactions.items
+    rows = np.arange(len(users))
+    while True:
+        per_user = np.bincount(users[rows], minlength=1)
+        per_item = np.bincount(items[rows], minlength=1)
+        keep = (per_user[users[rows]] >= user_core) & (per_item[items[rows]] >= item_core)
+        if keep.all():
+            return interactions.take(rows)
+        rows = rows[keep]
+
+
+def to_sequences(interactions: Interactions) -> Sequences:
+    """Each user's actions by time; equal times keep row order (the tie rule is part of the protocol).
+
+    Users and items that occur are numbered by label, shorter labels first and then by code point, so that numbers
+    sort as numbers and the numbering does not depend on how the users' rows interleave. Items start at 1.
+    """
+    user_of, user_labels = _renumber(interactions.users, interactions.user_labels)
+    item_of, item_labels = _renumber(interactions.items, interactions.item_labels)
+    order = np.lexsort((user_of,) if interactions.times is None else (interactions.times, user_of))
+    times = None if interactions.times is None else interactions.times[order]
+    lengths = np.bincount(user_of, minlength=len(user_labels))
+    return Sequences(item_of[order] + 1, _offsets(lengths), times, len(item_labels), user_labels, item_labels)
+
+
+def from_rows(rows: Iterable[npt.ArrayLike], num_items: int) -> Sequences:
+    """Sequences without times from rows of items in 1..num_items; users and items are labelled 0.. and 1..num_items."""
+    arrays = [np.asarray(row, dtype=np.int64) for row in rows]
+    items = np.concatenate([*arrays, np.empty(0, np.int64)])
+    offsets = _offsets(np.array([len(row) for row in arrays], dtype=np.int64))
+    users = tuple(str(user) for user in range(len(arrays)))
+    return Sequences(items, offsets, None, num_items, users, tuple(str(item + 1) for item in range(num_items)))
+
+
+def leave_one_out(sequences: Sequences, min_length: int = 3) -> Split:
+    """Test on each user's last item, validate on the last but one, train on the rest.
+
+    The test history includes the validation item. Users with fewer than `min_length` actions train whole and are
+    not asked. A user's training rows may be later than another's test item: this split holds users apart, not
+    times. Raises InputError for min_length under 3 or when no user is long enough.
+    """
+    if min_length < 3:
+        raise InputError(f"min_length must be at least 3 (one to train, validate and test on), got {min_length}")
+    lengths = sequences.lengths()
+    users = np.flatnonzero(lengths >= min_length)
+    if not users.size:
+        longest = lengths.max(initial=0)
+        raise InputError(f"no user has {min_length} actions (longest row: {longest}); lower the cores or add data")
+    train = lengths.copy()
+    train[users] -= 2
+    return Split(
+        sequences.take(np.arange(len(sequences)), train),
+        _ask(sequences, users, lengths[users] - 2),
+        _ask(sequences, users, lengths[users] - 1),
+        sequences.num_items,
+        f"leave-one-out: last item tests, last but one validates; users under {min_length} actions train only",
+    )
+
+
+def global_temporal(sequences: Sequences, validation_share: float, test_share: float) -> Split:
+    """Cut all users at two moments, so that nothing trained on is later than anything asked.
+
+    The cuts are the action times at the quantiles 1 - validation_share - test_share and 1 - test_share; an action
+    at a cut is after it. Asked in each window is a user's first action after the cut, given all that user's
+    actions before it; users without an earlier action are not asked. A target may be an item unseen in training.
+    Raises InputError without times, for shares outside (0, 1), or when a window asks nobody.
+    """
+    if sequences.times is None:
+        raise InputError("a temporal split needs times and this data has none (file order only); use leave-one-out")
+    if not (validation_share > 0 and test_share > 0 and validation_share + test_share < 1):
+        raise InputError(f"shares must be above 0 and sum below 1, got {validation_share} and {test_share}")
+    if not len(sequences.items):
+        raise InputError("there are no actions to split")
+    levels = [1 - validation_share - test_share, 1 - test_share]
+    first, second = (float(cut) for cut in np.quantile(sequences.times, levels, method="higher"))
+    before_first, before_second = (_count_before(sequences, sequences.times, cut) for cut in (first, second))
+    validated = np.flatnonzero((before_first > 0) & (before_first < before_second))
+    tested = np.flatnonzero((before_second > 0) & (before_second < sequences.lengths()))
+    for what, users in (("validation", validated), ("test", tested)):
+        if not users.size:
+            raise InputError(f"no user has actions on both sides of the {what} cut; change the shares")
+    return Split(
+        sequences.take(np.arange(len(sequences)), before_first),
+        _ask(sequences, validated, before_first[validated]),
+        _ask(sequences, tested, before_second[tested]),
+        sequences.num_items,
+        f"global temporal: validation from time {first:.17g}, test from {second:.17g}; first action after the cut",
+        (first, second),
+    )
+
+
+def check_leaks(split: Split, sequences: Sequences | None = None) -> None:
+    """Raise LeakError unless no question can be answered from what the model was given.
+
+    Every training row must be a prefix of its user's histories (so a target is never trained on at or after its own
+    position), a user's validation history and target a prefix of the test history, every item known, and under a
+    temporal split everything trained on before everything asked. With the full `sequences` each history with its
+    target must also be a prefix of the user's row.
+    """
+    for what, asked in (("validation", split.validation), ("test", split.test)):
+        users, history = asked.users, asked.history
+        if not len(users) == len(asked.target) == len(history):
+            raise LeakError(f"{what}: {len(users)} users, {len(asked.target)} targets, {len(history)} histories")
+        if users.size and not 0 <= users[0] <= users[-1] < len(split.train):
+            raise LeakError(f"{what}: users must be rows 0..{len(split.train) - 1} of the sequences")
+        if (np.diff(users) <= 0).any():
+            raise LeakError(f"{what}: users must rise, each asked once")
+        if not split.num_items == history.num_items == split.train.num_items:
+            raise LeakError(f"{what}: the split, its training rows and its histories disagree on the items")
+        if asked.target.size and not 1 <= asked.target.min() <= asked.target.max() <= split.num_items:
+            raise LeakError(f"{what}: a target is outside 1..{split.num_items}")
+        everyone = np.arange(len(users))
+        _require_prefix(f"{what}: training row is not a prefix of the history", split.train, users, history, everyone)
+        if sequences is not None:
+            rows = _append(asked)
+            _require_prefix(f"{what}: history and target are no prefix of the row", rows, everyone, sequences, users)
+    both, early, late = np.intersect1d(split.validation.users, split.test.users, return_indices=True)
+    if both.size:
+        rows = _append(split.validation)
+        _require_prefix("the test history does not continue validation", rows, early, split.test.history, late)
+    if split.cuts is not None:
+        _check_cuts(split, split.cuts)
+
+
+def pad_left(rows: Sequences | Sequence[npt.ArrayLike], length: int) -> Ints:
+    """The last `length` items of each row, padded with 0 on the left: (rows, length) int64.
+
+    Raises InputError for a length below 1.
+    """
+    if length < 1:
+        raise InputError(f"the sequence length must be at least 1, got {length}")
+    if isinstance(rows, Sequences):
+        items, offsets = rows.items, rows.offsets
+    else:
+        arrays = [np.asarray(row, dtype=np.int64) for row in rows]
+        items = np.concatenate([*arrays, np.empty(0, np.int64)])
+        offsets = _offsets(np.array([len(row) for row in arrays], dtype=np.int64))
+    padded = np.zeros((len(offsets) - 1, length), dtype=np.int64)
+    source = offsets[1:, None] + np.arange(-length, 0)
+    inside = source >= offsets[:-1, None]
+    padded[inside] = items[source[inside]]
+    return padded
+
+
+def content_hash(sequences: Sequences) -> str:
+    """SHA-256 of everything a result may depend on: rows, times, numbering and labels; the same on every machine."""
+    digest = hashlib.sha256(b"causalrec sequences 1\n")
+    for labels in (sequences.user_labels, sequences.item_labels):
+        encoded = [label.encode() for label in labels]
+        digest.update(np.array([len(encoded), *map(len, encoded)], dtype="<i8").tobytes())
+        digest.update(b"".join(encoded))
+    digest.update(sequences.offsets.astype("<i8").tobytes())
+    digest.update(sequences.items.astype("<i8").tobytes())
+    # Adding zero turns -0.0 into 0.0, which is the same time.
+    digest.update(b"no times" if sequences.times is None else (sequences.times + 0.0).astype("<f8").tobytes())
+    return digest.hexdigest()
+
+
+def _require_vector(what: str, array: npt.NDArray[np.generic], dtype: type, length: int) -> None:
+    if array.dtype != dtype or array.shape != (length,):
+        raise InputError(f"{what} must be {dtype.__name__} of shape ({length},), got {array.dtype} {array.shape}")
+
+
+def _offsets(lengths: Ints) -> Ints:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+
+
+def _spans(starts: Ints, lengths: Ints) -> Ints:
+    """The indices starts[i], ..., starts[i] + lengths[i] - 1 of all spans, end to end."""
+    offsets = _offsets(lengths)
+    return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+
+
+def _renumber(codes: Ints, labels: tuple[str, ...]) -> tuple[Ints, tuple[str, ...]]:
+    """Codes 0.. of the labels that occur, in the order (length, code points), and those labels."""
+    used = np.flatnonzero(np.bincount(codes, minlength=len(labels)))
+    ordered = sorted(used.tolist(), key=lambda code: (len(labels[code]), labels[code]))
+    rank = np.zeros(len(labels), dtype=np.int64)
+    rank[ordered] = np.arange(len(ordered))
+    return rank[codes], tuple(labels[code] for code in ordered)
+
+
+def _ask(sequences: Sequences, users: Ints, position: Ints) -> Targets:
+    """Ask for the action at `position` of each user's row, given those before it."""
+    at = sequences.offsets[users] + position
+    times = None if sequences.times is None else sequences.times[at]
+    return Targets(sequences.take(users, position), sequences.items[at], users, times)
+
+
+def _count_before(sequences: Sequences, times: Floats, cut: float) -> Ints:
+    """(users,) actions strictly before `cut`; times do not fall inside a row, so they are the row's first."""
+    before = _offsets((times < cut).astype(np.int64))
+    return np.diff(before[sequences.offsets])
+
+
+def _append(asked: Targets) -> Sequences:
+    """Each history with its target at the end, without times."""
+    history = asked.history
+    items = np.insert(history.items, history.offsets[1:], asked.target)
+    offsets = history.offsets + np.arange(len(history) + 1)
+    return Sequences(items, offsets, None, history.num_items, history.user_labels, history.item_labels)
+
+
+def _require_prefix(message: str, short: Sequences, i: Ints, long: Sequences, j: Ints) -> None:
+    """Raise LeakError unless row i[k] of `short` begins row j[k] of `long`, for every k."""
+    lengths = short.lengths()[i]
+    too_long = lengths > long.lengths()[j]
+    if too_long.any():
+        raise LeakError(f"{message}: user {short.user_labels[i[too_long.argmax()]]!r}")
+    differs = short.items[_spans(short.offsets[i], lengths)] != long.items[_spans(long.offsets[j], lengths)]
+    if differs.any():
+        k = np.searchsorted(_offsets(lengths), differs.argmax(), side="right") - 1
+        raise LeakError(f"{message}: user {short.user_labels[i[k]]!r}")
+
+
+def _check_cuts(split: Split, cuts: tuple[float, float]) -> None:
+    parts = (split.train.times, split.validation.times, split.validation.history.times, split.test.times)
+    if any(times is None for times in (*parts, split.test.history.times)):
+        raise LeakError("a temporal split needs the times of all its parts")
+    train, asked_first, told_first, asked_second = (np.asarray(times) for times in parts)
+    told_second = np.asarray(split.test.history.times)
+    first, second = cuts
+    for what, times, low, high in (
+        ("training", train, -np.inf, first),
+        ("a validation history", told_first, -np.inf, first),
+        ("a validation target", asked_first, first, second),
+        ("a test history", told_second, -np.inf, second),
+        ("a test target", asked_second, second, np.inf),
+    ):
+        if ((times < low) | (times >= high)).any():
+            raise LeakError(f"{what} has an action outside [{low:.17g}, {high:.17g})")
