@@ -128,7 +128,7 @@ class _TruncatedExponential(torch.autograd.Function):
         return _trace(E)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_h: Tensor) -> Tensor:
         W, E = ctx.saved_tensors
         return grad_h[..., None, None] * _gradient(W, E)
@@ -181,11 +181,11 @@ def _expm1(P: Tensor) -> Tensor:
     A2 = A @ A
     A4 = A2 @ (_X1 * A + _X2 * A2)
     left = _X3 * A2 + A4
-    E = left @ (_X5 * A + _X6 * A2 + _X7 * A4)
+    E: Tensor = left @ (_X5 * A + _X6 * A2 + _X7 * A4)
     E += _X4 * left + A + _Y2 * A2
     for _ in range(squarings):
         E = torch.baddbmm(E, E, E, beta=2)
-    return E.reshape(P.shape)
+    return E.view(P.shape)
 
 
 def _gradient(W: Tensor, E: Tensor) -> Tensor:
@@ -196,7 +196,8 @@ def _gradient(W: Tensor, E: Tensor) -> Tensor:
 
 
 def _trace(E: Tensor) -> Tensor:
-    return E.diagonal(dim1=-2, dim2=-1).sum(-1)
+    trace: Tensor = E.diagonal(dim1=-2, dim2=-1).sum(-1)
+    return trace
 
 
 def _identity(W: Tensor) -> Tensor:
@@ -204,5 +205,5 @@ def _identity(W: Tensor) -> Tensor:
 
 
 def _positive(x: Tensor) -> Tensor:
-    """Whether M is a nonsingular M-matrix, given x = M⁻¹1 (..., n) for an M with off-diagonal ≤ 0: x > 0, exactly."""
-    return (x > 0).all(-1) & x.isfinite().all(-1)
+    """Whether M, of nonpositive off-diagonal, is a nonsingular M-matrix: exactly when x = M⁻¹1 (..., n) > 0."""
+    return ((x > 0) & x.isfinite()).all(-1)

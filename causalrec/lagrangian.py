@@ -3,14 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from causalrec.errors import InputError
-
-Value = TypeVar("Value", float, Tensor)
 
 
 @dataclass(frozen=True)
@@ -33,11 +31,11 @@ class Lagrangian:
         if not (self.growth >= 1 and 0 < self.decrease <= 1 and self.cap > 0 and self.tolerance >= 0):
             raise InputError(f"{self}: needs growth ≥ 1, 0 < decrease ≤ 1, cap > 0 and tolerance ≥ 0")
 
-    def penalty(self, h: Value) -> Value:
+    def penalty(self, h: Tensor) -> Tensor:
         """γh + ρh²/2, of the shape of h."""
         return self.gamma * h + 0.5 * self.rho * h * h
 
-    def slope(self, h: Value) -> Value:
+    def slope(self, h: Tensor) -> Tensor:
         """The derivative of the penalty by h, γ + ρh: what multiplies ∂h/∂W in its gradient."""
         return self.gamma + self.rho * h
 
@@ -79,4 +77,8 @@ class Lagrangian:
         names = [field.name for field in fields(cls)]
         if sorted(state) != sorted(names):
             raise InputError(f"Lagrangian state has {sorted(state)}; expected {sorted(names)}")
-        return cls(**{k: torch.tensor(v, dtype=torch.float64) if isinstance(v, list) else v for k, v in state.items()})
+        values: dict[str, Any] = {
+            key: torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value
+            for key, value in state.items()
+        }
+        return cls(**values)
