@@ -1,0 +1,308 @@
+"""User item-sequences grown from an item-level SCM, with truth at item level and at position level.
+
+Items are 1..I and 0 is padding. G[i, j] = P(child i | parent j): row = effect, column = cause. At a step the
+candidates are those of the last `horizon` tokens whose item has children, weighted a_tau by decay^age; with
+probability `causal_share` the step points to one of them and draws its item from that parent's column of G, else,
+and where there is no candidate, from the user's exogenous law m. With a candidate in sight, that is
+E[x_t | past] = (1 - r) m + r sum_tau a_tau G x_tau: linear in the one-hot tokens.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from synth.errors import InputError
+from synth.graphs import Adjacency, Indices
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Behaviour:
+    """Sequences and what made them; all but segments are (users, length) int64.
+
+    items: 1..I. pointers: the earlier position whose item caused this one, -1 where none did or it was hidden.
+    hidden: the unobserved event that took place beside the position, I + 1.., 0 where none did; no model may see it.
+    segments: (users,) int64.
+    """
+
+    items: Indices
+    pointers: Indices
+    hidden: Indices
+    segments: Indices
+
+    @property
+    def relation(self) -> Adjacency:
+        """Truth at position level, (users, length, length) bool: [u, t, tau] says that tau caused t."""
+        return np.asarray(self.pointers[:, :, None] == np.arange(self.items.shape[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class BehaviourWorld:
+    """The law of behaviour; see the head of this file, and `draw_world` for the knobs.
+
+    children, child_law: (1 + I + hidden, most children), int64 and float64: by parent item, its children's items
+    (0 where fewer) and their probabilities; row 0 is padding, rows above I are hidden parents.
+    popularity: (I,); segment_laws: (segments, I): the two parts of m, mixed by `confounding`.
+    forced_item takes a share forced_share of all steps, whatever the past.
+    """
+
+    children: Indices
+    child_law: Floats
+    popularity: Floats
+    segment_laws: Floats
+    confounding: float
+    causal_share: float
+    decay: float
+    horizon: int
+    hidden_rate: float
+    forced_item: int = 0
+    forced_share: float = 0.0
+
+    @property
+    def num_items(self) -> int:
+        """The number of items that can be observed, I."""
+        return len(self.popularity)
+
+    @cached_property
+    def transition(self) -> Floats:
+        """G, (I, I + hidden): [i, j] is the probability that item i + 1 follows when a step points to item j + 1."""
+        G = np.zeros((self.num_items + 1, len(self.children)))
+        np.add.at(G, (self.children, np.arange(len(self.children))[:, None]), self.child_law)
+        return G[1:, 1:]
+
+    @property
+    def graph(self) -> Adjacency:
+        """Truth at item level, (I, I) bool: [i, j] says that item j + 1 causes item i + 1. Hidden parents left out."""
+        return np.asarray(self.transition[:, : self.num_items] > 0)
+
+    @property
+    def exogenous_law(self) -> Floats:
+        """m by segment, (segments, I): (1 - confounding) popularity + confounding segment law."""
+        return (1 - self.confounding) * self.popularity + self.confounding * self.segment_laws
+
+    def cut_effects(self, item: int) -> "BehaviourWorld":
+        """Return the world in which `item` no longer causes anything."""
+        self._check_item(item)
+        child_law = self.child_law.copy()
+        child_law[item] = 0
+        return replace(self, child_law=child_law)
+
+    def force(self, item: int, share: float) -> "BehaviourWorld":
+        """Return the world under do(item occurs with probability `share` at each step, whatever the past).
+
+        Graph surgery: every cause of the item is cut, the laws that lose it are normalised again (a parent with no
+        other child loses its effect), its own effects stay.
+        """
+        self._check_item(item)
+        _require(0 <= share < 1, f"share: got {share}; expected a probability below 1.")
+        without = np.arange(1, self.num_items + 1) != item
+        return replace(
+            self,
+            child_law=_normalise(np.where(self.children == item, 0.0, self.child_law)),
+            popularity=_normalise(self.popularity * without),
+            segment_laws=_normalise(self.segment_laws * without),
+            forced_item=item,
+            forced_share=share,
+        )
+
+    def sample(self, rng: np.random.Generator, users: int, length: int) -> Behaviour:
+        """Draw `users` sequences of `length` tokens, vectorised over users.
+
+        Every step takes the same random numbers whatever happens in it, so a world and the same world under an
+        intervention, sampled from equal generators, differ only where the intervention reaches.
+        """
+        _require(users >= 1 and length >= 1, f"sample: got {users} users, length {length}; expected at least 1 each.")
+        past = self.horizon
+        segments = rng.integers(len(self.segment_laws), size=users)
+        # Position t stands in column past + t; before it, padding.
+        items, hidden = np.zeros((2, users, past + length), dtype=np.int64)
+        pointers = np.full((users, length), -1, dtype=np.int64)
+        exogenous_cdf = (np.cumsum(self.exogenous_law, axis=1) + np.arange(len(self.segment_laws))[:, None]).ravel()
+        hidden_items = len(self.children) - 1 - self.num_items
+
+        for t in range(length):
+            u_forced, u_causal, u_cause, u_child, u_exogenous, u_event, u_hidden = rng.random((7, users))
+            window = np.concatenate([items[:, t : t + past], hidden[:, t : t + past]], axis=1)
+            weights = self._pointing_law(window)
+            forced = u_forced < self.forced_share
+            causal = (u_causal < self.causal_share) & weights.any(axis=1) & ~forced
+
+            cause = _pick(weights[causal], u_cause[causal])
+            parent = window[causal, cause]
+            child = self.children[parent, _pick(self.child_law[parent], u_child[causal])]
+            exogenous = np.searchsorted(exogenous_cdf, segments + u_exogenous, side="right")
+            exogenous = np.clip(exogenous - segments * self.num_items, 0, self.num_items - 1) + 1
+
+            items[:, past + t] = np.where(forced, self.forced_item, exogenous)
+            items[causal, past + t] = child
+            pointers[causal, t] = np.where(cause < past, t - past + cause, -1)
+            event = u_event < self.hidden_rate
+            hidden[:, past + t] = np.where(event, self.num_items + 1 + (u_hidden * hidden_items).astype(np.int64), 0)
+        return Behaviour(items[:, past:].copy(), pointers, hidden[:, past:].copy(), segments)
+
+    def step_distribution(
+        self, history: ArrayLike, segments: ArrayLike, hidden: ArrayLike | None = None
+    ) -> Floats:
+        """Return the exact E[x_t | past], (rows, I): the law of the token that follows each history.
+
+        history: (rows, L) items, left-padded with 0, the latest last; segments: (rows,). hidden: (rows, L) as in
+        `Behaviour`, needed only where the world has hidden parents; without it they are taken to be silent.
+        """
+        past = self._check_history(history, self.num_items)
+        silent = np.zeros_like(past) if hidden is None else self._check_history(hidden, len(self.children) - 1)
+        groups = np.asarray(segments)
+        _require(
+            groups.shape == past.shape[:1] and bool(((groups >= 0) & (groups < len(self.segment_laws))).all()),
+            f"segments: got shape {groups.shape}; expected one of 0..{len(self.segment_laws) - 1} for each history.",
+        )
+        _require(silent.shape == past.shape, f"hidden: got shape {silent.shape}; expected {past.shape} as history.")
+        padding = np.zeros((len(past), self.horizon), dtype=np.int64)
+        window = np.concatenate(
+            [np.concatenate([padding, part], axis=1)[:, -self.horizon :] for part in (past, silent)], axis=1
+        )
+        weights = self._pointing_law(window)
+        flat = np.arange(len(past))[:, None, None] * (self.num_items + 1) + self.children[window]
+        caused = np.bincount(
+            flat.ravel(),
+            weights=(weights[:, :, None] * self.child_law[window]).ravel(),
+            minlength=len(past) * (self.num_items + 1),
+        ).reshape(len(past), -1)[:, 1:]
+        share = self.causal_share * weights.any(axis=1, keepdims=True)
+        law: Floats = (1 - self.forced_share) * ((1 - share) * self.exogenous_law[groups] + share * caused)
+        if self.forced_item:
+            law[:, self.forced_item - 1] += self.forced_share
+        return law
+
+    def best_ranking_scores(
+        self, history: ArrayLike, segments: ArrayLike, hidden: ArrayLike | None = None
+    ) -> Floats:
+        """Score the items as no model can beat on average: (rows, I + 1), column 0 (padding) below all others.
+
+        Arguments as in `step_distribution`, whose law these are: to rank by it is best for HR@k, NDCG@k and MRR over
+        the full catalogue. A world with hidden parents needs `hidden` for the bound to hold.
+        """
+        law = self.step_distribution(history, segments, hidden)
+        return np.concatenate([np.full((len(law), 1), -1.0), law], axis=1)
+
+    def position_edges(self, items: ArrayLike) -> Adjacency:
+        """Item-level truth seen from positions, (rows, L, L) bool: [u, t, tau] says tau < t and s_tau causes s_t."""
+        s = self._check_history(items, self.num_items)
+        padded = np.zeros((self.num_items + 1, self.num_items + 1), dtype=bool)
+        padded[1:, 1:] = self.graph
+        return np.asarray(padded[s[:, :, None], s[:, None, :]] & np.tri(s.shape[1], k=-1, dtype=bool))
+
+    def _pointing_law(self, window: Indices) -> Floats:
+        """Weights a_tau (rows, 2 horizon) of the candidates in a window of observed, then hidden tokens; 0 if none."""
+        by_age = self.decay ** np.arange(self.horizon - 1, -1, -1)
+        weights = self.child_law.any(axis=1)[window] * np.tile(by_age, 2)
+        return _normalise(weights)
+
+    def _check_history(self, history: ArrayLike, highest: int) -> Indices:
+        s = np.asarray(history)
+        _require(s.ndim == 2 and s.dtype.kind in "iu", f"history: got {s.dtype} {s.shape}; expected int64 (rows, L).")
+        _require(
+            s.size == 0 or (s.min() >= 0 and s.max() <= highest),
+            f"history: got items outside 0..{highest}; 0 is padding and this world has no others.",
+        )
+        return s.astype(np.int64)
+
+    def _check_item(self, item: int) -> None:
+        _require(1 <= item <= self.num_items, f"item: got {item}; expected one of 1..{self.num_items}.")
+
+
+def draw_world(
+    rng: np.random.Generator,
+    items: int = 100,
+    *,
+    parents: float = 0.45,
+    fan_out: tuple[int, int] = (2, 3),
+    concentration: float = 5.0,
+    zipf: float = 1.0,
+    segments: int = 4,
+    confounding: float = 0.3,
+    causal_share: float = 0.7,
+    decay: float = 0.5,
+    horizon: int = 5,
+    hidden_parents: int = 0,
+    hidden_rate: float = 0.2,
+) -> BehaviourWorld:
+    """Draw a world over a random DAG order of the items.
+
+    parents: the share of items that cause others; fan_out: fewest and most children of one, from 2, drawn uniformly
+    among the items later in the order; concentration: Dirichlet parameter of each column of G. zipf: exponent of
+    popularity and of each segment's law, each over its own random order; confounding: the segments' share c of the
+    exogenous law. causal_share: r; decay: kappa in (0, 1]; horizon: how many tokens back a cause can lie.
+    hidden_parents: how many further parents there are, with children drawn among all items, that act but are never
+    observed; at each position one takes place, all alike, with probability hidden_rate. Raises InputError.
+    """
+    fewest, most = fan_out
+    num_parents = round(parents * items)
+    _require(2 <= fewest <= most, f"fan_out: got {fan_out}; expected (fewest, most) with 2 <= fewest <= most.")
+    _require(
+        0 <= parents <= 1 and num_parents <= items - most,
+        f"parents: got {parents} of {items} items; at most {items - most} items have {most} later ones to cause.",
+    )
+    for name, share in (("confounding", confounding), ("causal_share", causal_share), ("hidden_rate", hidden_rate)):
+        _require(0 <= share <= 1, f"{name}: got {share}; expected a share from 0 to 1.")
+    _require(0 < decay <= 1, f"decay: got {decay}; expected a number above 0, at most 1.")
+    _require(concentration > 0 and zipf >= 0, f"got concentration {concentration}, zipf {zipf}; expected > 0 and >= 0.")
+    _require(
+        segments >= 1 and horizon >= 1 and hidden_parents >= 0,
+        f"got segments {segments}, horizon {horizon}, hidden_parents {hidden_parents}; expected >= 1, >= 1, >= 0.",
+    )
+
+    order = rng.permutation(items) + 1
+    places = np.sort(rng.choice(items - most, num_parents, replace=False))
+    children = np.zeros((1 + items + hidden_parents, most), dtype=np.int64)
+    child_law = np.zeros(children.shape)
+    families = [(int(order[place]), order[place + 1 :]) for place in places]
+    families += [(items + 1 + k, order) for k in range(hidden_parents)]
+    for parent, eligible in families:
+        size = rng.integers(fewest, most + 1)
+        children[parent, :size] = rng.choice(eligible, size, replace=False)
+        child_law[parent, :size] = rng.dirichlet(np.full(size, concentration))
+
+    by_rank = _normalise(np.arange(1, items + 1) ** -float(zipf))
+    laws = np.stack([by_rank[rng.permutation(items)] for _ in range(1 + segments)])
+    return BehaviourWorld(
+        children, child_law, laws[0], laws[1:], confounding, causal_share, decay, horizon,
+        hidden_rate if hidden_parents else 0.0,
+    )  # fmt: skip
+
+
+def shuffle_time(rng: np.random.Generator, behaviour: Behaviour) -> Behaviour:
+    """Put each user's tokens into a random order: a control that keeps who took what and destroys when.
+
+    Who takes a parent takes its children, so co-occurrence within a user survives, without a direction.
+    """
+    items = rng.permuted(behaviour.items, axis=1)
+    return replace(behaviour, items=items, pointers=np.full_like(items, -1), hidden=np.zeros_like(items))
+
+
+def shuffle_users(rng: np.random.Generator, behaviour: Behaviour) -> Behaviour:
+    """Deal the tokens of each time step to users at random: only popularity, step by step, is left."""
+    items = rng.permuted(behaviour.items, axis=0)
+    return replace(behaviour, items=items, pointers=np.full_like(items, -1), hidden=np.zeros_like(items))
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InputError(message)
+
+
+def _normalise(weights: ArrayLike) -> Floats:
+    """Make the last axis sum to 1 where it does not sum to 0."""
+    w = np.asarray(weights, dtype=np.float64)
+    total = w.sum(axis=-1, keepdims=True)
+    return np.asarray(w / np.where(total > 0, total, 1.0))
+
+
+def _pick(weights: Floats, uniform: Floats) -> Indices:
+    """Draw one column for each row of `weights` (rows, k), rows not all 0, by inverting the cumulated weights."""
+    cumulated = np.cumsum(weights, axis=1)
+    # Rounding may lift uniform * total to the total itself, where no column is left; one step down there is.
+    mark = np.minimum(uniform * cumulated[:, -1], np.nextafter(cumulated[:, -1], 0))
+    return np.asarray((cumulated > mark[:, None]).argmax(axis=1))
