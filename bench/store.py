@@ -5,6 +5,8 @@
     quarantine/                                      records that failed verification: kept, never trusted
 
 A file is written beside its place, synced and renamed, so a reader sees all of it or nothing, however many write.
+The folder itself is not synced: that would double the cost of a record, and a power cut without it loses at most
+the last records whole, which run again.
 Arrays carry their hash in the name so that two writers of one cell cannot pair one's record with the other's arrays.
 """
 
@@ -17,7 +19,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -110,7 +112,7 @@ class Store:
                 return before
         packed = pack(arrays) if arrays else None
         hashed = hashlib.sha256(packed).hexdigest() if packed is not None else None
-        body = cast("dict[str, Any]", plain(asdict(record) | {"arrays_sha256": hashed}, "record"))
+        body = cast("dict[str, Any]", plain(vars(record) | {"arrays_sha256": hashed}, "record"))
         with _typed(path):
             path.parent.mkdir(exist_ok=True)
             if packed is not None and hashed is not None:
@@ -224,17 +226,6 @@ def _write(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # a folder cannot be opened there; the rename is as durable as the system makes it
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager
