@@ -1,0 +1,124 @@
+"""What people see: progress on stderr, tables on stdout.
+
+In a terminal progress is one live line and tables are Rich's; in a pipe progress is a plain line every half minute
+and tables are plain text of full width. NO_COLOR is respected (by Rich).
+"""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from bench.cell import Cell
+from bench.engine import Event
+from bench.tables import Table, to_rich, to_text
+
+LINE_EVERY_SECONDS = 30.0
+
+
+class Progress:
+    """Counts events of a run and estimates the time left; use as context manager and as `on_event`.
+
+    The time left is the expected cost of the cells not yet ended, scaled by what ended cells took against their
+    expected costs, over `jobs` workers.
+    """
+
+    def __init__(
+        self,
+        cells: Iterable[Cell],
+        jobs: int,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream = stream or sys.stderr
+        self._clock = clock
+        self._left = {cell.key: cell.cost for cell in cells}
+        self._total = len(self._left)
+        self._jobs = jobs
+        self._counts: Counter[str] = Counter()
+        self._expected = self._took = 0.0
+        self._last_line = clock()
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        console = Console(file=self._stream)
+        if console.is_terminal:
+            self._live = Live(Text(str(self)), console=console, refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+        if self._total:
+            self._write_line(str(self))
+
+    def __call__(self, event: Event) -> None:
+        """Count one event and show it."""
+        if event.status == "started":
+            return
+        expected = self._left.pop(event.cell.key, 0.0)
+        if event.status == "cached":
+            self._counts["cached"] += 1
+        else:
+            self._counts["done" if event.status == "ok" else "failed"] += 1
+            self._expected += expected
+            self._took += event.wall_s
+        if event.message:
+            name = event.cell.label or event.cell.experiment
+            self._write_line(f"{event.status.replace('_', ' ')}: {name}: {event.message}")
+        if self._live is not None:
+            self._live.update(Text(str(self)))
+        elif self._clock() - self._last_line >= LINE_EVERY_SECONDS:
+            self._write_line(str(self))
+
+    @property
+    def seconds_left(self) -> float:
+        """Expected seconds until the last cell ends."""
+        scale = self._took / self._expected if self._took > 0 else 1.0
+        return sum(self._left.values()) * scale / self._jobs
+
+    def __str__(self) -> str:
+        ended = self._total - len(self._left)
+        parts = [f"{ended}/{self._total} cells", *(f"{count} {what}" for what, count in self._counts.items())]
+        return ", ".join(parts + ([f"about {duration(self.seconds_left)} left"] if self._left else []))
+
+    def _write_line(self, line: str) -> None:
+        if self._live is not None and self._live.is_started:
+            self._live.console.print(Text(line))
+        else:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        self._last_line = self._clock()
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit people would use: '4 s', '12 min', '2 h 05 min'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def print_table(table: Table, stream: TextIO | None = None) -> None:
+    """Write `table` to stdout: Rich where that is a terminal wide enough, else plain text, never cut."""
+    stream = stream or sys.stdout
+    console = Console(file=stream)
+    text = to_text(table)
+    if console.is_terminal and max(map(len, text.splitlines())) <= console.width:
+        console.print(to_rich(table))
+    else:
+        stream.write(text + "\n")
+
+
+def print_message(message: str) -> None:
+    """Write one line to stderr."""
+    sys.stderr.write(message + "\n")

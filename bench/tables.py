@@ -1,0 +1,170 @@
+"""Tables as plain data, and their renderings: text, Markdown, CSV, JSON and Rich.
+
+An interval reads `0.123 [0.101, 0.145]`, what is missing reads `–`; a number keeps three decimals, or three
+significant digits where it is small or large.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from bench.errors import InputError
+from bench.statistics import Interval
+
+if TYPE_CHECKING:
+    import rich.table
+
+Value: TypeAlias = "str | int | float | Interval | None"
+MISSING = "–"
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: `name` for files, `title` and `note` for readers, `rows` of one value a column.
+
+    Raises:
+        InputError: a row whose length is not that of `columns`.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "columns", tuple(self.columns))
+        object.__setattr__(self, "rows", tuple(tuple(row) for row in self.rows))
+        for index, row in enumerate(self.rows):
+            if len(row) != len(self.columns):
+                raise InputError(
+                    f"table {self.name!r}, row {index}: {len(row)} values for {len(self.columns)} columns"
+                )
+
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """For every column, whether it holds a number and no text; such columns align right."""
+        columns = list(zip(*self.rows, strict=True)) or [()] * len(self.columns)
+        return tuple(
+            any(value is not None for value in column) and not any(isinstance(value, str) for value in column)
+            for column in columns
+        )
+
+
+def format_value(value: Value) -> str:
+    """One value as read by people."""
+    if value is None:
+        return MISSING
+    if isinstance(value, Interval):
+        bounds = ", ".join(format_value(bound) for bound in (value.low, value.high))
+        return f"{format_value(value.estimate)} [{bounds}]"
+    if isinstance(value, float):
+        return _format_float(value)
+    return str(value)
+
+
+def _format_float(value: float) -> str:
+    if math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0 or 0.01 <= abs(value) < 10_000:
+        return f"{value:.3f}"
+    return f"{value:.3g}"
+
+
+def to_text(table: Table) -> str:
+    """Aligned plain text, as wide as it needs to be: nothing is cut, whatever reads it."""
+    cells = _cells(table)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(row, widths, table.numeric, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+    lines.insert(1, "  ".join("─" * width for width in widths))
+    return "\n".join([table.title, "", *lines, *(["", table.note] if table.note else [])]) + "\n"
+
+
+def to_markdown(table: Table) -> str:
+    """A GitHub table under a bold title; `|` and line ends within a value are escaped."""
+    rows = [[text.replace("\\", "\\\\").replace("|", "\\|") for text in row] for row in _cells(table)]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join(" ---: " if right else " --- " for right in table.numeric) + "|")
+    return "\n".join([f"**{table.title}**", "", *lines, *(["", table.note] if table.note else [])]) + "\n"
+
+
+def to_csv(table: Table) -> str:
+    """CSV (RFC 4180) with numbers to the last digit; an interval takes three columns: estimate, low, high.
+
+    Text that a spreadsheet would run as a formula gets a leading apostrophe; numbers are left alone.
+    """
+    spread = [any(isinstance(row[index], Interval) for row in table.rows) for index in range(len(table.columns))]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    heads = [
+        [name, f"{name} low", f"{name} high"] if wide else [name]
+        for name, wide in zip(table.columns, spread, strict=True)
+    ]
+    writer.writerow([_harmless(name) for names in heads for name in names])
+    for row in table.rows:
+        parts = [_spread(value) if wide else [value] for value, wide in zip(row, spread, strict=True)]
+        writer.writerow([_harmless(value) for part in parts for value in part])
+    return buffer.getvalue()
+
+
+def to_dict(table: Table) -> dict[str, Any]:
+    """JSON data; an interval becomes {'estimate', 'low', 'high', 'n', 'level'}, what is not finite None."""
+    return {
+        "name": table.name,
+        "title": table.title,
+        "columns": list(table.columns),
+        "rows": [[_json(value) for value in row] for row in table.rows],
+        "note": table.note,
+    }
+
+
+def to_rich(table: Table) -> "rich.table.Table":
+    """A Rich table for a terminal; markup in values is shown as it stands."""
+    import rich.box
+    import rich.table
+    import rich.text
+
+    shown = rich.table.Table(
+        title=rich.text.Text(table.title),
+        caption=rich.text.Text(table.note) if table.note else None,
+        box=rich.box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+    )
+    for name, right in zip(table.columns, table.numeric, strict=True):
+        shown.add_column(rich.text.Text(name), justify="right" if right else "left")
+    for row in table.rows:
+        shown.add_row(*(rich.text.Text(format_value(value)) for value in row))
+    return shown
+
+
+def _cells(table: Table) -> list[list[str]]:
+    """Head and rows as one-line strings."""
+    rows: list[Sequence[Value]] = [table.columns, *table.rows]
+    return [[" ".join(format_value(value).split()) for value in row] for row in rows]
+
+
+def _spread(value: Value) -> list[Value]:
+    return [value.estimate, value.low, value.high] if isinstance(value, Interval) else [value, None, None]
+
+
+def _harmless(value: Value) -> Value:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+
+
+def _json(value: Value) -> object:
+    if isinstance(value, Interval):
+        return {name: _json(entry) for name, entry in vars(value).items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
