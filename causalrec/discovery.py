@@ -48,7 +48,7 @@ class Discovery(nn.Module):
     """W = relu(M - delta)∘K with M = (F Wa)(F Wb)ᵀ/√w and F = LN(E[s]), the reading `item_bilinear`.
 
     W_ij depends on the two items alone, so that row i cannot see what happens after i, and one item-level graph
-    stands behind every sequence. R_ij = [W_ij >= tau][j < i], without gradient.
+    stands behind every sequence. R_ij = [W_ij >= tau][W_ij > 0][j < i], without gradient.
     """
 
     def __init__(self, width: int, delta: float = 0.05, tau: float = 0.3) -> None:
@@ -71,7 +71,7 @@ class Discovery(nn.Module):
         """W, R and the three terms of L_DAG for left-padded `items_bl` (0 = padding)."""
         valid = items_bl != 0
         weights = self.pair_scores(embedding_bld) * admissible(items_bl)
-        relation = ((weights >= self.tau).tril(-1)).detach()
+        relation = ((weights >= self.tau) & (weights > 0)).tril(-1)
         return Graph(
             weights_bij=weights,
             relation_bij=relation,

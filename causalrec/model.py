@@ -129,7 +129,7 @@ class SASRec(nn.Module):
 
 
 class CausalRec(SASRec):
-    """CausalRec (arXiv 2510.21333) in the default reading; alpha = 0 and beta = 0 is `SASRec(normalised=1)` to the bit."""
+    """CausalRec (arXiv 2510.21333), default reading; alpha = beta = 0 is `SASRec(normalised=1)` to the bit."""
 
     options: CausalRecOptions
 

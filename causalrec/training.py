@@ -75,7 +75,8 @@ def make_scorer(model: SASRec) -> Scorer:
     """The model as a scorer of histories; it sees the last `length` items of each."""
 
     def score(history: Sequences, rows: slice) -> Tensor:
-        items = torch.from_numpy(pad_left(history, model.options.length, rows))
+        past = [history.row(user) for user in range(rows.start, rows.stop)]
+        items = torch.from_numpy(pad_left(past, model.options.length))
         items = items[:, int((items != 0).any(0).to(torch.uint8).argmax()) :]
         model.eval()
         with torch.inference_mode():
