@@ -1,9 +1,15 @@
+"""Every Hypothesis strategy of the suite, by the room it serves."""
+
+import numpy as np
 import torch
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 
 from causalrec.attention import causal_mask
 from causalrec.interactions import Targets, from_rows, leave_one_out
-
+from synth.behaviour import BehaviourWorld, draw_world
+from synth.scm import NOISES, LinearSCM, draw_scm
 
 # causalrec: attention, models, ranking
 
@@ -42,3 +48,53 @@ def score_tables(draw: st.DrawFn) -> tuple[torch.Tensor, Targets]:
     values = st.lists(st.integers(-3, 3), min_size=items, max_size=items)
     scores = draw(st.lists(values, min_size=len(rows), max_size=len(rows)))
     return torch.tensor(scores, dtype=torch.float64), leave_one_out(from_rows(rows, num_items=items)).test
+
+
+# --- synth: graphs, SCMs, behaviour worlds ---
+
+
+def generators() -> st.SearchStrategy[np.random.Generator]:
+    return st.integers(0, 2**32 - 1).map(np.random.default_rng)
+
+
+@st.composite
+def digraphs(draw: st.DrawFn, nodes: int | None = None) -> NDArray[np.bool_]:
+    """Any graph without self-loops; [i, j] says j -> i."""
+    n = draw(st.integers(1, 8)) if nodes is None else nodes
+    return draw(hnp.arrays(np.bool_, (n, n))) & ~np.eye(n, dtype=bool)
+
+
+@st.composite
+def dags(draw: st.DrawFn, nodes: int | None = None) -> NDArray[np.bool_]:
+    n = draw(st.integers(1, 8)) if nodes is None else nodes
+    order = np.array(draw(st.permutations(range(n))))
+    return np.tril(draw(hnp.arrays(np.bool_, (n, n))), k=-1)[np.ix_(order, order)]
+
+
+@st.composite
+def linear_scms(draw: st.DrawFn, nodes: int | None = None, equal_variances: bool = False) -> LinearSCM:
+    graph, rng = draw(dags(nodes)), draw(generators())
+    noise = draw(st.sampled_from(sorted(NOISES)))
+    if equal_variances:
+        scm = draw_scm(rng, graph, noise=noise)
+        return LinearSCM(scm.B, scm.noise_scale * draw(st.floats(0.1, 10)), noise)
+    return draw_scm(rng, graph, noise=noise, profile="random", ratio=draw(st.floats(1, 256)))
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> BehaviourWorld:
+    """Small behaviour worlds, with and without hidden parents and a forced item."""
+    world = draw_world(
+        draw(generators()),
+        items=draw(st.integers(6, 15)),
+        parents=draw(st.floats(0, 0.5)),
+        segments=draw(st.integers(1, 3)),
+        confounding=draw(st.floats(0, 1)),
+        causal_share=draw(st.floats(0, 1)),
+        decay=draw(st.floats(0.1, 1)),
+        horizon=draw(st.integers(1, 4)),
+        hidden_parents=draw(st.integers(0, 3)),
+        hidden_rate=draw(st.floats(0, 1)),
+    )
+    forced = draw(st.integers(0, world.num_items))
+    return world.force(forced, draw(st.floats(0, 0.9))) if forced else world
