@@ -289,10 +289,10 @@ def check_leaks(split: Split, sequences: Sequences | None = None) -> None:
         users, history = asked.users, asked.history
         if not len(users) == len(asked.target) == len(history):
             raise LeakError(f"{what}: {len(users)} users, {len(asked.target)} targets, {len(history)} histories")
-        if users.size and not 0 <= users[0] <= users[-1] < len(split.train):
-            raise LeakError(f"{what}: users must be rows 0..{len(split.train) - 1} of the sequences")
         if (np.diff(users) <= 0).any():
             raise LeakError(f"{what}: users must rise, each asked once")
+        if users.size and not 0 <= users[0] <= users[-1] < len(split.train):
+            raise LeakError(f"{what}: users must be rows 0..{len(split.train) - 1} of the sequences")
         if not split.num_items == history.num_items == split.train.num_items:
             raise LeakError(f"{what}: the split, its training rows and its histories disagree on the items")
         if asked.target.size and not 1 <= asked.target.min() <= asked.target.max() <= split.num_items:

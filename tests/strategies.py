@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from causalrec.attention import causal_mask
-from causalrec.interactions import Targets, from_rows, leave_one_out
+from causalrec.interactions import Interactions, Targets, from_rows, leave_one_out
 from synth.behaviour import BehaviourWorld, draw_world
 from synth.scm import NOISES, LinearSCM, draw_scm
 
@@ -98,3 +98,62 @@ def worlds(draw: st.DrawFn) -> BehaviourWorld:
     )
     forced = draw(st.integers(0, world.num_items))
     return world.force(forced, draw(st.floats(0, 0.9))) if forced else world
+
+
+# causalrec.interactions, bench.datasets
+
+
+@st.composite
+def interactions(draw: st.DrawFn, timed: bool | None = None) -> Interactions:
+    """Up to 60 actions of few users on few items, so that repeats, ties and cores occur; labels not in order."""
+    rows = draw(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 7), st.integers(-4, 20)), max_size=60))
+    users, items, times = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+    with_times = draw(st.booleans()) if timed is None else timed
+    user_labels = draw(st.permutations(["9", "10", "11", "ab", "b", "Z"]))
+    item_labels = draw(st.permutations(["1", "2", "30", "4", "é", "x y", "007", "a"]))
+    clock = times.astype(np.float64) if with_times else None
+    return Interactions(users.copy(), items.copy(), clock, tuple(user_labels), tuple(item_labels))
+
+
+# bench: cells, records, statistics
+
+
+def json_values() -> st.SearchStrategy:
+    """What a parameter or a metric may be: scalars, and lists and dicts of them."""
+    scalars = (
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**70), 2**70)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(max_size=8)
+    )
+    return st.recursive(
+        scalars,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+        max_leaves=6,
+    )
+
+
+def json_objects() -> st.SearchStrategy[dict]:
+    """Parameters of a cell or metrics of a record."""
+    return st.dictionaries(st.text(max_size=6), json_values(), max_size=4)
+
+
+@st.composite
+def named_arrays(draw: st.DrawFn) -> dict[str, np.ndarray]:
+    """Arrays as a cell returns them: any name, dtype and small shape, NaN and infinity included."""
+    arrays = {}
+    for name in draw(st.lists(st.text("abcdef_0123", min_size=1, max_size=5), unique=True, max_size=3)):
+        shape = draw(st.lists(st.integers(0, 3), max_size=3))
+        generator = np.random.default_rng(draw(st.integers(0, 2**31)))
+        array = np.asarray(generator.normal(size=shape) * 100).astype(draw(st.sampled_from(["f8", "f4", "i8", "?"])))
+        if array.size and array.dtype.kind == "f":
+            array.flat[0] = draw(st.sampled_from([np.nan, np.inf, -0.0, 1.5]))
+        arrays[name] = array
+    return arrays
+
+
+def samples(min_size: int = 1, max_size: int = 30) -> st.SearchStrategy[list[float]]:
+    """Finite values, constant ones and repeats among them."""
+    values = st.floats(-1e6, 1e6) | st.integers(-3, 3).map(float)
+    return st.lists(values, min_size=min_size, max_size=max_size)

@@ -1,0 +1,344 @@
+"""Interactions, sequences, splits and their leak checks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from causalrec.errors import InputError
+from causalrec.interactions import (
+    Interactions,
+    LeakError,
+    Sequences,
+    Split,
+    check_leaks,
+    content_hash,
+    drop_repeats,
+    from_rows,
+    global_temporal,
+    k_core,
+    leave_one_out,
+    pad_left,
+    to_sequences,
+)
+from tests.strategies import interactions
+
+cores = st.integers(1, 4)
+
+
+def actions(*rows: tuple[str, str, float]) -> Interactions:
+    users, items, times = zip(*rows, strict=True)
+    user_labels, item_labels = tuple(dict.fromkeys(users)), tuple(dict.fromkeys(items))
+    return Interactions(
+        np.array([user_labels.index(user) for user in users]),
+        np.array([item_labels.index(item) for item in items]),
+        np.array(times, dtype=np.float64),
+        user_labels,
+        item_labels,
+    )
+
+
+def named(sequences: Sequences) -> dict[str, list[str]]:
+    """Rows by label: what sequences mean, whatever their numbering."""
+    return {
+        label: [sequences.item_labels[item - 1] for item in sequences.row(user)]
+        for user, label in enumerate(sequences.user_labels)
+    }
+
+
+def test_sequences_sort_by_time_and_ties_keep_row_order() -> None:
+    sequences = to_sequences(
+        actions(("10", "c", 5), ("9", "a", 2), ("10", "a", 1), ("9", "c", 2), ("10", "b", 5), ("9", "b", 1))
+    )
+    assert named(sequences) == {"9": ["b", "a", "c"], "10": ["a", "c", "b"]}
+    assert sequences.item_labels == ("a", "b", "c")
+    assert sequences.times is not None
+    assert sequences.times.tolist() == [1, 2, 2, 1, 5, 5]
+
+
+def test_without_times_row_order_is_time_order() -> None:
+    timed = actions(("u", "b", 3), ("u", "a", 2), ("u", "c", 1))
+    assert named(to_sequences(replace(timed, times=None))) == {"u": ["b", "a", "c"]}
+
+
+def test_drop_repeats_keeps_the_earliest_by_time_and_then_by_row() -> None:
+    repeated = actions(("u", "a", 9), ("u", "b", 4), ("u", "a", 1), ("v", "a", 9), ("u", "a", 1))
+    kept = drop_repeats(repeated)
+    assert kept.times is not None
+    assert list(zip(kept.users.tolist(), kept.items.tolist(), kept.times.tolist(), strict=True)) == [
+        (0, 1, 4),
+        (0, 0, 1),
+        (1, 0, 9),
+    ]
+
+
+def test_statistics_of_a_known_case() -> None:
+    sequences = to_sequences(actions(("u", "a", 1), ("u", "a", 1), ("u", "b", 2), ("v", "a", 2)))
+    assert sequences.statistics() == {
+        "users": 2,
+        "items": 2,
+        "actions": 4,
+        "density": 3 / 4,
+        "mean_length": 2.0,
+        "median_length": 2.0,
+        "repeats_share": 1 / 4,
+        "ties_share": 1 / 2,
+    }
+    assert from_rows([], 0).statistics()["density"] == 0.0
+
+
+@given(interactions(), cores, cores)
+def test_k_core_meets_both_degrees_and_is_idempotent(given_rows: Interactions, user_core: int, item_core: int) -> None:
+    core = k_core(given_rows, user_core, item_core)
+    for codes, least in ((core.users, user_core), (core.items, item_core)):
+        counts = np.bincount(codes)
+        assert (counts[counts > 0] >= least).all()
+    again = k_core(core, user_core, item_core)
+    assert again.users.tolist() == core.users.tolist()
+
+
+@given(interactions(timed=False), cores, cores)
+def test_k_core_is_maximal(given_rows: Interactions, user_core: int, item_core: int) -> None:
+    """Peeling one row's user or item at a time, in any order, never ends with more rows."""
+    rows = list(zip(given_rows.users.tolist(), given_rows.items.tolist(), strict=True))
+    while True:
+        weak = next(
+            (
+                (side, row[side])
+                for row in reversed(rows)
+                for side, least in ((1, item_core), (0, user_core))
+                if sum(other[side] == row[side] for other in rows) < least
+            ),
+            None,
+        )
+        if weak is None:
+            break
+        rows = [row for row in rows if row[weak[0]] != weak[1]]
+    core = k_core(given_rows, user_core, item_core)
+    assert list(zip(core.users.tolist(), core.items.tolist(), strict=True)) == rows
+
+
+@given(interactions())
+def test_drop_repeats_leaves_each_pair_once(given_rows: Interactions) -> None:
+    kept = drop_repeats(given_rows)
+    pairs = list(zip(kept.users.tolist(), kept.items.tolist(), strict=True))
+    assert len(set(pairs)) == len(pairs)
+    assert set(pairs) == set(zip(given_rows.users.tolist(), given_rows.items.tolist(), strict=True))
+
+
+@given(interactions())
+def test_sequences_hold_every_action_and_number_items_by_label(given_rows: Interactions) -> None:
+    sequences = to_sequences(given_rows)
+    expected: dict[str, list[tuple[float, int, str]]] = {}
+    for row, (user, item) in enumerate(zip(given_rows.users, given_rows.items, strict=True)):
+        time = 0.0 if given_rows.times is None else given_rows.times[row]
+        expected.setdefault(given_rows.user_labels[user], []).append((time, row, given_rows.item_labels[item]))
+    assert named(sequences) == {user: [label for *_, label in sorted(rows)] for user, rows in expected.items()}
+    for labels in (sequences.item_labels, sequences.user_labels):
+        assert list(labels) == sorted(labels, key=lambda label: (len(label), label))
+    assert set(sequences.items.tolist()) == set(range(1, sequences.num_items + 1))
+
+
+@given(interactions(), st.randoms(use_true_random=False))
+def test_content_hash_ignores_how_users_interleave(given_rows: Interactions, random) -> None:
+    owners = given_rows.users.tolist()
+    random.shuffle(owners)
+    waiting = {user: np.flatnonzero(given_rows.users == user).tolist() for user in set(owners)}
+    order = np.array([waiting[user].pop(0) for user in owners], dtype=np.int64)
+    assert content_hash(to_sequences(given_rows.take(order))) == content_hash(to_sequences(given_rows))
+
+
+@given(interactions(timed=True), st.data())
+def test_content_hash_sees_any_change(given_rows: Interactions, data: st.DataObject) -> None:
+    sequences = to_sequences(given_rows)
+    assume(len(sequences.items) > 0 and sequences.num_items > 1)
+    before = content_hash(sequences)
+    at = data.draw(st.integers(0, len(sequences.items) - 1))
+    items = sequences.items.copy()
+    items[at] = items[at] % sequences.num_items + 1
+    assert sequences.times is not None
+    changes = [
+        replace(sequences, items=items),
+        replace(sequences, times=sequences.times - 0.5),
+        replace(sequences, times=None),
+        replace(sequences, item_labels=sequences.item_labels[::-1]),
+        replace(sequences, user_labels=tuple(f"{label}." for label in sequences.user_labels)),
+        replace(sequences, num_items=sequences.num_items + 1, item_labels=(*sequences.item_labels, "new")),
+    ]
+    if len(sequences) > 1:
+        moved = sequences.offsets.copy()
+        moved[1] -= 1
+        changes.append(Sequences(sequences.items, moved, None, *_tables(sequences)))
+        before_untimed = content_hash(replace(sequences, times=None))
+        assert content_hash(changes.pop()) != before_untimed
+    assert all(content_hash(changed) != before for changed in changes)
+    assert content_hash(replace(sequences, times=sequences.times * 1.0)) == before
+
+
+def _tables(sequences: Sequences) -> tuple[int, tuple[str, ...], tuple[str, ...]]:
+    return sequences.num_items, sequences.user_labels, sequences.item_labels
+
+
+def test_content_hash_is_pinned() -> None:
+    """The hash is part of every cell's key: it may not move between versions or machines."""
+    sequences = to_sequences(actions(("u", "a", 1), ("u", "é", 2), ("v", "a", 0)))
+    assert content_hash(sequences) == "7da3dfb4166c9551e3c3aced0fb53112fe63468cd779a977336ed9de46de8a4a"
+
+
+def test_leave_one_out_of_a_known_case() -> None:
+    split = leave_one_out(from_rows([[1, 2, 3, 4], [5, 6], [7, 8, 9]], 9))
+    assert [split.train.row(user).tolist() for user in range(3)] == [[1, 2], [5, 6], [7]]
+    assert split.validation.target.tolist() == [3, 8]
+    assert split.test.target.tolist() == [4, 9]
+    assert split.test.history.row(0).tolist() == [1, 2, 3]
+    assert split.test.users.tolist() == [0, 2]
+
+
+@given(interactions(), st.integers(3, 5))
+def test_leave_one_out_never_leaks(given_rows: Interactions, min_length: int) -> None:
+    sequences = to_sequences(given_rows)
+    long_enough = np.flatnonzero(sequences.lengths() >= min_length)
+    if not long_enough.size:
+        with pytest.raises(InputError, match=f"no user has {min_length} actions"):
+            leave_one_out(sequences, min_length)
+        return
+    split = leave_one_out(sequences, min_length)
+    check_leaks(split, sequences)
+    for asked, held_out in ((split.validation, 2), (split.test, 1)):
+        assert asked.users.tolist() == long_enough.tolist()
+        for i, user in enumerate(asked.users):
+            row = sequences.row(user)
+            assert [*asked.history.row(i), asked.target[i]] == row[: len(row) - held_out + 1].tolist()
+    assert len(split.train.items) == len(sequences.items) - 2 * len(long_enough)
+
+
+@given(interactions(timed=True), st.floats(0.05, 0.45), st.floats(0.05, 0.45))
+def test_global_temporal_never_leaks(given_rows: Interactions, validation: float, test: float) -> None:
+    sequences = to_sequences(given_rows)
+    try:
+        split = global_temporal(sequences, validation, test)
+    except InputError as error:
+        assert "cut" in str(error) or "no actions" in str(error)
+        return
+    check_leaks(split, sequences)
+    assert split.cuts is not None
+    assert sequences.times is not None
+    for asked, cut, end in ((split.validation, *split.cuts), (split.test, split.cuts[1], np.inf)):
+        for user in range(len(sequences)):
+            times = sequences.times[sequences.offsets[user] : sequences.offsets[user + 1]]
+            first = int((times < cut).sum())
+            asks = 0 < first < len(times) and times[first] < end
+            assert asks == (user in asked.users)
+            if asks:
+                i = asked.users.tolist().index(user)
+                assert asked.history.row(i).tolist() == sequences.row(user)[:first].tolist()
+                assert asked.target[i] == sequences.row(user)[first]
+
+
+def test_global_temporal_of_a_known_case() -> None:
+    rows = [("u", "a", 0), ("v", "b", 1), ("u", "c", 2), ("v", "d", 3), ("u", "e", 4), ("u", "f", 5), ("v", "g", 6)]
+    split = global_temporal(to_sequences(actions(*rows, ("v", "h", 7), ("u", "i", 8), ("u", "j", 9))), 0.3, 0.2)
+    assert split.cuts == (5.0, 8.0)
+    assert named(split.train) == {"u": ["a", "c", "e"], "v": ["b", "d"]}
+    labels = split.train.item_labels
+    assert [labels[item - 1] for item in split.validation.target] == ["f", "g"]
+    assert [labels[item - 1] for item in split.test.target] == ["i"]
+    assert named(split.test.history) == {"u": ["a", "c", "e", "f"]}
+
+
+def _change(split: Split, part: str, **changes: object) -> Split:
+    return replace(split, **{part: replace(getattr(split, part), **changes)})
+
+
+def test_each_leak_is_found() -> None:
+    full = from_rows([[1, 2, 3, 4], [5, 6, 7, 8]], 8)
+    split = leave_one_out(full)
+    swapped = np.array([1, 0])
+    leaks = {
+        "training row is not a prefix": replace(split, train=full),
+        "validation: history and target are no prefix": _change(split, "validation", target=np.array([4, 7])),
+        "test: history and target are no prefix of the row": _change(split, "test", target=np.array([4, 1])),
+        "outside 1..8": _change(split, "test", target=np.array([0, 8])),
+        "users must rise": _change(split, "test", users=swapped),
+        "users must be rows": _change(split, "test", users=np.array([0, 2])),
+        "2 users, 1 targets": _change(split, "test", target=np.array([4])),
+        "disagree on the items": replace(split, num_items=9),
+    }
+    for message, leaky in leaks.items():
+        with pytest.raises(LeakError, match=message):
+            check_leaks(leaky, full)
+    shuffled = _change(split, "test", history=from_rows([[1, 3, 2], [5, 6, 7]], 8))
+    with pytest.raises(LeakError, match="does not continue validation: user '0'"):
+        check_leaks(shuffled)
+
+
+def test_leaks_in_time_are_found() -> None:
+    rows = [("u", "a", 0), ("u", "b", 5), ("u", "c", 8), ("v", "a", 1), ("v", "c", 6), ("v", "b", 9)]
+    split = global_temporal(to_sequences(actions(*rows)), 0.3, 0.3)
+    assert split.cuts is not None
+    early, late = split.cuts
+    with pytest.raises(LeakError, match="training has an action outside"):
+        check_leaks(replace(split, cuts=(0.5, late)))
+    with pytest.raises(LeakError, match="a validation target has"):
+        check_leaks(replace(split, cuts=(early + 0.5, late)))
+    with pytest.raises(LeakError, match="a test target has"):
+        check_leaks(replace(split, cuts=(early, late + 0.5)))
+    with pytest.raises(LeakError, match="needs the times"):
+        check_leaks(_change(split, "test", times=None))
+
+
+@given(st.lists(st.lists(st.integers(1, 9), max_size=8), max_size=6), st.integers(1, 10))
+def test_pad_left_holds_the_last_items(rows: list[list[int]], length: int) -> None:
+    padded = pad_left(from_rows(rows, 9), length)
+    assert padded.shape == (len(rows), length)
+    assert padded.dtype == np.int64
+    for row, line in zip(rows, padded.tolist(), strict=True):
+        last = row[-length:]
+        assert line == [0] * (length - len(last)) + last
+    assert (pad_left(rows, length) == padded).all()
+
+
+def test_bad_input_is_refused() -> None:
+    good = actions(("u", "a", 1), ("u", "b", 2))
+    sequences = to_sequences(good)
+    with pytest.raises(InputError, match="length must be at least 1, got 0"):
+        pad_left(sequences, 0)
+    with pytest.raises(InputError, match="user_core=0"):
+        k_core(good, 0, 1)
+    with pytest.raises(InputError, match="min_length must be at least 3"):
+        leave_one_out(sequences, 2)
+    with pytest.raises(InputError, match="has none"):
+        global_temporal(replace(sequences, times=None), 0.1, 0.1)
+    with pytest.raises(InputError, match="sum below 1"):
+        global_temporal(sequences, 0.5, 0.5)
+    with pytest.raises(InputError, match="no actions"):
+        global_temporal(replace(from_rows([], 0), times=np.empty(0)), 0.1, 0.1)
+    with pytest.raises(InputError, match=r"codes in 0\.\.0"):
+        replace(good, item_labels=("a",))
+    with pytest.raises(InputError, match="distinct"):
+        replace(good, item_labels=("a", "a"))
+    with pytest.raises(InputError, match="finite"):
+        replace(good, times=np.array([1.0, np.nan]))
+    with pytest.raises(InputError, match="int64"):
+        replace(good, users=good.users.astype(np.int32))
+    with pytest.raises(InputError, match="must not fall"):
+        replace(sequences, times=np.array([2.0, 1.0]))
+    with pytest.raises(InputError, match=r"items must be in 1\.\.2"):
+        replace(sequences, items=np.array([0, 1]))
+    with pytest.raises(InputError, match="offsets must rise"):
+        replace(sequences, offsets=np.array([0, 1]))
+    with pytest.raises(InputError, match="item labels"):
+        replace(sequences, num_items=3)
+
+
+@given(interactions(timed=True))
+def test_inputs_are_never_modified(given_rows: Interactions) -> None:
+    assert given_rows.times is not None
+    before = [array.copy() for array in (given_rows.users, given_rows.items, given_rows.times)]
+    sequences = to_sequences(k_core(drop_repeats(given_rows), 1, 1))
+    pad_left(sequences, 3)
+    content_hash(sequences)
+    after = (given_rows.users, given_rows.items, given_rows.times)
+    assert all((a == b).all() for a, b in zip(before, after, strict=True))
