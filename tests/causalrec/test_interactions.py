@@ -217,24 +217,29 @@ def test_leave_one_out_never_leaks(given_rows: Interactions, min_length: int) ->
 @given(interactions(timed=True), st.floats(0.05, 0.45), st.floats(0.05, 0.45))
 def test_global_temporal_never_leaks(given_rows: Interactions, validation: float, test: float) -> None:
     sequences = to_sequences(given_rows)
-    try:
-        split = global_temporal(sequences, validation, test)
-    except InputError as error:
-        assert "cut" in str(error) or "no actions" in str(error)
-        return
-    check_leaks(split, sequences)
-    assert split.cuts is not None
+    assume(len(sequences.items) > 0)
     assert sequences.times is not None
-    for asked, cut, end in ((split.validation, *split.cuts), (split.test, split.cuts[1], np.inf)):
-        for user in range(len(sequences)):
-            times = sequences.times[sequences.offsets[user] : sequences.offsets[user + 1]]
-            first = int((times < cut).sum())
-            asks = 0 < first < len(times) and times[first] < end
-            assert asks == (user in asked.users)
-            if asks:
-                i = asked.users.tolist().index(user)
-                assert asked.history.row(i).tolist() == sequences.row(user)[:first].tolist()
-                assert asked.target[i] == sequences.row(user)[first]
+    ordered = np.sort(sequences.times)
+    last = len(ordered) - 1
+    cut, end = (ordered[int(np.ceil(last * level))] for level in (1 - validation - test, 1 - test))
+    asked: dict[str, dict[int, tuple[list[int], int]]] = {"validation": {}, "test": {}}
+    for user in range(len(sequences)):
+        row, times = sequences.row(user), sequences.times[sequences.offsets[user] : sequences.offsets[user + 1]]
+        for part, low, high in (("validation", cut, end), ("test", end, np.inf)):
+            first = int((times < low).sum())
+            if 0 < first < len(row) and times[first] < high:
+                asked[part][user] = (row[:first].tolist(), int(row[first]))
+    if not all(asked.values()):
+        with pytest.raises(InputError, match="on both sides of the (validation|test) cut"):
+            global_temporal(sequences, validation, test)
+        return
+    split = global_temporal(sequences, validation, test)
+    check_leaks(split, sequences)
+    assert split.cuts == (cut, end)
+    for part, targets in (("validation", split.validation), ("test", split.test)):
+        rows = [targets.history.row(i).tolist() for i in range(len(targets))]
+        answers = zip(rows, targets.target.tolist(), strict=True)
+        assert dict(zip(targets.users.tolist(), answers, strict=True)) == asked[part]
 
 
 def test_global_temporal_of_a_known_case() -> None:
@@ -269,7 +274,7 @@ def test_each_leak_is_found() -> None:
     for message, leaky in leaks.items():
         with pytest.raises(LeakError, match=message):
             check_leaks(leaky, full)
-    shuffled = _change(split, "test", history=from_rows([[1, 3, 2], [5, 6, 7]], 8))
+    shuffled = _change(split, "test", history=from_rows([[1, 2, 4], [5, 6, 7]], 8))
     with pytest.raises(LeakError, match="does not continue validation: user '0'"):
         check_leaks(shuffled)
 
