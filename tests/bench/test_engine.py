@@ -1,0 +1,229 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.cell import ROOT
+from bench.engine import THREAD_VARIABLES, Event, run_cells
+from bench.errors import InputError
+from bench.store import Store, StoreError
+from tests.bench.toy_cells import toy
+
+EXECUTE = "tests.bench.toy_cells:execute"
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+def run(cells, store, jobs=2, **more):
+    return run_cells(cells, store, jobs, execute=EXECUTE, **more)
+
+
+def content(store: Store) -> dict:
+    """All records and arrays, times apart."""
+    return {
+        record.key: (
+            record.status, record.cell, record.metrics, record.arrays_sha256,
+            {name: array.tobytes() for name, array in store.arrays(record).items()},
+        )
+        for record in store.records()
+    }  # fmt: skip
+
+
+@given(order=st.permutations(range(8)), jobs=st.integers(1, 3), split=st.integers(0, 8))
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_order_workers_and_interruption_leave_every_number_unchanged(tmp_path_factory, order, jobs, split):
+    cells = [toy(number, root=5) for number in range(8)]
+    straight, mixed = (Store(tmp_path_factory.mktemp("runs")) for _ in range(2))
+    run(cells, straight, jobs=1)
+    shuffled = [toy(number, root=5, cost=1.0 + number % 3) for number in order]
+    run(shuffled[:split], mixed, jobs)
+    summary = run(shuffled, mixed, jobs)
+    assert (len(summary.done), len(summary.cached)) == (8 - split, split)
+    assert content(mixed) == content(straight)
+    assert len(content(mixed)) == 8
+
+
+def test_of_forty_cells_one_that_kills_its_worker_costs_itself_alone(store):
+    events: list[Event] = []
+    cells = [toy(number, kind="die" if number == 17 else "draw") for number in range(40)]
+    summary = run(cells, store, on_event=events.append)
+    assert len(summary.done) == 39
+    assert [cell.params["number"] for cell in summary.failed] == [17]
+    record = store.get(cells[17])
+    assert record.status == "failed"
+    assert "worker died (SIGKILL) 2 times" in record.error["message"]
+    assert sum(event.status == "started" for event in events) == 41
+
+
+def test_a_crash_that_does_not_repeat_leaves_a_result(store, tmp_path):
+    cell = toy(1, kind="die_once", mark=str(tmp_path / "mark"))
+    assert run([cell], store).done == [cell]
+    assert store.get(cell).ok
+
+
+def test_a_worker_killed_between_two_cells_costs_nothing(store, tmp_path):
+    mark = tmp_path / "pid"
+
+    def kill_the_first(event: Event) -> None:
+        if event.status == "ok" and event.cell.params["kind"] == "sleep":
+            os.kill(int(mark.read_text()), signal.SIGKILL)
+
+    cells = [toy(0, kind="sleep", seconds=0.01, mark=str(mark), cost=9.0), *(toy(number) for number in range(1, 6))]
+    summary = run(cells, store, jobs=1, on_event=kill_the_first)
+    assert len(summary.done) == 6
+    assert not summary.failed
+
+
+def test_a_timeout_stops_its_cell_and_no_other(store):
+    slow = toy(0, kind="sleep", seconds=60.0, timeout=0.3, cost=60.0)
+    started = time.monotonic()
+    summary = run([slow, *(toy(number) for number in range(1, 9))], store)
+    assert time.monotonic() - started < 20
+    assert summary.failed == [slow]
+    assert len(summary.done) == 8
+    record = store.get(slow)
+    assert record.status == "timed_out"
+    assert 0.3 <= record.wall_s < 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "error", "words"),
+    [
+        ("refuse", "failed", "ValueError", "number 1 refused"), ("leave", "failed", "SystemExit", "3"),
+        ("exhaust", "out_of_memory", "MemoryError", "no more"), ("nan", "failed", "InputError", "mean is nan"),
+        ("nothing", "failed", "InputError", "returned a NoneType"),
+    ],
+)  # fmt: skip
+def test_a_failure_is_a_record_with_its_traceback(store, kind, status, error, words, capfd):
+    cells = [toy(1, kind=kind, cost=2.0), toy(2)]
+    summary = run(cells, store, jobs=1)
+    assert (summary.failed, summary.done) == ([cells[0]], [cells[1]])
+    record = store.get(cells[0])
+    assert (record.status, record.error["type"], record.metrics) == (status, error, {})
+    assert words in record.error["message"]
+    assert "Traceback" in record.error["traceback"]
+    assert capfd.readouterr().out == ""
+
+
+def test_failures_run_again_unless_told_not_to(store):
+    cell = toy(1, kind="refuse")
+    assert run([cell], store, jobs=1).failed == [cell]
+    events: list[Event] = []
+    kept = run([cell], store, jobs=1, retry_failed=False, on_event=events.append)
+    assert (kept.failed, [event.status for event in events]) == ([cell], ["cached"])
+    run([cell], store, jobs=1, on_event=events.append)
+    assert [event.status for event in events] == ["cached", "started", "failed"]
+
+
+def test_records_tell_times_memory_and_provenance(store):
+    small, large = toy(1, kind="memory", megabytes=1), toy(2, kind="memory", megabytes=200, cost=2.0)
+    run([small, large], store, jobs=1)
+    if sys.platform == "linux":
+        assert store.get(large).peak_memory_mb - store.get(small).peak_memory_mb > 150
+    record = store.get(large)
+    assert record.wall_s > 0
+    assert record.cpu_s > 0
+    assert {"commit", "dirty", "python", "numpy", "torch", "blas", "cpu", "gpu"} <= record.provenance.keys()
+
+
+def test_threads_are_each_cells_own_and_the_environment_is_restored(store, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    cells = [toy(number, kind="threads", threads=number) for number in (1, 2)]
+    run(cells, store, jobs=1)
+    assert [store.get(cell).metrics["threads"] for cell in cells] == [1, 2]
+    assert {name: os.environ.get(name) for name in THREAD_VARIABLES} == before
+
+
+def test_the_longest_expected_runs_first_and_equal_cells_once(store):
+    events: list[Event] = []
+    cells = [toy(number, cost=float(cost)) for number, cost in enumerate([2, 5, 1, 4])]
+    run(cells + cells, store, jobs=1, on_event=events.append)
+    assert [event.cell.cost for event in events if event.status == "started"] == [5, 4, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("execute", "words"), [("tests.bench.none:execute", "No module named"), ("tests.bench.toy_cells:none", "none")]
+)
+def test_what_workers_cannot_import_is_a_typed_error(store, execute, words):
+    with pytest.raises(InputError, match=words):
+        run_cells([toy(1)], store, execute=execute)
+
+
+def test_no_workers_at_all_is_refused(store):
+    with pytest.raises(InputError, match="jobs is 0"):
+        run_cells([toy(1)], store, jobs=0)
+
+
+def test_a_record_that_cannot_be_written_ends_the_run(store):
+    cell = toy(1)
+    (store.folder / "records" / cell.key[:2]).write_text("a file where a folder should be")
+    with pytest.raises(StoreError, match="choose another results folder"):
+        store.put(_ok(cell))
+
+
+def _ok(cell):
+    from bench.store import Record
+
+    return Record(cell.key, cell.fields, "ok")
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+PROGRAM = """
+import sys
+from bench.engine import run_cells
+from bench.store import Store
+from tests.bench.toy_cells import toy
+if __name__ == "__main__":
+    folder, mark, seconds = sys.argv[1:]
+    quick = [toy(number, cost=9.0) for number in range(4)]
+    slow = [toy(9, kind="sleep", seconds=float(seconds), mark=mark)]
+    run_cells(quick + slow, Store(folder), 1, "tests.bench.toy_cells:execute")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_killed_run_leaves_no_worker_behind_and_resumes_to_the_same_numbers(tmp_path, how):
+    program, mark = tmp_path / "program.py", tmp_path / "mark"
+    program.write_text(PROGRAM)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    parent = subprocess.Popen(
+        [sys.executable, program, tmp_path / "runs", mark, "60"], env=environment, stderr=subprocess.PIPE
+    )
+    until = time.monotonic() + 30
+    while not (mark.exists() and mark.read_text()) and time.monotonic() < until:
+        time.sleep(0.02)
+    worker = int(mark.read_text())
+    assert alive(worker)
+    parent.send_signal(how)
+    _, err = parent.communicate(timeout=10)
+    assert parent.returncode != 0
+    assert (b"KeyboardInterrupt" in err) == (how == signal.SIGINT)
+    until = time.monotonic() + 10
+    while alive(worker) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not alive(worker)
+
+    cells = [toy(number) for number in range(4)] + [toy(9, kind="sleep", seconds=0.0, mark=str(mark))]
+    resumed, straight = Store(tmp_path / "runs"), Store(tmp_path / "straight")
+    summary = run(cells, resumed, jobs=1)
+    assert (len(summary.cached), len(summary.done)) == (4, 1)
+    run(cells, straight, jobs=2)
+    assert content(resumed) == content(straight)
