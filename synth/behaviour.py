@@ -197,8 +197,8 @@ class BehaviourWorld:
     def _pointing_law(self, window: Indices) -> Floats:
         """Weights a_tau (rows, 2 horizon) of the candidates in a window of observed, then hidden tokens; 0 if none."""
         by_age = self.decay ** np.arange(self.horizon - 1, -1, -1)
-        weights = self.child_law.any(axis=1)[window] * np.tile(by_age, 2)
-        return _normalise(weights)
+        has_children = np.asarray(self.child_law.any(axis=1))
+        return _normalise(has_children[window] * np.tile(by_age, 2))
 
     def _check_history(self, history: ArrayLike, highest: int) -> Indices:
         s = np.asarray(history)
