@@ -63,6 +63,11 @@ class Lagrangian:
             return replace(self, gamma=state[0], rho=state[1], h_previous=state[2])
         return replace(self, gamma=state[0].item(), rho=state[1].item(), h_previous=state[2].item())
 
+    def take(self, which: Tensor) -> "Lagrangian":
+        """The state of the problems that an index or mask picks out of a batch."""
+        gamma, rho, before = (torch.as_tensor(x)[which] for x in (self.gamma, self.rho, self.h_previous))
+        return replace(self, gamma=gamma, rho=rho, h_previous=before)
+
     def to_dict(self) -> dict[str, float | list[float]]:
         """The state in floats and lists of floats, for a checkpoint."""
         return {k: v.tolist() if isinstance(v, Tensor) else v for k, v in asdict(self).items()}

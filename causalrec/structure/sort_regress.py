@@ -1,0 +1,53 @@
+"""Controls that do not look for causes: order by variance, by R², or at random, then regress on predecessors."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from causalrec.structure import Fits, Floats, Problems
+from causalrec.structure.regression import fits_along, regress_on_predecessors
+
+
+@dataclass(frozen=True)
+class VarianceSort:
+    """Marginal variance, smallest first (Reisach, Seiler & Weichwald 2021, sortnregress)."""
+
+    name: ClassVar[str] = "variance_sort"
+
+    def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
+        """One order and one W a problem; ties go to the lowest index."""
+        return _along(problems, problems.covariance.diagonal(axis1=1, axis2=2))
+
+
+@dataclass(frozen=True)
+class R2Sort:
+    """Share of variance that all other variables explain, smallest first (Reisach et al. 2023, R²-SortnRegress).
+
+    R²_i = 1 − 1/(S_ii (S⁻¹)_ii); of a singular covariance, by the pseudoinverse.
+    """
+
+    name: ClassVar[str] = "r2_sort"
+
+    def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
+        """One order and one W a problem; ties go to the lowest index."""
+        scale = np.sqrt(problems.covariance.diagonal(axis1=1, axis2=2))
+        correlation = problems.covariance / scale[:, :, None] / scale[:, None, :]
+        precision: Floats = np.linalg.pinv(correlation, hermitian=True).astype(np.float64)
+        return _along(problems, precision.diagonal(axis1=1, axis2=2))
+
+
+@dataclass(frozen=True)
+class RandomOrder:
+    """A uniformly random order: what regression gives to chance."""
+
+    name: ClassVar[str] = "random_order"
+
+    def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:
+        """One order and one W a problem."""
+        return _along(problems, generator.random(problems.covariance.shape[:2]))
+
+
+def _along(problems: Problems, score: Floats) -> Fits:
+    order = np.argsort(score, axis=1, kind="stable")
+    return fits_along(order, regress_on_predecessors(problems.covariance, order))
