@@ -157,3 +157,40 @@ def samples(min_size: int = 1, max_size: int = 30) -> st.SearchStrategy[list[flo
     """Finite values, constant ones and repeats among them."""
     values = st.floats(-1e6, 1e6) | st.integers(-3, 3).map(float)
     return st.lists(values, min_size=min_size, max_size=max_size)
+
+
+def number_ids() -> st.SearchStrategy[str]:
+    """Ids as the published files write them: whole numbers."""
+    return st.integers(0, 10**6).map(str)
+
+
+def text_ids() -> st.SearchStrategy[str]:
+    """Ids that fit a field of any separated file without quotes."""
+    unfit = "\0\r\n\t,;\"\ufeff"
+    return st.text(st.characters(exclude_categories=["Cs"], exclude_characters=unfit), min_size=1, max_size=6)
+
+
+@st.composite
+def action_rows(draw: st.DrawFn, ids: st.SearchStrategy[str]) -> list[tuple[str, str, int]]:
+    """User, item and whole unix time of 1 to 12 actions."""
+    pool = draw(st.lists(ids, min_size=1, max_size=5))
+    times = st.integers(0, 2**31)
+    return draw(st.lists(st.tuples(st.sampled_from(pool), st.sampled_from(pool), times), min_size=1, max_size=12))
+
+
+# causalrec: acyclicity, graph learners
+
+
+@st.composite
+def weighted(draw: st.DrawFn, graphs: st.SearchStrategy[NDArray[np.bool_]], largest: float = 1.2) -> torch.Tensor:
+    """W (n, n) float64 on a drawn graph, |W[i, j]| in [0.1, largest] and of either sign on its edges."""
+    graph, rng = draw(graphs), draw(generators())
+    return torch.from_numpy(graph * rng.uniform(0.1, largest, graph.shape) * rng.choice([-1, 1], graph.shape))
+
+
+@st.composite
+def covariances(draw: st.DrawFn, problems: int = 3) -> NDArray[np.float64]:
+    """Sample covariances (problems, n, n) of 60 rows of equal-variance SCMs with n in 2..5."""
+    nodes = draw(st.integers(2, 5))
+    samples = [draw(linear_scms(nodes, equal_variances=True)).sample(draw(generators()), 60) for _ in range(problems)]
+    return np.stack([np.cov(X, rowvar=False) for X in samples])

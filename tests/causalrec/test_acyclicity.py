@@ -1,0 +1,162 @@
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from causalrec.acyclicity import FORMS, Exponential, LogDeterminant, Polynomial, is_acyclic, truncated_exponential
+from causalrec.errors import InputError
+from synth.graphs import is_dag
+from tests.strategies import dags, digraphs, weighted
+
+EXACT_ZERO = [Exponential(), Polynomial()]
+any_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+
+
+def cycle(length: int, weight: float) -> torch.Tensor:
+    return torch.roll(torch.eye(length, dtype=torch.float64), 1, 0) * weight
+
+
+def within_domain(W: torch.Tensor) -> torch.Tensor:
+    """W scaled so that the spectral radius of W∘W is at most 1/2, where all three forms are defined."""
+    radius = torch.linalg.eigvals(W * W).abs().max()
+    return W / (2 * radius).sqrt() if radius > 0.5 else W
+
+
+def test_h_is_zero_exactly_on_dags_for_every_support_of_three_nodes():
+    supports = np.array(list(product([False, True], repeat=9))).reshape(-1, 3, 3)
+    acyclic = np.array([is_dag(support) for support in supports])
+    W = torch.from_numpy(0.4 * supports)
+    assert acyclic.sum() == 25
+    for form in EXACT_ZERO:
+        assert np.array_equal((form.value(W) == 0).numpy(), acyclic)
+    assert np.array_equal((LogDeterminant().value(W).abs() < 1e-15).numpy(), acyclic)
+    assert np.array_equal(is_acyclic(W).numpy(), acyclic)
+
+
+@given(weighted(digraphs()))
+def test_h_is_zero_exactly_on_dags(W):
+    acyclic = bool(is_dag(W.numpy() != 0))
+    assert bool(is_acyclic(W)) == acyclic
+    for form in EXACT_ZERO:
+        assert bool(form.value(W) == 0) == acyclic
+        assert form.value(W) >= 0
+
+
+@given(weighted(dags(), largest=30.0))
+def test_a_dag_has_h_and_gradient_zero(W):
+    for form in FORMS.values():
+        h, gradient = form.value_and_gradient(W)
+        assert h.abs() < 1e-9
+        assert gradient.abs().max() < 1e-9
+    assert is_acyclic(W)
+
+
+@any_form
+@given(W=weighted(digraphs()), data=st.data())
+def test_h_ignores_labels_direction_and_signs(form, W, data):
+    W = within_domain(W)
+    p = torch.tensor(data.draw(st.permutations(range(len(W)))))
+    signs = torch.tensor(data.draw(st.lists(st.sampled_from([-1.0, 1.0]), min_size=len(W), max_size=len(W))))
+    h = form.value(W)
+    for other in (W[p][:, p], W.T, W * signs):
+        assert math.isclose(form.value(other), h, rel_tol=1e-12, abs_tol=1e-12)
+
+
+@given(weighted(digraphs()))
+def test_exponential_is_the_matrix_exponential(W):
+    E = torch.matrix_exp(W * W)
+    h, gradient = Exponential().value_and_gradient(W)
+    assert math.isclose(h, E.trace() - len(W), rel_tol=1e-10, abs_tol=1e-12)
+    assert torch.allclose(gradient, 2 * W * E.T, rtol=1e-10, atol=1e-12)
+
+
+@any_form
+@given(W=weighted(digraphs()))
+def test_gradients_are_those_of_finite_differences(form, W):
+    W = within_domain(W)
+    h, gradient = form.value_and_gradient(W)
+    assert torch.equal(h, form.value(W))
+    nudges = 1e-5 * torch.eye(W.numel(), dtype=W.dtype).view(-1, *W.shape)
+    differences = (form.value(W + nudges) - form.value(W - nudges)) / 2e-5
+    assert torch.allclose(gradient.flatten(), differences, rtol=1e-6, atol=1e-7)
+
+
+@given(st.integers(2, 8), st.floats(0.01, 1.5))
+def test_a_cycle_cannot_hide(length, weight):
+    W = cycle(length, weight)
+    least = weight ** (2 * length) / math.factorial(length - 1)
+    assert Exponential().value(W) >= least * (1 - 1e-12)
+    assert LogDeterminant().value(W) >= least * (1 - 1e-12) - 1e-15
+    assert not is_acyclic(W)
+
+
+@pytest.mark.parametrize("weight", [0.001, 0.03, 0.5, 1.5])
+def test_two_cycle_by_hand(weight):
+    W, a = cycle(2, weight), weight**2
+    assert math.isclose(Exponential().value(W), 4 * math.sinh(a / 2) ** 2, rel_tol=1e-12)
+    assert math.isclose(Polynomial().value(W), a * a / 2, rel_tol=1e-12)
+    assert math.isclose(truncated_exponential(W.float()), 4 * math.sinh(a / 2) ** 2, rel_tol=1e-5)
+    expected = -math.log1p(-a * a) if a < 1 else math.inf
+    assert math.isclose(LogDeterminant().value(W), expected, rel_tol=1e-12, abs_tol=1e-15)
+
+
+def test_log_determinant_leaves_its_domain_openly():
+    W = torch.stack([cycle(2, 1.1), cycle(2, 0.5)])
+    h, gradient = LogDeterminant().value_and_gradient(W)
+    assert h[0] == math.inf and gradient[0].isnan().all()
+    assert h[1] < 0.1 and gradient[1].isfinite().all()
+    assert LogDeterminant(s=2.0).value(W).isfinite().all()
+    # A determinant above 0 does not make an M-matrix: two such cycles have one of (1 - 1.1⁴)².
+    assert LogDeterminant().value(torch.block_diag(cycle(2, 1.1), cycle(2, 1.1))) == math.inf
+    with pytest.raises(InputError, match="finite s > 0"):
+        LogDeterminant(s=0.0)
+
+
+@given(weighted(digraphs()), st.floats(1e-3, 1.0))
+def test_float32_series_agrees_with_float64(W, scale):
+    W32 = (W * scale).float().requires_grad_()
+    h, gradient = Exponential().value_and_gradient(W32.detach().double())
+    series = truncated_exponential(W32)
+    series.backward()
+    assert series.dtype == torch.float32
+    assert math.isclose(series, h, rel_tol=1e-5)
+    assert torch.allclose(W32.grad.double(), gradient, rtol=1e-5, atol=0)
+
+
+def test_float32_series_on_a_recommender_batch():
+    W = torch.rand(16, 50, 50, generator=torch.Generator().manual_seed(0))
+    W = W * (W > 0.6) * 0.5 * (1 - torch.eye(50))
+    assert torch.allclose(truncated_exponential(W).double(), Exponential().value(W.double()), rtol=1e-5, atol=0)
+
+
+@any_form
+@given(W=weighted(digraphs(nodes=5)))
+def test_a_batch_gives_what_each_gives_and_leaves_w_alone(form, W):
+    batch = torch.stack([within_domain(W), 0.1 * W, torch.zeros_like(W)]).view(3, 1, 5, 5)
+    before = batch.clone()
+    h, gradient = form.value_and_gradient(batch)
+    assert h.shape == (3, 1)
+    assert gradient.shape == batch.shape
+    for i in range(3):
+        one_h, one_gradient = form.value_and_gradient(batch[i, 0])
+        assert torch.allclose(one_h, h[i, 0], rtol=1e-10, atol=1e-14)
+        assert torch.allclose(one_gradient, gradient[i, 0], rtol=1e-10, atol=1e-14)
+    assert torch.equal(batch, before)
+
+
+@any_form
+def test_one_node_and_self_loops(form):
+    assert form.value(torch.zeros(1, 1, dtype=torch.float64)) == 0
+    assert form.value(torch.full((1, 1), 0.5, dtype=torch.float64)) > 0
+    assert is_acyclic(torch.tensor([[0.0, 0.0], [2.0, 0.0]])) and not is_acyclic(torch.tensor([[0.5]]))
+
+
+@pytest.mark.parametrize("W", [torch.zeros(2, 3, dtype=torch.float64), torch.zeros(3), torch.zeros(2, 2).int()])
+@any_form
+def test_refuses_what_is_not_square_or_not_float(form, W):
+    with pytest.raises(InputError, match=r"give square matrices|give float64"):
+        form.value(W)
