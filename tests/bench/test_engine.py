@@ -166,16 +166,23 @@ def test_no_workers_at_all_is_refused(store):
 
 
 def test_a_record_that_cannot_be_written_ends_the_run(store):
-    cell = toy(1)
-    (store.folder / "records" / cell.key[:2]).write_text("a file where a folder should be")
+    first, second = toy(1, cost=2.0), toy(2)
+
+    def block(event: Event) -> None:
+        if event.status == "started" and event.cell == second:
+            (store.folder / "records" / second.key[:2]).write_text("a file where a folder should be")
+
     with pytest.raises(StoreError, match="choose another results folder"):
-        store.put(_ok(cell))
+        run([first, second], store, jobs=1, on_event=block)
+    assert store.get(first).ok
 
 
-def _ok(cell):
-    from bench.store import Record
-
-    return Record(cell.key, cell.fields, "ok")
+def test_sources_that_changed_during_the_run_end_it(store):
+    cell = toy(1)
+    vars(cell)["key"] = "0" * 64
+    with pytest.raises(InputError, match=r"sources of bench\.cell changed during the run"):
+        run([cell], store)
+    assert list(store.records()) == []
 
 
 def alive(pid: int) -> bool:
