@@ -150,7 +150,8 @@ def read_table(path: Path, *, user: str, item: str, time: str | None = None, sep
     data = _load(path, "utf-8")
     names = [name for name in (user, item, time) if name is not None]
     table, at = (_quoted if b'"' in data else _headed)(path, data, sep, names)
-    return table.interactions(at[0], at[1], (ANY_ID, ANY_ID), None if time is None else table.numbers(at[2], time))
+    times = None if time is None else table.numbers(at[2], "the time")
+    return table.interactions(at[0], at[1], (ANY_ID, ANY_ID), times)
 
 
 def read_recbole(
@@ -163,7 +164,8 @@ def read_recbole(
     data = _load(path, "utf-8")
     names = [f"{user}:token", f"{item}:token", *([] if time is None else [f"{time}:float"])]
     table, at = _headed(path, data, "\t", names)
-    return table.interactions(at[0], at[1], (ANY_ID, ANY_ID), None if time is None else table.numbers(at[2], time))
+    times = None if time is None else table.numbers(at[2], "the time")
+    return table.interactions(at[0], at[1], (ANY_ID, ANY_ID), times)
 
 
 def _read_plain(path: Path, sep: str, width: int, use: tuple[int, ...], encoding: str = "utf-8") -> _Table:

@@ -230,7 +230,7 @@ def test_global_temporal_never_leaks(given_rows: Interactions, validation: float
             if 0 < first < len(row) and times[first] < high:
                 asked[part][user] = (row[:first].tolist(), int(row[first]))
     if not all(asked.values()):
-        with pytest.raises(InputError, match="on both sides of the (validation|test) cut"):
+        with pytest.raises(InputError, match=r"on both sides of the (validation|test) cut"):
             global_temporal(sequences, validation, test)
         return
     split = global_temporal(sequences, validation, test)
