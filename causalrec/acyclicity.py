@@ -60,7 +60,7 @@ class LogDeterminant:
 
     Defined where sI − W∘W is an M-matrix, that is where the spectral radius of W∘W is under s. Outside of it h is
     +inf and the gradient NaN, so a line search that asks for a lower h never leaves the domain. The value at a DAG is
-    0 to rounding (n·1e-16), not 0.0: logarithms of pivots cancel.
+    0 to rounding, not 0.0: pivots cancel, the worse the larger the products of weights along a path.
     """
 
     s: float = 1.0
