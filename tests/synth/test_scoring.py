@@ -90,6 +90,7 @@ def test_order_accuracy_by_hand():
     assert order_accuracy(truth, [0, 1, 2, 3]) == 1
     assert order_accuracy(truth, [3, 2, 1, 0]) == 0
     assert order_accuracy(truth, [2, 0, 1, 3]) == pytest.approx(2 / 3)
+    assert order_accuracy(graph(3, (0, 1)), [1, 2, 0]) == 0
     with pytest.raises(InputError, match="permutation"):
         order_accuracy(truth, [0, 1, 2, 2])
 
