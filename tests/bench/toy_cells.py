@@ -66,6 +66,10 @@ def exhaust(number: int, root: int) -> Outcome:
     raise MemoryError("no more")
 
 
+def pid(number: int, root: int) -> Outcome:
+    return Outcome({"pid": os.getpid()})
+
+
 def nan(number: int, root: int) -> Outcome:
     return Outcome({"mean": float("nan")})
 
