@@ -140,8 +140,7 @@ def _fetch(
         if total is not None and total > archive.max_bytes:
             raise InputError(f"{archive.address} has {total} bytes, more than the {archive.max_bytes} expected at most")
         done = start
-        with part.open("r+b" if start else "wb") as file:
-            file.seek(start)
+        with part.open("ab" if start else "wb") as file:
             progress(done, total)
             while block := response.read(CHUNK):
                 done += len(block)
@@ -150,7 +149,6 @@ def _fetch(
                     raise InputError(f"{archive.address} sends more than the {archive.max_bytes} bytes expected")
                 file.write(block)
                 progress(done, total)
-            file.truncate()
             file.flush()
             os.fsync(file.fileno())
     if total is not None and done != total:

@@ -149,6 +149,8 @@ def read_table(path: Path, *, user: str, item: str, time: str | None = None, sep
         raise InputError(f"the separator must be one plain character such as ',' or a tab, got {sep!r}")
     data = _load(path, "utf-8")
     names = [name for name in (user, item, time) if name is not None]
+    if len(set(names)) != len(names):
+        raise InputError(f"{path}: user, item and time must name three different columns, got {', '.join(names)}")
     table, at = (_quoted if b'"' in data else _headed)(path, data, sep, names)
     times = None if time is None else table.numbers(at[2], "the time")
     return table.interactions(at[0], at[1], (ANY_ID, ANY_ID), times)

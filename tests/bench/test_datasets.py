@@ -137,6 +137,9 @@ def test_check_has_a_row_for_every_dataset(tmp_path: Path) -> None:
     assert rows["ml-100k"].counts == (1, 1, 1)
     assert "line 1: the third column is '9'" in rows["kgrec-music"].state
     assert rows["beauty"].state == "missing"
+    put(tmp_path, "kgrec-music/implicit_lf_dataset.csv", "1\t2\t1\n")
+    fewer = next(row for row in check(tmp_path) if row.name == "kgrec-music")
+    assert (fewer.state, fewer.ok, fewer.counts) == ("no hash is known", False, (1, 1, 1))
     assert [row.name for row in check(tmp_path, read=False) if row.ok] == ["ml-100k", "kgrec-music"]
 
 

@@ -34,7 +34,7 @@ class Owner:
     shift: int = 0
     status: int | None = None
     redirect: str | None = None
-    declare: int | None = None
+    tells_length: bool = True
     asked: list[str | None] = field(default_factory=list)
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
@@ -58,7 +58,8 @@ class Owner:
         if start:
             span = f"bytes {start + self.shift}-{len(self.content) - 1}/{len(self.content)}"
             handler.send_header("Content-Range", span)
-        handler.send_header("Content-Length", str(len(body) if self.declare is None else self.declare))
+        if self.tells_length:
+            handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         handler.wfile.write(body if self.break_at is None else body[: self.break_at])
         handler.close_connection = True
@@ -236,6 +237,13 @@ def test_unsafe_and_broken_archives_are_refused(
     with pytest.raises(InputError, match=message):
         get(tmp_path, archive(owner, content, **limits))
     assert files(tmp_path) == []
+
+
+def test_an_unknown_length_is_read_to_its_end_but_not_past_the_limit(owner: Owner, tmp_path: Path) -> None:
+    owner.tells_length = False
+    with pytest.raises(InputError, match="sends more than the 1000 bytes expected"):
+        get(tmp_path, archive(owner, max_bytes=1000))
+    assert get(tmp_path, archive(owner))[0].read_bytes() == U_DATA
 
 
 def test_a_size_that_lies_is_caught(tmp_path: Path, owner: Owner) -> None:

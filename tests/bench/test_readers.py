@@ -155,6 +155,7 @@ LINE_2 = {
         (b"2  8", "3 columns; expected 2 with one space"),
         (b"2 8 ", "3 columns"),
         (b"2 -8", "the item is '-8'"),
+        (b" ", "the user is ''"),
     ],
     "tsmc2014": [
         (b"2\tv\tc\tBar\t1\t2\t3", "7 columns; expected 8"),
@@ -254,6 +255,8 @@ def test_the_separator_is_told_or_given(tmp_path: Path) -> None:
     path.write_text("user;item\na;b\n")
     with pytest.raises(InputError, match="separator cannot be told"):
         readers.read_table(path, user="user", item="item")
+    with pytest.raises(InputError, match="name three different columns"):
+        readers.read_table(path, user="user", item="user", sep=";")
     with pytest.raises(InputError, match="one plain character"):
         readers.read_table(path, user="user", item="item", sep="::")
     assert rows_of(readers.read_table(path, user="user", item="item", sep=";")) == [("a", "b")]
