@@ -125,16 +125,20 @@ def learners() -> tuple[str, ...]:
     return tuple(_LEARNERS)
 
 
+def learner_module(name: str) -> str:
+    """The module that holds the learner, for the fingerprint of results made with it; raises InputError as `load`."""
+    if name not in _LEARNERS:
+        raise InputError(f"no learner is called {name!r}; choose one of {', '.join(learners())}")
+    return f"{__name__}.{_LEARNERS[name][0]}"
+
+
 def load(name: str, **options: Any) -> Learner:
     """The learner of that name, with its options; imports only its module.
 
     Raises:
         InputError: no such learner, or no such option; the message lists the valid ones.
     """
-    if name not in _LEARNERS:
-        raise InputError(f"no learner is called {name!r}; choose one of {', '.join(learners())}")
-    module, attribute = _LEARNERS[name]
-    kind = getattr(import_module(f"{__name__}.{module}"), attribute)
+    kind = getattr(import_module(learner_module(name)), _LEARNERS[name][1])
     valid = [field.name for field in fields(kind)]
     if unknown := sorted(set(options) - set(valid)):
         raise InputError(f"{name} has no option {', '.join(unknown)}; its options: {', '.join(valid) or 'none'}")

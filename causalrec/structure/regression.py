@@ -32,7 +32,6 @@ def eliminate(covariance: Floats, order: Integers | None = None) -> tuple[Intege
     for k in range(n):
         j = order[:, k] if order is not None else np.where(left, conditional, np.inf).argmin(1)
         column = covariance[each, :, j] - (C[:, :, :k] @ C[each, j, :k, None])[..., 0]
-        column *= left
         determined = column[each, j] <= smallest[each, j]
         pivots[:, k] = np.sqrt(np.where(determined, 1.0, column[each, j]))
         C[:, :, k] = np.where(determined[:, None], 0.0, column / pivots[:, k, None])

@@ -162,6 +162,18 @@ def test_one_node_and_self_loops(form):
     assert not is_acyclic(torch.tensor([[0.5]]))
 
 
+@any_form
+def test_gradient_of_a_self_loop_by_hand(form):
+    h, gradient = form.value_and_gradient(torch.full((1, 1), 0.5, dtype=torch.float64))
+    a = 0.25
+    expected = {
+        "Exponential": (math.expm1(a), math.exp(a)),
+        "LogDeterminant": (-math.log1p(-a), 1 / (1 - a)),
+        "Polynomial": (a, 1.0),
+    }[type(form).__name__]
+    assert (h.item(), gradient.item()) == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("W", [torch.zeros(2, 3, dtype=torch.float64), torch.zeros(3), torch.zeros(2, 2).int()])
 @any_form
 def test_refuses_what_is_not_square_or_not_float(form, W):
