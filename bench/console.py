@@ -4,13 +4,15 @@ In a terminal progress is one live line and tables are Rich's; in a pipe progres
 and tables are plain text of full width. NO_COLOR is respected (by Rich).
 """
 
+import contextlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self, TextIO
 
+import rich.progress
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
@@ -109,16 +111,36 @@ def duration(seconds: float) -> str:
 
 
 def print_table(table: Table, stream: TextIO | None = None) -> None:
-    """Write `table` to stdout: Rich where that is a terminal wide enough, else plain text, never cut."""
+    """Write `table` to stdout: Rich, wrapping within cells, where that is a terminal; else plain text, never cut."""
     stream = stream or sys.stdout
     console = Console(file=stream)
-    text = to_text(table)
-    if console.is_terminal and max(map(len, text.splitlines())) <= console.width:
+    if console.is_terminal:
         console.print(to_rich(table))
     else:
-        stream.write(text + "\n")
+        stream.write(to_text(table) + "\n")
 
 
 def print_message(message: str) -> None:
     """Write one line to stderr."""
     sys.stderr.write(message + "\n")
+
+
+@contextlib.contextmanager
+def transfer(name: str, stream: TextIO | None = None) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a download on stderr: a live bar in a terminal, a line at its end elsewhere."""
+    stream = stream or sys.stderr
+    console = Console(file=stream)
+    done = 0
+    with rich.progress.Progress(
+        *rich.progress.Progress.get_default_columns(), rich.progress.DownloadColumn(), console=console,
+        disable=not console.is_terminal,
+    ) as bar:  # fmt: skip
+        task = bar.add_task(name, total=None)
+
+        def show(received: int, total: int | None) -> None:
+            nonlocal done
+            done = received
+            bar.update(task, completed=received, total=total)
+
+        yield show
+    stream.write(f"{name}: {done / 2**20:.1f} MiB received\n")

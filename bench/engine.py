@@ -26,9 +26,16 @@ from bench.errors import InputError
 from bench.provenance import Provenance, provenance
 from bench.store import Record, Status, Store, StoreError
 
-EXECUTE = "bench.experiments:execute"
+EXECUTE = "bench.runners:execute"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 CRASHES_ALLOWED = 1
+
+
+def default_jobs(device: str) -> int:
+    """One worker a core that this process may use; on a GPU one, which has it to itself."""
+    if device != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

@@ -200,6 +200,25 @@ def crossed_interval(differences: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, seeds, level)
 
 
+def crossed_gain(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:
+    """Interval for mean(a) / mean(b) − 1 over seeds and users crossed, both of shape (seeds, users).
+
+    The delta method: the gain g varies like the mean of (a − (1 + g) b) / mean(b), whose interval is
+    `crossed_interval`'s.
+
+    Raises:
+        InputError: different shapes, values that are not finite, or mean(b) not positive.
+    """
+    x, y = _matrix(a, "a"), _matrix(b, "b")
+    if x.shape != y.shape:
+        raise InputError(f"a has shape {x.shape} and b {y.shape}; pairs need the same shape")
+    if y.mean() <= 0:
+        raise InputError(f"mean of b is {y.mean()}; a relative gain needs a positive one")
+    gain = float(x.mean() / y.mean() - 1)
+    around = crossed_interval((x - (1 + gain) * y) / y.mean(), level)
+    return Interval(gain, gain + around.low, gain + around.high, around.n, level)
+
+
 def relative_gain(
     a: ArrayLike, b: ArrayLike, generator: np.random.Generator, draws: int = 2000, level: float = 0.95
 ) -> Interval:

@@ -134,15 +134,21 @@ class Block(nn.Module):
         v_bld: Tensor = self.value(y_bld)
         return functional.layer_norm(v_bld, v_bld.shape[-1:], eps=1e-8) if self.normalise_values else v_bld
 
+    def attention(self, x_bld: Tensor, mask_b1qk: Tensor) -> Tensor:
+        """The plain attention matrix A (b, h, q, k), for those who want to look at it."""
+        q, k = self._split(self.query(y := self.attention_norm(x_bld))), self._split(self.key(y))
+        return torch.softmax(q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5 + mask_b1qk, -1)
+
+    def _split(self, rows_bld: Tensor) -> Tensor:
+        batch, length, width = rows_bld.shape
+        return rows_bld.view(batch, length, self.heads, width // self.heads).transpose(1, 2)
+
     def forward(
         self, x_bld: Tensor, mask_b1qk: Tensor, boost: Boost | None = None, relation_bqk: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return the block's output and the mixed rows Z = A V, both (b, l, d)."""
         y = self.attention_norm(x_bld)
-        q, k, v = (
-            t.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for t in (self.query(y), self.key(y), self.exogenous(y))
-        )
+        q, k, v = (self._split(rows) for rows in (self.query(y), self.key(y), self.exogenous(y)))
         z_bld = attend(q, k, v, mask_b1qk, boost, relation_bqk).transpose(1, 2).flatten(2)
         x = x_bld + self.dropout(self.out(z_bld))
         hidden = self.dropout(torch.relu(self.widen(self.forward_norm(x))))

@@ -136,6 +136,7 @@ class CausalRec(SASRec):
     def _build(self) -> None:
         super()._build()
         self.discovery = Discovery(self.options.width, self.options.delta, self.options.tau)
+        self.multipliers: Tensor
         self.register_buffer("multipliers", torch.empty(3, dtype=torch.float64))
 
     def _initialise(self, generator: torch.Generator) -> None:

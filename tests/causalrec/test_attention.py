@@ -29,7 +29,8 @@ def explicit(q, k, v, mask, boost=None, relation=None):
 def test_a_boost_is_its_formula(inputs, mode, alpha):
     q, k, v, mask, relation = inputs
     got = attend(q, k, v, mask, Boost(mode, alpha), relation)
-    torch.testing.assert_close(got, explicit(q, k, v, mask, Boost(mode, alpha), relation.double()), rtol=1e-10, atol=1e-12)
+    expected = explicit(q, k, v, mask, Boost(mode, alpha), relation.double())
+    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-12)
 
 
 @given(attention_inputs(), st.sampled_from(["renorm", "raw"]), st.floats(-0.9, 1e8))
@@ -77,7 +78,7 @@ def test_every_decade_of_alpha_is_finite_in_float32(mode, exponent):
 
 @pytest.mark.parametrize(("mode", "alpha"), [("renorm", -1.0), ("renorm", float("nan")), ("raw", -1.5), ("up", 1.0)])
 def test_a_boost_without_meaning_is_refused(mode, alpha):
-    with pytest.raises(InputError, match="alpha|choose"):
+    with pytest.raises(InputError, match=r"alpha|choose"):
         Boost(mode, alpha)
 
 
@@ -125,3 +126,12 @@ def test_dropout_shares_outside_the_unit_interval_are_refused(share):
 def test_heads_must_divide_the_width():
     with pytest.raises(InputError, match="heads"):
         Block(10, 3, 0.0)
+
+
+def test_the_attention_matrix_is_the_one_that_mixes_the_values():
+    block = Block(8, 2, 0.0, normalise_values=True).eval()
+    x = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
+    mask = causal_mask(torch.ones(2, 5, dtype=torch.bool), x.dtype)
+    values = block.exogenous(block.attention_norm(x)).unflatten(-1, (2, 4)).transpose(1, 2)
+    mixed = (block.attention(x, mask) @ values).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(mixed, block(x, mask)[1])

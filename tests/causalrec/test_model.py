@@ -52,7 +52,8 @@ def test_without_boost_and_graph_loss_it_also_trains_like_sasrec_to_the_bit():
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-        states.append({name: value for name, value in model.state_dict().items() if name.startswith(("item", "blocks"))})
+        state = model.state_dict()
+        states.append({name: value for name, value in state.items() if name.startswith(("item", "blocks"))})
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
 
 

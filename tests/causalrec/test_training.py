@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ def cycle_split(users=40, seed=0):
     """Users walk round a ring of items, so that the next item is certain."""
     rng = np.random.default_rng(seed)
     starts, lengths = rng.integers(ITEMS, size=users), rng.integers(4, 9, size=users)
-    rows = [[1 + (start + step) % ITEMS for step in range(length)] for start, length in zip(starts, lengths, strict=True)]
+    walks = zip(starts, lengths, strict=True)
+    rows = [[1 + (start + step) % ITEMS for step in range(length)] for start, length in walks]
     return leave_one_out(from_rows(rows, num_items=ITEMS))
 
 
@@ -84,7 +86,7 @@ def test_patience_ends_training():
 
 
 def test_golden_losses():
-    """Exact to the bit on one machine; 1e-4 leaves room for another BLAS. Remake: delete the file, run, look, commit."""
+    """Exact on one machine; 1e-4 leaves room for another BLAS. Remake: delete the file, run, look, commit."""
     got = {
         kind: [epoch["recommendation"] for epoch in run(small(kind), replace(OPTIONS, patience=None)).trace]
         for kind in ("sasrec", "causalrec")
@@ -115,7 +117,7 @@ def test_every_action_is_a_target_once_an_epoch_and_no_padding_column_is_kept():
         seen += [(int(a), int(b)) for a, b in zip(items[target != 0], target[target != 0], strict=True)]
         assert (target[items == 0] == 0).all()
     rows = [split.train.row(user)[-7:].tolist() for user in range(len(split.train))]
-    expected = [pair for row in rows for pair in zip(row, row[1:], strict=False)]
+    expected = [pair for row in rows for pair in pairwise(row)]
     assert sorted(seen) == sorted(expected)
 
 

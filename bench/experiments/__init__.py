@@ -1,0 +1,21 @@
+"""The experiments by name. One module each, with these functions:
+
+- `plan(setup) -> list[Cell]`: the cells it needs;
+- `refine(setup, results) -> list[Cell]`: more cells that depend on the results of the first (may be absent);
+- `tables(setup, results) -> list[Table]`: what a reader sees; `details(...)`: what goes to files only (may be absent);
+- `findings(setup, results, margins) -> list[Finding]`: what it says of the register's claims.
+"""
+
+import importlib
+from types import ModuleType
+
+from bench.errors import InputError
+
+EXPERIMENTS = ("recovery", "variance", "layernorm", "acyclicity", "discovery", "recommend", "sensitivity")
+
+
+def load_experiment(name: str) -> ModuleType:
+    """The experiment's module; InputError lists the valid names."""
+    if name not in EXPERIMENTS:
+        raise InputError(f"experiment {name!r} is unknown; choose one of {', '.join(EXPERIMENTS)}")
+    return importlib.import_module(f"bench.experiments.{name}")

@@ -1,0 +1,89 @@
+"""Prop. 4.2: the same SCM seen raw, with LayerNorm on its exogenous rows, and with LayerNorm on its mixed rows.
+
+Variables are token rows and samples are their features, as attention sees them. The learner is EqVar.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from bench.cell import Cell
+from bench.claims import Finding, Margins, Outcome
+from bench.experiments.recovery import plan_cell
+from bench.plan import Result, Setup, select
+from bench.statistics import paired_difference, t_interval
+from bench.tables import Table, Value
+
+UNEQUAL = 100.0
+VIEWS: tuple[tuple[str, str, float], ...] = (
+    ("raw rows, equal variances", "raw", 1.0),
+    ("LayerNorm on V, equal variances", "exogenous", 1.0),
+    ("LayerNorm on V, variance ratio 100", "exogenous", UNEQUAL),
+    ("LayerNorm on Z, equal variances", "mixed", 1.0),
+    ("raw rows, variance ratio 100", "raw", UNEQUAL),
+)
+BASE, CONTROL = VIEWS[0], VIEWS[-1]
+
+
+def plan(setup: Setup) -> list[Cell]:
+    """Every view at every number of nodes and features."""
+    s = setup.preset.structure
+    return [
+        plan_cell(setup, "eqvar", "er", 2, nodes, features, placement=place, ratio=ratio, profile=_profile(ratio))
+        for nodes in s.placement_nodes
+        for features in s.features
+        for _, place, ratio in VIEWS
+    ]
+
+
+def _profile(ratio: float) -> str:
+    return "equal" if ratio == 1 else "random"
+
+
+def _find(results: list[Result], nodes: int, features: int, view: tuple[str, str, float]) -> Result | None:
+    _, place, ratio = view
+    cells = select(results, nodes=nodes, samples=features, placement=place, ratio=ratio)
+    return cells[0] if cells else None
+
+
+def tables(setup: Setup, results: list[Result]) -> list[Table]:
+    """SHD and order accuracy by view, nodes and features."""
+    s = setup.preset.structure
+    rows: list[tuple[Value, ...]] = []
+    for nodes in s.placement_nodes:
+        for view in VIEWS:
+            row: list[Any] = [nodes, view[0]]
+            for features in s.features:
+                r = _find(results, nodes, features, view)
+                row += [None, None] if r is None else [t_interval(r.arrays["shd"]), _order(r)]
+            rows.append(tuple(row))
+    heads = [f"{what}, d={features}" for features in s.features for what in ("SHD", "order acc.")]
+    note = (
+        f"EqVar, ER2, {s.draws} draws that share graph and weights over the views; d features are the samples. "
+        "Order accuracy: share of true edges whose cause is ordered first, chance 0.5. SHD: mean [95 % interval]."
+    )
+    return [Table("layernorm", "Where LayerNorm stands", ("nodes", "view", *heads), tuple(rows), note)]
+
+
+def _order(r: Result) -> float:
+    return float(np.nanmean(r.arrays["order_accuracy"]))
+
+
+def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
+    """`layernorm-identifies`, each placement on its own, at the most nodes and features."""
+    s, claim = setup.preset.structure, "layernorm-identifies"
+    nodes, features = s.placement_nodes[-1], s.features[-1]
+    base, found = _find(results, nodes, features, BASE), []
+    for view in VIEWS[1:-1]:
+        r = _find(results, nodes, features, view)
+        if base is None or r is None:
+            continue
+        margin = margins.of(claim) * float(base.arrays["true_edges"].mean())
+        difference = paired_difference(r.arrays["shd"].astype(float), base.arrays["shd"].astype(float))
+        outcome: Outcome = "holds" if difference.below(margin) else "fails" if difference.above(margin) else "unclear"
+        detail = (
+            f"SHD more than raw, margin {margin:.2g}; {difference.n} draws, {nodes} nodes, d = {features}; "
+            f"order accuracy {_order(r):.2f}"
+        )
+        found.append(Finding(claim, view[0], outcome, difference, detail))
+    return found

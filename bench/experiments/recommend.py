@@ -1,0 +1,332 @@
+"""Next-item recommendation: CausalRec and its rivals on real data and in the behaviour world, leave-one-out.
+
+Neural models are tuned on validation NDCG@10 with one budget: `trials` settings drawn at random from a declared
+space, on the first seed; the setting chosen then runs on the other seeds. Trial t has the same dropout for every
+model, so that what is compared is the model.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cell import Cell, generator
+from bench.claims import Finding, Margins, Outcome
+from bench.datasets.listing import provenance_table
+from bench.plan import Result, Setup, select
+from bench.presets import World
+from bench.statistics import Interval, crossed_gain, crossed_interval, t_interval
+from bench.tables import Table, Value
+from causalrec.ranking import hit_rate, ndcg
+
+TITLES = {
+    "popularity": "popularity (control)",
+    "item_knn": "item-kNN (control)",
+    "sasrec": "SASRec",
+    "causalrec": "CausalRec",
+    "best_possible": "best possible",
+}
+NEURAL = ("sasrec", "causalrec")
+RIVALS = ("popularity", "item_knn", "sasrec")
+CODE = {
+    "popularity": "causalrec.rivals.popularity",
+    "item_knn": "causalrec.rivals.item_knn",
+    "sasrec": "causalrec.model",
+    "causalrec": "causalrec.model",
+    "best_possible": "synth.behaviour",
+}
+DROPOUTS = (0.2, 0.3, 0.4, 0.5)
+ALPHAS = (0.1, 1.0, 10.0)
+WINDOWS = (5, 20, 100)
+PAPER_DATASETS = 4
+METRICS = {"hr10": ("HR@10", hit_rate), "ndcg10": ("NDCG@10", ndcg)}
+TOKEN_SECONDS = 1.5e-7
+
+
+def plan_cell(
+    setup: Setup, dataset: dict[str, Any], model: str, options: dict[str, Any], training: dict[str, Any], seed: int
+) -> Cell:
+    """A cell of the recommender runner. `dataset` is a name with its preparation, or a behaviour world's sizes."""
+    provenance = setup.found.get(dataset["name"])
+    items, users, length = (
+        (dataset["items"], dataset["users"], dataset["length"])
+        if provenance is None
+        else (provenance.statistics["items"], provenance.statistics["users"], options.get("length", 50))
+    )
+    epochs = training.get("epochs", 0)
+    tokens = float(users or 0) * min(length, float(length))
+    per_token = TOKEN_SECONDS * (float(items or 0) * options.get("width", 0) / 64 + 1500)
+    setting = f", alpha {options['boost']['alpha']:g}" if model == "causalrec" else ""
+    return Cell(
+        "recommender",
+        {
+            "dataset": dataset,
+            "model": model,
+            "options": options,
+            "training": training,
+            "seed": seed,
+            "root": setup.root,
+        },
+        ("bench.runners.recommender", CODE[model]),
+        data=None if provenance is None else provenance.content_hash,
+        dtype="float32",
+        device=setup.device if model in NEURAL else "cpu",
+        cost=1.0 + epochs * tokens * per_token * (1.3 if model == "causalrec" else 1.0),
+        timeout=setup.preset.timeout,
+        label=f"{model}{setting} on {dataset['name']}, seed {seed}",
+    )
+
+
+def real_dataset(setup: Setup, name: str) -> dict[str, Any]:
+    """A named dataset with its preparation, as a cell's parameter."""
+    p = setup.found[name]
+    return {"name": name, "repeats": p.repeats, "user_core": p.user_core, "item_core": p.item_core}
+
+
+def seen_rule(setup: Setup, name: str) -> str:
+    """Rank over the whole catalogue where users repeat items, else without what they have seen."""
+    if name == "behaviour":
+        return "kept"
+    return "kept" if float(setup.found[name].statistics["repeats_share"] or 0) > 0 else "filtered"
+
+
+def model_options(
+    model: str, length: int, width: int, dropout: float, alpha: float = 1.0, **more: Any
+) -> dict[str, Any]:
+    """Options of a neural model as a cell's parameter."""
+    options: dict[str, Any] = {"length": length, "width": width, "dropout": dropout}
+    if model == "causalrec":
+        options |= {"boost": {"mode": more.pop("mode", "renorm"), "alpha": alpha}, **more}
+    return options
+
+
+def _training(setup: Setup, seen: str) -> dict[str, Any]:
+    r = setup.preset.real
+    return {"epochs": r.epochs, "patience": r.patience, "batch": 64, "learning_rate": 3e-3, "seen": seen}
+
+
+def _trials(setup: Setup, model: str) -> list[dict[str, Any]]:
+    r, trials = setup.preset.real, []
+    for number in range(r.trials):
+        rng = generator(root=setup.root, stream="trials", number=number)
+        dropout, alpha = float(rng.choice(DROPOUTS)), float(rng.choice(ALPHAS))
+        trials.append(model_options(model, r.length, r.width, dropout, alpha))
+    return [trial for number, trial in enumerate(trials) if trial not in trials[:number]]
+
+
+def world_cells(setup: Setup, world: World, seeds: int, model: str, **changes: Any) -> list[Cell]:
+    """One cell a world for a model in the behaviour world, trained for a fixed number of epochs."""
+    options = model_options(model, world.length, world.width, 0.2, **changes) if model in NEURAL else {}
+    training = {"epochs": world.epochs, "patience": None, "batch": 64, "learning_rate": 3e-3} if options else {}
+    return [plan_cell(setup, world.dataset, model, options, training, seed) for seed in range(seeds)]
+
+
+def plan(setup: Setup) -> list[Cell]:
+    """Tuning trials on real data, the controls, and every model in the behaviour world."""
+    cells = [
+        cell
+        for model in (*RIVALS, "causalrec", "best_possible")
+        for cell in world_cells(setup, setup.preset.world, setup.preset.world_seeds, model)
+    ]
+    for name in setup.found:
+        dataset, training = real_dataset(setup, name), _training(setup, seen_rule(setup, name))
+        cells.append(plan_cell(setup, dataset, "popularity", {}, {}, 0))
+        cells += [plan_cell(setup, dataset, "item_knn", {"window": window}, {}, 0) for window in WINDOWS]
+        cells += [
+            plan_cell(setup, dataset, model, trial, training, 0) for model in NEURAL for trial in _trials(setup, model)
+        ]
+    return cells
+
+
+def chosen(setup: Setup, results: list[Result], name: str, model: str) -> Result | None:
+    """The trial of a model on a dataset with the best validation NDCG@10 on seed 0."""
+    trials = [r for r in select(results, model=model, seed=0) if r.params["dataset"]["name"] == name]
+    score = f"valid_ndcg10_{seen_rule(setup, name)}"
+    return max(trials, key=lambda r: r.metrics[score], default=None)
+
+
+def refine(setup: Setup, results: list[Result]) -> list[Cell]:
+    """The chosen setting of each neural model on the remaining seeds."""
+    cells = []
+    for name in setup.found:
+        for model in NEURAL:
+            best = chosen(setup, results, name, model)
+            if best is not None:
+                p = best.params
+                cells += [
+                    plan_cell(setup, p["dataset"], model, p["options"], p["training"], seed)
+                    for seed in range(1, setup.preset.real.seeds)
+                ]
+    return cells
+
+
+def runs(setup: Setup, results: list[Result], name: str, model: str) -> list[Result]:
+    """A model's results on a dataset, one a seed, at the setting chosen on validation."""
+    if name == "behaviour":
+        world = setup.preset.world.dataset
+        return [r for r in select(results, model=model) if r.params["dataset"] == world]
+    best = chosen(setup, results, name, model)
+    if best is None:
+        return []
+    same = select(results, model=model, options=best.params["options"])
+    return [r for r in same if r.params["dataset"]["name"] == name]
+
+
+def scores(setup: Setup, results: list[Result], name: str, model: str, metric: str, seen: str) -> NDArray[np.float64]:
+    """A metric by seed and user, (seeds, users); a model without randomness stands once for every seed of real data."""
+    found = sorted(runs(setup, results, name, model), key=lambda r: int(r.params["seed"]))
+    if not found:
+        return np.empty((0, 0))
+    values = np.stack([METRICS[metric][1](r.arrays[f"test_{seen}"]) for r in found])
+    if len(values) == 1 and model not in NEURAL and name != "behaviour":
+        values = np.repeat(values, setup.preset.real.seeds, axis=0)
+    return values
+
+
+def _interval(name: str, values: NDArray[np.float64]) -> Interval:
+    """Real data: seeds, then users, crossed. Worlds: each seed is a world of its own, so t over worlds."""
+    if name == "behaviour":
+        return t_interval(values.mean(1))
+    return crossed_interval(values)
+
+
+def _setting(r: Result) -> str:
+    o = r.params["options"]
+    parts = [f"{key} {o[key]:g}" for key in ("window", "dropout") if key in o]
+    return ", ".join(parts + ([f"alpha {o['boost']['alpha']:g}"] if "boost" in o else []))
+
+
+def tables(setup: Setup, results: list[Result]) -> list[Table]:
+    """HR@10 and NDCG@10, seen items filtered and kept, by dataset and model; and what the datasets are."""
+    rows: list[tuple[Value, ...]] = []
+    for name in ("behaviour", *setup.found):
+        for model, title in TITLES.items():
+            found = runs(setup, results, name, model)
+            if not found:
+                continue
+            main = seen_rule(setup, name)
+            row: list[Value] = [name, title]
+            for seen in (main, "filtered" if main == "kept" else "kept"):
+                for metric in METRICS:
+                    values = scores(setup, results, name, model, metric, seen)
+                    row.append(_interval(name, values))
+            sampled = [r.metrics["test_hr10_u100"] for r in found if "test_hr10_u100" in r.metrics]
+            seeds = str(len(found)) if model in NEURAL or name == "behaviour" else "–"
+            seconds = float(np.mean([r.metrics["fit_cpu_s"] for r in found]))
+            row += [float(np.mean(sampled)) if sampled else None, seeds, _setting(found[0]), seconds]
+            rows.append(tuple(row))
+    columns = (
+        "data", "model", "HR@10", "NDCG@10", "HR@10 other", "NDCG@10 other", "HR@10 u100", "seeds", "setting", "CPU s",
+    )  # fmt: skip
+    note = (
+        "Leave-one-out, full catalogue. HR@10 and NDCG@10 rank seen items with the rest where users repeat items "
+        "(behaviour, data with repeats kept) and without them where they do not; 'other' is the other rule; u100 ranks "
+        "against 100 uniform unseen items, shown because papers do. 95 % intervals: real data, over seeds and "
+        "users crossed; behaviour, t over worlds."
+    )
+    tables = [Table("recommend", "Next-item recommendation", columns, tuple(rows), note)]
+    if setup.found:
+        tables.append(provenance_table(setup.found.values()))
+    return tables
+
+
+def details(setup: Setup, results: list[Result]) -> list[Table]:  # noqa: ARG001
+    """Every cell, tuning trials included."""
+    rows = [
+        (r.params["dataset"]["name"], TITLES[r.params["model"]], r.params["seed"], _setting(r),
+         *(r.metrics[f"{part}_ndcg10_{seen}"] for part in ("valid", "test") for seen in ("kept", "filtered")),
+         r.metrics.get("epochs"), r.metrics.get("best_epoch"), r.metrics.get("skipped_steps"), r.metrics["fit_cpu_s"])
+        for r in results if r.ok
+    ]  # fmt: skip
+    columns = (
+        "data", "model", "seed", "setting", "valid NDCG@10 kept", "valid NDCG@10 filtered", "test NDCG@10 kept",
+        "test NDCG@10 filtered", "epochs", "best epoch", "skipped steps", "CPU s",
+    )  # fmt: skip
+    return [Table("recommend_all", "Every recommender cell", columns, tuple(rows))]
+
+
+def _gain(setup: Setup, results: list[Result], name: str, metric: str) -> tuple[Interval, str] | None:
+    """Relative gain of CausalRec over the rival with the best test figure, as papers count it."""
+    seen = seen_rule(setup, name)
+    ours = scores(setup, results, name, "causalrec", metric, seen)
+    rivals = [(scores(setup, results, name, model, metric, seen), TITLES[model]) for model in RIVALS]
+    if len(ours) < 2 or any(len(values) != len(ours) for values, _ in rivals):
+        return None
+    theirs, best = max(rivals, key=lambda rival: float(rival[0].mean()))
+    return crossed_gain(ours, theirs), best
+
+
+def _against(gain: Interval, claimed: float) -> Outcome:
+    if gain.above(0) and gain.high >= claimed:
+        return "holds"
+    return "fails" if gain.below(claimed / 2) else "unclear"
+
+
+def _percent(gain: Interval) -> Interval:
+    return Interval(100 * gain.estimate, 100 * gain.low, 100 * gain.high, gain.n, gain.level)
+
+
+def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
+    """`beats-rivals`, `foursquare-gain` and `beats-each-rival`, on the real datasets that were found."""
+    found: list[Finding] = []
+    for metric, (title, _) in METRICS.items():
+        gains = {name: pair for name in setup.found if (pair := _gain(setup, results, name, metric))}
+        if gains:
+            parts = [gain for gain, _ in gains.values()]
+            mean = float(np.mean([gain.estimate for gain in parts]))
+            # The datasets are independent, so that the half-widths add in quadrature.
+            low, high = (
+                float(np.sqrt(sum(side**2 for side in sides))) / len(parts)
+                for sides in ([g.estimate - g.low for g in parts], [g.high - g.estimate for g in parts])
+            )
+            total = Interval(mean, mean - low, mean + high, min(g.n for g in parts))
+            claimed = margins.claimed("beats-rivals")[metric]
+            each = "; ".join(f"{name} {100 * g.estimate:+.1f} % over {rival}" for name, (g, rival) in gains.items())
+            part = f"{title} +{100 * claimed:.2f} %"
+            found.append(Finding("beats-rivals", part, _against(total, claimed), _percent(total), each))
+        for name, (gain, rival) in gains.items():
+            if name.startswith("foursquare"):
+                claimed = margins.claimed("foursquare-gain")[metric]
+                part = f"{title} +{100 * claimed:.2f} %, {name}"
+                detail = f"gain in % over {rival}, {gain.n} seeds, {setup.found[name].statistics['users']} users"
+                found.append(Finding("foursquare-gain", part, _against(gain, claimed), _percent(gain), detail))
+    return found + _each_rival(setup, results)
+
+
+def _each_rival(setup: Setup, results: list[Result]) -> list[Finding]:
+    pairs = [(name, rival) for name in setup.found for rival in RIVALS]
+    found = []
+    for name, rival in pairs:
+        seen = seen_rule(setup, name)
+        ours, theirs = (scores(setup, results, name, model, "ndcg10", seen) for model in ("causalrec", rival))
+        if len(ours) < 2 or ours.shape != theirs.shape:
+            continue
+        difference = crossed_interval(ours - theirs, level=1 - 0.05 / len(pairs))
+        outcome: Outcome = "holds" if difference.above(0) else "fails" if difference.below(0) else "unclear"
+        detail = f"NDCG@10 difference, {len(ours)} seeds, {ours.shape[1]} users, level {100 * difference.level:.1f} %"
+        found.append(Finding("beats-each-rival", f"{TITLES[rival]}, {name}", outcome, difference, detail))
+    return found
+
+
+def gaps(setup: Setup) -> dict[str, str]:
+    """What the claims on real data lack in this run."""
+    if not setup.preset.real.datasets:
+        return dict.fromkeys(
+            ("beats-rivals", "foursquare-gain", "beats-each-rival"), f"preset {setup.preset.name} uses no real data"
+        )
+    said = {}
+    missing = "; ".join(setup.missing.values())
+    if len(setup.found) < PAPER_DATASETS:
+        said["beats-rivals"] = f"{len(setup.found)} of the paper's {PAPER_DATASETS} datasets. {missing}".strip()
+    said["beats-each-rival"] = f"BERT4Rec, TiSASRec and other rivals are not built yet. {missing}".strip()
+    absent = {name: text for name, text in setup.missing.items() if name.startswith("foursquare")}
+    if absent and not any(name.startswith("foursquare") for name in setup.found):
+        said["foursquare-gain"] = "; ".join(absent.values())
+    return said
+
+
+def world_sizes(world: World) -> str:
+    """A world in words, for notes."""
+    sizes = asdict(world)
+    return f"{sizes['users']} users x {sizes['length']} actions, {sizes['items']} items, {sizes['epochs']} epochs"

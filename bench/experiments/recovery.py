@@ -1,0 +1,161 @@
+"""Recovery of known DAGs under equal variances: learners x families x nodes x samples, and the exact covariance."""
+
+from typing import Any
+
+import numpy as np
+
+from bench.cell import Cell
+from bench.claims import Finding, Margins, Outcome
+from bench.plan import Result, Setup, select, stacked
+from bench.statistics import clopper_pearson, paired_difference, t_interval
+from bench.tables import Table
+from causalrec.structure import learner_module
+
+LEARNERS = ("eqvar", "notears", "variance_sort", "r2_sort", "random_order", "oracle")
+TITLES = {
+    "eqvar": "EqVar",
+    "notears": "NOTEARS",
+    "variance_sort": "variance sort (control)",
+    "r2_sort": "R2 sort (control)",
+    "random_order": "random order (control)",
+    "oracle": "known order (oracle)",
+}
+SECONDS = {"notears": 4e-5}
+
+
+def plan_cell(
+    setup: Setup, learner: str, family: str, edges: int, nodes: int, samples: int | None, **changes: Any
+) -> Cell:
+    """A cell of the structure runner; `changes` may set noise, profile, ratio, standardised, placement, draws."""
+    params = {
+        "family": family,
+        "edges": edges,
+        "nodes": nodes,
+        "samples": samples,
+        "weights": [0.5, 2.0],
+        "noise": "gaussian",
+        "profile": "equal",
+        "ratio": 1.0,
+        "standardised": False,
+        "placement": None,
+        "learner": learner,
+        "options": {},
+        "draws": setup.preset.structure.draws,
+        "root": setup.root,
+    } | changes
+    cost = 0.1 + params["draws"] * (SECONDS.get(learner, 2e-7) * nodes**2.2 + 1e-7 * (samples or 0) * nodes)
+    return Cell(
+        "structure",
+        params,
+        ("bench.runners.structure", learner_module(learner)),
+        cost=cost,
+        timeout=setup.preset.timeout,
+        label=f"{learner} on {family}{edges}, {nodes} nodes, n = {samples or 'infinite'}",
+    )
+
+
+def plan(setup: Setup) -> list[Cell]:
+    """Every learner on every family, size and number of samples, None being the exact covariance."""
+    s = setup.preset.structure
+    return [
+        plan_cell(setup, learner, family, edges, nodes, samples)
+        for family, edges in s.families
+        for nodes in s.nodes
+        for samples in (*s.samples, None)
+        for learner in LEARNERS
+    ]
+
+
+def _row(r: Result) -> tuple[Any, ...]:
+    p, m, a = r.params, r.metrics, r.arrays
+    return (
+        f"{p['family'].upper()}{p['edges']}",
+        p["nodes"],
+        "exact" if p["samples"] is None else p["samples"],
+        TITLES[p["learner"]],
+        m["median_shd"],
+        t_interval(a["shd"]),
+        float(a["tpr"].mean()),
+        float(a["fdr"].mean()),
+        clopper_pearson(m["exact"], m["draws"]),
+        m["h_max"],
+        m["removed_edges"],
+        m["not_converged"],
+        float(np.nanmean(a["varsortability"])),
+        float(np.nanmean(a["r2_sortability"])),
+        1000 * m["fit_cpu_s"] / m["draws"],
+    )
+
+
+COLUMNS = (
+    "graphs", "nodes", "n", "learner", "median SHD", "mean SHD", "TPR", "FDR", "exact recovery", "max h",
+    "edges cut", "not converged", "varsort.", "R2-sort.", "CPU ms a graph",
+)  # fmt: skip
+
+
+def details(setup: Setup, results: list[Result]) -> list[Table]:
+    """Every cell as a row."""
+    rows = [_row(r) for r in results if r.ok]
+    return [Table("recovery_all", "Recovery of known DAGs, every cell", COLUMNS, tuple(rows), _note(setup))]
+
+
+def tables(setup: Setup, results: list[Result]) -> list[Table]:
+    """Median SHD by family at one n, and exact recovery by n at the largest size."""
+    s = setup.preset.structure
+    n = 1000 if 1000 in s.samples else s.samples[-1]
+    by_family = []
+    for family, edges in s.families:
+        for nodes in s.nodes:
+            cells = [select(results, family=family, edges=edges, nodes=nodes, samples=n, learner=k) for k in LEARNERS]
+            medians = [c[0].metrics["median_shd"] if c else None for c in cells]
+            by_family.append((f"{family.upper()}{edges}", nodes, *medians))
+    by_n = []
+    for samples in (*s.samples, None):
+        row: list[Any] = ["exact" if samples is None else samples]
+        for learner in LEARNERS:
+            found = select(results, nodes=s.nodes[-1], samples=samples, learner=learner)
+            exact, draws = (sum(r.metrics[name] for r in found) for name in ("exact", "draws"))
+            row.append(clopper_pearson(exact, draws) if draws else None)
+        by_n.append(tuple(row))
+    heads = tuple(TITLES[learner] for learner in LEARNERS)
+    return [
+        Table("recovery_shd", f"Median SHD at n = {n}, equal variances", ("graphs", "nodes", *heads), tuple(by_family),
+              _note(setup)),
+        Table("recovery_rate", f"Share of graphs of {s.nodes[-1]} nodes recovered exactly, all families", ("n", *heads),
+              tuple(by_n), f"{s.draws} draws a family; Clopper-Pearson intervals. exact: the population covariance."),
+    ]  # fmt: skip
+
+
+def _note(setup: Setup) -> str:
+    return (
+        f"{setup.preset.structure.draws} draws; weights ±U(0.5, 2), Gaussian noise of equal variance; SHD counts a "
+        "reversed edge once; threshold 0.3 on |W|. NOTEARS: lambda 0.02, log-determinant h."
+    )
+
+
+def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
+    """`equal-variance-identifies`, by EqVar: exact on the exact covariance, and consistent in n."""
+    claim, samples = "equal-variance-identifies", setup.preset.structure.samples
+    population = select(results, learner="eqvar", samples=None)
+    small, large = (select(results, learner="eqvar", samples=n) for n in (samples[0], samples[-1]))
+    if not (population and small and large):
+        return []
+    shd = stacked(population, "shd")
+    rate = clopper_pearson(int((shd == 0).sum()), len(shd))
+    exact = Finding(
+        claim, "SHD 0 on the exact covariance", "holds" if (shd == 0).all() else "fails", rate,
+        f"exact recovery, {len(shd)} draws",
+    )  # fmt: skip
+    hit_small, hit_large = (stacked(part, "shd") == 0 for part in (small, large))
+    top = clopper_pearson(int(hit_large.sum()), len(hit_large))
+    floor = margins.of(claim)
+    outcome: Outcome = "holds" if top.above(floor) else "fails" if top.below(floor) else "unclear"
+    passes = Finding(
+        claim, f"recovery rate above {floor:g} at n = {samples[-1]}", outcome, top, f"{len(hit_large)} draws"
+    )
+    rise = paired_difference(hit_large.astype(float), hit_small.astype(float))
+    rises = Finding(
+        claim, f"rate rises from n = {samples[0]} to {samples[-1]}", "holds" if rise.above(0) else "fails", rise,
+        f"paired over {len(hit_large)} draws",
+    )  # fmt: skip
+    return [exact, passes, rises]

@@ -1,0 +1,155 @@
+"""Sweeps in the behaviour world: alpha by decades under both boosts, and lambda. Seeds are shared along a sweep."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cell import Cell
+from bench.claims import Finding, Margins, Outcome
+from bench.experiments import recommend
+from bench.plan import Result, Setup, select
+from bench.statistics import paired_difference, spearman_interval, t_interval
+from bench.tables import Table, Value
+
+BOOSTS = ("renorm", "raw")
+DEFAULT_SPARSITY = 0.01
+
+
+def plan(setup: Setup) -> list[Cell]:
+    """alpha = 0 once, every alpha under both boosts, every lambda at alpha = 1, in every world."""
+    p = setup.preset
+    cells = _cells(setup, alpha=0.0)
+    for alpha in p.alphas:
+        for mode in BOOSTS:
+            cells += _cells(setup, alpha=alpha, mode=mode)
+    for sparsity in sorted({*p.sparsities, DEFAULT_SPARSITY}):
+        cells += _cells(setup, sparsity=sparsity)
+    return cells
+
+
+def _cells(setup: Setup, alpha: float = 1.0, mode: str = "renorm", sparsity: float = DEFAULT_SPARSITY) -> list[Cell]:
+    """The default lambda is left unsaid, so that a cell of both sweeps is one cell."""
+    changes: dict[str, Any] = {"alpha": alpha, "mode": mode}
+    if sparsity != DEFAULT_SPARSITY:
+        changes["sparsity"] = sparsity
+    return recommend.world_cells(setup, setup.preset.sweep, setup.preset.sweep_seeds, "causalrec", **changes)
+
+
+def _at(
+    setup: Setup, results: list[Result], alpha: float = 1.0, mode: str = "renorm", sparsity: float = DEFAULT_SPARSITY
+) -> list[Result]:
+    """The results at one setting by seed, all seeds or none."""
+    want = _cells(setup, alpha, mode, sparsity)[0].params["options"]
+    found = sorted(select(results, options=want), key=lambda r: int(r.params["seed"]))
+    return found if len(found) == setup.preset.sweep_seeds else []
+
+
+def _values(found: list[Result], metric: str) -> NDArray[np.float64]:
+    return np.array([r.metrics[metric] for r in found], dtype=np.float64)
+
+
+def tables(setup: Setup, results: list[Result]) -> list[Table]:
+    """NDCG@10 and HR@10 against alpha, and against lambda with the density of R."""
+    note = (
+        f"{setup.preset.sweep_seeds} worlds, {recommend.world_sizes(setup.preset.sweep)}; test NDCG@10 over the full "
+        "catalogue, mean [95 % t interval]; gains are paired over worlds and relative to alpha = 0."
+    )
+    return [_alpha_table(setup, results, note), _lambda_table(setup, results, note)]
+
+
+def _alpha_table(setup: Setup, results: list[Result], note: str) -> Table:
+    base = _at(setup, results, alpha=0.0)
+    rows: list[tuple[Value, ...]] = []
+    if base:
+        rows.append(("0", "–", *(t_interval(_values(base, f"test_{m}_kept")) for m in ("ndcg10", "hr10")), None))
+    for mode in BOOSTS:
+        for alpha in setup.preset.alphas:
+            found = _at(setup, results, alpha, mode)
+            if found and base:
+                ndcg, plain = _values(found, "test_ndcg10_kept"), _values(base, "test_ndcg10_kept")
+                gain = t_interval(100 * (ndcg - plain) / plain.mean())
+                rows.append((f"{alpha:g}", mode, t_interval(ndcg), t_interval(_values(found, "test_hr10_kept")), gain))
+    columns = ("alpha", "boost", "NDCG@10", "HR@10", "gain in NDCG@10, %")
+    return Table("alpha", "The alpha grid", columns, tuple(rows), note)
+
+
+def _lambda_table(setup: Setup, results: list[Result], note: str) -> Table:
+    rows: list[tuple[Value, ...]] = []
+    for sparsity in sorted({*setup.preset.sparsities, DEFAULT_SPARSITY}):
+        found = _at(setup, results, sparsity=sparsity)
+        if found:
+            metrics = ("density", "empty_rows", "h_max", "auprc_w", "test_ndcg10_kept", "test_hr10_kept")
+            rows.append((f"{sparsity:g}", *(t_interval(_values(found, metric)) for metric in metrics)))
+    columns = ("lambda", "density of R", "empty rows", "max h", "AUPRC of W", "NDCG@10", "HR@10")
+    return Table("lambda", "The lambda grid, alpha = 1 under renorm", columns, tuple(rows), note)
+
+
+def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
+    """`booster-matters`, `alpha-window` and `lambda-saturates`."""
+    base = _at(setup, results, alpha=0.0)
+    return [
+        *(_booster(setup, results, base, margins) if base else []),
+        *(finding for mode in BOOSTS if base for finding in _window(setup, results, base, mode, margins)),
+        *_saturation(setup, results, margins),
+    ]
+
+
+def _booster(setup: Setup, results: list[Result], base: list[Result], margins: Margins) -> list[Finding]:
+    """alpha and boost chosen by mean validation NDCG@10, judged on test."""
+    grid = [(mode, alpha) for mode in BOOSTS for alpha in setup.preset.alphas if _at(setup, results, alpha, mode)]
+    if not grid:
+        return []
+    mode, alpha = max(grid, key=lambda at: _values(_at(setup, results, at[1], at[0]), "valid_ndcg10_kept").mean())
+    plain = _values(base, "test_ndcg10_kept")
+    gain = t_interval((_values(_at(setup, results, alpha, mode), "test_ndcg10_kept") - plain) / plain.mean())
+    outcome: Outcome = "holds" if gain.above(0) else "fails" if gain.below(margins.of("booster-matters")) else "unclear"
+    detail = f"relative gain in test NDCG@10 at {mode} alpha {alpha:g}, chosen on validation; {gain.n} worlds"
+    return [Finding("booster-matters", "behaviour world", outcome, gain, detail)]
+
+
+def _window(setup: Setup, results: list[Result], base: list[Result], mode: str, margins: Margins) -> list[Finding]:
+    claim = "alpha-window"
+    plain = _values(base, "test_ndcg10_kept")
+    tried = {alpha: found for alpha in setup.preset.alphas if (found := _at(setup, results, alpha, mode))}
+    if not tried:
+        return []
+    level = 1 - 0.05 / len(tried)
+    gains = {
+        alpha: t_interval((_values(found, "test_ndcg10_kept") - plain) / plain.mean(), level)
+        for alpha, found in tried.items()
+    }
+    best, gain = max(gains.items(), key=lambda entry: entry[1].low)
+    outcome: Outcome = "unclear"
+    if gain.above(0):
+        outcome = "holds"
+    elif all(interval.below(margins.of(claim)) for interval in gains.values()):
+        outcome = "fails"
+    harm = [f"{alpha:g}" for alpha, interval in gains.items() if interval.below(0)]
+    detail = (
+        f"relative gain at alpha {best:g}, the largest lower bound of {len(tried)} at level {100 * level:.1f} %; "
+        f"{gain.n} worlds; harm {'from alpha ' + harm[0] if harm else 'at no alpha'}"
+    )
+    return [Finding(claim, f"a helpful alpha under {mode}", outcome, gain, detail)]
+
+
+def _saturation(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
+    claim = "lambda-saturates"
+    grid = {s: found for s in setup.preset.sparsities if (found := _at(setup, results, sparsity=s))}
+    default = _at(setup, results)
+    if len(grid) < 2 or not default:
+        return []
+    x = np.repeat(list(grid), setup.preset.sweep_seeds)
+    density = np.concatenate([_values(found, "density") for found in grid.values()])
+    rank = spearman_interval(x, density)
+    falls: Outcome = "holds" if rank.below(0) else "fails" if rank.above(0) else "unclear"
+    least = min(grid)
+    plain = _values(default, "test_ndcg10_kept")
+    drop = paired_difference(_values(grid[least], "test_ndcg10_kept") / plain.mean(), plain / plain.mean())
+    hurts: Outcome = "holds" if drop.below(0) else "fails" if drop.above(-margins.of(claim)) else "unclear"
+    part = f"NDCG@10 at lambda {least:g} below lambda {DEFAULT_SPARSITY:g}"
+    detail = f"relative difference, {drop.n} worlds; density of R {density[x == least].mean():.2f} there"
+    return [
+        Finding(claim, "density of R falls in lambda", falls, rank, f"rank correlation, {len(x)} runs"),
+        Finding(claim, part, hurts, drop, detail),
+    ]

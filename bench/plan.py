@@ -1,0 +1,132 @@
+"""From a preset and the data at hand to cells, and from records back to results."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cell import Cell
+from bench.console import duration
+from bench.datasets import Provenance, data_folder, load, load_own
+from bench.errors import DataMissing
+from bench.presets import Preset
+from bench.store import Record, Store
+from bench.tables import Table, Value
+from causalrec.training import pick_device
+
+DATA_VARIABLE = "CAUSALREC_DATA"
+OWN_VARIABLE = "CAUSALREC_OWN_FILE"
+OWN = "own file"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a plan is made from: the preset, the root seed, the device, the datasets found and those missing."""
+
+    preset: Preset
+    root: int
+    device: str
+    found: Mapping[str, Provenance] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+def make_setup(
+    preset: Preset,
+    root: int,
+    data_dir: Path | None = None,
+    device: str = "auto",
+    repeats: str | None = None,
+    own: Mapping[str, Any] | None = None,
+) -> Setup:
+    """Read the preset's datasets once, to know which are there and what they hold; workers are told where.
+
+    `repeats` overrides each dataset's default. `own` names a user's own file and its columns: path, user, item, time.
+    A missing dataset is noted with what to do about it; a bad file raises InputError.
+    """
+    folder = data_folder(data_dir)
+    os.environ[DATA_VARIABLE] = str(folder.resolve())
+    found, missing = {}, {}
+    for name in preset.real.datasets:
+        try:
+            found[name] = load(name, folder, repeats=repeats).provenance
+        except DataMissing as error:
+            missing[name] = str(error)
+    if own is not None:
+        place = dict(own) | {"path": str(Path(own["path"]).resolve())}
+        os.environ[OWN_VARIABLE] = json.dumps(place)
+        loaded = load_own(**place | {"path": Path(place["path"])}, repeats=repeats or "kept")
+        found[OWN] = loaded.provenance
+    return Setup(preset, root, pick_device(device), found, missing)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A planned cell and its record, if it ran."""
+
+    cell: Cell
+    record: Record | None
+    store: Store
+
+    @property
+    def ok(self) -> bool:
+        """Whether the cell ran to its end."""
+        return self.record is not None and self.record.ok
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The cell's parameters."""
+        return self.cell.params
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """The record's metrics; empty where the cell failed or did not run."""
+        return self.record.metrics if self.record is not None else {}
+
+    @cached_property
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """The arrays beside the record, read when first asked for."""
+        return self.store.arrays(self.record) if self.record is not None else {}
+
+
+def collect(cells: list[Cell], store: Store) -> list[Result]:
+    """The results of `cells`, in their order."""
+    return [Result(cell, store.get(cell), store) for cell in cells]
+
+
+def select(results: list[Result], **wanted: Any) -> list[Result]:
+    """The results that ran and whose parameters have these values."""
+    return [r for r in results if r.ok and all(r.params[name] == value for name, value in wanted.items())]
+
+
+def stacked(results: list[Result], name: str) -> NDArray[np.float64]:
+    """One array of several results end to end, float64."""
+    return np.concatenate([np.asarray(r.arrays[name], dtype=np.float64) for r in results])
+
+
+def plan_table(setup: Setup, planned: Mapping[str, list[Cell]], store: Store | None, jobs: int) -> Table:
+    """What would run: cells by experiment, those whose records are there, and the expected time of the rest."""
+    rows: list[tuple[Value, ...]] = []
+    counted: set[str] = set()
+    total = 0.0
+    for name, cells in planned.items():
+        new = [cell for cell in dict.fromkeys(cells) if cell.key not in counted]
+        counted |= {cell.key for cell in new}
+        left = [cell for cell in new if store is None or (record := store.get(cell)) is None or not record.ok]
+        seconds = sum(cell.cost for cell in left)
+        total += seconds
+        rows.append((name, len(set(cells)), len(new), len(new) - len(left), duration(seconds / jobs)))
+    seeds = setup.preset.real.seeds
+    note = (
+        f"{setup.preset.about}. About {duration(total / jobs)} on {jobs} workers; the recommenders chosen in tuning "
+        f"then run on {seeds - 1} more seeds. Datasets found: {', '.join(setup.found) or 'none'}"
+        + "".join(f"; {text}" for text in setup.missing.values())
+        + "."
+    )
+    columns = ("experiment", "cells", "of its own", "there already", "expected time of the rest")
+    return Table("plan", f"Plan of {setup.preset.name}, seed {setup.root}, {setup.device}", columns, tuple(rows), note)

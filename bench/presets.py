@@ -1,0 +1,190 @@
+"""The named sizes of a run: smoke (CI), quick (a reviewer's first look), standard (an evening), paper (a GPU)."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.errors import InputError
+
+DECADES = tuple(10.0**exponent for exponent in range(-8, 9))
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Sizes of the recovery half. `families` are (family, edges per node); a draw is one SCM."""
+
+    draws: int
+    families: tuple[tuple[str, int], ...]
+    nodes: tuple[int, ...]
+    samples: tuple[int, ...]
+    ratios: tuple[float, ...]
+    stress_nodes: int
+    placement_nodes: tuple[int, ...]
+    features: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class World:
+    """A behaviour world and how a model is trained on it; `knobs` are those of `synth.behaviour.draw_world`."""
+
+    items: int
+    users: int
+    length: int
+    width: int
+    epochs: int
+    knobs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def dataset(self) -> dict[str, Any]:
+        """As a cell's parameter."""
+        sizes = {"items": self.items, "users": self.users, "length": self.length}
+        return {"name": "behaviour", **sizes, "knobs": self.knobs}
+
+
+@dataclass(frozen=True)
+class Real:
+    """How the recommenders are compared on real data: one budget of `trials` settings for every neural model."""
+
+    datasets: tuple[str, ...]
+    seeds: int
+    trials: int
+    length: int
+    width: int
+    epochs: int
+    patience: int
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything that a run's size is made of."""
+
+    name: str
+    about: str
+    structure: Structure
+    world: World
+    world_seeds: int
+    sweep: World
+    sweep_seeds: int
+    alphas: tuple[float, ...]
+    sparsities: tuple[float, ...]
+    real: Real
+    timeout: float
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="smoke",
+            about="every path once, under a minute; its verdicts mean little",
+            structure=Structure(
+                draws=40,
+                families=(("er", 2),),
+                nodes=(10,),
+                samples=(100, 1000),
+                ratios=(1.0, 16.0),
+                stress_nodes=10,
+                placement_nodes=(10,),
+                features=(64, 1024),
+            ),
+            world=World(items=30, users=150, length=12, width=16, epochs=3),
+            world_seeds=2,
+            sweep=World(items=30, users=100, length=10, width=16, epochs=2),
+            sweep_seeds=2,
+            alphas=(1e-8, 1.0, 1e8),
+            sparsities=(0.001, 0.1),
+            real=Real(datasets=(), seeds=2, trials=1, length=20, width=16, epochs=2, patience=2),
+            timeout=120.0,
+        ),
+        Preset(
+            name="quick",
+            about="a first look on 2 cores in under 10 minutes",
+            structure=Structure(
+                draws=60,
+                families=(("er", 1), ("er", 2), ("sf", 2), ("chain", 1)),
+                nodes=(10, 20),
+                samples=(30, 100, 300, 1000, 10_000),
+                ratios=(1.0, 4.0, 16.0, 64.0, 256.0),
+                stress_nodes=20,
+                placement_nodes=(10, 20),
+                features=(64, 256, 1024),
+            ),
+            world=World(items=100, users=1000, length=30, width=32, epochs=30),
+            world_seeds=5,
+            sweep=World(items=50, users=400, length=20, width=32, epochs=15),
+            sweep_seeds=5,
+            alphas=DECADES[::2],
+            sparsities=(0.0, 0.001, 0.01, 0.1, 1.0),
+            real=Real(
+                datasets=("ml-100k", "foursquare-nyc"), seeds=3, trials=2, length=50, width=64, epochs=40, patience=5
+            ),
+            timeout=600.0,
+        ),
+        Preset(
+            name="standard",
+            about="about two hours on 2 cores; ML-1M and Beauty as well",
+            structure=Structure(
+                draws=100,
+                families=(("er", 1), ("er", 2), ("er", 4), ("sf", 2), ("sf", 4), ("chain", 1), ("layered", 2)),
+                nodes=(10, 20, 50),
+                samples=(30, 100, 300, 1000, 3000, 10_000),
+                ratios=(1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0),
+                stress_nodes=20,
+                placement_nodes=(10, 20, 50),
+                features=(64, 256, 1024, 4096),
+            ),
+            world=World(items=100, users=3000, length=30, width=64, epochs=40),
+            world_seeds=5,
+            sweep=World(items=100, users=500, length=20, width=32, epochs=20),
+            sweep_seeds=5,
+            alphas=DECADES,
+            sparsities=(0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
+            real=Real(
+                datasets=("ml-100k", "foursquare-nyc", "beauty", "ml-1m"),
+                seeds=3,
+                trials=2,
+                length=50,
+                width=64,
+                epochs=40,
+                patience=6,
+            ),
+            timeout=3600.0,
+        ),
+        Preset(
+            name="paper",
+            about="all datasets, ten seeds, on a GPU",
+            structure=Structure(
+                draws=200,
+                families=(("er", 1), ("er", 2), ("er", 4), ("sf", 2), ("sf", 4), ("chain", 1), ("layered", 2)),
+                nodes=(10, 20, 50, 100),
+                samples=(30, 100, 300, 1000, 3000, 10_000, 30_000),
+                ratios=(1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0),
+                stress_nodes=50,
+                placement_nodes=(10, 20, 50),
+                features=(64, 256, 1024, 4096),
+            ),
+            world=World(items=100, users=3000, length=40, width=64, epochs=60),
+            world_seeds=10,
+            sweep=World(items=100, users=3000, length=40, width=64, epochs=60),
+            sweep_seeds=10,
+            alphas=DECADES,
+            sparsities=(0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
+            real=Real(
+                datasets=("ml-100k", "foursquare-nyc", "foursquare-tky", "kgrec-music", "beauty", "ml-1m"),
+                seeds=10,
+                trials=10,
+                length=200,
+                width=64,
+                epochs=200,
+                patience=15,
+            ),
+            timeout=6 * 3600.0,
+        ),
+    )
+}
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of that name; InputError lists the valid ones."""
+    if name not in PRESETS:
+        raise InputError(f"preset {name!r} is unknown; choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,145 @@
+"""The whole path, walked once: plan -> cells -> engine -> store -> tables, findings, verdicts -> files."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.cell import Cell
+from bench.claims import Finding, Margins, Verdict, judge, read_register, verdict_table
+from bench.console import Progress
+from bench.engine import run_cells
+from bench.experiments import load_experiment
+from bench.plan import Result, Setup, collect
+from bench.provenance import provenance
+from bench.store import Store, StoreError
+from bench.tables import Table, to_csv, to_dict, to_markdown
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a walk ended with: tables for readers, further tables for files, verdicts, and the cells that failed."""
+
+    setup: Setup
+    tables: tuple[Table, ...]
+    details: tuple[Table, ...]
+    verdicts: tuple[Verdict, ...]
+    failures: tuple[Result, ...]
+    cells: int
+
+
+def plan_cells(setup: Setup, names: tuple[str, ...]) -> dict[str, list[Cell]]:
+    """The first cells of each experiment; cells that share a key are one cell, whoever plans them."""
+    return {name: load_experiment(name).plan(setup) for name in names}
+
+
+def walk(setup: Setup, names: tuple[str, ...], store: Store, jobs: int) -> Run:
+    """Run the experiments' cells, then those that depend on their results, and read everything off the store.
+
+    Progress goes to stderr. Raises InputError and StoreError as the engine does.
+    """
+    planned = plan_cells(setup, names)
+    _run([cell for cells in planned.values() for cell in cells], store, jobs)
+    later: list[Cell] = []
+    for name in names:
+        refine = getattr(load_experiment(name), "refine", None)
+        more = refine(setup, collect(planned[name], store)) if refine else []
+        planned[name] += more
+        later += more
+    if later:
+        _run(later, store, jobs)
+    return _read(setup, {name: collect(list(dict.fromkeys(cells)), store) for name, cells in planned.items()})
+
+
+def _run(cells: list[Cell], store: Store, jobs: int) -> None:
+    unique = list(dict.fromkeys(cells))
+    with Progress(unique, jobs) as progress:
+        run_cells(unique, store, jobs, on_event=progress)
+
+
+def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
+    register = read_register()
+    margins, findings, gaps = Margins(register), list[Finding](), dict[str, str]()
+    tables, details = [], []
+    for name, found in results.items():
+        experiment = load_experiment(name)
+        tables += experiment.tables(setup, found)
+        details += getattr(experiment, "details", lambda *_: [])(setup, found)
+        findings += experiment.findings(setup, found, margins)
+        gaps |= getattr(experiment, "gaps", lambda _: {})(setup)
+    verdicts = judge(register, findings, gaps)
+    every = {r.cell.key: r for found in results.values() for r in found}
+    failures = tuple(r for r in every.values() if not r.ok)
+    shown = (*tables, *([failure_table(failures)] if failures else []), verdict_table(verdicts))
+    return Run(setup, shown, tuple(details), tuple(verdicts), failures, len(every))
+
+
+def failure_table(failures: tuple[Result, ...]) -> Table:
+    """The cells that did not end well, and why."""
+    rows = []
+    for result in failures:
+        record = result.record
+        error = (record.error or {}) if record is not None else {}
+        status = "not run" if record is None else record.status
+        rows.append((result.cell.label, status, f"{error.get('type', '')}: {error.get('message', '')}".strip(": ")))
+    return Table("failures", "Cells that failed", ("cell", "status", "why"), tuple(rows))
+
+
+def document(run: Run) -> dict[str, Any]:
+    """Verdicts and tables as one JSON document."""
+    setup = run.setup
+    return {
+        "preset": setup.preset.name,
+        "seed": setup.root,
+        "device": setup.device,
+        "cells": run.cells,
+        "failed": len(run.failures),
+        "verdicts": [
+            {
+                "claim": verdict.claim.id,
+                "statement": verdict.claim.statement,
+                "verdict": verdict.judgement,
+                "rule": verdict.claim.rule,
+                "margin": verdict.claim.margin,
+                "left_out": verdict.note,
+                "findings": [_finding(finding) for finding in verdict.findings],
+            }
+            for verdict in run.verdicts
+        ],
+        "tables": [to_dict(table) for table in run.tables],
+        "datasets": {name: asdict(found) for name, found in setup.found.items()},
+        "missing": dict(setup.missing),
+        "environment": provenance(),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    row = Table("", "", ("estimate",), ((finding.estimate,),))
+    return {
+        "part": finding.part,
+        "outcome": finding.outcome,
+        "estimate": to_dict(row)["rows"][0][0],
+        "rests_on": finding.detail,
+    }
+
+
+def write(run: Run, folder: Path) -> list[Path]:
+    """Write the document, every table as CSV and all of them as Markdown below `folder`; returns the files.
+
+    Raises StoreError where the folder cannot be written.
+    """
+    texts = {folder / "run.json": json.dumps(document(run), indent=1, ensure_ascii=False, allow_nan=False) + "\n"}
+    texts[folder / "tables.md"] = "\n".join(to_markdown(table) for table in reversed(run.tables))
+    for table in (*run.tables, *run.details):
+        texts[folder / "tables" / f"{table.name}.csv"] = to_csv(table)
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_suffix(path.suffix + ".tmp")
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+    except OSError as error:
+        message = f"{folder}: {error.strerror or error}; choose another results folder or free space"
+        raise StoreError(message) from error
+    return list(texts)

@@ -1,0 +1,211 @@
+"""Train one recommender on one dataset with one seed; store every user's rank, the traces, and the graph's audit.
+
+Initial weights, the order of batches and dropout depend on dataset and seed alone, so that models and settings are
+compared under the same draws.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.cell import Cell, Outcome, generator, torch_generator
+from bench.datasets import load, load_own
+from bench.errors import InputError
+from causalrec.acyclicity import is_acyclic
+from causalrec.attention import Block, Boost, causal_mask
+from causalrec.discovery import admissible
+from causalrec.interactions import Sequences, Split, check_leaks, from_rows, leave_one_out, pad_left
+from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
+from causalrec.ranking import Scorer, hit_rate, ndcg, rank_targets, reciprocal_rank
+from causalrec.rivals.item_knn import ItemKNN
+from causalrec.rivals.popularity import Popularity
+from causalrec.training import TrainingOptions, make_scorer, train
+from synth.behaviour import Behaviour, BehaviourWorld, draw_world
+from synth.behaviour_controls import lift, onehot_regression
+from synth.scoring import edge_auprc, orientation_accuracy, parent_is_row_maximum
+
+MODELS = ("popularity", "item_knn", "sasrec", "causalrec", "best_possible")
+DATA_VARIABLE, OWN_VARIABLE = "CAUSALREC_DATA", "CAUSALREC_OWN_FILE"
+NEGATIVES = 100
+Params: TypeAlias = Mapping[str, Any]
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+
+
+def run(cell: Cell) -> Outcome:
+    """Fit `params.model` on `params.dataset`; params are those of `experiments.recommend.plan_cell`."""
+    p = cell.params
+    world, behaviour, sequences = _read(p, cell.data)
+    split = leave_one_out(sequences)
+    check_leaks(split, sequences)
+    start = time.process_time()
+    score, metrics, arrays, model = _fit(p, split, world, behaviour, cell.device)
+    metrics["fit_cpu_s"] = time.process_time() - start
+    for part, targets in (("valid", split.validation), ("test", split.test)):
+        rng = generator(root=p["root"], stream="negatives", part=part)
+        negatives = NEGATIVES if part == "test" and _unseen(sequences) > NEGATIVES else None
+        ranks = rank_targets(score, targets, negatives=negatives, generator=rng)
+        found = {"kept": ranks.kept, "filtered": ranks.filtered, f"u{NEGATIVES}": ranks.sampled}
+        for seen, rank in found.items():
+            if rank is None:
+                continue
+            arrays[f"{part}_{seen}"] = rank
+            metrics[f"{part}_hr10_{seen}"] = float(hit_rate(rank).mean())
+            metrics[f"{part}_ndcg10_{seen}"] = float(ndcg(rank).mean())
+            metrics[f"{part}_mrr_{seen}"] = float(reciprocal_rank(rank).mean())
+    if isinstance(model, CausalRec):
+        metrics |= _audit(model, split.test.history)
+        if world is not None and behaviour is not None:
+            metrics |= _recovery(model, world, behaviour, p)
+            arrays["item_graph"] = model.item_graph().cpu().numpy()
+    return Outcome(metrics, arrays)
+
+
+def _read(p: Params, content: str | None) -> tuple[BehaviourWorld | None, Behaviour | None, Sequences]:
+    d = p["dataset"]
+    if d["name"] == "behaviour":
+        rng = generator(root=p["root"], stream="world", world=d, seed=p["seed"])
+        world = draw_world(rng, d["items"], **d["knobs"])
+        behaviour = world.sample(rng, d["users"], d["length"])
+        return world, behaviour, from_rows(behaviour.items, num_items=d["items"])
+    cores = {name: d[name] for name in ("repeats", "user_core", "item_core")}
+    if d["name"] == "own file":
+        place = json.loads(os.environ[OWN_VARIABLE])
+        loaded = load_own(**place | {"path": Path(place["path"])}, **cores)
+    else:
+        loaded = load(d["name"], Path(os.environ[DATA_VARIABLE]), **cores)
+    if loaded.provenance.content_hash != content:
+        raise InputError(f"{d['name']}: {loaded.provenance.file} changed since the plan was made; start again")
+    return None, None, loaded.sequences
+
+
+def _fit(
+    p: Params, split: Split, world: BehaviourWorld | None, behaviour: Behaviour | None, device: str
+) -> tuple[Scorer, dict[str, Any], Arrays, SASRec | None]:
+    name, options = p["model"], p["options"]
+    if name == "popularity":
+        return Popularity(split.train), {}, {}, None
+    if name == "item_knn":
+        return ItemKNN(split.train, **options), {}, {}, None
+    if name == "best_possible":
+        if world is None or behaviour is None:
+            raise InputError("the best possible ranking is known only in the behaviour world")
+        return _best_possible(world, behaviour.segments), {}, {}, None
+    streams = {"dataset": p["dataset"]["name"], "seed": p["seed"]}
+    initial = torch_generator(root=p["root"], stream="initial", **streams)
+    if name == "sasrec":
+        model: SASRec = SASRec(SASRecOptions(split.num_items, **options), initial, device)
+    elif name == "causalrec":
+        boost = Boost(**options["boost"])
+        model = CausalRec(CausalRecOptions(split.num_items, **options | {"boost": boost}), initial, device)
+    else:
+        raise InputError(f"model {name!r} is unknown; choose one of {', '.join(MODELS)}")
+    draws = torch_generator(root=p["root"], stream="dropout", **streams)
+    if device != "cpu":
+        draws = torch.Generator(device).manual_seed(draws.initial_seed())
+    progress = train(
+        model,
+        split,
+        TrainingOptions(**p["training"]),
+        shuffle=generator(root=p["root"], stream="batches", **streams),
+        dropout=draws,
+    )
+    metrics = {
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch or progress.epoch,
+        "skipped_steps": progress.skipped_steps,
+    }
+    names = sorted({name for epoch in progress.trace for name in epoch})
+    arrays = {f"trace_{name}": np.array([epoch[name] for epoch in progress.trace]) for name in names}
+    return make_scorer(model), metrics, arrays, model
+
+
+def _best_possible(world: BehaviourWorld, segments: NDArray[np.int64]) -> Scorer:
+    def score(history: Sequences, rows: slice) -> Tensor:
+        past = pad_left([history.row(user) for user in range(rows.start, rows.stop)], world.horizon)
+        return torch.from_numpy(world.best_ranking_scores(past, segments[rows])[:, 1:])
+
+    return score
+
+
+def _unseen(sequences: Sequences) -> int:
+    """The fewest items that a user has not seen, the target apart."""
+    return sequences.num_items - int(sequences.lengths().max())
+
+
+def _chunks(model: SASRec, history: Sequences, size: int = 128) -> list[Tensor]:
+    padded = torch.from_numpy(pad_left(history, model.options.length)).to(model.item.weight.device)
+    return [padded[start : start + size] for start in range(0, len(padded), size)]
+
+
+def _audit(model: CausalRec, history: Sequences) -> dict[str, float]:
+    """What W and R are on every test history: h, density, empty rows, cycles of W above tau (time left aside)."""
+    tau, h, cyclic, admitted, edges, rows, empty = model.options.tau, [], 0, 0, 0, 0, 0
+    with torch.inference_mode():
+        for items in _chunks(model, history):
+            embedding, x = model.embed(items)
+            _, z = model.blocks[0](x, causal_mask(items != 0, x.dtype))
+            graph = model.discovery(items, embedding, z)
+            h.append(graph.acyclicity_b.cpu())
+            strong = (graph.weights_bij >= tau) & (graph.weights_bij > 0)
+            cyclic += int((~is_acyclic(strong.double())).sum())
+            possible = admissible(items).tril(-1)
+            admitted += int(possible.sum())
+            edges += int(graph.relation_bij.sum())
+            has_past = possible.any(-1)
+            rows += int(has_past.sum())
+            empty += int((has_past & ~graph.relation_bij.any(-1)).sum())
+    values = torch.cat(h).double()
+    return {
+        "h_mean": float(values.mean()),
+        "h_max": float(values.max()),
+        "cyclic_share": cyclic / len(values),
+        "density": edges / max(1, admitted),
+        "empty_rows": empty / max(1, rows),
+    }
+
+
+def _recovery(model: CausalRec, world: BehaviourWorld, behaviour: Behaviour, p: Params) -> dict[str, float | None]:
+    """Item-level scores of W and of the controls against the world's graph; all see the training steps alone."""
+    items, seen = model.options.items, behaviour.items[:, :-2]
+    controls: dict[str, Callable[[], NDArray[Any]]] = {
+        "w": lambda: model.item_graph().cpu().numpy(),
+        "attention": lambda: _attention(model, seen),
+        "lift": lambda: lift(seen, items),
+        "regression": lambda: onehot_regression(seen, items),
+        "random": lambda: generator(root=p["root"], stream="random", seed=p["seed"]).random((items, items)),
+    }
+    metrics: dict[str, float | None] = {}
+    for name, make in controls.items():
+        scores = make()
+        metrics[f"auprc_{name}"] = edge_auprc(world.graph, scores)
+        metrics[f"orientation_{name}"] = orientation_accuracy(world.graph, scores)
+        metrics[f"parent_{name}"] = parent_is_row_maximum(world.graph, scores)
+    truth, found = world.graph, model.item_graph().cpu().numpy() >= model.options.tau
+    hits = int((truth & found).sum())
+    metrics["precision"] = hits / int(found.sum()) if found.any() else None
+    metrics["recall"] = hits / int(truth.sum()) if truth.any() else None
+    return metrics
+
+
+def _attention(model: CausalRec, sequences: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean attention weight of the first layer between two items, over all places where both stand in order."""
+    items = model.options.items
+    total, count = torch.zeros(2, items + 1, items + 1, dtype=torch.float64)
+    first = cast(Block, model.blocks[0])
+    with torch.inference_mode():
+        for batch in _chunks(model, from_rows(sequences, num_items=items)):
+            _, x = model.embed(batch)
+            weights = first.attention(x, causal_mask(batch != 0, x.dtype)).mean(1).double()
+            b, i, j = torch.nonzero(admissible(batch).tril(-1), as_tuple=True)
+            place, found = (batch[b, i].cpu(), batch[b, j].cpu()), weights[b, i, j].cpu()
+            total.index_put_(place, found, accumulate=True)
+            count.index_put_(place, torch.ones_like(found), accumulate=True)
+    return np.asarray((total / count.clamp(min=1))[1:, 1:])

@@ -1,0 +1,107 @@
+"""Recovery of known DAGs: draw SCMs, let one learner fit them all, score what it found draw by draw.
+
+The graph and the weights of a draw depend on family, size and draw alone, so that learners, sample sizes, variance
+profiles and ratios meet the same SCMs; the samples depend on their number as well.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cell import Cell, Outcome, generator
+from causalrec.structure import Problems, load, threshold_to_dag
+from synth.graphs import draw_dag, topological_order
+from synth.scm import LinearSCM, draw_scm
+from synth.scoring import f1, fdr, order_accuracy, shd, tpr
+from synth.sortability import r2_sortability, varsortability
+from synth.violations import observe_rows, standardise_covariance
+
+THRESHOLD = 0.3
+Floats: TypeAlias = NDArray[np.float64]
+
+
+def run(cell: Cell) -> Outcome:
+    """Fit `params.draws` problems and return per-draw scores; params are those of `experiments.recovery.plan_cell`."""
+    p = cell.params
+    world = {name: p[name] for name in ("family", "edges", "nodes")}
+    scms = [_draw(p, world, draw) for draw in range(p["draws"])]
+    problems = _observe(p, world, scms)
+    learner = load(p["learner"], **p["options"])
+    start = time.process_time()
+    fits = learner.fit(problems, generator(root=p["root"], stream="learner", **world, samples=p["samples"]))
+    seconds = time.process_time() - start
+    weights, removed = threshold_to_dag(fits.W, THRESHOLD)
+    truth, found = np.stack([scm.graph for scm in scms]), weights != 0
+    distance = shd(truth, found)
+    orders = [fits.order[k] if fits.order is not None else topological_order(found[k]) for k in range(len(scms))]
+    arrays = {
+        "shd": distance,
+        "shd_rev2": shd(truth, found, reversal_cost=2),
+        "tpr": tpr(truth, found),
+        "fdr": fdr(truth, found),
+        "f1": f1(truth, found),
+        "h": fits.h,
+        "converged": fits.converged,
+        "iterations": fits.iterations,
+        "removed_edges": removed,
+        "true_edges": truth.sum((1, 2)),
+        "order_accuracy": np.array(
+            [np.nan if (share := order_accuracy(t, o)) is None else share for t, o in zip(truth, orders, strict=True)]
+        ),
+        "varsortability": _sortability(varsortability, scms, problems),
+        "r2_sortability": _sortability(r2_sortability, scms, problems),
+    }
+    arrays |= {f"trace_{name}": values for name, values in (fits.trace or {}).items()}
+    return Outcome(
+        {
+            "median_shd": float(np.median(distance)),
+            "mean_shd": float(distance.mean()),
+            "exact": int((distance == 0).sum()),
+            "draws": len(distance),
+            "h_max": float(fits.h.max()),
+            "removed_edges": int(removed.sum()),
+            "not_converged": int((~fits.converged).sum()),
+            "fit_cpu_s": seconds,
+        },
+        arrays,
+    )
+
+
+def _draw(p: Mapping[str, Any], world: dict[str, Any], draw: int) -> LinearSCM:
+    rng = generator(root=p["root"], stream="scm", **world, draw=draw)
+    graph = draw_dag(p["family"], rng, p["nodes"], p["edges"])
+    return draw_scm(
+        rng, graph, weights=tuple(p["weights"]), noise=p["noise"], profile=p["profile"], ratio=p["ratio"]
+    )
+
+
+def _observe(p: Mapping[str, Any], world: dict[str, Any], scms: list[LinearSCM]) -> Problems:
+    orders = np.stack([scm.order for scm in scms])
+    if p["placement"] is not None or p["samples"] is not None:
+        rngs = [
+            generator(root=p["root"], stream="samples", **world, draw=draw, samples=p["samples"])
+            for draw in range(len(scms))
+        ]
+        samples = [
+            scm.sample(rng, p["samples"])
+            if p["placement"] is None
+            else observe_rows(scm, rng, p["samples"], p["placement"])
+            for scm, rng in zip(scms, rngs, strict=True)
+        ]
+        problems = Problems.from_samples(np.stack(samples), orders)
+        covariance = problems.covariance
+    else:
+        covariance = np.stack([scm.covariance for scm in scms])
+    if p["standardised"]:
+        covariance = np.stack([standardise_covariance(s) for s in covariance])
+    return Problems(covariance, p["samples"], orders)
+
+
+def _sortability(
+    measure: Callable[[Floats, Floats], float | None], scms: list[LinearSCM], problems: Problems
+) -> Floats:
+    values = [measure(scm.B, s) for scm, s in zip(scms, problems.covariance, strict=True)]
+    return np.array([np.nan if value is None else value for value in values])

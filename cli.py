@@ -1,0 +1,253 @@
+"""The command line: what to run and what to show; all logic is in `bench`."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Test the claims of CausalRec (arXiv 2510.21333) on worlds whose truth is known and on real data.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Which real datasets are there; check them, fetch them.")
+app.add_typer(data_app, name="data")
+
+PresetOption = Annotated[str, typer.Option("--preset", help="smoke, quick, standard or paper.")]
+DataOption = Annotated[
+    Path | None, typer.Option("--data-dir", help="Folder of real datasets [default: $CAUSALREC_DATA, else data/].")
+]
+OutOption = Annotated[Path, typer.Option("--out", help="Results folder.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Root of every random stream.")]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", min=1, help="Worker processes [default: one a core; on a GPU, 1].")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+RepeatsOption = Annotated[str | None, typer.Option("--repeats", help="kept or dropped, for every dataset.")]
+FileOption = Annotated[Path | None, typer.Option("--data", help="A file of your own: CSV, TSV or RecBole .inter.")]
+UserOption = Annotated[str, typer.Option("--user", help="Column of users in --data.")]
+ItemOption = Annotated[str, typer.Option("--item", help="Column of items in --data.")]
+TimeOption = Annotated[str | None, typer.Option("--time", help="Column of times; without it, file order is time.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
+RESULTS = Path("results/runs")
+
+
+def _setup(
+    preset: str,
+    seed: int,
+    data_dir: Path | None,
+    device: str = "auto",
+    repeats: str | None = None,
+    own: dict[str, Any] | None = None,
+) -> Any:
+    from bench.plan import make_setup
+    from bench.presets import find_preset
+
+    return make_setup(find_preset(preset), seed, data_dir, device, repeats, own)
+
+
+def _own(data: Path | None, user: str, item: str, time: str | None) -> dict[str, Any] | None:
+    return None if data is None else {"path": str(data), "user": user, "item": item, "time": time}
+
+
+def _walk(setup: Any, names: tuple[str, ...], out: Path, jobs: int | None, as_json: bool) -> None:
+    from bench.console import print_message, print_table
+    from bench.engine import default_jobs
+    from bench.reproduce import document, walk, write
+    from bench.store import Store
+
+    store = Store(out, on_quarantine=print_message)
+    run = walk(setup, names, store, jobs or default_jobs(setup.device))
+    whole = "" if len(names) > 1 else f"-{names[0]}"
+    folder = out / f"{setup.preset.name}-seed{setup.root}{whole}"
+    write(run, folder)
+    if as_json:
+        typer.echo(json.dumps(document(run), ensure_ascii=False, allow_nan=False))
+    else:
+        for table in run.tables:
+            print_table(table)
+    print_message(f"{run.cells} cells, {len(run.failures)} failed; tables and run.json in {folder}")
+    if run.failures:
+        raise typer.Exit(3)
+
+
+@app.command()
+def reproduce(
+    preset: PresetOption = "quick",
+    data_dir: DataOption = None,
+    out: OutOption = RESULTS,
+    seed: SeedOption = 0,
+    jobs: JobsOption = None,
+    device: DeviceOption = "auto",
+    repeats: RepeatsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run every experiment and print a verdict on each claim. What has run already is not run again.
+
+    Exit code: 0 all ran, 2 wrong input, 3 some cells failed, 130 interrupted (finished cells are kept).
+    """
+    from bench.experiments import EXPERIMENTS
+
+    _walk(_setup(preset, seed, data_dir, device, repeats), EXPERIMENTS, out, jobs, as_json)
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="recovery, variance, layernorm, acyclicity, discovery, ...")],
+    preset: PresetOption = "quick",
+    data_dir: DataOption = None,
+    out: OutOption = RESULTS,
+    seed: SeedOption = 0,
+    jobs: JobsOption = None,
+    device: DeviceOption = "auto",
+    repeats: RepeatsOption = None,
+    data: FileOption = None,
+    user: UserOption = "user",
+    item: ItemOption = "item",
+    time: TimeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run one experiment; with --data, on a file of your own beside the preset's datasets."""
+    from bench.experiments import load_experiment
+
+    load_experiment(experiment)
+    setup = _setup(preset, seed, data_dir, device, repeats, _own(data, user, item, time))
+    _walk(setup, (experiment,), out, jobs, as_json)
+
+
+@app.command()
+def plan(
+    preset: PresetOption = "quick",
+    data_dir: DataOption = None,
+    out: OutOption = RESULTS,
+    seed: SeedOption = 0,
+    jobs: JobsOption = None,
+    device: DeviceOption = "auto",
+    repeats: RepeatsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what `reproduce` would run, what is there already, and about how long the rest takes."""
+    from bench.engine import default_jobs
+    from bench.experiments import EXPERIMENTS
+    from bench.plan import plan_table
+    from bench.reproduce import plan_cells
+    from bench.store import Store
+
+    setup = _setup(preset, seed, data_dir, device, repeats)
+    store = Store(out) if (out / "records").is_dir() else None
+    workers = jobs or default_jobs(setup.device)
+    _show([plan_table(setup, plan_cells(setup, EXPERIMENTS), store, workers)], as_json)
+
+
+@app.command()
+def claims(as_json: JsonOption = False) -> None:
+    """List the register: every claim, its source, the experiment that tests it."""
+    from bench.claims import read_register, register_table
+
+    _show([register_table(read_register())], as_json)
+
+
+@app.command()
+def doctor(data_dir: DataOption = None, out: OutOption = RESULTS, as_json: JsonOption = False) -> None:
+    """Tell what this machine, these versions and this data are, and what is wrong with them."""
+    from bench.doctor import examine
+
+    tables, healthy = examine(data_dir, out)
+    _show(tables, as_json)
+    if not healthy:
+        raise typer.Exit(3)
+
+
+@data_app.command("list")
+def data_list(data_dir: DataOption = None, as_json: JsonOption = False) -> None:
+    """List the named datasets and which of them are there."""
+    from bench.datasets import check, data_folder
+    from bench.datasets.listing import status_table
+
+    folder = data_folder(data_dir)
+    _show([status_table(folder, check(folder, read=False))], as_json)
+
+
+@data_app.command("check")
+def data_check(data_dir: DataOption = None, as_json: JsonOption = False) -> None:
+    """Read every dataset that is there and compare hashes and counts with the known ones."""
+    from bench.datasets import check, data_folder
+    from bench.datasets.listing import status_table
+
+    folder = data_folder(data_dir)
+    rows = check(folder)
+    _show([status_table(folder, rows)], as_json)
+    if any(not row.ok for row in rows if row.file is not None):
+        raise typer.Exit(3)
+
+
+@data_app.command("show")
+def data_show(
+    name: Annotated[str, typer.Argument(help="A named dataset, or a file of your own.")],
+    data_dir: DataOption = None,
+    user: UserOption = "user",
+    item: ItemOption = "item",
+    time: TimeOption = None,
+    repeats: RepeatsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prepare one dataset, or a file of your own, and show what comes out."""
+    from bench.datasets import DATASETS, data_folder, load, load_own
+    from bench.datasets.listing import provenance_table
+
+    if name in DATASETS or not Path(name).exists():
+        loaded = load(name, data_folder(data_dir), repeats=repeats)
+    else:
+        loaded = load_own(Path(name), user=user, item=item, time=time, repeats=repeats or "kept")
+    _show([provenance_table([loaded.provenance])], as_json)
+
+
+@data_app.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="A named dataset; see `data list`.")], data_dir: DataOption = None
+) -> None:
+    """Download a dataset from its owner, resuming what was begun, and check its hash."""
+    from bench.console import print_message, transfer
+    from bench.datasets import data_folder
+    from bench.datasets.download import get
+
+    with transfer(name) as progress:
+        files = get(name, data_folder(data_dir), progress)
+    for file in files:
+        print_message(f"{name}: {file}")
+
+
+def _show(tables: list[Any], as_json: bool) -> None:
+    from bench.console import print_table
+    from bench.tables import to_dict
+
+    if as_json:
+        typer.echo(json.dumps([to_dict(table) for table in tables], ensure_ascii=False))
+        return
+    for table in tables:
+        print_table(table)
+
+
+def main() -> None:
+    """Run the command; an input error is one line on stderr and exit code 2, never a traceback."""
+    from bench.errors import INPUT_ERRORS
+
+    try:
+        app()
+    except INPUT_ERRORS as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; finished cells are kept, the same command goes on from there\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
