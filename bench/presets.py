@@ -115,7 +115,7 @@ PRESETS = {
             alphas=DECADES[::2],
             sparsities=(0.0, 0.001, 0.01, 0.1, 1.0),
             real=Real(
-                datasets=("ml-100k", "foursquare-nyc"), seeds=3, trials=2, length=50, width=64, epochs=40, patience=5
+                datasets=("ml-100k", "foursquare-nyc"), seeds=3, trials=2, length=50, width=64, epochs=40, patience=4
             ),
             timeout=600.0,
         ),

@@ -61,7 +61,7 @@ def _run(cells: list[Cell], store: Store, jobs: int) -> None:
 def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
     register = read_register()
     margins, findings, gaps = Margins(register), list[Finding](), dict[str, str]()
-    tables, details = [], []
+    tables, details = list[Table](), list[Table]()
     for name, found in results.items():
         experiment = load_experiment(name)
         tables += experiment.tables(setup, found)

@@ -103,7 +103,7 @@ def model_options(
 
 def _training(setup: Setup, seen: str) -> dict[str, Any]:
     r = setup.preset.real
-    return {"epochs": r.epochs, "patience": r.patience, "batch": 64, "learning_rate": 3e-3, "seen": seen}
+    return {"epochs": r.epochs, "patience": r.patience, "batch": 32, "learning_rate": 3e-3, "seen": seen}
 
 
 def _trials(setup: Setup, model: str) -> list[dict[str, Any]]:
