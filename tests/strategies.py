@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from bench.claims import Claim, Finding
+from bench.statistics import Interval
 from causalrec.attention import causal_mask
 from causalrec.interactions import Interactions, Targets, from_rows, leave_one_out
 from synth.behaviour import BehaviourWorld, draw_world
@@ -194,3 +196,22 @@ def covariances(draw: st.DrawFn, problems: int = 3) -> NDArray[np.float64]:
     nodes = draw(st.integers(2, 5))
     samples = [draw(linear_scms(nodes, equal_variances=True)).sample(draw(generators()), 60) for _ in range(problems)]
     return np.stack([np.cov(X, rowvar=False) for X in samples])
+
+
+# bench: claims
+
+
+def claims(name: str = "some-claim") -> st.SearchStrategy[Claim]:
+    """A claim with and without an experiment that tests it."""
+    tested = Claim(name, "It is so", "Sec. 1", "recovery", "It holds where it holds.")
+    untested = Claim(name, "It is so", "Sec. 1", "", "It holds where it holds.", why_not="nothing measures it")
+    return st.sampled_from([tested, untested])
+
+
+@st.composite
+def findings(draw: st.DrawFn, claim: str = "some-claim") -> Finding:
+    """One part of a claim with any outcome; the estimate an interval, a number, a text or nothing."""
+    low, width = draw(st.floats(-9, 9)), draw(st.floats(0, 9))
+    estimate = draw(st.sampled_from([Interval(low + width / 2, low, low + width, 5), low, "none tried", None]))
+    outcome = draw(st.sampled_from(["holds", "fails", "unclear"]))
+    return Finding(claim, draw(st.text("abc =+|", max_size=4)), outcome, estimate, draw(st.text("xyz|", max_size=4)))

@@ -1,0 +1,118 @@
+"""Made-up results, with the names that runners give theirs, for experiments to read without running a cell."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bench.cell import Cell
+from bench.claims import Claim, Margins, Verdict, judge, read_register
+from bench.datasets import Provenance
+from bench.experiments import load_experiment
+from bench.plan import Setup
+from causalrec.ranking import hit_rate, ndcg, reciprocal_rank
+
+USERS = 300
+TRUE_EDGES = 20
+STEPS = 12
+
+
+@dataclass(eq=False)
+class Made:
+    """In the place of `bench.plan.Result`."""
+
+    cell: Cell
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, Any] = field(default_factory=dict)
+    ok: bool = True
+    record: None = None
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        return self.cell.params
+
+
+def graphs(cell: Cell, shd: Any = 0, h: Any = 0.0, removed: Any = 0) -> Made:
+    """What the structure runner returns; arguments are one value for all draws, or one a draw."""
+    draws = cell.params["draws"]
+    shd, h, removed = (np.array(np.broadcast_to(value, draws)) for value in (shd, h, removed))
+    arrays = {
+        "shd": shd, "h": h, "removed_edges": removed, "true_edges": np.full(draws, TRUE_EDGES),
+        **dict.fromkeys(("tpr", "fdr", "order_accuracy", "varsortability", "r2_sortability"), np.full(draws, 0.75)),
+    }  # fmt: skip
+    if cell.params["learner"] == "notears":
+        arrays |= {f"trace_{name}": np.ones((STEPS, draws)) for name in ("h", "rho", "gamma")}
+    metrics = {
+        "median_shd": float(np.median(shd)), "exact": int((shd == 0).sum()), "draws": draws, "h_max": float(h.max()),
+        "removed_edges": int(removed.sum()), "not_converged": 0, "fit_cpu_s": 0.1,
+    }  # fmt: skip
+    return Made(cell, metrics, arrays)
+
+
+def ranks(quality: float, *axes: int) -> np.ndarray:
+    """A share `quality` of the users has its item first, the others none; who they are depends on the axes."""
+    return np.where(np.random.default_rng([2026, *axes]).random(USERS) < quality, 1.0, 50.0)
+
+
+def model(cell: Cell, quality: float = 0.5, valid: float | None = None, luck: int = 0, **metrics: Any) -> Made:
+    """What the recommender runner returns. Results of equal `luck` share their lucky users, seed by seed."""
+    p = cell.params
+    arrays, found = dict[str, Any](), {"fit_cpu_s": 0.1}
+    for part, share in (("valid", quality if valid is None else valid), ("test", quality)):
+        for seen in ("kept", "filtered"):
+            rank = arrays[f"{part}_{seen}"] = ranks(share, p["seed"], luck)
+            for name, metric in (("hr10", hit_rate), ("ndcg10", ndcg), ("mrr", reciprocal_rank)):
+                found[f"{part}_{name}_{seen}"] = float(metric(rank).mean())
+    if p["model"] in ("sasrec", "causalrec"):
+        found |= {"epochs": STEPS, "best_epoch": STEPS, "skipped_steps": 0}
+        arrays["trace_recommendation"] = np.ones(STEPS)
+    if p["model"] == "causalrec":
+        found |= {"h_mean": 0.0, "h_max": 0.0, "cyclic_share": 0.0, "density": 0.2, "empty_rows": 0.5}
+        arrays |= {f"trace_{name}": np.ones(STEPS) for name in ("h", "h_max", "rho", "gamma", "fit")}
+        if p["dataset"]["name"] == "behaviour":
+            found |= {
+                f"{measure}_{score}": 0.5
+                for measure in ("auprc", "orientation", "parent")
+                for score in ("w", "attention", "lift", "regression", "random")
+            } | {"precision": None, "recall": 0.5}
+    return Made(cell, found | metrics, arrays)
+
+
+def made_up(cell: Cell) -> Made:
+    """A result of the cell's runner, without anything particular."""
+    return graphs(cell) if cell.experiment == "structure" else model(cell)
+
+
+def failed(cell: Cell) -> Made:
+    """A cell that failed."""
+    return Made(cell, ok=False)
+
+
+def dataset(name: str, repeats_share: float = 0.0) -> Provenance:
+    """A dataset that was found."""
+    statistics = {
+        "users": USERS, "items": 200, "actions": 9000, "repeats_share": repeats_share, "ties_share": None,
+    }  # fmt: skip
+    return Provenance(name, f"{name}/file", "0" * 64, "made up", "reader", "order", "kept", 5, 5, statistics, name)
+
+
+def recovered(setup: Setup, rate: Callable[[int | None], float]) -> list[Made]:
+    """Results of `recovery`: the share of exactly recovered graphs by n, None being the exact covariance."""
+    made = []
+    for cell in load_experiment("recovery").plan(setup):
+        draws = cell.params["draws"]
+        wrong = draws - round(rate(cell.params["samples"]) * draws)
+        made.append(graphs(cell, shd=3 * (np.arange(draws) < wrong)))
+    return made
+
+
+def judged(
+    experiment: str, setup: Setup, results: list[Made], register: Mapping[str, Claim] | None = None
+) -> dict[str, Verdict]:
+    """Verdicts by claim from the findings and gaps of one experiment."""
+    register = register or read_register()
+    module = load_experiment(experiment)
+    found = module.findings(setup, results, Margins(register))
+    gaps = getattr(module, "gaps", lambda _: {})(setup)
+    return {verdict.claim.id: verdict for verdict in judge(register, found, gaps)}

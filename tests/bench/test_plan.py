@@ -1,0 +1,168 @@
+"""Presets, setups and plans: what would run, from what data."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.errors import InputError
+from bench.experiments import EXPERIMENTS
+from bench.plan import OWN, Setup, collect, make_setup, plan_table, select, stacked
+from bench.presets import PRESETS, find_preset
+from bench.reproduce import plan_cells
+from bench.store import Record, Store
+from causalrec.errors import InputError as ModelInputError
+from tests.bench.made_up import dataset, graphs
+
+HOURS = 3600.0
+BUDGET = {"smoke": 1 / 60, "quick": 10 / 60, "standard": 3.0, "paper": 24.0 * 30}
+
+
+def bare(name: str, root: int = 0) -> Setup:
+    return Setup(PRESETS[name], root, "cpu")
+
+
+def put(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def ratings(tmp_path, monkeypatch) -> Path:
+    """A folder with an ml-100k of 30 users and 12 items, all of whom stay in the 5-core."""
+    monkeypatch.setenv("CAUSALREC_DATA", "elsewhere")
+    monkeypatch.setenv("CAUSALREC_OWN_FILE", "")
+    rows = [f"{user}\t{1 + (user * step) % 12}\t3\t{step}\n" for user in range(1, 31) for step in range(1, 9)]
+    put(tmp_path / "data" / "ml-100k" / "u.data", "".join(rows))
+    return tmp_path / "data"
+
+
+def test_presets_are_named_and_grow():
+    assert list(PRESETS) == ["smoke", "quick", "standard", "paper"]
+    for name, preset in PRESETS.items():
+        assert find_preset(name) is preset
+        assert preset.name == name
+        assert preset.real.seeds >= 2
+        assert 1.0 in preset.structure.ratios
+        assert 1.0 in preset.alphas
+        assert len(preset.sparsities) >= 2
+    with pytest.raises(InputError, match="preset 'big' is unknown; choose one of smoke, quick, standard, paper"):
+        find_preset("big")
+
+
+def totals(setup: Setup) -> tuple[int, float]:
+    cells = {cell.key: cell for cells in plan_cells(setup, EXPERIMENTS).values() for cell in cells}
+    return len(cells), sum(cell.cost for cell in cells.values())
+
+
+def test_each_preset_is_larger_than_the_one_before_and_within_its_time():
+    """Costs are of one core; presets promise times on two, the recommenders on real data apart."""
+    sizes = {name: totals(bare(name)) for name in PRESETS}
+    for before, after in (("smoke", "quick"), ("quick", "standard"), ("standard", "paper")):
+        assert sizes[before][0] <= sizes[after][0]
+        assert sizes[before][1] < sizes[after][1]
+    for name, hours in BUDGET.items():
+        assert sizes[name][1] / 2 < hours * HOURS, name
+    assert sizes["smoke"][0] > 50
+
+
+def test_data_adds_cells_and_only_to_recommend():
+    with_data = replace(bare("quick"), found={"ml-100k": dataset("ml-100k")})
+    more = {name: len(set(cells)) for name, cells in plan_cells(with_data, EXPERIMENTS).items()}
+    less = {name: len(set(cells)) for name, cells in plan_cells(bare("quick"), EXPERIMENTS).items()}
+    trials = PRESETS["quick"].real.trials
+    assert more.pop("recommend") - less.pop("recommend") == 1 + 3 + 2 * trials
+    assert more == less
+
+
+def test_the_plan_table_counts_cells_once_and_knows_what_is_there(tmp_path):
+    setup = bare("smoke")
+    planned = plan_cells(setup, ("recommend", "discovery", "acyclicity"))
+    table = plan_table(setup, planned, None, 2)
+    rows = {row[0]: row[1:] for row in table.rows}
+    worlds = setup.preset.world_seeds
+    assert rows["recommend"][:3] == (5 * worlds, 5 * worlds, 0)
+    assert rows["discovery"][:3] == (worlds, 0, 0)
+    assert rows["acyclicity"][:3] == (1 + worlds, 1, 0)
+
+    store = Store(tmp_path)
+    first, second = planned["recommend"][:2]
+    store.put(Record(first.key, first.fields, "ok"))
+    store.put(Record(second.key, second.fields, "failed"))
+    there = {row[0]: row[3] for row in plan_table(setup, planned, store, 2).rows}
+    assert there == {"recommend": 1, "discovery": 0, "acyclicity": 0}
+
+
+def test_more_workers_take_less_time_and_what_is_missing_is_said():
+    setup = replace(bare("standard"), missing={"beauty": "Amazon Beauty is not there"})
+    planned = plan_cells(setup, ("recovery",))
+    notes = [plan_table(setup, planned, None, jobs).note for jobs in (1, 100)]
+    assert notes[0] != notes[1]
+    assert all("Datasets found: none; Amazon Beauty is not there." in note for note in notes)
+
+
+# Setups
+
+
+def test_a_setup_reads_what_is_there_and_says_what_is_not(ratings):
+    setup = make_setup(PRESETS["quick"], 3, ratings)
+    assert setup.root == 3
+    assert list(setup.found) == ["ml-100k"]
+    assert setup.found["ml-100k"].statistics["users"] == 30
+    assert list(setup.missing) == ["foursquare-nyc"]
+    assert str(ratings / "foursquare-nyc") in setup.missing["foursquare-nyc"]
+    assert os.environ["CAUSALREC_DATA"] == str(ratings.resolve())
+
+
+def test_a_preset_without_data_reads_none(ratings):
+    put(ratings / "ml-100k" / "u.data", "broken\n")
+    assert make_setup(PRESETS["smoke"], 0, ratings).found == {}
+    with pytest.raises(InputError, match=r"u\.data, line 1: there are 1 columns"):
+        make_setup(PRESETS["quick"], 0, ratings)
+
+
+def test_repeats_overrides_every_default_and_is_checked_even_where_nothing_is_read(ratings):
+    kept = make_setup(PRESETS["quick"], 0, ratings, repeats="kept").found["ml-100k"]
+    assert kept.repeats == "kept"
+    for preset in ("quick", "smoke"):
+        with pytest.raises(InputError, match="repeats must be one of kept, dropped, got 'maybe'"):
+            make_setup(PRESETS[preset], 0, ratings, repeats="maybe")
+
+
+def test_an_own_file_is_read_beside_the_presets_data(ratings, tmp_path):
+    rows = [f"u{user},i{item},{item}" for user in range(6) for item in range(5)]
+    own = put(tmp_path / "own.csv", "who,what,at\n" + "\n".join(rows) + "\n")
+    place = {"path": str(own), "user": "who", "item": "what", "time": "at"}
+    setup = make_setup(PRESETS["quick"], 0, ratings, own=place)
+    assert list(setup.found) == ["ml-100k", OWN]
+    assert setup.found[OWN].statistics["users"] == 6
+    with pytest.raises(InputError, match=r"own\.csv, line 1: column 'when' is not in the header"):
+        make_setup(PRESETS["quick"], 0, ratings, own=place | {"time": "when"})
+
+
+def test_the_device_is_checked(ratings):
+    assert make_setup(PRESETS["smoke"], 0, ratings, device="cpu").device == "cpu"
+    with pytest.raises(ModelInputError, match="device 'tpu' is not available here"):
+        make_setup(PRESETS["smoke"], 0, ratings, device="tpu")
+
+
+# Results
+
+
+def test_results_come_in_the_order_of_the_cells_and_only_of_those_that_ran(tmp_path):
+    cells = plan_cells(bare("smoke"), ("layernorm",))["layernorm"]
+    store = Store(tmp_path)
+    store.put(Record(cells[1].key, cells[1].fields, "ok", {"exact": 7}), {"shd": graphs(cells[1]).arrays["shd"]})
+    store.put(Record(cells[2].key, cells[2].fields, "timed_out"))
+    results = collect(cells, store)
+    assert [r.cell for r in results] == cells
+    assert [r.ok for r in results[:4]] == [False, True, False, False]
+    assert results[0].metrics == {}
+    assert results[0].arrays == {}
+    assert results[1].metrics == {"exact": 7}
+    (only,) = select(results, learner="eqvar")
+    assert only is results[1]
+    assert select(results, learner="notears") == []
+    assert stacked([only, only], "shd").shape == (2 * cells[1].params["draws"],)
