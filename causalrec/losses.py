@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK = 256
+CHUNK = 128
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -17,12 +17,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
             rows = slice(start, start + CHUNK)
             x, target = x_td[rows], target_t[rows, None]
             logits = x @ item_id.T
-            normaliser = logits.logsumexp(-1, keepdim=True)
-            total += (normaliser - logits.gather(1, target)).sum()
-            probability = logits.sub_(normaliser).exp_()
-            probability.scatter_add_(1, target, probability.new_full(target.shape, -1.0))
-            torch.mm(probability, item_id, out=grad_x[rows])
-            grad_items.addmm_(probability.T, x)
+            top = logits.amax(-1, keepdim=True)
+            total -= (logits.gather(1, target) - top).sum()
+            weights = logits.sub_(top).exp_()  # softmax but for the row sums, which scale the thin side of each product
+            sums = weights.sum(-1, keepdim=True)
+            total += sums.log().sum()
+            torch.div(weights @ item_id, sums, out=grad_x[rows])
+            grad_items.addmm_(weights.T, x / sums)
+        grad_x -= item_id[target_t]
+        grad_items.index_add_(0, target_t, x_td, alpha=-1)
         ctx.save_for_backward(grad_x, grad_items)
         ctx.rows = len(x_td)
         return total / len(x_td)

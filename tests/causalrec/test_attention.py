@@ -108,7 +108,7 @@ def test_dropout_draws_only_from_its_generator_and_keeps_the_mean():
     assert torch.equal(*draws)
     assert torch.equal(before, torch.get_rng_state())
     assert float(draws[0].mean()) == pytest.approx(1.0, abs=0.01)
-    assert draws[0].unique().tolist() == pytest.approx([0.0, 1 / 0.6])
+    assert draws[0].unique().tolist() == pytest.approx([0.0, 1 / 0.6], rel=1e-4)
     assert torch.equal(dropout.eval()(torch.ones(3)), torch.ones(3))
 
 
