@@ -1,5 +1,6 @@
 """The register of claims, and the rule by which findings become a verdict."""
 
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from bench.errors import InputError
+from bench.experiments import EXPERIMENTS
 from bench.tables import Table, Value, format_value
 
 REGISTER = Path(__file__).with_name("claims.toml")
@@ -71,7 +73,8 @@ class Margins:
 def read_register(path: Path = REGISTER) -> dict[str, Claim]:
     """The register by claim id, in its own order.
 
-    Raises InputError for a file that is not there or not TOML, unknown or missing fields and wrong types.
+    Raises InputError for a file that is not there or not TOML, unknown or missing fields, wrong types, and a claim
+    with neither an experiment nor a `why_not`.
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -90,9 +93,14 @@ def _claim(name: str, entry: object, path: Path) -> Claim:
         raise InputError(f"{path}: [{name}] needs the text fields {', '.join(wrong)}")
     if unknown := sorted(set(entry) - {*texts, "margin", "reason", "claimed", "why_not"}):
         raise InputError(f"{path}: [{name}] has the unknown fields {', '.join(unknown)}")
+    if texts["experiment"] and texts["experiment"] not in EXPERIMENTS:
+        known = ", ".join(EXPERIMENTS)
+        raise InputError(f"{path}: [{name}] experiment {texts['experiment']!r} is unknown; choose one of {known}")
     margin, claimed = entry.get("margin"), entry.get("claimed", {})
     if not all(isinstance(entry.get(key, ""), str) for key in ("reason", "why_not")):
         raise InputError(f"{path}: [{name}] reason and why_not must be text")
+    if not texts["experiment"] and not entry.get("why_not"):
+        raise InputError(f"{path}: [{name}] names no experiment; say why_not")
     if margin is not None and not (_is_number(margin) and margin > 0 and entry.get("reason")):
         raise InputError(f"{path}: [{name}] margin must be a positive number and carry a reason")
     if not isinstance(claimed, dict) or not all(_is_number(figure) for figure in claimed.values()):
@@ -101,7 +109,7 @@ def _claim(name: str, entry: object, path: Path) -> Claim:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def judge(register: Mapping[str, Claim], findings: Iterable[Finding], gaps: Mapping[str, str]) -> list[Verdict]:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from bench.cell import Cell
 from bench.console import duration
-from bench.datasets import Provenance, data_folder, load, load_own
-from bench.errors import DataMissing
+from bench.datasets import REPEATS, Provenance, data_folder, load, load_own
+from bench.errors import DataMissing, InputError
 from bench.presets import Preset
 from bench.store import Record, Store
 from bench.tables import Table, Value
@@ -49,6 +49,8 @@ def make_setup(
     `repeats` overrides each dataset's default. `own` names a user's own file and its columns: path, user, item, time.
     A missing dataset is noted with what to do about it; a bad file raises InputError.
     """
+    if repeats not in (None, *REPEATS):
+        raise InputError(f"repeats must be one of {', '.join(REPEATS)}, got {repeats!r}")
     folder = data_folder(data_dir)
     os.environ[DATA_VARIABLE] = str(folder.resolve())
     found, missing = {}, {}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cell import Cell
-from bench.claims import Finding, Margins, Verdict, judge, read_register, verdict_table
+from bench.claims import Claim, Finding, Margins, Verdict, judge, read_register, verdict_table
 from bench.console import Progress
 from bench.engine import run_cells
 from bench.experiments import load_experiment
@@ -67,12 +67,23 @@ def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
         tables += experiment.tables(setup, found)
         details += getattr(experiment, "details", lambda *_: [])(setup, found)
         findings += experiment.findings(setup, found, margins)
-        gaps |= getattr(experiment, "gaps", lambda _: {})(setup)
+        gaps |= _gaps(name, setup, found, register)
     verdicts = judge(register, findings, gaps)
     every = {r.cell.key: r for found in results.values() for r in found}
     failures = tuple(r for r in every.values() if not r.ok)
     shown = (*tables, *([failure_table(failures)] if failures else []), verdict_table(verdicts))
     return Run(setup, shown, tuple(details), tuple(verdicts), failures, len(every))
+
+
+def _gaps(name: str, setup: Setup, results: list[Result], register: Mapping[str, Claim]) -> dict[str, str]:
+    """By claim, what one experiment left out: what it says itself, and its cells that failed."""
+    gaps: dict[str, str] = getattr(load_experiment(name), "gaps", lambda _: {})(setup)
+    failed = sum(not r.ok for r in results)
+    if failed:
+        said = f"{failed} of the {len(results)} cells of {name} failed"
+        tested = [claim.id for claim in register.values() if claim.experiment == name]
+        gaps |= {claim: f"{gaps[claim]} {said}" if claim in gaps else said for claim in tested}
+    return gaps
 
 
 def failure_table(failures: tuple[Result, ...]) -> Table:

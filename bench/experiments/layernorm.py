@@ -5,14 +5,12 @@ Variables are token rows and samples are their features, as attention sees them.
 
 from typing import Any
 
-import numpy as np
-
 from bench.cell import Cell
 from bench.claims import Finding, Margins, Outcome
-from bench.experiments.recovery import plan_cell
+from bench.experiments.recovery import mean_known, plan_cell
 from bench.plan import Result, Setup, select
 from bench.statistics import paired_difference, t_interval
-from bench.tables import Table, Value
+from bench.tables import Table, Value, format_value
 
 UNEQUAL = 100.0
 VIEWS: tuple[tuple[str, str, float], ...] = (
@@ -65,8 +63,8 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
     return [Table("layernorm", "Where LayerNorm stands", ("nodes", "view", *heads), tuple(rows), note)]
 
 
-def _order(r: Result) -> float:
-    return float(np.nanmean(r.arrays["order_accuracy"]))
+def _order(r: Result) -> float | None:
+    return mean_known(r.arrays["order_accuracy"])
 
 
 def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
@@ -83,7 +81,7 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
         outcome: Outcome = "holds" if difference.below(margin) else "fails" if difference.above(margin) else "unclear"
         detail = (
             f"SHD more than raw, margin {margin:.2g}; {difference.n} draws, {nodes} nodes, d = {features}; "
-            f"order accuracy {_order(r):.2f}"
+            f"order accuracy {format_value(_order(r))}"
         )
         found.append(Finding(claim, view[0], outcome, difference, detail))
     return found

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.cell import Cell
 from bench.claims import Finding, Margins, Outcome
@@ -50,7 +51,8 @@ def plan_cell(
         ("bench.runners.structure", learner_module(learner)),
         cost=cost,
         timeout=setup.preset.timeout,
-        label=f"{learner} on {family}{edges}, {nodes} nodes, n = {samples or 'infinite'}",
+        label=f"{learner} on {family}{edges}, {nodes} nodes, n = {samples or 'infinite'}"
+        + "".join(f", {name} {value}" for name, value in changes.items()),
     )
 
 
@@ -81,10 +83,16 @@ def _row(r: Result) -> tuple[Any, ...]:
         m["h_max"],
         m["removed_edges"],
         m["not_converged"],
-        float(np.nanmean(a["varsortability"])),
-        float(np.nanmean(a["r2_sortability"])),
+        mean_known(a["varsortability"]),
+        mean_known(a["r2_sortability"]),
         1000 * m["fit_cpu_s"] / m["draws"],
     )
+
+
+def mean_known(values: NDArray[np.float64]) -> float | None:
+    """The mean of the values that are defined, None where none is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None
 
 
 COLUMNS = (
@@ -136,26 +144,34 @@ def _note(setup: Setup) -> str:
 def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
     """`equal-variance-identifies`, by EqVar: exact on the exact covariance, and consistent in n."""
     claim, samples = "equal-variance-identifies", setup.preset.structure.samples
-    population = select(results, learner="eqvar", samples=None)
-    small, large = (select(results, learner="eqvar", samples=n) for n in (samples[0], samples[-1]))
-    if not (population and small and large):
+    population, small, large = (
+        _by_graphs(select(results, learner="eqvar", samples=n)) for n in (None, samples[0], samples[-1])
+    )
+    both = [graphs for graphs in large if graphs in small]
+    if not (population and both):
         return []
-    shd = stacked(population, "shd")
+    shd = stacked(list(population.values()), "shd")
     rate = clopper_pearson(int((shd == 0).sum()), len(shd))
     exact = Finding(
         claim, "SHD 0 on the exact covariance", "holds" if (shd == 0).all() else "fails", rate,
         f"exact recovery, {len(shd)} draws",
     )  # fmt: skip
-    hit_small, hit_large = (stacked(part, "shd") == 0 for part in (small, large))
-    top = clopper_pearson(int(hit_large.sum()), len(hit_large))
+    hits = stacked(list(large.values()), "shd") == 0
+    top = clopper_pearson(int(hits.sum()), len(hits))
     floor = margins.of(claim)
     outcome: Outcome = "holds" if top.above(floor) else "fails" if top.below(floor) else "unclear"
     passes = Finding(
-        claim, f"recovery rate above {floor:g} at n = {samples[-1]}", outcome, top, f"{len(hit_large)} draws"
+        claim, f"recovery rate above {floor:g} at n = {samples[-1]}", outcome, top, f"{len(hits)} draws"
     )
-    rise = paired_difference(hit_large.astype(float), hit_small.astype(float))
+    before, after = (stacked([part[graphs] for graphs in both], "shd") == 0 for part in (small, large))
+    rise = paired_difference(after.astype(float), before.astype(float))
+    grows: Outcome = "holds" if rise.above(0) else "fails" if rise.below(0) else "unclear"
     rises = Finding(
-        claim, f"rate rises from n = {samples[0]} to {samples[-1]}", "holds" if rise.above(0) else "fails", rise,
-        f"paired over {len(hit_large)} draws",
-    )  # fmt: skip
+        claim, f"rate rises from n = {samples[0]} to {samples[-1]}", grows, rise, f"paired over {len(after)} draws"
+    )
     return [exact, passes, rises]
+
+
+def _by_graphs(results: list[Result]) -> dict[tuple[Any, ...], Result]:
+    """Results by what their graphs depend on, so that different n can be paired draw by draw."""
+    return {tuple(r.params[name] for name in ("family", "edges", "nodes")): r for r in results}

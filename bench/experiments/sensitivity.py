@@ -25,7 +25,7 @@ def plan(setup: Setup) -> list[Cell]:
             cells += _cells(setup, alpha=alpha, mode=mode)
     for sparsity in sorted({*p.sparsities, DEFAULT_SPARSITY}):
         cells += _cells(setup, sparsity=sparsity)
-    return cells
+    return list(dict.fromkeys(cells))
 
 
 def _cells(setup: Setup, alpha: float = 1.0, mode: str = "renorm", sparsity: float = DEFAULT_SPARSITY) -> list[Cell]:

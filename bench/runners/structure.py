@@ -4,6 +4,7 @@ The graph and the weights of a draw depend on family, size and draw alone, so th
 profiles and ratios meet the same SCMs; the samples depend on their number as well.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.cell import Cell, Outcome, generator
 from causalrec.structure import Problems, load, threshold_to_dag
+from synth.errors import InputError
 from synth.graphs import draw_dag, topological_order
 from synth.scm import LinearSCM, draw_scm
 from synth.scoring import f1, fdr, order_accuracy, shd, tpr
@@ -103,5 +105,10 @@ def _observe(p: Mapping[str, Any], world: dict[str, Any], scms: list[LinearSCM])
 def _sortability(
     measure: Callable[[Floats, Floats], float | None], scms: list[LinearSCM], problems: Problems
 ) -> Floats:
-    values = [measure(scm.B, s) for scm, s in zip(scms, problems.covariance, strict=True)]
-    return np.array([np.nan if value is None else value for value in values])
+    """One value a problem; NaN where there is none: no path, or for R² a singular covariance."""
+    values = np.full(len(scms), np.nan)
+    for index, (scm, covariance) in enumerate(zip(scms, problems.covariance, strict=True)):
+        with contextlib.suppress(InputError):
+            value = measure(scm.B, covariance)
+            values[index] = np.nan if value is None else value
+    return values
