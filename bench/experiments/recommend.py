@@ -41,7 +41,7 @@ ALPHAS = (0.1, 1.0, 10.0)
 WINDOWS = (5, 20, 100)
 PAPER_DATASETS = 4
 METRICS = {"hr10": ("HR@10", hit_rate), "ndcg10": ("NDCG@10", ndcg)}
-TOKEN_SECONDS = 1.5e-7
+TOKEN_SECONDS, ITEM_SECONDS = 7e-6, 1e-9
 
 
 def plan_cell(
@@ -49,14 +49,13 @@ def plan_cell(
 ) -> Cell:
     """A cell of the recommender runner. `dataset` is a name with its preparation, or a behaviour world's sizes."""
     provenance = setup.found.get(dataset["name"])
-    items, users, length = (
-        (dataset["items"], dataset["users"], dataset["length"])
-        if provenance is None
-        else (provenance.statistics["items"], provenance.statistics["users"], options.get("length", 50))
-    )
+    if provenance is None:
+        items, tokens = dataset["items"], dataset["users"] * dataset["length"]
+    else:
+        items, users, actions = (float(provenance.statistics[name] or 0) for name in ("items", "users", "actions"))
+        tokens = min(actions, users * options.get("length", 0))
     epochs = training.get("epochs", 0)
-    tokens = float(users or 0) * min(length, float(length))
-    per_token = TOKEN_SECONDS * (float(items or 0) * options.get("width", 0) / 64 + 1500)
+    per_token = TOKEN_SECONDS + ITEM_SECONDS * items * options.get("width", 0) / 64
     setting = ", ".join(filter(None, (model, _setting(options))))
     return Cell(
         "recommender",

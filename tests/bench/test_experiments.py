@@ -89,8 +89,8 @@ def test_the_root_seed_changes_every_key_and_nothing_else(experiment):
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 @given(st.data())
 def test_any_part_of_the_results_can_be_read(experiment, data, draw):
-    """Tables, details, findings and gaps of none, of failures alone, and of any half."""
-    setup = SETUPS[data]("smoke" if data == "bare" else "quick")
+    """Tables, details and findings of none, of failures alone, and of any half."""
+    setup = SETUPS[data]("smoke")
     cells = plan_all(experiment, setup)
     share = draw.draw(st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0]))
     ran = np.random.default_rng(draw.draw(st.integers(0, 2**32))).random(len(cells)) < share
@@ -177,15 +177,16 @@ def test_rates_are_paired_graph_by_graph_even_where_cells_failed():
 
 @pytest.mark.parametrize(("slope", "outcome"), [(1.0, HOLDS), (-1.0, FAILS), (0.0, UNCLEAR)])
 def test_unequal_variance_breaks(slope, outcome):
-    setup, rng = bare(), np.random.default_rng(3)
+    """Draws scatter by ±1 a doubling about the slope."""
+    setup = bare()
     results = [
-        graphs(cell, shd=20 + slope * np.log2(cell.params["ratio"]) + rng.normal(size=cell.params["draws"]))
+        graphs(cell, shd=20 + (slope + (-1.0) ** np.arange(cell.params["draws"])) * np.log2(cell.params["ratio"]))
         for cell in load_experiment("variance").plan(setup)
     ]
     found = find("variance", setup, results)
     assert len(found) == 6
     assert set(outcomes(found, "unequal-variance-breaks").values()) == {outcome}
-    assert all(f.estimate.estimate == pytest.approx(slope, abs=0.2) for f in found)
+    assert all(f.estimate.estimate == pytest.approx(slope) for f in found)
 
 
 def test_the_ratio_at_which_recovery_breaks_is_reported():
@@ -333,8 +334,10 @@ def test_an_own_file_is_shown_and_judges_nothing_the_paper_claims():
 def test_a_verdict_on_a_dataset_needs_all_seeds_of_every_model():
     setup = with_data(names=("ml-100k",))
     results = trained(setup, 0.9, 0.3, 0)
-    lost = next(r for r in results if r.params["model"] == "sasrec" and r.params["seed"] == 2)
-    results[results.index(lost)] = failed(lost.cell)
+    lost = [(r.params["dataset"]["name"], r.params["model"], r.params["seed"]) for r in results].index(
+        ("ml-100k", "sasrec", 2)
+    )
+    results[lost] = failed(results[lost].cell)
     found = find("recommend", setup, results)
     assert outcomes(found, "beats-rivals") == {}
     assert set(outcomes(found, "beats-each-rival")) == {"popularity (control), ml-100k", "item-kNN (control), ml-100k"}
@@ -482,7 +485,7 @@ def test_density_falls_in_lambda(density, outcome):
 
 
 @pytest.mark.parametrize(
-    ("least", "luck", "outcome"), [(0.3, 0, HOLDS), (0.5, 0, FAILS), (0.7, 0, FAILS), (0.5, 9, UNCLEAR)]
+    ("least", "luck", "outcome"), [(0.3, 0, HOLDS), (0.5, 0, FAILS), (0.7, 0, FAILS), (0.5, 2, UNCLEAR)]
 )
 def test_saturation_costs_accuracy(least, luck, outcome):
     setup = bare()
