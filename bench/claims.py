@@ -18,7 +18,11 @@ Judgement: TypeAlias = Literal["reproduced", "partly", "contradicted", "inconclu
 
 @dataclass(frozen=True)
 class Claim:
-    """An entry of the register; `claimed` are the paper's figures, `why_not` what is missing to test it."""
+    """An entry of the register.
+
+    `claimed` are the paper's figures, `why_not` says what is missing to test it. `combine` is "parts" where each part
+    stands on its own, "all" where the claim is that every part holds.
+    """
 
     id: str
     statement: str
@@ -29,6 +33,7 @@ class Claim:
     reason: str = ""
     claimed: Mapping[str, float] = field(default_factory=dict)
     why_not: str = ""
+    combine: str = "parts"
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def _claim(name: str, entry: object, path: Path) -> Claim:
     texts = {key: entry.get(key) for key in ("statement", "source", "experiment", "rule")}
     if wrong := [key for key, value in texts.items() if not isinstance(value, str)]:
         raise InputError(f"{path}: [{name}] needs the text fields {', '.join(wrong)}")
-    if unknown := sorted(set(entry) - {*texts, "margin", "reason", "claimed", "why_not"}):
+    if unknown := sorted(set(entry) - {*texts, "margin", "reason", "claimed", "why_not", "combine"}):
         raise InputError(f"{path}: [{name}] has the unknown fields {', '.join(unknown)}")
     if texts["experiment"] and texts["experiment"] not in EXPERIMENTS:
         known = ", ".join(EXPERIMENTS)
@@ -103,6 +108,8 @@ def _claim(name: str, entry: object, path: Path) -> Claim:
         raise InputError(f"{path}: [{name}] names no experiment; say why_not")
     if margin is not None and not (_is_number(margin) and margin > 0 and entry.get("reason")):
         raise InputError(f"{path}: [{name}] margin must be a positive number and carry a reason")
+    if entry.get("combine", "parts") not in ("parts", "all"):
+        raise InputError(f"{path}: [{name}] combine must be \"parts\" or \"all\"")
     if not isinstance(claimed, dict) or not all(_is_number(figure) for figure in claimed.values()):
         raise InputError(f"{path}: [{name}] claimed must be a table of numbers")
     return Claim(id=name, **entry)
@@ -115,9 +122,10 @@ def _is_number(value: object) -> bool:
 def judge(register: Mapping[str, Claim], findings: Iterable[Finding], gaps: Mapping[str, str]) -> list[Verdict]:
     """One verdict a claim, in the register's order; `gaps` says by claim what was left out and why.
 
-    reproduced: every part holds and nothing was left out; contradicted: no part holds, one at least fails and none
-    is open; partly: some parts hold, others fail, are open or were left out; inconclusive: no part holds and one is
-    open; not run: no findings.
+    reproduced: every part holds and nothing was left out. partly: some parts hold, others fail, are open or were left
+    out. contradicted: every part fails. inconclusive: no part holds and one is open. not run: no findings.
+    A claim that every part holds (`combine = "all"`) is contradicted by one part that fails, inconclusive with one
+    that is open, and partly reproduced only where parts were left out.
     """
     by_claim: dict[str, list[Finding]] = {name: [] for name in register}
     for finding in findings:
@@ -130,14 +138,16 @@ def _verdict(claim: Claim, findings: tuple[Finding, ...], gap: str) -> Verdict:
     judgement: Judgement
     if not findings:
         return Verdict(claim, "not run", (), gap or claim.why_not or f"run `python cli.py run {claim.experiment}`")
-    if "holds" in outcomes:
+    if claim.combine == "all" and outcomes != {"holds"}:
+        judgement = "contradicted" if "fails" in outcomes else "inconclusive"
+    elif "holds" in outcomes:
         judgement = "reproduced" if outcomes == {"holds"} and not gap else "partly"
     else:
         judgement = "contradicted" if outcomes == {"fails"} else "inconclusive"
     return Verdict(claim, judgement, findings, gap)
 
 
-def verdict_table(verdicts: Iterable[Verdict]) -> Table:
+def verdict_table(verdicts: Iterable[Verdict], note: str = "") -> Table:
     """One row a part: the claim's verdict, what was measured, the interval, what it rests on."""
     rows: list[tuple[Value, ...]] = []
     for verdict in verdicts:
@@ -149,8 +159,8 @@ def verdict_table(verdicts: Iterable[Verdict]) -> Table:
             rows.append((*head, "", "", "", verdict.note))
         elif verdict.note:
             rows.append(("", "", "left out", "", "", verdict.note))
-    columns = ("claim", "verdict", "part", "", "estimate [95 % interval]", "rests on")
-    return Table("verdicts", "Verdicts on CausalRec (arXiv 2510.21333)", columns, tuple(rows))
+    columns = ("claim", "verdict", "part", "outcome", "estimate [interval]", "rests on")
+    return Table("verdicts", "Verdicts on CausalRec (arXiv 2510.21333)", columns, tuple(rows), note)
 
 
 def register_table(register: Mapping[str, Claim]) -> Table:

@@ -71,7 +71,7 @@ def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
     verdicts = judge(register, findings, gaps)
     every = {r.cell.key: r for found in results.values() for r in found}
     failures = tuple(r for r in every.values() if not r.ok)
-    shown = (*tables, *([failure_table(failures)] if failures else []), verdict_table(verdicts))
+    shown = (*tables, *([failure_table(failures)] if failures else []), verdict_table(verdicts, _verdict_note(setup)))
     return Run(setup, shown, tuple(details), tuple(verdicts), failures, len(every))
 
 
@@ -84,6 +84,16 @@ def _gaps(name: str, setup: Setup, results: list[Result], register: Mapping[str,
         tested = [claim.id for claim in register.values() if claim.experiment == name]
         gaps |= {claim: f"{gaps[claim]} {said}" if claim in gaps else said for claim in tested}
     return gaps
+
+
+def _verdict_note(setup: Setup) -> str:
+    """How to read the verdicts: what was run, on which reading, and how to remake it."""
+    return (
+        f"Preset {setup.preset.name} ({setup.preset.about}), seed {setup.root}, {setup.device}. Intervals at 95 % unless "
+        "a level is given. The paper's text leaves choices open; these are verdicts on the default reading of "
+        "causalrec/model.py. `python cli.py claims --rules` prints every rule and margin; `python cli.py run EXPERIMENT` "
+        "remakes one experiment."
+    )
 
 
 def failure_table(failures: tuple[Result, ...]) -> Table:

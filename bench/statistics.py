@@ -44,6 +44,10 @@ class Interval:
         """Whether the whole interval lies strictly between `low` and `high`."""
         return low < self.low and self.high < high
 
+    def within(self, low: float, high: float) -> "Interval":
+        """The same interval cut to what the quantity can be, such as 0 to 1 for a share."""
+        return Interval(self.estimate, max(self.low, low), min(self.high, high), self.n, self.level)
+
     @property
     def half_width(self) -> float:
         """Half of high − low."""
@@ -77,6 +81,11 @@ def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:
         return Interval(mean, -np.inf, np.inf, 1, level)
     half = _t_quantile(len(x) - 1, level) * _standard_error(x)
     return Interval(mean, mean - half, mean + half, len(x), level)
+
+
+def share_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """`t_interval` of values that lie in 0 to 1, cut to that range; InputError as there."""
+    return t_interval(values, level).within(0.0, 1.0)
 
 
 def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> Interval:

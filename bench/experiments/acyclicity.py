@@ -3,7 +3,7 @@
 import numpy as np
 
 from bench.cell import Cell
-from bench.claims import Finding, Margins
+from bench.claims import Finding, Margins, Outcome
 from bench.experiments import recommend
 from bench.experiments.recovery import plan_cell
 from bench.plan import Result, Setup
@@ -12,6 +12,7 @@ from bench.tables import Table, Value
 
 SAMPLES = 1000
 CLAIM = "acyclicity-converges"
+CAP = 1e8
 
 
 def plan(setup: Setup) -> list[Cell]:
@@ -87,24 +88,27 @@ def _ends(graphs: list[Result], models: list[Result]) -> Table:
 
 
 def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:  # noqa: ARG001
-    """`acyclicity-converges`, for NOTEARS and for CausalRec apart."""
-    margin, found = margins.of(CLAIM), []
-    graphs, models = _graphs(results), _models(results)
-    if graphs:
-        h = np.concatenate([r.arrays["h"] for r in graphs])
-        cut = np.concatenate([r.arrays["removed_edges"] for r in graphs])
-        good = int(((h <= margin) & (cut == 0)).sum())
-        detail = f"share of {len(h)} problems with h ≤ {margin:g} and no cycle; largest h {h.max():.1e}"
-        found.append(
-            Finding(CLAIM, "NOTEARS", "holds" if good == len(h) else "fails", clopper_pearson(good, len(h)), detail)
-        )
-    if models:
-        good = sum(r.metrics["h_max"] <= margin and r.metrics["cyclic_share"] == 0 for r in models)
-        worst, mean = (max(r.metrics[name] for r in models) for name in ("h_max", "h_mean"))
+    """`acyclicity-converges`, for CausalRec; NOTEARS, which is not the paper's model, is a control in the tables.
+
+    h above the margin counts against the claim only where rho had reached its cap: before, training was too short.
+    """
+    margin, models = margins.of(CLAIM), _models(results)
+    if not models:
+        return []
+    capped = all(r.arrays["trace_rho"][-1] >= CAP for r in models)
+    found = []
+    for metric, what in (("h_mean", "mean h of the histories"), ("h_max", "largest h of a history")):
+        values = np.array([r.metrics[metric] for r in models])
+        good = clopper_pearson(int((values <= margin).sum()), len(values))
+        outcome: Outcome = "holds" if good.estimate == 1 else "fails" if capped else "unclear"
         detail = (
-            f"share of {len(models)} worlds with every h ≤ {margin:g} and no cycle; largest h {worst:.1e}, "
-            f"largest mean {mean:.1e}"
+            f"share of {len(values)} worlds with {what} ≤ {margin:g}, full W; median {np.median(values):.1e}, worst "
+            f"{values.max():.1e}; rho {'at its cap' if capped else 'still rising'}"
         )
-        share = clopper_pearson(good, len(models))
-        found.append(Finding(CLAIM, "CausalRec, full W", "holds" if good == len(models) else "fails", share, detail))
-    return found
+        found.append(Finding(CLAIM, f"CausalRec, {what}", outcome, good, detail))
+    graphs = sum(len(r.arrays["test_kept"]) for r in models)
+    cyclic = round(sum(r.metrics["cyclic_share"] * len(r.arrays["test_kept"]) for r in models))
+    share = clopper_pearson(graphs - cyclic, graphs)
+    free: Outcome = "holds" if cyclic == 0 else "fails" if capped else "unclear"
+    detail = f"share of {graphs} histories in {len(models)} worlds whose full W has no cycle at tau or more"
+    return [*found, Finding(CLAIM, "CausalRec, no cycle after reading off edges", free, share, detail)]

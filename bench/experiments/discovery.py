@@ -4,7 +4,7 @@ from bench.cell import Cell
 from bench.claims import Finding, Margins, Outcome
 from bench.experiments import recommend
 from bench.plan import Result, Setup
-from bench.statistics import Interval, paired_difference, t_interval
+from bench.statistics import Interval, paired_difference, share_interval
 from bench.tables import Table, Value
 
 SCORES = {
@@ -40,7 +40,7 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
 
 def _mean(done: list[Result], metric: str) -> Interval | None:
     values = [r.metrics[metric] for r in done if r.metrics[metric] is not None]
-    return t_interval(values) if values else None
+    return share_interval(values) if values else None
 
 
 def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:  # noqa: ARG001

@@ -76,7 +76,7 @@ def _row(r: Result) -> tuple[Any, ...]:
         "exact" if p["samples"] is None else p["samples"],
         TITLES[p["learner"]],
         m["median_shd"],
-        t_interval(a["shd"]),
+        t_interval(a["shd"]).within(0.0, np.inf),
         float(a["tpr"].mean()),
         float(a["fdr"].mean()),
         clopper_pearson(m["exact"], m["draws"]),
@@ -137,7 +137,8 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
 def _note(setup: Setup) -> str:
     return (
         f"{setup.preset.structure.draws} draws; weights ±U(0.5, 2), Gaussian noise of equal variance; SHD counts a "
-        "reversed edge once; threshold 0.3 on |W|. NOTEARS: lambda 0.02, log-determinant h."
+        "reversed edge once; threshold 0.3 on |W|. NOTEARS: lambda 0.02, log-determinant h. All others refit by least "
+        "squares on every predecessor: at small n their false edges pass the threshold, where an L1 term stops them."
     )
 
 
@@ -156,15 +157,14 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
         claim, "SHD 0 on the exact covariance", "holds" if (shd == 0).all() else "fails", rate,
         f"exact recovery, {len(shd)} draws",
     )  # fmt: skip
-    hits = stacked(list(large.values()), "shd") == 0
-    top = clopper_pearson(int(hits.sum()), len(hits))
+    rates = {graphs: clopper_pearson(r.metrics["exact"], r.metrics["draws"]) for graphs, r in large.items()}
+    (family, edges, nodes), worst = min(rates.items(), key=lambda entry: entry[1].low)
     floor = margins.of(claim)
-    outcome: Outcome = "holds" if top.above(floor) else "fails" if top.below(floor) else "unclear"
-    passes = Finding(
-        claim, f"recovery rate above {floor:g} at n = {samples[-1]}", outcome, top, f"{len(hits)} draws"
-    )
+    outcome: Outcome = "holds" if worst.above(floor) else "fails" if worst.below(floor) else "unclear"
+    detail = f"the worst of {len(rates)} kinds of graph, {family.upper()}{edges} of {nodes} nodes; {worst.n} draws"
+    passes = Finding(claim, f"recovery rate above {floor:g} at n = {samples[-1]}", outcome, worst, detail)
     before, after = (stacked([part[graphs] for graphs in both], "shd") == 0 for part in (small, large))
-    rise = paired_difference(after.astype(float), before.astype(float))
+    rise = paired_difference(after.astype(float), before.astype(float)).within(-1.0, 1.0)
     grows: Outcome = "holds" if rise.above(0) else "fails" if rise.below(0) else "unclear"
     rises = Finding(
         claim, f"rate rises from n = {samples[0]} to {samples[-1]}", grows, rise, f"paired over {len(after)} draws"
