@@ -34,6 +34,7 @@ ItemOption = Annotated[str, typer.Option("--item", help="Column of items in --da
 TimeOption = Annotated[str | None, typer.Option("--time", help="Column of times; without it, file order is time.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
 RESULTS = Path("results/runs")
+UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
 
 
 def _setup(
@@ -237,16 +238,22 @@ def main() -> None:
     from bench.errors import INPUT_ERRORS
 
     try:
-        app()
+        code = app(standalone_mode=False)
     except INPUT_ERRORS as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; finished cells are kept, the same command goes on from there\n")
-        sys.exit(130)
+    except UsageError as error:
+        if message := error.format_message():  # empty where the help was shown
+            sys.stderr.write(f"error: {message}\n")
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    if code == 130:
+        sys.stderr.write("interrupted; finished cells are kept, the same command goes on from there\n")
+    sys.exit(code)
 
 
 if __name__ == "__main__":

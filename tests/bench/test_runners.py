@@ -241,7 +241,7 @@ def test_the_audit_follows_the_threshold_down_to_an_empty_graph():
     dense, sparse, none = (execute(world_cell("causalrec", world=small, tau=tau)).metrics for tau in (0.0, 0.1, 1e6))
     assert 1 > dense["density"] > sparse["density"] > 0
     assert dense["empty_rows"] < sparse["empty_rows"] < 1
-    assert dense["cyclic_share"] == 1.0 > sparse["cyclic_share"]
+    assert dense["cyclic_share"] > sparse["cyclic_share"]
     assert (none["density"], none["empty_rows"], none["cyclic_share"]) == (0.0, 1.0, 0.0)
     assert none["precision"] is None
     assert none["recall"] == 0.0
