@@ -145,11 +145,14 @@ def plan(
 
 
 @app.command()
-def claims(as_json: JsonOption = False) -> None:
+def claims(
+    rules: Annotated[bool, typer.Option("--rules", help="Show how each claim is judged, with its margin.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """List the register: every claim, its source, the experiment that tests it."""
     from bench.claims import read_register, register_table
 
-    _show([register_table(read_register())], as_json)
+    _show([register_table(read_register(), rules)], as_json)
 
 
 @app.command()

@@ -163,7 +163,10 @@ def verdict_table(verdicts: Iterable[Verdict], note: str = "") -> Table:
     return Table("verdicts", "Verdicts on CausalRec (arXiv 2510.21333)", columns, tuple(rows), note)
 
 
-def register_table(register: Mapping[str, Claim]) -> Table:
-    """The register for readers."""
+def register_table(register: Mapping[str, Claim], rules: bool = False) -> Table:
+    """The register for readers; with `rules`, how each claim is judged, and the margins with their reasons."""
+    if rules:
+        judged = tuple((c.id, c.combine, c.rule, c.margin, c.reason or c.why_not) for c in register.values())
+        return Table("rules", "How each claim is judged", ("claim", "combine", "rule", "margin", "reason"), judged)
     rows = tuple((c.id, c.source, c.statement, c.experiment or "none yet") for c in register.values())
     return Table("claims", "The register of claims", ("claim", "source", "statement", "experiment"), rows)

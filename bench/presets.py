@@ -42,7 +42,10 @@ class World:
 
 @dataclass(frozen=True)
 class Real:
-    """How the recommenders are compared on real data: one budget of `trials` settings for every neural model."""
+    """How the recommenders are compared on real data: one budget of `trials` settings for every neural model.
+
+    The settings are drawn from 4 dropouts and the learning rates here.
+    """
 
     datasets: tuple[str, ...]
     seeds: int
@@ -51,6 +54,7 @@ class Real:
     width: int
     epochs: int
     patience: int
+    learning_rates: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,9 @@ PRESETS = {
             sweep_seeds=2,
             alphas=(1e-8, 1.0, 1e8),
             sparsities=(0.001, 0.1),
-            real=Real(datasets=(), seeds=2, trials=1, length=20, width=16, epochs=2, patience=2),
+            real=Real(
+                datasets=(), seeds=2, trials=1, length=20, width=16, epochs=2, patience=2, learning_rates=(3e-3,)
+            ),
             timeout=120.0,
         ),
         Preset(
@@ -110,12 +116,19 @@ PRESETS = {
             ),
             world=World(items=100, users=1000, length=30, width=32, epochs=30),
             world_seeds=5,
-            sweep=World(items=50, users=400, length=20, width=32, epochs=15),
+            sweep=World(items=50, users=300, length=20, width=32, epochs=12),
             sweep_seeds=5,
             alphas=DECADES[::2],
             sparsities=(0.0, 0.001, 0.01, 0.1, 1.0),
             real=Real(
-                datasets=("ml-100k", "foursquare-nyc"), seeds=3, trials=2, length=50, width=64, epochs=40, patience=4
+                datasets=("ml-100k", "foursquare-nyc"),
+                seeds=3,
+                trials=3,
+                length=50,
+                width=64,
+                epochs=25,
+                patience=3,
+                learning_rates=(3e-3,),
             ),
             timeout=600.0,
         ),
@@ -144,8 +157,9 @@ PRESETS = {
                 trials=2,
                 length=50,
                 width=64,
-                epochs=40,
-                patience=6,
+                epochs=100,
+                patience=8,
+                learning_rates=(1e-3,),
             ),
             timeout=3600.0,
         ),
@@ -176,6 +190,7 @@ PRESETS = {
                 width=64,
                 epochs=200,
                 patience=15,
+                learning_rates=(5e-4, 1e-3, 2e-3),
             ),
             timeout=6 * 3600.0,
         ),

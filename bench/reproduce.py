@@ -89,10 +89,10 @@ def _gaps(name: str, setup: Setup, results: list[Result], register: Mapping[str,
 def _verdict_note(setup: Setup) -> str:
     """How to read the verdicts: what was run, on which reading, and how to remake it."""
     return (
-        f"Preset {setup.preset.name} ({setup.preset.about}), seed {setup.root}, {setup.device}. Intervals at 95 % unless "
-        "a level is given. The paper's text leaves choices open; these are verdicts on the default reading of "
-        "causalrec/model.py. `python cli.py claims --rules` prints every rule and margin; `python cli.py run EXPERIMENT` "
-        "remakes one experiment."
+        f"Preset {setup.preset.name} ({setup.preset.about}), seed {setup.root}, {setup.device}. Intervals at 95 % "
+        "unless a level is given. The paper's text leaves choices open; these are verdicts on the default reading of "
+        "causalrec/model.py. `python cli.py claims --rules` prints every rule and margin; `python cli.py run "
+        "EXPERIMENT` remakes one experiment."
     )
 
 

@@ -59,8 +59,8 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
     columns = ("learner", "profile", *(f"ratio {x:g}" for x in s.ratios), "exact recovery under 1/2 from")
     note = (
         f"Mean SHD [95 % interval], ER2, {s.stress_nodes} nodes, n = {SAMPLES}, {s.draws} draws that share graph and "
-        "weights over ratios and profiles. Standardised data stand under ratio 1. The oracle knows the order, so what it "
-        "misses is sampling error at the fixed threshold of 0.3, not a failure to identify."
+        "weights over ratios and profiles. Standardised data stand under ratio 1. The oracle knows the order: what "
+        "it misses is sampling error at the fixed threshold of 0.3, not a failure to identify."
     )
     return [Table("variance", "When noise variances differ", columns, tuple(rows), note)]
 
