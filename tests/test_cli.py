@@ -1,0 +1,252 @@
+"""The command line: frozen as a whole; every wrong input one line on stderr, exit code 2, and nothing written."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from typer.main import get_command
+
+import cli
+from bench.cell import ROOT
+from bench.datasets import DATASETS
+from bench.experiments import EXPERIMENTS
+from tests.bench.test_claims import IDS
+
+GOLDEN = Path(__file__).parent / "golden" / "cli.json"
+
+
+def command_line() -> dict:
+    """Commands with their arguments and options: names, defaults, whether needed. To renew the golden file:
+
+    python -c "from tests.test_cli import *; GOLDEN.write_text(json.dumps(command_line(), indent=1) + chr(10))"
+    """
+
+    def told(command) -> dict:
+        if hasattr(command, "commands"):
+            return {name: told(sub) for name, sub in command.commands.items()}
+        return {
+            " ".join(param.opts): {
+                "default": None if param.default is None else str(param.default), "required": param.required,
+            }
+            for param in command.params
+        }  # fmt: skip
+
+    return told(get_command(cli.app))
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """An empty working folder, and no data anywhere."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CAUSALREC_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("CAUSALREC_OWN_FILE", "")
+    return tmp_path
+
+
+@pytest.fixture
+def call(home, monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process: exit code, stdout, stderr."""
+
+    def run(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cli.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return run
+
+
+def files(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
+
+
+def put(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_the_command_line_is_frozen():
+    assert command_line() == json.loads(GOLDEN.read_text())
+
+
+def test_every_command_has_help_and_no_command_shows_it(call):
+    for words in ((), ("data",)):
+        code, out, err = call(*words)
+        assert code == 2
+        assert "Usage" in out + err
+        assert "error:" not in err
+    for name, command in get_command(cli.app).commands.items():
+        for words in [(name, sub) for sub in command.commands] if hasattr(command, "commands") else [(name,)]:
+            code, out, _ = call(*words, "--help")
+            assert code == 0
+            assert "Usage" in out
+
+
+# Wrong input
+
+RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for item in range(1, 7))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("reproduce --preset big", "preset 'big' is unknown; choose one of smoke, quick, standard, paper"),
+        ("plan --preset big", "preset 'big' is unknown"),
+        ("run recovry", "experiment 'recovry' is unknown; choose one of recovery, variance"),
+        ("run", "Missing argument"),
+        ("reprodce", "No such command 'reprodce'"),
+        ("reproduce --prest smoke", "No such option: --prest"),
+        ("reproduce --jobs 0", "Invalid value for '--jobs'"),
+        ("plan --jobs two", "Invalid value for '--jobs'"),
+        ("reproduce --seed -1", "Invalid value for '--seed'"),
+        ("reproduce --device tpu", "device 'tpu' is not available here; choose auto, cpu or, with a GPU, cuda"),
+        ("reproduce --preset smoke --repeats maybe", "repeats must be one of kept, dropped, got 'maybe'"),
+        ("run recovery --preset smoke --repeats maybe", "repeats must be one of kept, dropped, got 'maybe'"),
+        ("reproduce --preset smoke --out taken", "taken: Not a directory; choose another results folder"),
+        ("plan --data-dir cut", r"cut/ml-100k/u\.data, line 36: the last line has no line end"),
+        ("reproduce --data-dir cut", r"cut/ml-100k/u\.data, line 36: the last line has no line end"),
+        ("plan --data-dir bad", r"bad/ml-100k/u\.data, line 2: the rating is '9'; expected a rating from 1 to 5"),
+        ("data show ml-100k --data-dir bad", r"bad/ml-100k/u\.data, line 2: the rating is '9'"),
+        ("data show ml-100k", "MovieLens-100K is not there: sought .*nowhere/ml-100k/u.data; run `python cli.py data"),
+        ("data show ml-9", "there is no dataset 'ml-9'; choose from ml-100k"),
+        ("data show own.csv", r"own\.csv, line 1: column 'user' is not in the header; the columns are 'who, what'"),
+        ("data show own.csv --user who --item who", "must name three different columns"),
+        ("data show own.csv --user who --item what", "nothing is left of 1 actions at user_core=5"),
+        ("data show ml-100k --data-dir whole --repeats maybe", "repeats must be one of kept, dropped, got 'maybe'"),
+        ("data get ml-9", "there is no dataset 'ml-9'; choose from ml-100k"),
+        ("data get beauty", "beauty"),
+        ("run recommend --preset smoke --data own.csv", r"own\.csv, line 1: column 'user' is not in the header"),
+        ("run recommend --preset smoke --data none.csv", r"none\.csv: there is no such file; check the path"),
+        ("run recommend --preset smoke --data own.xls", r"own\.xls: the separator cannot be told from '\.xls'"),
+    ],
+)
+def test_wrong_input_is_one_line_and_writes_nothing(call, home, arguments, told):
+    put(home / "cut" / "ml-100k" / "u.data", RATINGS[:-1])
+    put(home / "bad" / "ml-100k" / "u.data", RATINGS.replace("1\t2\t3\t2\n", "1\t2\t9\t2\n"))
+    put(home / "whole" / "ml-100k" / "u.data", RATINGS)
+    put(home / "own.csv", "who,what\na,b\n")
+    put(home / "own.xls", "who,what\na,b\n")
+    put(home / "taken", "a file in the place of the results folder")
+    before = files(home)
+    code, out, err = call(*arguments.split())
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert re.search(told, err)
+    assert files(home) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
+def test_cuda_that_is_not_there_is_refused(call, home):
+    for command in ("reproduce", "plan"):
+        code, out, err = call(command, "--preset", "smoke", "--device", "cuda")
+        assert (code, out) == (2, "")
+        assert err == "error: device 'cuda' is not available here; choose auto, cpu or, with a GPU, cuda\n"
+    assert files(home) == set()
+
+
+def test_an_interrupt_is_told_and_is_130(call, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.claims.read_register", interrupted)
+    assert call("claims") == (
+        130, "", "interrupted; finished cells are kept, the same command goes on from there\n"
+    )  # fmt: skip
+
+
+def test_a_reader_that_leaves_early_is_no_traceback():
+    pipe = subprocess.Popen(
+        [sys.executable, ROOT / "cli.py", "claims"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    pipe.stdout.close()
+    assert pipe.stderr.read() == b""
+    pipe.stderr.close()
+    assert pipe.wait() == 1
+
+
+# What commands show
+
+
+def test_claims_lists_the_register(call):
+    code, out, err = call("claims")
+    assert (code, err) == (0, "")
+    assert all(f"{name}  " in out for name in IDS)
+    code, out, err = call("claims", "--json")
+    assert (code, err) == (0, "")
+    (table,) = json.loads(out)
+    assert [row[0] for row in table["rows"]] == list(IDS)
+
+
+def test_plan_says_what_is_missing_and_that_is_no_error(call, home):
+    code, out, err = call("plan", "--preset", "quick", "--jobs", "2")
+    assert (code, err) == (0, "")
+    assert "Datasets found: none; MovieLens-100K is not there: sought" in out
+    assert all(name in out for name in EXPERIMENTS)
+    put(home / "data" / "ml-100k" / "u.data", RATINGS)
+    code, out, _ = call("plan", "--preset", "quick", "--data-dir", "data")
+    assert code == 0
+    assert "Datasets found: ml-100k; Foursquare New York (TSMC2014) is not there" in out
+    code, out, _ = call("plan", "--preset", "smoke", "--json")
+    (table,) = json.loads(out)
+    assert [row[0] for row in table["rows"]] == list(EXPERIMENTS)
+    assert files(home) == {home / "data", home / "data" / "ml-100k", home / "data" / "ml-100k" / "u.data"}
+
+
+def test_data_list_and_check(call, home):
+    code, out, _ = call("data", "list", "--json")
+    assert code == 0
+    (table,) = json.loads(out)
+    assert [row[:2] for row in table["rows"]] == [[name, "missing"] for name in DATASETS]
+    assert call("data", "check")[0] == 0
+
+    put(home / "data" / "ml-100k" / "u.data", RATINGS)
+    code, out, _ = call("data", "list", "--data-dir", "data", "--json")
+    assert (code, json.loads(out)[0]["rows"][0][1]) == (0, "present")
+    code, out, _ = call("data", "check", "--data-dir", "data", "--json")
+    row = json.loads(out)[0]["rows"][0]
+    assert code == 3
+    assert row[1] == "differs from the known file (the official file)"
+    assert row[4:] == ["6 / 6 / 36", "943 / 1,682 / 100,000"]
+
+    put(home / "data" / "ml-100k" / "u.data", RATINGS[:-1])
+    code, out, _ = call("data", "check", "--data-dir", "data")
+    assert code == 3
+    assert "ml-100k/u.data, line 36: the last line has no line end" in out
+
+
+def test_data_show_prepares_a_named_dataset_and_an_own_file(call, home):
+    put(home / "data" / "ml-100k" / "u.data", RATINGS)
+    put(home / "own.tsv", "who\twhat\n" + "".join(f"u{u}\ti{i}\n" for u in range(6) for i in range(6)))
+    code, out, err = call("data", "show", "ml-100k", "--data-dir", "data", "--json")
+    assert (code, err) == (0, "")
+    (table,) = json.loads(out)
+    row = dict(zip(table["columns"], table["rows"][0], strict=True))
+    assert [row[name] for name in ("data", "users", "items", "actions")] == ["ml-100k", 6, 6, 36]
+    code, out, _ = call("data", "show", "own.tsv", "--user", "who", "--item", "what", "--json")
+    row = dict(zip(table["columns"], json.loads(out)[0]["rows"][0], strict=True))
+    assert [row[name] for name in ("data", "users", "items", "actions")] == ["own file", 6, 6, 36]
+    assert row["order"] == "file order (no timestamps)"
+
+
+def test_doctor_tells_a_healthy_machine_from_a_bad_results_folder(call, home):
+    code, out, _ = call("doctor", "--json")
+    machine, data = json.loads(out)
+    assert code == 0
+    assert {row[0] for row in machine["rows"]} >= {"python", "torch", "device", "workers by default", "results"}
+    assert [row[0] for row in data["rows"]] == list(DATASETS)
+    put(home / "taken", "a file")
+    code, out, err = call("doctor", "--out", "taken")
+    assert (code, err) == (3, "")
+    assert "Not a directory; choose another results folder" in out
