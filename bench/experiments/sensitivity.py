@@ -88,26 +88,12 @@ def _lambda_table(setup: Setup, results: list[Result], note: str) -> Table:
 
 
 def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
-    """`booster-matters`, `alpha-window` and `lambda-saturates`."""
+    """`alpha-window` and `lambda-saturates`."""
     base = _at(setup, results, alpha=0.0)
     return [
-        *(_booster(setup, results, base, margins) if base else []),
         *(finding for mode in BOOSTS if base for finding in _window(setup, results, base, mode, margins)),
         *_saturation(setup, results, margins),
     ]
-
-
-def _booster(setup: Setup, results: list[Result], base: list[Result], margins: Margins) -> list[Finding]:
-    """alpha and boost chosen by mean validation NDCG@10, judged on test."""
-    grid = [(mode, alpha) for mode in BOOSTS for alpha in setup.preset.alphas if _at(setup, results, alpha, mode)]
-    if not grid:
-        return []
-    mode, alpha = max(grid, key=lambda at: _values(_at(setup, results, at[1], at[0]), "valid_ndcg10_kept").mean())
-    plain = _values(base, "test_ndcg10_kept")
-    gain = t_interval((_values(_at(setup, results, alpha, mode), "test_ndcg10_kept") - plain) / plain.mean())
-    outcome: Outcome = "holds" if gain.above(0) else "fails" if gain.below(margins.of("booster-matters")) else "unclear"
-    detail = f"relative gain in test NDCG@10 at {mode} alpha {alpha:g}, chosen on validation; {gain.n} worlds"
-    return [Finding("booster-matters", "behaviour world", outcome, gain, detail)]
 
 
 def _window(setup: Setup, results: list[Result], base: list[Result], mode: str, margins: Margins) -> list[Finding]:
