@@ -100,7 +100,10 @@ def _window(setup: Setup, results: list[Result], base: list[Result], mode: str, 
     """Two halves: some alpha helps, and the largest alpha harms. An alpha that changes no rank is not a try."""
     claim = "alpha-window"
     plain, alphas = _values(base, "test_ndcg10_kept"), setup.preset.alphas
-    tried = {alpha: found for alpha in alphas if (found := _at(setup, results, alpha, mode)) and _differs(found, base)}
+    ran = {alpha: found for alpha in alphas if (found := _at(setup, results, alpha, mode))}
+    tried = {alpha: found for alpha, found in ran.items() if _differs(found, base)}
+    if not ran:
+        return []
     if not tried:
         return [Finding(claim, f"a helpful alpha under {mode}", "unclear", None, "no alpha changed a single rank")]
     level = 1 - 0.05 / len(tried)

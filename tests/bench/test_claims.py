@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import combinations_with_replacement
 from pathlib import Path
 
@@ -37,10 +38,13 @@ BETTER = ("contradicted", "inconclusive", "partly", "reproduced")
 CLAIM = Claim("c", "It is so", "Sec. 1", "recovery", "It holds where it holds.")
 
 
-def verdict(outcomes, gap=""):
+def verdict(outcomes, gap="", combine="parts"):
     found = [Finding("c", str(number), outcome, None) for number, outcome in enumerate(outcomes)]
-    (only,) = judge({"c": CLAIM}, found, {"c": gap} if gap else {})
+    (only,) = judge({"c": replace(CLAIM, combine=combine)}, found, {"c": gap} if gap else {})
     return only
+
+
+COMBINE = st.sampled_from(["parts", "all"])
 
 
 def test_the_register_is_the_designs():
@@ -54,6 +58,7 @@ def test_the_register_is_the_designs():
         assert claim.experiment in EXPERIMENTS or (claim.experiment == "" and claim.why_not)
         assert not (claim.experiment and claim.why_not)
         assert claim.margin is None or (claim.margin > 0 and claim.reason)
+        assert claim.combine in ("parts", "all")
 
 
 def test_the_papers_figures_are_the_papers():
@@ -63,39 +68,50 @@ def test_the_papers_figures_are_the_papers():
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "gap", "judgement"),
+    ("outcomes", "gap", "by_parts", "all_claimed"),
     [
-        ("h", "", "reproduced"),
-        ("hh", "", "reproduced"),
-        ("h", "a dataset", "partly"),
-        ("hf", "", "partly"),
-        ("hu", "", "partly"),
-        ("hfu", "", "partly"),
-        ("hf", "a dataset", "partly"),
-        ("f", "", "contradicted"),
-        ("ff", "", "contradicted"),
-        ("f", "a dataset", "contradicted"),
-        ("u", "", "inconclusive"),
-        ("fu", "", "inconclusive"),
-        ("u", "a dataset", "inconclusive"),
-        ("", "", "not run"),
-        ("", "a dataset", "not run"),
+        ("h", "", "reproduced", "reproduced"),
+        ("hh", "", "reproduced", "reproduced"),
+        ("h", "a dataset", "partly", "partly"),
+        ("hf", "", "partly", "contradicted"),
+        ("hu", "", "partly", "inconclusive"),
+        ("hfu", "", "partly", "contradicted"),
+        ("hf", "a dataset", "partly", "contradicted"),
+        ("hu", "a dataset", "partly", "inconclusive"),
+        ("f", "", "contradicted", "contradicted"),
+        ("ff", "", "contradicted", "contradicted"),
+        ("f", "a dataset", "contradicted", "contradicted"),
+        ("u", "", "inconclusive", "inconclusive"),
+        ("fu", "", "inconclusive", "contradicted"),
+        ("u", "a dataset", "inconclusive", "inconclusive"),
+        ("", "", "not run", "not run"),
+        ("", "a dataset", "not run", "not run"),
     ],
 )
-def test_the_rule_as_a_table(outcomes, gap, judgement):
-    words = {"h": "holds", "f": "fails", "u": "unclear"}
-    assert verdict([words[letter] for letter in outcomes], gap).judgement == judgement
+def test_the_rule_as_a_table(outcomes, gap, by_parts, all_claimed):
+    said = [{"h": "holds", "f": "fails", "u": "unclear"}[letter] for letter in outcomes]
+    assert verdict(said, gap).judgement == by_parts
+    assert verdict(said, gap, "all").judgement == all_claimed
 
 
-@given(st.lists(st.sampled_from(["holds", "fails", "unclear"]), min_size=1, max_size=5), st.sampled_from(["", "a gap"]))
-def test_one_more_failure_never_helps(outcomes, gap):
-    before, after = verdict(outcomes, gap), verdict([*outcomes, "fails"], gap)
+OUTCOMES = st.lists(st.sampled_from(["holds", "fails", "unclear"]), min_size=1, max_size=5)
+
+
+@given(OUTCOMES, st.sampled_from(["", "a gap"]), COMBINE)
+def test_one_more_failure_never_helps(outcomes, gap, combine):
+    before, after = verdict(outcomes, gap, combine), verdict([*outcomes, "fails"], gap, combine)
     assert BETTER.index(after.judgement) <= BETTER.index(before.judgement)
 
 
-@given(st.lists(st.sampled_from(["holds", "fails", "unclear"]), min_size=1, max_size=5))
-def test_what_was_left_out_never_helps(outcomes):
-    assert BETTER.index(verdict(outcomes, "a gap").judgement) <= BETTER.index(verdict(outcomes).judgement)
+@given(OUTCOMES, COMBINE)
+def test_what_was_left_out_never_helps(outcomes, combine):
+    without, whole = verdict(outcomes, "a gap", combine), verdict(outcomes, "", combine)
+    assert BETTER.index(without.judgement) <= BETTER.index(whole.judgement)
+
+
+@given(OUTCOMES, st.sampled_from(["", "a gap"]))
+def test_to_claim_all_parts_is_never_judged_more_kindly(outcomes, gap):
+    assert BETTER.index(verdict(outcomes, gap, "all").judgement) <= BETTER.index(verdict(outcomes, gap).judgement)
 
 
 def test_only_a_claim_all_of_whose_parts_hold_is_reproduced():
@@ -103,6 +119,7 @@ def test_only_a_claim_all_of_whose_parts_hold_is_reproduced():
         for outcomes in combinations_with_replacement(("holds", "fails", "unclear"), count):
             assert (verdict(outcomes).judgement == "reproduced") == (set(outcomes) == {"holds"})
             assert (verdict(outcomes).judgement == "contradicted") == (set(outcomes) == {"fails"})
+            assert (verdict(outcomes, "", "all").judgement == "contradicted") == ("fails" in outcomes)
 
 
 @given(st.data(), claims(), st.lists(findings(), max_size=6), st.sampled_from(["", "a gap"]))
@@ -146,6 +163,9 @@ def test_the_register_for_readers():
     table = register_table(read_register())
     assert [row[0] for row in table.rows] == list(IDS)
     assert {row[3] for row in table.rows} <= {*EXPERIMENTS, "none yet"}
+    rules = register_table(read_register(), rules=True)
+    assert [row[0] for row in rules.rows] == list(IDS)
+    assert [row[2:4] for row in rules.rows] == [(c.rule, c.margin) for c in read_register().values()]
 
 
 # Margins
@@ -159,14 +179,15 @@ def copy_of_register(folder: Path, old: str, new: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("margin", "judgement"), [("0.9", "reproduced"), ("0.999", "partly"), ("0.5", "reproduced")])
+@pytest.mark.parametrize(
+    ("margin", "judgement"), [("0.9", "reproduced"), ("0.999", "inconclusive"), ("0.5", "reproduced")]
+)
 def test_an_edited_margin_changes_the_verdict(tmp_path, margin, judgement):
-    """All of 200 graphs recovered: the lower bound is 0.98, over 0.9 and under 0.999."""
+    """All of 60 graphs of each kind recovered: the lower bound is 0.94, over 0.9 and under 0.999."""
     register = read_register(copy_of_register(tmp_path, "margin = 0.9\n", f"margin = {margin}\n"))
-    setup = Setup(PRESETS["paper"], 0, "cpu")
+    setup = Setup(PRESETS["quick"], 0, "cpu")
     found = recovered(setup, lambda n: 0.5 if n == setup.preset.structure.samples[0] else 1.0)
-    small = [r for r in found if r.params["family"] == "er" and r.params["edges"] == 2 and r.params["nodes"] == 10]
-    assert judged("recovery", setup, small, register)["equal-variance-identifies"].judgement == judgement
+    assert judged("recovery", setup, found, register)["equal-variance-identifies"].judgement == judgement
 
 
 def test_a_margin_that_is_asked_for_must_be_declared(tmp_path):
@@ -196,6 +217,7 @@ GOOD = 'statement = "s"\nsource = "s"\nexperiment = "recovery"\nrule = "r"\n'
         ("[a]\n" + GOOD + 'margin = 0\nreason = "r"\n', r"\[a\] margin must be"),
         ("[a]\n" + GOOD + 'margin = nan\nreason = "r"\n', r"\[a\] margin must be"),
         ("[a]\n" + GOOD + 'margin = inf\nreason = "r"\n', r"\[a\] margin must be"),
+        ("[a]\n" + GOOD + 'combine = "any"\n', r'\[a\] combine must be "parts" or "all"'),
         ("[a]\n" + GOOD + "reason = 1\n", r"\[a\] reason and why_not must be text"),
         ("[a]\n" + GOOD + "claimed = 0.1\n", r"\[a\] claimed must be a table of numbers"),
         ("[a]\n" + GOOD + 'claimed = { hr10 = "7 %" }\n', r"\[a\] claimed must be a table of numbers"),

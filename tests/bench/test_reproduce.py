@@ -1,0 +1,279 @@
+"""From the command to verdicts and files, end to end; nothing but times may depend on workers or interruption."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import cli
+from bench import reproduce
+from bench.cell import ROOT
+from bench.engine import run_cells
+from bench.experiments import EXPERIMENTS
+from bench.plan import make_setup
+from bench.presets import PRESETS, World
+from bench.store import Store, StoreError
+from tests.bench.faulty_runner import WHY
+from tests.bench.test_claims import IDS
+
+TIMES = ("CPU s", "CPU ms a graph")
+COMMAND = [sys.executable, str(ROOT / "cli.py"), "reproduce", "--preset", "smoke"]
+
+
+def numbers(document: dict) -> dict:
+    """A run's document without what may differ: times, and where it was made."""
+    tables = {}
+    for table in document["tables"]:
+        kept = [at for at, column in enumerate(table["columns"]) if column not in TIMES]
+        tables[table["title"]] = [[row[at] for at in kept] for row in table["rows"]]
+    rest = {name: value for name, value in document.items() if name not in ("tables", "environment")}
+    return rest | {"tables": tables}
+
+
+# The smoke preset, as a user runs it
+
+
+def call(out: Path, *more: str) -> subprocess.CompletedProcess:
+    where = os.environ | {"CAUSALREC_DATA": str(out / "no data")}
+    return subprocess.run([*COMMAND, "--out", out, *more], capture_output=True, timeout=300, check=False, env=where)
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+    out = tmp_path_factory.mktemp("smoke")
+    done = call(out)
+    assert done.returncode == 0, done.stderr.decode()
+    return out, done
+
+
+def test_stdout_is_tables_and_stderr_progress(smoke):
+    out, done = smoke
+    shown, told = done.stdout.decode(), done.stderr.decode()
+    document = json.loads((out / "smoke-seed0" / "run.json").read_text())
+    for table in document["tables"]:
+        assert table["title"] in shown
+        assert table["title"] not in told
+    assert all(f"\n{name}  " in shown for name in IDS)
+    count = document["cells"]
+    assert told.splitlines()[-1] == f"{count} cells, 0 failed; tables and run.json in {out / 'smoke-seed0'}"
+    assert f"{count}/{count} cells, {count} done" in told
+    assert "cells," not in shown
+    assert "\x1b" not in shown + told
+
+
+def test_files_exist_and_parse(smoke):
+    out, _ = smoke
+    folder = out / "smoke-seed0"
+    document = json.loads((folder / "run.json").read_text())
+    assert (document["preset"], document["seed"], document["device"], document["failed"]) == ("smoke", 0, "cpu", 0)
+    assert [verdict["claim"] for verdict in document["verdicts"]] == list(IDS)
+    assert {verdict["verdict"] for verdict in document["verdicts"]} > {"not run"}
+    assert document["environment"]["torch"]
+    names = [table["name"] for table in document["tables"]]
+    assert names[-1] == "verdicts"
+    assert len(set(names)) == len(names)
+    found = {path.stem for path in (folder / "tables").glob("*.csv")}
+    assert found == {*names, "recovery_all", "recommend_all"}
+    for path in (folder / "tables").glob("*.csv"):
+        rows = list(csv.reader(path.read_text().splitlines()))
+        assert len(rows) >= 2
+        assert len({len(row) for row in rows}) == 1
+    assert (folder / "tables.md").read_text().startswith("**Verdicts on CausalRec")
+    assert not list(folder.rglob("*.tmp"))
+    assert len(list(Store(out).records())) == document["cells"]
+    assert all(record.ok and record.provenance["python"] for record in Store(out).records())
+
+
+def test_a_second_run_finds_every_cell_and_prints_the_same_bytes(smoke):
+    out, done = smoke
+    before = (out / "smoke-seed0" / "run.json").read_bytes()
+    started = time.monotonic()
+    again = call(out)
+    assert time.monotonic() - started < 30
+    assert again.stdout == done.stdout
+    assert (out / "smoke-seed0" / "run.json").read_bytes() == before
+    cells = json.loads(before)["cells"]
+    assert f"{cells}/{cells} cells, {cells} cached\n" in again.stderr.decode()
+
+
+def test_json_is_one_document_and_nothing_else(smoke):
+    out, _ = smoke
+    done = call(out, "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == json.loads((out / "smoke-seed0" / "run.json").read_text())
+    assert done.stdout.count(b"\n") == 1
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(smoke, tmp_path):
+    """Killed on one worker, ended on two."""
+    command = [*COMMAND, "--out", tmp_path, "--jobs", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("records/??/*.json"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    kept = len(list(tmp_path.glob("records/??/*.json")))
+    assert not (tmp_path / "smoke-seed0").exists()
+    done = call(tmp_path, "--jobs", "2")
+    assert done.returncode == 0
+    first, second = (json.loads((out / "smoke-seed0" / "run.json").read_text()) for out in (smoke[0], tmp_path))
+    assert 5 <= kept < first["cells"]
+    assert f"{kept} cached" in done.stderr.decode() or f"{kept + 1} cached" in done.stderr.decode()
+    assert numbers(second) == numbers(first)
+
+
+# A smaller preset with data, in this process
+
+TINY = replace(
+    PRESETS["smoke"],
+    structure=replace(
+        PRESETS["smoke"].structure, draws=5, nodes=(6,), samples=(20, 200), stress_nodes=6, placement_nodes=(6,),
+        features=(32,),
+    ),
+    world=World(items=15, users=60, length=8, width=8, epochs=1),
+    sweep=World(items=15, users=60, length=8, width=8, epochs=1),
+    real=replace(PRESETS["smoke"].real, datasets=("ml-100k", "beauty"), length=8, width=8, epochs=1, patience=1),
+)  # fmt: skip
+NAMES = ("recovery", "recommend")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Iterator[Path]:
+    """An ml-100k of 40 users, and no beauty."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "ml-100k").mkdir()
+    rows = [f"{user}\t{1 + (user * 5 + step * step) % 18}\t3\t{step}\n" for user in range(40) for step in range(9)]
+    (folder / "ml-100k" / "u.data").write_text("".join(rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CAUSALREC_DATA", str(folder))
+        yield folder
+
+
+def walk(folder: Path, data: Path, jobs: int = 2, root: int = 0, names=NAMES) -> reproduce.Run:
+    return reproduce.walk(make_setup(TINY, root, data), names, Store(folder), jobs)
+
+
+@pytest.fixture(scope="module")
+def tiny(data, tmp_path_factory) -> reproduce.Run:
+    return walk(tmp_path_factory.mktemp("tiny"), data)
+
+
+def test_real_data_is_tuned_then_run_on_every_seed(tiny):
+    document = reproduce.document(tiny)
+    assert list(document["datasets"]) == ["ml-100k"]
+    (table,) = [table for table in document["tables"] if table["name"] == "recommend"]
+    seeds = {tuple(row[:2]): row[table["columns"].index("seeds")] for row in table["rows"]}
+    assert {seeds["ml-100k", model] for model in ("SASRec", "CausalRec", "CausalRec, alpha 0")} == {"2"}
+    assert {name for _, name in seeds} == {
+        "popularity (control)", "item-kNN (control)", "SASRec", "CausalRec", "CausalRec, alpha 0", "best possible",
+    }  # fmt: skip
+    parts = {f["part"] for v in document["verdicts"] if v["claim"] == "beats-each-rival" for f in v["findings"]}
+    assert parts == {"SASRec, ml-100k", "item-kNN (control), ml-100k", "popularity (control), ml-100k"}
+
+
+def test_a_missing_dataset_is_said_and_is_no_failure(tiny):
+    assert tiny.failures == ()
+    document = reproduce.document(tiny)
+    assert "Amazon Beauty is not there" in document["missing"]["beauty"]
+    (verdict,) = [v for v in document["verdicts"] if v["claim"] == "beats-rivals"]
+    assert "Datasets: ml-100k; " in verdict["left_out"]
+    assert "Amazon Beauty is not there: sought" in verdict["left_out"]
+    assert verdict["verdict"] != "reproduced"
+
+
+def test_one_worker_or_two_the_numbers_are_equal(tiny, data, tmp_path):
+    assert numbers(reproduce.document(walk(tmp_path, data, jobs=1))) == numbers(reproduce.document(tiny))
+
+
+def test_another_seed_gives_other_numbers(tiny, data, tmp_path):
+    """In every table of recovery, and in what its verdict rests on; one seed again gives the same."""
+    mine, other = (reproduce.document(walk(tmp_path, data, jobs=1, root=root, names=NAMES[:1])) for root in (0, 1))
+    first, second = numbers(mine)["tables"], numbers(other)["tables"]
+    assert first.keys() == second.keys()
+    assert all(rows != second[title] for title, rows in first.items())
+    whole = numbers(reproduce.document(tiny))["tables"]
+    assert all(rows == whole[title] for title, rows in first.items() if not title.startswith("Verdicts"))
+
+
+def test_a_folder_that_cannot_be_written_is_an_input_error(tiny, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(StoreError, match=r"taken: .*; choose another results folder or free space"):
+        reproduce.write(tiny, tmp_path / "taken")
+
+
+# Cells that fail
+
+
+def command(monkeypatch, capsys, *arguments) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["cli.py", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out, err = capsys.readouterr()
+    return ended.value.code or 0, out, err
+
+
+def test_failed_cells_are_listed_and_verdicts_say_so(monkeypatch, capsys, data, tmp_path):
+    monkeypatch.setitem(PRESETS, "smoke", TINY)
+    wrong = partial(run_cells, execute="tests.bench.faulty_runner:execute")
+    monkeypatch.setattr(reproduce, "run_cells", wrong)
+    arguments = ("run", "variance", "--preset", "smoke", "--out", tmp_path, "--jobs", "1")
+    code, out, err = command(monkeypatch, capsys, *arguments)
+    document = json.loads((tmp_path / "smoke-seed0-variance" / "run.json").read_text())
+    assert code == 3
+    assert "Traceback" not in out + err
+    assert err.splitlines()[-1].startswith(f"{document['cells']} cells, 2 failed; tables and run.json in")
+    (table,) = [table for table in document["tables"] if table["name"] == "failures"]
+    cells = [f"notears on er2, 6 nodes, n = 1000, profile {profile}, ratio 16.0" for profile in ("rising", "falling")]
+    assert table["rows"] == [[cell, "failed", f"ValueError: {WHY}"] for cell in cells]
+    assert all(f"failed: {cell}: ValueError: {WHY}" in err for cell in cells)
+    assert "Cells that failed" in out
+
+    (verdict,) = [v for v in document["verdicts"] if v["claim"] == "unequal-variance-breaks"]
+    assert verdict["left_out"] == f"2 of the {document['cells']} cells of variance failed"
+    assert verdict["verdict"] != "reproduced"
+    judged = {finding["part"] for finding in verdict["findings"]}
+    assert judged == {"EqVar, random", "EqVar, rising", "EqVar, falling", "NOTEARS, random"}
+
+    monkeypatch.setattr(reproduce, "run_cells", run_cells)
+    code, out, err = command(monkeypatch, capsys, *arguments)
+    assert code == 0
+    assert "2 done" in err
+    assert "Cells that failed" not in out
+    assert "cells of variance failed" not in out
+
+
+def test_cells_out_of_time_are_failures(monkeypatch, capsys, data, tmp_path):
+    monkeypatch.setitem(PRESETS, "smoke", replace(TINY, timeout=1e-3))
+    code, out, _ = command(monkeypatch, capsys, "run", "discovery", "--preset", "smoke", "--out", tmp_path, "--json")
+    document = json.loads(out)
+    assert (code, document["failed"], document["cells"]) == (3, 2, 2)
+    (table,) = [table for table in document["tables"] if table["name"] == "failures"]
+    assert {row[1] for row in table["rows"]} == {"timed_out"}
+    (verdict,) = [v for v in document["verdicts"] if v["claim"] == "discovery-recovers"]
+    assert (verdict["verdict"], verdict["left_out"]) == ("not run", "2 of the 2 cells of discovery failed")
+    assert (tmp_path / "smoke-seed0-discovery" / "run.json").exists()
+
+
+def test_every_experiment_runs_by_name_alone(smoke, monkeypatch, capsys):
+    """From the records of the whole run, so that nothing is computed."""
+    monkeypatch.setenv("CAUSALREC_DATA", "none")
+    whole = json.loads((smoke[0] / "smoke-seed0" / "run.json").read_text())
+    verdicts = {verdict["claim"]: verdict for verdict in whole["verdicts"]}
+    for name in EXPERIMENTS:
+        code, out, err = command(monkeypatch, capsys, "run", name, "--preset", "smoke", "--out", smoke[0], "--json")
+        assert code == 0
+        assert "done" not in err
+        for verdict in json.loads(out)["verdicts"]:
+            if verdict["verdict"] != "not run":
+                assert verdict == verdicts[verdict["claim"]]
