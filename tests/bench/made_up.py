@@ -1,21 +1,24 @@
 """Made-up results, with the names that runners give theirs, for experiments to read without running a cell."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from bench.cell import Cell
-from bench.claims import Claim, Margins, Verdict, judge, read_register
+from bench.claims import Claim, Finding, Margins, Verdict, judge, read_register
 from bench.datasets import Provenance
 from bench.experiments import load_experiment
 from bench.plan import Setup
+from bench.presets import PRESETS
 from causalrec.ranking import hit_rate, ndcg, reciprocal_rank
 
 USERS = 300
 TRUE_EDGES = 20
 STEPS = 12
+DATASETS = ("ml-100k", "foursquare-nyc", "beauty", "ml-1m")
+HOLDS, FAILS, UNCLEAR = "holds", "fails", "unclear"
 
 
 @dataclass(eq=False)
@@ -95,6 +98,35 @@ def dataset(name: str, repeats_share: float = 0.0) -> Provenance:
         "users": USERS, "items": 200, "actions": 9000, "repeats_share": repeats_share, "ties_share": None,
     }  # fmt: skip
     return Provenance(name, f"{name}/file", "0" * 64, "made up", "reader", "order", "kept", 5, 5, statistics, name)
+
+
+def bare(preset: str = "quick") -> Setup:
+    """A setup without data."""
+    return Setup(PRESETS[preset], 0, "cpu")
+
+
+def with_data(preset: str = "quick", names: tuple[str, ...] = DATASETS) -> Setup:
+    """A setup with these datasets; on Foursquare users repeat items."""
+    found = {name: dataset(name, 0.1 if name.startswith("foursquare") else 0.0) for name in names}
+    return replace(bare(preset), found=found)
+
+
+def plan_all(experiment: str, setup: Setup) -> list[Cell]:
+    """All cells of an experiment, those included that depend on results."""
+    module = load_experiment(experiment)
+    cells = module.plan(setup)
+    refine = getattr(module, "refine", None)
+    return cells + (refine(setup, [made_up(cell) for cell in cells]) if refine else [])
+
+
+def find(experiment: str, setup: Setup, results: list[Made]) -> list[Finding]:
+    """What an experiment finds under the register's margins."""
+    return load_experiment(experiment).findings(setup, results, Margins(read_register()))
+
+
+def outcomes(found: list[Finding], claim: str) -> dict[str, str]:
+    """The outcomes of one claim's findings by part."""
+    return {finding.part: finding.outcome for finding in found if finding.claim == claim}
 
 
 def recovered(setup: Setup, rate: Callable[[int | None], float]) -> list[Made]:

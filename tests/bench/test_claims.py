@@ -19,7 +19,7 @@ from bench.claims import (
     read_register,
     register_table,
     verdict_table,
-)  # fmt: skip
+)
 from bench.errors import InputError
 from bench.experiments import EXPERIMENTS
 from bench.plan import Setup

@@ -1,0 +1,315 @@
+"""On worlds whose truth is known: each finding flips as its claim's rule says."""
+
+import numpy as np
+import pytest
+
+from bench.claims import Finding
+from bench.experiments import load_experiment, sensitivity
+from bench.plan import Setup
+from tests.bench.made_up import (
+    FAILS,
+    HOLDS,
+    TRUE_EDGES,
+    UNCLEAR,
+    bare,
+    failed,
+    find,
+    graphs,
+    judged,
+    made_up,
+    model,
+    outcomes,
+    recovered,
+)
+
+# Recovery
+
+
+@pytest.mark.parametrize(
+    ("exact", "large", "small", "expected"),
+    [
+        (1.0, 1.0, 0.2, (HOLDS, HOLDS, HOLDS)),
+        (0.9, 1.0, 0.2, (FAILS, HOLDS, HOLDS)),
+        (1.0, 0.5, 0.2, (HOLDS, FAILS, HOLDS)),
+        (1.0, 0.9, 0.2, (HOLDS, UNCLEAR, HOLDS)),
+        (1.0, 1.0, 1.0, (HOLDS, HOLDS, UNCLEAR)),
+        (1.0, 0.2, 0.9, (HOLDS, FAILS, FAILS)),
+    ],
+)
+def test_equal_variance_identifies(exact, large, small, expected):
+    setup = bare()
+    samples = setup.preset.structure.samples
+    results = recovered(setup, lambda n: exact if n is None else large if n == samples[-1] else small)
+    found = outcomes(find("recovery", setup, results), "equal-variance-identifies")
+    assert tuple(found.values()) == expected
+    verdict = judged("recovery", setup, results)["equal-variance-identifies"].judgement
+    one_open = "inconclusive" if UNCLEAR in expected else "reproduced"
+    assert verdict == ("contradicted" if FAILS in expected else one_open)
+
+
+def test_the_worst_kind_of_graph_decides_and_is_named():
+    setup = bare()
+    results = recovered(setup, lambda n: 1.0)
+    at = [(r.params["learner"], r.params["family"], r.params["nodes"], r.params["samples"]) for r in results].index(
+        ("eqvar", "chain", 10, setup.preset.structure.samples[-1])
+    )
+    results[at] = graphs(results[at].cell, shd=np.arange(60) % 2)
+    part = find("recovery", setup, results)[1]
+    assert (part.outcome, part.estimate.estimate, part.estimate.n) == (FAILS, 0.5, 60)
+    assert "CHAIN1 of 10 nodes" in part.detail
+
+
+def test_one_graph_missed_on_the_exact_covariance_fails_the_part():
+    setup = bare()
+    results = recovered(setup, lambda n: 1.0)
+    population = next(r for r in results if r.params["learner"] == "eqvar" and r.params["samples"] is None)
+    results[results.index(population)] = graphs(population.cell, shd=[1] + [0] * (population.params["draws"] - 1))
+    found = outcomes(find("recovery", setup, results), "equal-variance-identifies")
+    assert found["SHD 0 on the exact covariance"] == FAILS
+
+
+def test_other_learners_do_not_judge_the_lemma():
+    setup = bare()
+    worse = [
+        r if r.params["learner"] == "eqvar" else graphs(r.cell, shd=9) for r in recovered(setup, lambda n: 1.0)
+    ]
+    assert find("recovery", setup, worse) == find("recovery", setup, recovered(setup, lambda n: 1.0))
+
+
+def test_rates_are_paired_graph_by_graph_even_where_cells_failed():
+    """Only the families that ran at both ends count towards the rise."""
+    setup = bare()
+    samples = setup.preset.structure.samples
+    results = recovered(setup, lambda n: 0.0 if n == samples[0] else 1.0)
+    lost = [
+        failed(r.cell) if r.params["samples"] == samples[0] and r.params["family"] != "chain" else r for r in results
+    ]
+    rise = find("recovery", setup, lost)[-1]
+    assert rise.outcome == HOLDS
+    assert rise.estimate.n == setup.preset.structure.draws * len(setup.preset.structure.nodes)
+    assert rise.estimate.estimate == 1.0
+
+
+# Unequal variances
+
+
+@pytest.mark.parametrize(
+    ("slope", "scatter", "outcome"),
+    [(1.0, 1.0, HOLDS), (0.05, 0.0, HOLDS), (-1.0, 1.0, FAILS), (0.0, 0.1, FAILS), (0.0, 1.0, UNCLEAR)],
+)
+@pytest.mark.parametrize("shared", [0.0, 3.0])
+def test_unequal_variance_breaks(slope, scatter, outcome, shared):
+    """SHD rises by `slope`, ± scatter by draw, a doubling of the ratio beyond what it rises for the oracle as well."""
+    setup = bare()
+    results = []
+    for cell in load_experiment("variance").plan(setup):
+        beyond = slope + scatter * (-1.0) ** np.arange(cell.params["draws"])
+        rise = shared + beyond * (cell.params["learner"] != "oracle")
+        results.append(graphs(cell, shd=20 + rise * np.log2(cell.params["ratio"])))
+    found = find("variance", setup, results)
+    assert len(found) == 6
+    assert set(outcomes(found, "unequal-variance-breaks").values()) == {outcome}
+    assert all(f.estimate.estimate == pytest.approx(slope) for f in found)
+
+
+def test_the_ratio_at_which_recovery_breaks_is_reported():
+    setup = bare()
+    results = [
+        graphs(cell, shd=np.arange(cell.params["draws"]) * (cell.params["ratio"] >= 16))
+        for cell in load_experiment("variance").plan(setup)
+    ]
+    assert all("exact recovery under 1/2 from 16 (rate 0.02" in f.detail for f in find("variance", setup, results))
+
+
+# LayerNorm
+
+
+@pytest.mark.parametrize(("more", "noise", "outcome"), [(0, 0.1, HOLDS), (5, 0.1, FAILS), (1, 2.0, UNCLEAR)])
+def test_layernorm_identifies_each_placement_apart(more, noise, outcome):
+    """The margin is 0.05 of 20 true edges: one edge."""
+    assert TRUE_EDGES == 20
+    setup, rng = bare(), np.random.default_rng(5)
+
+    def shd(cell):
+        base = np.arange(cell.params["draws"]) % 7 + 10.0
+        changed = cell.params["placement"] == "mixed"
+        return base + (more + noise * rng.normal(size=len(base)) if changed else 0.0)
+
+    results = [graphs(cell, shd=shd(cell)) for cell in load_experiment("layernorm").plan(setup)]
+    found = outcomes(find("layernorm", setup, results), "layernorm-identifies")
+    on_z = [found.pop(part) for part in list(found) if part.startswith("LayerNorm on Z, equal variances")]
+    assert on_z == [outcome, outcome]
+    assert list(found) == [
+        f"LayerNorm on V, {variances}, d = {features}"
+        for variances in ("equal variances", "variance ratio 100")
+        for features in (64, 1024)
+    ]
+    assert set(found.values()) == {HOLDS}
+
+
+# Acyclicity
+
+
+@pytest.mark.parametrize(
+    ("state", "failing"),
+    [
+        ({"h_mean": 1e-8, "h_max": 1e-8}, []),
+        ({"h_mean": 1e-8, "h_max": 1.1e-8}, ["largest h of a history"]),
+        ({"h_mean": 1.1e-8, "h_max": 1.2e-8}, ["mean h of the histories", "largest h of a history"]),
+        ({"cyclic_share": 1 / 300}, ["no cycle after reading off edges"]),
+    ],
+)
+@pytest.mark.parametrize("rho", [1e8, 1e7])
+def test_acyclicity_converges_in_every_single_world(state, failing, rho):
+    """One world decides, the margin itself is inside, and before rho is at its cap nothing has failed yet."""
+    setup = bare()
+    results = [made_up(cell) for cell in load_experiment("acyclicity").plan(setup)]
+    results[-1] = model(results[-1].cell, **state)
+    for result in results:
+        result.arrays["trace_rho"] = np.array([1.0, rho])
+    found = outcomes(find("acyclicity", setup, results), "acyclicity-converges")
+    names = ("mean h of the histories", "largest h of a history", "no cycle after reading off edges")
+    bad = FAILS if rho == 1e8 else UNCLEAR
+    assert found == {f"CausalRec, {name}": bad if name in failing else HOLDS for name in names}
+
+
+def test_notears_is_a_control_and_judges_nothing():
+    setup = bare()
+    cells = load_experiment("acyclicity").plan(setup)
+    good, bad = (
+        [graphs(cell, h=h) if cell.experiment == "structure" else made_up(cell) for cell in cells] for h in (0.0, 1.0)
+    )
+    assert find("acyclicity", setup, good) == find("acyclicity", setup, bad)
+    (_, _, ends) = load_experiment("acyclicity").tables(setup, bad)
+    assert {row[2] for row in ends.rows if row[0].startswith("NOTEARS")} == {1.0}
+
+
+# Discovery
+
+
+@pytest.mark.parametrize(("more", "outcome"), [(0.2, HOLDS), (-0.2, FAILS), (0.0, UNCLEAR)])
+@pytest.mark.parametrize("control", ["attention", "lift", "regression", "random"])
+def test_discovery_recovers_against_every_control_apart(control, more, outcome):
+    setup = bare()
+    results = [
+        model(cell, auprc_w=0.8, **{f"auprc_{name}": 0.1 for name in ("attention", "lift", "regression", "random")})
+        for cell in load_experiment("discovery").plan(setup)
+    ]
+    for number, result in enumerate(results):
+        result.metrics |= {f"auprc_{control}": 0.8 - more + 0.01 * (-1) ** number}
+    found = find("discovery", setup, results)
+    assert [f.outcome for f in found].count(HOLDS) == 3 + (outcome == HOLDS)
+    (part,) = [f for f in found if control in f.part or (control == "regression" and "one-hot" in f.part)]
+    assert part.outcome == outcome
+
+
+# Sensitivity
+
+
+def swept(setup: Setup, quality=lambda options: 0.5, luck=lambda options: 0, **metrics) -> list:
+    """Results of the sweeps by a cell's options; metrics are functions of the options too."""
+    made = []
+    for cell in dict.fromkeys(load_experiment("sensitivity").plan(setup)):
+        options = cell.params["options"]
+        more = {name: of(options, cell.params["seed"]) for name, of in metrics.items()}
+        made.append(model(cell, quality(options), luck=luck(options), **more))
+    return made
+
+
+def alpha(options) -> float:
+    return options["boost"]["alpha"]
+
+
+def windows(found: list[Finding]) -> set[tuple[str, ...]]:
+    """The outcomes of help and harm under each boost."""
+    parts = outcomes(found, "alpha-window")
+    return {tuple(parts[part] for part in parts if part.endswith(mode)) for mode in sensitivity.BOOSTS}
+
+
+@pytest.mark.parametrize(
+    ("quality", "luck", "helps_and_harms"),
+    [
+        (lambda a: 0.7 if a == 1 else 0.3 if a == 1e8 else 0.5, lambda a: 0, (HOLDS, HOLDS)),
+        (lambda a: 0.7 if a == 1 else 0.5, lambda a: 0, (HOLDS,)),
+        (lambda a: 0.5 if a == 0 else 0.3, lambda a: 0, (FAILS, HOLDS)),
+        (lambda a: 0.7 if a == 1e8 else 0.5, lambda a: 0, (HOLDS, FAILS)),
+        (lambda a: 0.5, lambda a: 0, (UNCLEAR,)),
+        (lambda a: 0.5, lambda a: 1 + round(a * 1e9), (UNCLEAR, UNCLEAR)),
+    ],
+)
+def test_alpha_window(quality, luck, helps_and_harms):
+    """Some alpha helps, the largest harms; alphas that change no rank are no tries."""
+    setup = bare()
+    results = swept(setup, lambda o: quality(alpha(o)), lambda o: luck(alpha(o)))
+    assert windows(find("sensitivity", setup, results)) == {helps_and_harms}
+
+
+def test_boosts_are_judged_apart_and_the_onset_of_harm_is_told():
+    setup = bare()
+    best = {"mode": "raw", "alpha": 1.0}
+    results = swept(setup, lambda o: 0.7 if o["boost"] == best else 0.5 - (alpha(o) > 1) * 0.2)
+    found = find("sensitivity", setup, results)
+    assert windows(found) == {(FAILS, HOLDS), (HOLDS, HOLDS)}
+    assert all("harm first seen at alpha 100" in f.detail for f in found if f.part.startswith("harm"))
+
+
+def test_more_alphas_tried_need_more_evidence():
+    """The level of one alpha is corrected by those that change a rank, and by those alone."""
+    setup = bare()
+    for many in (False, True):
+        results = swept(setup, lambda o, many=many: 0.7 if alpha(o) == 1 or (many and alpha(o)) else 0.5)
+        found = [f for f in find("sensitivity", setup, results) if "helpful" in f.part]
+        assert {f.estimate.level for f in found} == {1 - 0.05 / (len(setup.preset.alphas) if many else 1)}
+
+
+def sparsity(options) -> float:
+    return options.get("sparsity", sensitivity.DEFAULT_SPARSITY)
+
+
+@pytest.mark.parametrize(
+    ("density", "outcome"),
+    [
+        (lambda s, seed: 0.5 - 0.3 * min(1.0, s), HOLDS),
+        (lambda s, seed: 0.1 + 0.3 * min(1.0, s), FAILS),
+        (lambda s, seed: 0.5 + 0.3 * min(1.0, s) * (-1) ** seed, UNCLEAR),
+        (lambda s, seed: 0.1 * seed, UNCLEAR),
+    ],
+)
+def test_density_falls_in_lambda(density, outcome):
+    setup = bare()
+    results = swept(setup, density=lambda o, seed: density(sparsity(o), seed))
+    found = outcomes(find("sensitivity", setup, results), "lambda-saturates")
+    assert found["density of R falls in lambda"] == outcome
+
+
+@pytest.mark.parametrize(
+    ("least", "luck", "saturated", "outcome"),
+    [
+        (0.3, 0, 0.5, HOLDS), (0.5, 0, 0.5, FAILS), (0.7, 0, 0.5, FAILS), (0.5, 1, 0.5, UNCLEAR),
+        (0.3, 0, 0.49, UNCLEAR), (0.7, 0, 0.49, UNCLEAR),
+    ],
+)  # fmt: skip
+def test_saturation_costs_accuracy_and_is_not_tested_where_nothing_saturates(least, luck, saturated, outcome):
+    setup = bare()
+    results = swept(
+        setup, lambda o: 0.5 if sparsity(o) else least, lambda o: luck * (not sparsity(o)),
+        density=lambda o, seed: 0.2 if sparsity(o) else saturated,
+    )  # fmt: skip
+    found = outcomes(find("sensitivity", setup, results), "lambda-saturates")
+    assert found["lambda 0 is less accurate than 0.01"] == outcome
+
+
+def test_a_sweep_with_a_seed_missing_is_left_out():
+    setup = bare()
+    results = swept(setup, lambda o: 0.7 if alpha(o) == 100 else 0.5)
+    assert windows(find("sensitivity", setup, results)) == {(HOLDS,)}
+    for mode in sensitivity.BOOSTS:
+        lost = [r.params["options"]["boost"] == {"mode": mode, "alpha": 100.0} for r in results].index(True) + 3
+        results[lost] = failed(results[lost].cell)
+    assert windows(find("sensitivity", setup, results)) == {(UNCLEAR,)}
+
+
+def test_no_sweep_at_all_is_not_a_sweep_without_effect():
+    setup = bare()
+    results = [r if alpha(r.params["options"]) == 0 else failed(r.cell) for r in swept(setup)]
+    assert find("sensitivity", setup, results) == []
