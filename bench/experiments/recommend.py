@@ -305,11 +305,13 @@ def _gain(setup: Setup, results: list[Result], name: str, metric: str) -> tuple[
 def _ahead(setup: Setup, results: list[Result], name: str, metric: str) -> str:
     """The control that is ahead of the best rival on a dataset, in words; empty where none is."""
     seen = seen_rule(setup, name)
-    rival = max(scores(setup, results, name, model, metric, seen).mean() for model in RIVALS)
-    control, figure = max(
-        ((model, scores(setup, results, name, model, metric, seen).mean()) for model in CONTROLS), key=lambda c: c[1]
-    )
-    return f"{TITLES[control]} ahead of it by {100 * (figure / rival - 1):.1f} %" if figure > rival > 0 else ""
+    figures = {model: scores(setup, results, name, model, metric, seen) for model in (*CONTROLS, *RIVALS)}
+    means = {model: float(values.mean()) for model, values in figures.items() if values.size}
+    rival = max((means[model] for model in RIVALS if model in means), default=0.0)
+    control = max((model for model in CONTROLS if model in means), key=means.__getitem__, default=None)
+    if control is None or not means[control] > rival > 0:
+        return ""
+    return f"{TITLES[control]} ahead of it by {100 * (means[control] / rival - 1):.1f} %"
 
 
 def _against(gain: Interval, claimed: float) -> Outcome:
@@ -341,14 +343,13 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
         claimed = margins.claimed("beats-rivals")[metric]
         if gains:
             counted = [gain for name, (gain, _) in gains.items() if not ahead[name]]
-            each = "gain in %: " + "; ".join(
-                f"{name} {100 * gain.estimate:+.1f} over {rival}" + (f", not counted, {ahead[name]}" if ahead[name] else "")
-                for name, (gain, rival) in gains.items()
-            )
+            left = {name: f", not counted, {why}" if why else "" for name, why in ahead.items()}
+            each = "; ".join(f"{n} {100 * gain.estimate:+.1f} over {best}{left[n]}" for n, (gain, best) in gains.items())
             total = _mean_gain(counted) if counted else None
             outcome = _against(total, claimed) if total else "unclear"
             part = f"{title} +{100 * claimed:.2f} %"
-            found.append(Finding("beats-rivals", part, outcome, _percent(total) if total else None, each))
+            estimate = _percent(total) if total else None
+            found.append(Finding("beats-rivals", part, outcome, estimate, f"gain in %: {each}"))
         for name, (gain, rival) in gains.items():
             if name.startswith("foursquare"):
                 claimed = margins.claimed("foursquare-gain")[metric]
