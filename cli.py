@@ -27,7 +27,16 @@ JobsOption = Annotated[
     int | None, typer.Option("--jobs", min=1, help="Worker processes [default: one a core; on a GPU, 1].")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-RepeatsOption = Annotated[str | None, typer.Option("--repeats", help="kept or dropped, for every dataset.")]
+RepeatsOption = Annotated[
+    str | None, typer.Option("--repeats", help="Repeated actions kept or dropped [default: the dataset's own].")
+]
+UserCoreOption = Annotated[
+    int | None, typer.Option("--user-core", help="Fewest actions of a user [default: the dataset's own].")
+]
+ItemCoreOption = Annotated[
+    int | None, typer.Option("--item-core", help="Fewest actions of an item [default: the dataset's own].")
+]
+SplitOption = Annotated[str, typer.Option("--split", help="leave_one_out or temporal, for real data.")]
 FileOption = Annotated[Path | None, typer.Option("--data", help="A file of your own: CSV, TSV or RecBole .inter.")]
 UserOption = Annotated[str, typer.Option("--user", help="Column of users in --data.")]
 ItemOption = Annotated[str, typer.Option("--item", help="Column of items in --data.")]
@@ -42,13 +51,19 @@ def _setup(
     seed: int,
     data_dir: Path | None,
     device: str = "auto",
-    repeats: str | None = None,
+    preparation: Any = None,
     own: dict[str, Any] | None = None,
 ) -> Any:
     from bench.plan import make_setup
     from bench.presets import find_preset
 
-    return make_setup(find_preset(preset), seed, data_dir, device, repeats, own)
+    return make_setup(find_preset(preset), seed, data_dir, device, preparation, own)
+
+
+def _preparation(repeats: str | None, user_core: int | None, item_core: int | None, split: str) -> Any:
+    from bench.plan import Preparation
+
+    return Preparation(repeats, user_core, item_core, split)
 
 
 def _own(data: Path | None, user: str, item: str, time: str | None) -> dict[str, Any] | None:
@@ -85,6 +100,9 @@ def reproduce(
     jobs: JobsOption = None,
     device: DeviceOption = "auto",
     repeats: RepeatsOption = None,
+    user_core: UserCoreOption = None,
+    item_core: ItemCoreOption = None,
+    split: SplitOption = "leave_one_out",
     as_json: JsonOption = False,
 ) -> None:
     """Run every experiment and print a verdict on each claim. What has run already is not run again.
@@ -93,7 +111,8 @@ def reproduce(
     """
     from bench.experiments import EXPERIMENTS
 
-    _walk(_setup(preset, seed, data_dir, device, repeats), EXPERIMENTS, out, jobs, as_json)
+    setup = _setup(preset, seed, data_dir, device, _preparation(repeats, user_core, item_core, split))
+    _walk(setup, EXPERIMENTS, out, jobs, as_json)
 
 
 @app.command()
@@ -106,6 +125,9 @@ def run(
     jobs: JobsOption = None,
     device: DeviceOption = "auto",
     repeats: RepeatsOption = None,
+    user_core: UserCoreOption = None,
+    item_core: ItemCoreOption = None,
+    split: SplitOption = "leave_one_out",
     data: FileOption = None,
     user: UserOption = "user",
     item: ItemOption = "item",
@@ -116,7 +138,8 @@ def run(
     from bench.experiments import load_experiment
 
     load_experiment(experiment)
-    setup = _setup(preset, seed, data_dir, device, repeats, _own(data, user, item, time))
+    prepared = _preparation(repeats, user_core, item_core, split)
+    setup = _setup(preset, seed, data_dir, device, prepared, _own(data, user, item, time))
     _walk(setup, (experiment,), out, jobs, as_json)
 
 
@@ -129,6 +152,9 @@ def plan(
     jobs: JobsOption = None,
     device: DeviceOption = "auto",
     repeats: RepeatsOption = None,
+    user_core: UserCoreOption = None,
+    item_core: ItemCoreOption = None,
+    split: SplitOption = "leave_one_out",
     as_json: JsonOption = False,
 ) -> None:
     """Show what `reproduce` would run, what is there already, and about how long the rest takes."""
@@ -138,7 +164,7 @@ def plan(
     from bench.reproduce import plan_cells
     from bench.store import Store
 
-    setup = _setup(preset, seed, data_dir, device, repeats)
+    setup = _setup(preset, seed, data_dir, device, _preparation(repeats, user_core, item_core, split))
     store = Store(out) if (out / "records").is_dir() else None
     workers = jobs or default_jobs(setup.device)
     _show([plan_table(setup, plan_cells(setup, EXPERIMENTS), store, workers)], as_json)
@@ -197,16 +223,19 @@ def data_show(
     item: ItemOption = "item",
     time: TimeOption = None,
     repeats: RepeatsOption = None,
+    user_core: UserCoreOption = None,
+    item_core: ItemCoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prepare one dataset, or a file of your own, and show what comes out."""
     from bench.datasets import DATASETS, data_folder, load, load_own
     from bench.datasets.listing import provenance_table
 
+    asked = _preparation(repeats, user_core, item_core, "leave_one_out").of_readers
     if name in DATASETS or not Path(name).exists():
-        loaded = load(name, data_folder(data_dir), repeats=repeats)
+        loaded = load(name, data_folder(data_dir), **asked)
     else:
-        loaded = load_own(Path(name), user=user, item=item, time=time, repeats=repeats or "kept")
+        loaded = load_own(Path(name), user=user, item=item, time=time, **asked)
     _show([provenance_table([loaded.provenance])], as_json)
 
 

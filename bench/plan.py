@@ -23,6 +23,35 @@ from causalrec.training import pick_device
 DATA_VARIABLE = "CAUSALREC_DATA"
 OWN_VARIABLE = "CAUSALREC_OWN_FILE"
 OWN = "own file"
+SPLITS = ("leave_one_out", "temporal")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How datasets are prepared where their own defaults are not wanted, and how they are split.
+
+    repeats: "kept" or "dropped". user_core, item_core: fewest actions. split: a name of `SPLITS`.
+    """
+
+    repeats: str | None = None
+    user_core: int | None = None
+    item_core: int | None = None
+    split: str = "leave_one_out"
+
+    def __post_init__(self) -> None:
+        if self.repeats not in (None, *REPEATS):
+            raise InputError(f"repeats must be one of {', '.join(REPEATS)}, got {self.repeats!r}")
+        if self.split not in SPLITS:
+            raise InputError(f"split must be one of {', '.join(SPLITS)}, got {self.split!r}")
+        for name in ("user_core", "item_core"):
+            if (core := getattr(self, name)) is not None and core < 1:
+                raise InputError(f"{name} must be at least 1, got {core}")
+
+    @property
+    def of_readers(self) -> dict[str, Any]:
+        """What readers are told: only what was asked for."""
+        asked = {"repeats": self.repeats, "user_core": self.user_core, "item_core": self.item_core}
+        return {name: value for name, value in asked.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -34,6 +63,7 @@ class Setup:
     device: str
     found: Mapping[str, Provenance] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+    split: str = "leave_one_out"
 
 
 def make_setup(
@@ -41,30 +71,29 @@ def make_setup(
     root: int,
     data_dir: Path | None = None,
     device: str = "auto",
-    repeats: str | None = None,
+    preparation: Preparation | None = None,
     own: Mapping[str, Any] | None = None,
 ) -> Setup:
     """Read the preset's datasets once, to know which are there and what they hold; workers are told where.
 
-    `repeats` overrides each dataset's default. `own` names a user's own file and its columns: path, user, item, time.
+    `own` names a user's own file and its columns: path, user, item, time.
     A missing dataset is noted with what to do about it; a bad file raises InputError.
     """
-    if repeats not in (None, *REPEATS):
-        raise InputError(f"repeats must be one of {', '.join(REPEATS)}, got {repeats!r}")
+    prepared = preparation or Preparation()
     folder = data_folder(data_dir)
     os.environ[DATA_VARIABLE] = str(folder.resolve())
     found, missing = {}, {}
     for name in preset.real.datasets:
         try:
-            found[name] = load(name, folder, repeats=repeats).provenance
+            found[name] = load(name, folder, **prepared.of_readers).provenance
         except DataMissing as error:
             missing[name] = str(error)
     if own is not None:
         place = dict(own) | {"path": str(Path(own["path"]).resolve())}
         os.environ[OWN_VARIABLE] = json.dumps(place)
-        loaded = load_own(**place | {"path": Path(place["path"])}, repeats=repeats or "kept")
+        loaded = load_own(**place | {"path": Path(place["path"])}, **prepared.of_readers)
         found[OWN] = loaded.provenance
-    return Setup(preset, root, pick_device(device), found, missing)
+    return Setup(preset, root, pick_device(device), found, missing, prepared.split)
 
 
 @dataclass(frozen=True, eq=False)

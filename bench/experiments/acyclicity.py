@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from bench import trials
 from bench.cell import Cell
 from bench.claims import Finding, Margins, Outcome
-from bench.experiments import recommend
 from bench.experiments.recovery import plan_cell
 from bench.plan import Result, Setup
 from bench.statistics import clopper_pearson
@@ -21,7 +21,7 @@ def plan(setup: Setup) -> list[Cell]:
     cells = [
         plan_cell(setup, "notears", family, edges, nodes, SAMPLES) for family, edges in s.families for nodes in s.nodes
     ]
-    return cells + recommend.world_cells(setup, setup.preset.world, setup.preset.world_seeds, "causalrec")
+    return cells + trials.world_cells(setup, setup.preset.world, setup.preset.world_seeds, "causalrec")
 
 
 def _graphs(results: list[Result]) -> list[Result]:

@@ -1,8 +1,8 @@
 """Does CausalRec recover the item graph of behaviour? W against attention, lift, one-hot regression and chance."""
 
+from bench import trials
 from bench.cell import Cell
 from bench.claims import Finding, Margins, Outcome
-from bench.experiments import recommend
 from bench.plan import Result, Setup
 from bench.statistics import Interval, paired_difference, share_interval
 from bench.tables import Table, Value
@@ -20,7 +20,7 @@ CLAIM = "discovery-recovers"
 
 def plan(setup: Setup) -> list[Cell]:
     """CausalRec in every behaviour world."""
-    return recommend.world_cells(setup, setup.preset.world, setup.preset.world_seeds, "causalrec")
+    return trials.world_cells(setup, setup.preset.world, setup.preset.world_seeds, "causalrec")
 
 
 def tables(setup: Setup, results: list[Result]) -> list[Table]:
@@ -32,7 +32,7 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
     means = {name: _mean(done, name) for name in ("precision", "recall", "empty_rows")}
     read = ", ".join(f"{name.replace('_', ' ')} {mean.estimate:.2f}" for name, mean in means.items() if mean)
     note = (
-        f"{len(done)} worlds, {recommend.world_sizes(setup.preset.world)}; every score sees the training steps alone. "
+        f"{len(done)} worlds, {trials.world_sizes(setup.preset.world)}; every score sees the training steps alone. "
         f"Mean [95 % t interval over worlds]. Edges read off W at tau = 0.3: {read}."
     )
     return [Table("discovery", "The item graph of behaviour", ("score", *MEASURES.values()), tuple(rows), note)]

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import trials
 from bench.cell import Cell
 from bench.claims import Finding, Margins, Outcome
-from bench.experiments import recommend
 from bench.plan import Result, Setup, select
 from bench.statistics import paired_difference, share_interval, spearman_interval, t_interval
 from bench.tables import Table, Value
@@ -33,7 +33,7 @@ def _cells(setup: Setup, alpha: float = 1.0, mode: str = "renorm", sparsity: flo
     changes: dict[str, Any] = {"alpha": alpha, "mode": mode}
     if sparsity != DEFAULT_SPARSITY:
         changes["sparsity"] = sparsity
-    return recommend.world_cells(setup, setup.preset.sweep, setup.preset.sweep_seeds, "causalrec", **changes)
+    return trials.world_cells(setup, setup.preset.sweep, setup.preset.sweep_seeds, "causalrec", **changes)
 
 
 def _at(
@@ -52,7 +52,7 @@ def _values(found: list[Result], metric: str) -> NDArray[np.float64]:
 def tables(setup: Setup, results: list[Result]) -> list[Table]:
     """NDCG@10 and HR@10 against alpha, and against lambda with the density of R."""
     note = (
-        f"{setup.preset.sweep_seeds} worlds, {recommend.world_sizes(setup.preset.sweep)}; test NDCG@10 over the full "
+        f"{setup.preset.sweep_seeds} worlds, {trials.world_sizes(setup.preset.sweep)}; test NDCG@10 over the full "
         "catalogue, mean [95 % t interval]; gains are paired over worlds and relative to alpha = 0."
     )
     return [_alpha_table(setup, results, note), _lambda_table(setup, results, note)]

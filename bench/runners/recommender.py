@@ -22,7 +22,7 @@ from bench.errors import InputError
 from causalrec.acyclicity import is_acyclic
 from causalrec.attention import Block, Boost, causal_mask
 from causalrec.discovery import admissible
-from causalrec.interactions import Sequences, Split, check_leaks, from_rows, leave_one_out, pad_left
+from causalrec.interactions import Sequences, Split, check_leaks, from_rows, global_temporal, leave_one_out, pad_left
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
 from causalrec.ranking import Scorer, hit_rate, ndcg, rank_targets, reciprocal_rank
 from causalrec.rivals.item_knn import ItemKNN
@@ -40,10 +40,10 @@ Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 
 def run(cell: Cell) -> Outcome:
-    """Fit `params.model` on `params.dataset`; params are those of `experiments.recommend.plan_cell`."""
+    """Fit `params.model` on `params.dataset`; params are those of `bench.trials.plan_cell`."""
     p = cell.params
     world, behaviour, sequences = _read(p, cell.data)
-    split = leave_one_out(sequences)
+    split = _split(p, sequences)
     check_leaks(split, sequences)
     start = time.process_time()
     score, metrics, arrays, model = _fit(p, split, world, behaviour, cell.device)
@@ -66,6 +66,13 @@ def run(cell: Cell) -> Outcome:
             metrics |= _recovery(model, world, behaviour, p)
             arrays["item_graph"] = model.item_graph().cpu().numpy()
     return Outcome(metrics, arrays)
+
+
+def _split(p: Params, sequences: Sequences) -> Split:
+    """Leave-one-out, or for real data with times a global temporal cut: the last tenths are validation and test."""
+    if p["dataset"].get("split") == "temporal":
+        return global_temporal(sequences, validation_share=0.1, test_share=0.1)
+    return leave_one_out(sequences)
 
 
 def _read(p: Params, content: str | None) -> tuple[BehaviourWorld | None, Behaviour | None, Sequences]:

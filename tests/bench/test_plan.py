@@ -8,7 +8,7 @@ import pytest
 
 from bench.errors import InputError
 from bench.experiments import EXPERIMENTS
-from bench.plan import OWN, Setup, collect, make_setup, plan_table, select, stacked
+from bench.plan import OWN, Preparation, Setup, collect, make_setup, plan_table, select, stacked
 from bench.presets import PRESETS, find_preset
 from bench.reproduce import plan_cells
 from bench.store import Record, Store
@@ -124,11 +124,11 @@ def test_a_preset_without_data_reads_none(ratings):
 
 
 def test_repeats_overrides_every_default_and_is_checked_even_where_nothing_is_read(ratings):
-    kept = make_setup(PRESETS["quick"], 0, ratings, repeats="kept").found["ml-100k"]
+    kept = make_setup(PRESETS["quick"], 0, ratings, preparation=Preparation(repeats="kept")).found["ml-100k"]
     assert kept.repeats == "kept"
     for preset in ("quick", "smoke"):
         with pytest.raises(InputError, match="repeats must be one of kept, dropped, got 'maybe'"):
-            make_setup(PRESETS[preset], 0, ratings, repeats="maybe")
+            make_setup(PRESETS[preset], 0, ratings, preparation=Preparation(repeats="maybe"))
 
 
 def test_an_own_file_is_read_beside_the_presets_data(ratings, tmp_path):

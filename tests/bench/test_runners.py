@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench import trials
 from bench.cell import Cell
 from bench.datasets import load, load_own
 from bench.errors import InputError
-from bench.experiments import recommend
 from bench.experiments.layernorm import VIEWS
 from bench.experiments.recovery import LEARNERS, plan_cell
 from bench.plan import OWN, Setup
@@ -185,7 +185,7 @@ def test_wrong_names_are_refused():
 
 
 def world_cell(name: str, seed: int = 0, world: World = WORLD, setup: Setup = SMOKE, **changes) -> Cell:
-    return recommend.world_cells(setup, world, seed + 1, name, **changes)[seed]
+    return trials.world_cells(setup, world, seed + 1, name, **changes)[seed]
 
 
 @pytest.fixture(scope="module")
@@ -280,14 +280,14 @@ def data_cell(folder: Path, name: str, options=None, training=None, core: int = 
     """A cell on the ml-100k of a folder, all of whose users and items stay."""
     found = load("ml-100k", folder, repeats="kept", user_core=core, item_core=core).provenance
     setup = replace(SMOKE, found={"ml-100k": found})
-    return recommend.plan_cell(
-        setup, recommend.real_dataset(setup, "ml-100k"), name, options or {}, training or {}, seed
+    return trials.plan_cell(
+        setup, trials.real_dataset(setup, "ml-100k"), name, options or {}, training or {}, seed
     )
 
 
 def neural_cell(folder: Path, name: str, patience: int | None = 2, seed: int = 0) -> Cell:
     training = {"epochs": 2, "patience": patience, "batch": 8, "learning_rate": 3e-3, "seen": "kept"}
-    return data_cell(folder, name, recommend.model_options(name, 6, 8, 0.2), training, seed=seed)
+    return data_cell(folder, name, trials.model_options(name, 6, 8, 0.2), training, seed=seed)
 
 
 @pytest.fixture
@@ -398,7 +398,7 @@ def test_an_own_file_is_read_where_the_plan_found_it(folder, tmp_path, monkeypat
     monkeypatch.setenv("CAUSALREC_OWN_FILE", json.dumps(place))
     found = load_own(own, user="u", item="i", time="t", user_core=1, item_core=1).provenance
     setup = replace(SMOKE, found={OWN: found})
-    cell = recommend.plan_cell(setup, recommend.real_dataset(setup, OWN), "popularity", {}, {}, 0)
+    cell = trials.plan_cell(setup, trials.real_dataset(setup, OWN), "popularity", {}, {}, 0)
     equal(execute(cell), execute(data_cell(folder, "popularity")))
     own.write_text(own.read_text() + "1,1,99\n")
     with pytest.raises(InputError, match=r"own file: .*own\.csv changed since the plan was made"):

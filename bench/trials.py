@@ -1,0 +1,205 @@
+"""Cells of the recommender runner: tuning trials, the settings they choose, their results by seed and user.
+
+Neural models are tuned on validation NDCG@10 with one budget: `trials` different settings drawn at random from a
+declared space, on the first seed; the setting chosen then runs on the other seeds. Trial t has the same dropout and
+learning rate for every model, and CausalRec an alpha with it, so that what is compared is the model. The chosen
+CausalRec also runs with alpha = 0: that row isolates the boost from LayerNorm on V and from L_DAG.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cell import Cell, generator
+from bench.plan import Result, Setup, select
+from bench.presets import World
+from causalrec.ranking import hit_rate, ndcg
+
+CONTROLS = ("popularity", "item_knn")
+RIVALS = ("sasrec",)
+NEURAL = ("sasrec", "causalrec")
+ABLATED = "CausalRec, alpha 0"
+CODE = {
+    "popularity": "causalrec.rivals.popularity",
+    "item_knn": "causalrec.rivals.item_knn",
+    "sasrec": "causalrec.model",
+    "causalrec": "causalrec.model",
+    "best_possible": "synth.behaviour",
+}
+DROPOUTS = (0.2, 0.3, 0.4, 0.5)
+ALPHAS = (0.1, 1.0, 10.0)
+WINDOWS = (5, 20, 100)
+METRICS = {"hr10": ("HR@10", hit_rate), "ndcg10": ("NDCG@10", ndcg)}
+TOKEN_SECONDS, ITEM_SECONDS = 9e-6, 4.3e-9
+
+
+def plan_cell(
+    setup: Setup, dataset: dict[str, Any], model: str, options: dict[str, Any], training: dict[str, Any], seed: int
+) -> Cell:
+    """A cell of the recommender runner. `dataset` is a name with its preparation, or a behaviour world's sizes."""
+    provenance = setup.found.get(dataset["name"])
+    if provenance is None:
+        items, tokens = dataset["items"], dataset["users"] * dataset["length"]
+    else:
+        items, users, actions = (float(provenance.statistics[name] or 0) for name in ("items", "users", "actions"))
+        tokens = min(actions, users * options.get("length", 0))
+    epochs = training.get("epochs", 0)
+    per_token = TOKEN_SECONDS + ITEM_SECONDS * items * options.get("width", 0) / 64
+    setting = ", ".join(filter(None, (model, setting_words({**options, **training}))))
+    return Cell(
+        "recommender",
+        {
+            "dataset": dataset,
+            "model": model,
+            "options": options,
+            "training": training,
+            "seed": seed,
+            "root": setup.root,
+        },
+        ("bench.runners.recommender", CODE[model]),
+        data=None if provenance is None else provenance.content_hash,
+        dtype="float32",
+        device=setup.device if model in NEURAL else "cpu",
+        cost=1.0 + epochs * tokens * per_token * (1.3 if model == "causalrec" else 1.0),
+        timeout=setup.preset.timeout,
+        label=f"{setting} on {dataset['name']}, seed {seed}",
+    )
+
+
+def real_dataset(setup: Setup, name: str) -> dict[str, Any]:
+    """A named dataset with its preparation, as a cell's parameter."""
+    p = setup.found[name]
+    cores = {"user_core": p.user_core, "item_core": p.item_core}
+    return {"name": name, "repeats": p.repeats, **cores, "split": setup.split}
+
+
+def seen_rule(setup: Setup, name: str) -> str:
+    """Rank over the whole catalogue where users repeat items, else without what they have seen."""
+    if name == "behaviour":
+        return "kept"
+    return "kept" if float(setup.found[name].statistics["repeats_share"] or 0) > 0 else "filtered"
+
+
+def model_options(
+    model: str, length: int, width: int, dropout: float, alpha: float = 1.0, **more: Any
+) -> dict[str, Any]:
+    """Options of a neural model as a cell's parameter."""
+    options: dict[str, Any] = {"length": length, "width": width, "dropout": dropout}
+    if model == "causalrec":
+        options |= {"boost": {"mode": more.pop("mode", "renorm"), "alpha": alpha}, **more}
+    return options
+
+
+def _trials(setup: Setup, name: str, model: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Options and training of each trial of a model on a real dataset; all different, as many for every model."""
+    r = setup.preset.real
+    rng = generator(root=setup.root, stream="trials")
+    grid = [(dropout, rate) for dropout in DROPOUTS for rate in r.learning_rates]
+    drawn = [grid[place] for place in rng.permutation(len(grid))[: r.trials]]
+    alphas = np.resize(rng.permutation(ALPHAS), len(drawn))
+    fixed = {"epochs": r.epochs, "patience": r.patience, "batch": 32, "seen": seen_rule(setup, name)}
+    return [
+        (model_options(model, r.length, r.width, dropout, float(alpha)), fixed | {"learning_rate": rate})
+        for (dropout, rate), alpha in zip(drawn, alphas, strict=True)
+    ]
+
+
+def world_cells(setup: Setup, world: World, seeds: int, model: str, **changes: Any) -> list[Cell]:
+    """One cell a world for a model in the behaviour world, trained for a fixed number of epochs."""
+    options = model_options(model, world.length, world.width, 0.2, **changes) if model in NEURAL else {}
+    training = {"epochs": world.epochs, "patience": None, "batch": 64, "learning_rate": 3e-3} if options else {}
+    return [plan_cell(setup, world.dataset, model, options, training, seed) for seed in range(seeds)]
+
+
+def plan(setup: Setup) -> list[Cell]:
+    """Tuning trials on real data, the controls, and every model in the behaviour world."""
+    cells = [
+        cell
+        for model in (*CONTROLS, *RIVALS, "causalrec", "best_possible")
+        for cell in world_cells(setup, setup.preset.world, setup.preset.world_seeds, model)
+    ]
+    for name in setup.found:
+        dataset = real_dataset(setup, name)
+        cells.append(plan_cell(setup, dataset, "popularity", {}, {}, 0))
+        cells += [plan_cell(setup, dataset, "item_knn", {"window": window}, {}, 0) for window in WINDOWS]
+        cells += [
+            plan_cell(setup, dataset, model, options, training, 0)
+            for model in NEURAL
+            for options, training in _trials(setup, name, model)
+        ]
+    return cells
+
+
+def chosen(setup: Setup, results: list[Result], name: str, model: str) -> Result | None:
+    """The trial of a model on a dataset with the best validation NDCG@10 on seed 0."""
+    trials = [r for r in select(results, model=model, seed=0) if r.params["dataset"]["name"] == name]
+    score = f"valid_ndcg10_{seen_rule(setup, name)}"
+    return max((r for r in trials if _alpha(r) != 0), key=lambda r: float(r.metrics[score]), default=None)
+
+
+def _alpha(r: Result) -> float | None:
+    boost = r.params["options"].get("boost")
+    return None if boost is None else float(boost["alpha"])
+
+
+def _without_boost(options: dict[str, Any]) -> dict[str, Any]:
+    return options | {"boost": options["boost"] | {"alpha": 0.0}}
+
+
+def refine(setup: Setup, results: list[Result]) -> list[Cell]:
+    """The chosen setting of each neural model on the remaining seeds, and CausalRec's without boost on all."""
+    cells = []
+    for name in setup.found:
+        for model in NEURAL:
+            best = chosen(setup, results, name, model)
+            if best is None:
+                continue
+            p, seeds = best.params, range(setup.preset.real.seeds)
+            cells += [plan_cell(setup, p["dataset"], model, p["options"], p["training"], seed) for seed in seeds[1:]]
+            if model == "causalrec":
+                plain = _without_boost(p["options"])
+                cells += [plan_cell(setup, p["dataset"], model, plain, p["training"], seed) for seed in seeds]
+    return cells
+
+
+def runs(setup: Setup, results: list[Result], name: str, model: str) -> list[Result]:
+    """A model's results by seed, on real data at the setting chosen on validation; `ABLATED`: CausalRec's, alpha 0."""
+    kind = "causalrec" if model == ABLATED else model
+    if name == "behaviour":
+        world = setup.preset.world.dataset
+        found = [r for r in select(results, model=kind) if r.params["dataset"] == world and model != ABLATED]
+    elif (best := chosen(setup, results, name, kind)) is None:
+        return []
+    else:
+        options = _without_boost(best.params["options"]) if model == ABLATED else best.params["options"]
+        same = select(results, model=kind, options=options, training=best.params["training"])
+        found = [r for r in same if r.params["dataset"]["name"] == name]
+    return sorted(found, key=lambda r: int(r.params["seed"]))
+
+
+def scores(setup: Setup, results: list[Result], name: str, model: str, metric: str, seen: str) -> NDArray[np.float64]:
+    """A metric by seed and user, (seeds, users); a model without randomness stands once for every seed of real data."""
+    found = runs(setup, results, name, model)
+    if not found:
+        return np.empty((0, 0))
+    values = np.stack([METRICS[metric][1](r.arrays[f"test_{seen}"]) for r in found])
+    if len(values) == 1 and model in CONTROLS and name != "behaviour":
+        values = np.repeat(values, setup.preset.real.seeds, axis=0)
+    return values
+
+
+def setting_words(options: dict[str, Any]) -> str:
+    """What may differ between the cells of one model on one dataset."""
+    names = {"window": "window", "dropout": "dropout", "sparsity": "lambda", "learning_rate": "lr"}
+    said = [f"{word} {options[name]:g}" for name, word in names.items() if name in options]
+    if "boost" in options:
+        said.append(f"{options['boost']['mode']} alpha {options['boost']['alpha']:g}")
+    return ", ".join(said)
+
+
+def world_sizes(world: World) -> str:
+    """A world in words, for notes."""
+    sizes = asdict(world)
+    return f"{sizes['users']} users x {sizes['length']} actions, {sizes['items']} items, {sizes['epochs']} epochs"
