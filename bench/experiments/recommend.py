@@ -73,12 +73,12 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
     )  # fmt: skip
     r = setup.preset.real
     note = (
-        f"{SPLIT_WORDS[setup.split]}, full catalogue. HR@10 and NDCG@10 rank seen items with the rest where users repeat "
-        "items and without them where they do not; 'other' is the other rule, under which an item taken again counts as a miss. "
-        "u100 ranks against 100 uniform unseen items, as papers do. Intervals: real data, over seeds and users crossed "
-        "(measured to cover 92 to 99 %); behaviour, t over worlds. Best possible knows the world's law and each user's "
-        f"segment. Real data: {r.trials} settings tried a neural model, at most {r.epochs} epochs, patience "
-        f"{r.patience}; CausalRec has LayerNorm on V and L_DAG, SASRec neither, alpha 0 both but no boost."
+        f"{SPLIT_WORDS[setup.split]}, full catalogue. HR@10 and NDCG@10 rank seen items with the rest where users "
+        "repeat items and without them where they do not; 'other' is the other rule, under which an item taken again "
+        "counts as a miss. u100 ranks against 100 uniform unseen items, as papers do. Intervals: real data, over seeds "
+        "and users crossed (measured to cover 92 to 99 %); behaviour, t over worlds. Best possible knows the world's "
+        f"law and each user's segment. Real data: {r.trials} settings tried a neural model, at most {r.epochs} epochs, "
+        f"patience {r.patience}; CausalRec has LayerNorm on V and L_DAG, SASRec neither, alpha 0 both but no boost."
     )
     tables = [Table("recommend", "Next-item recommendation", columns, tuple(rows), note), _graphs(setup, results)]
     if setup.found:

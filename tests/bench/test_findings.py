@@ -53,9 +53,10 @@ def test_the_worst_kind_of_graph_decides_and_is_named():
     at = [(r.params["learner"], r.params["family"], r.params["nodes"], r.params["samples"]) for r in results].index(
         ("eqvar", "chain", 10, setup.preset.structure.samples[-1])
     )
-    results[at] = graphs(results[at].cell, shd=np.arange(60) % 2)
+    draws = setup.preset.structure.draws
+    results[at] = graphs(results[at].cell, shd=np.arange(draws) % 2)
     part = find("recovery", setup, results)[1]
-    assert (part.outcome, part.estimate.estimate, part.estimate.n) == (FAILS, 0.5, 60)
+    assert (part.outcome, part.estimate.estimate, part.estimate.n) == (FAILS, 0.5, draws)
     assert "CHAIN1 of 10 nodes" in part.detail
 
 
@@ -118,7 +119,9 @@ def test_the_ratio_at_which_recovery_breaks_is_reported():
         graphs(cell, shd=np.arange(cell.params["draws"]) * (cell.params["ratio"] >= 16))
         for cell in load_experiment("variance").plan(setup)
     ]
-    assert all("exact recovery under 1/2 from 16 (rate 0.02" in f.detail for f in find("variance", setup, results))
+    rate = f"{1 / setup.preset.structure.draws:.2f}"
+    found = find("variance", setup, results)
+    assert all(f"exact recovery under 1/2 from 16 (rate {rate}" in f.detail for f in found)
 
 
 # LayerNorm
@@ -187,7 +190,7 @@ def test_notears_is_a_control_and_judges_nothing():
 # Discovery
 
 
-@pytest.mark.parametrize(("more", "outcome"), [(0.2, HOLDS), (-0.2, FAILS), (0.0, UNCLEAR)])
+@pytest.mark.parametrize(("more", "outcome"), [(0.2, HOLDS), (-0.2, FAILS), (0.02, UNCLEAR), (-0.02, UNCLEAR)])
 @pytest.mark.parametrize("control", ["attention", "lift", "regression", "random"])
 def test_discovery_recovers_against_every_control_apart(control, more, outcome):
     setup = bare()
@@ -196,7 +199,7 @@ def test_discovery_recovers_against_every_control_apart(control, more, outcome):
         for cell in load_experiment("discovery").plan(setup)
     ]
     for number, result in enumerate(results):
-        result.metrics |= {f"auprc_{control}": 0.8 - more + 0.01 * (-1) ** number}
+        result.metrics |= {f"auprc_{control}": 0.8 - more + 0.05 * (-1) ** number}
     found = find("discovery", setup, results)
     assert [f.outcome for f in found].count(HOLDS) == 3 + (outcome == HOLDS)
     (part,) = [f for f in found if control in f.part or (control == "regression" and "one-hot" in f.part)]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.console import duration
 from bench.errors import InputError
 from bench.experiments import EXPERIMENTS
 from bench.plan import OWN, Preparation, Setup, collect, make_setup, plan_table, select, stacked
@@ -97,9 +98,11 @@ def test_the_plan_table_counts_cells_once_and_knows_what_is_there(tmp_path):
 
 def test_more_workers_take_less_time_and_what_is_missing_is_said():
     setup = replace(bare("standard"), missing={"beauty": "Amazon Beauty is not there"})
-    planned = plan_cells(setup, ("recovery",))
+    planned = plan_cells(setup, ("recovery", "layernorm"))
+    seconds = sum(cell.cost for cells in planned.values() for cell in cells)
     notes = [plan_table(setup, planned, None, jobs).note for jobs in (1, 100)]
-    assert notes[0] != notes[1]
+    assert f"About {duration(seconds)} on 1 workers" in notes[0]
+    assert f"About {duration(seconds / 100)} on 100 workers" in notes[1]
     assert all("Datasets found: none; Amazon Beauty is not there." in note for note in notes)
 
 
