@@ -11,7 +11,7 @@ from bench.claims import Claim, Finding, Margins, Verdict, judge, read_register
 from bench.datasets import Provenance
 from bench.experiments import load_experiment
 from bench.plan import Setup
-from bench.presets import PRESETS
+from bench.presets import PRESETS, Preset
 from causalrec.ranking import hit_rate, ndcg, reciprocal_rank
 
 USERS = 300
@@ -100,12 +100,27 @@ def dataset(name: str, repeats_share: float = 0.0) -> Provenance:
     return Provenance(name, f"{name}/file", "0" * 64, "made up", "reader", "order", "kept", 5, 5, statistics, name)
 
 
-def bare(preset: str = "quick") -> Setup:
-    """A setup without data."""
-    return Setup(PRESETS[preset], 0, "cpu")
+FIXED = replace(
+    PRESETS["quick"],
+    name="fixed",
+    structure=replace(
+        PRESETS["quick"].structure, draws=60, families=(("er", 2), ("chain", 1)), nodes=(10, 20), samples=(30, 1000),
+        ratios=(1.0, 4.0, 16.0, 64.0), stress_nodes=20, placement_nodes=(10, 20), features=(64, 1024),
+    ),
+    world_seeds=5,
+    sweep_seeds=5,
+    alphas=(1e-8, 1.0, 100.0, 1e8),
+    sparsities=(0.0, 0.001, 0.01, 0.1, 1.0),
+    real=replace(PRESETS["quick"].real, seeds=3, trials=2),
+)  # fmt: skip
 
 
-def with_data(preset: str = "quick", names: tuple[str, ...] = DATASETS) -> Setup:
+def bare(preset: Preset | str = FIXED) -> Setup:
+    """A setup without data, of sizes that no tuning of the presets changes."""
+    return Setup(PRESETS[preset] if isinstance(preset, str) else preset, 0, "cpu")
+
+
+def with_data(preset: Preset | str = FIXED, names: tuple[str, ...] = DATASETS) -> Setup:
     """A setup with these datasets; on Foursquare users repeat items."""
     found = {name: dataset(name, 0.1 if name.startswith("foursquare") else 0.0) for name in names}
     return replace(bare(preset), found=found)

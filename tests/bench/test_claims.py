@@ -22,10 +22,8 @@ from bench.claims import (
 )
 from bench.errors import InputError
 from bench.experiments import EXPERIMENTS
-from bench.plan import Setup
-from bench.presets import PRESETS
 from bench.tables import to_csv, to_dict, to_markdown, to_text
-from tests.bench.made_up import judged, recovered
+from tests.bench.made_up import bare, judged, recovered
 from tests.strategies import claims, findings
 
 IDS = (
@@ -185,7 +183,7 @@ def copy_of_register(folder: Path, old: str, new: str) -> Path:
 def test_an_edited_margin_changes_the_verdict(tmp_path, margin, judgement):
     """All of 60 graphs of each kind recovered: the lower bound is 0.94, over 0.9 and under 0.999."""
     register = read_register(copy_of_register(tmp_path, "margin = 0.9\n", f"margin = {margin}\n"))
-    setup = Setup(PRESETS["quick"], 0, "cpu")
+    setup = bare()
     found = recovered(setup, lambda n: 0.5 if n == setup.preset.structure.samples[0] else 1.0)
     assert judged("recovery", setup, found, register)["equal-variance-identifies"].judgement == judgement
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.linalg
+import torch
 
 from bench import trials
 from bench.cell import Cell
@@ -16,12 +18,15 @@ from bench.experiments.layernorm import VIEWS
 from bench.experiments.recovery import LEARNERS, plan_cell
 from bench.plan import OWN, Setup
 from bench.presets import PRESETS, World
-from bench.runners import execute, structure
+from bench.runners import execute, recommender, structure
 from bench.runners.recommender import MODELS
 from bench.statistics import paired_difference
 from causalrec.errors import InputError as ModelInputError
+from causalrec.interactions import from_rows
+from causalrec.model import CausalRec, CausalRecOptions
 from causalrec.ranking import ndcg
 from synth.errors import InputError as WorldInputError
+from synth.graphs import is_dag
 from tests.bench.made_up import graphs, model
 
 SMOKE = Setup(PRESETS["smoke"], 0, "cpu")
@@ -245,6 +250,42 @@ def test_the_audit_follows_the_threshold_down_to_an_empty_graph():
     assert (none["density"], none["empty_rows"], none["cyclic_share"]) == (0.0, 1.0, 0.0)
     assert none["precision"] is None
     assert none["recall"] == 0.0
+
+
+def test_the_audit_by_brute_force():
+    """Every pair of every history, one by one; W at a pair of positions is W of its items."""
+    history = from_rows([[3, 1, 4, 1, 5, 2], [2, 6], [5, 5, 3], [4]], num_items=6)
+    options = CausalRecOptions(6, length=5, width=8, delta=0.0, tau=0.1)
+    net = CausalRec(options, torch.Generator().manual_seed(4)).eval()
+    W, h, cyclic, pairs, edges, rows, empty = net.item_graph().double().numpy(), [], 0, 0, 0, 0, 0
+    for user in range(4):
+        items = history.row(user)[-5:]
+        full = np.array([[0.0 if a == b else W[a - 1, b - 1] for b in items] for a in items])
+        h.append(np.trace(scipy.linalg.expm(full**2)) - len(items))
+        cyclic += not is_dag(full >= 0.1)
+        for i in range(len(items)):
+            past = [j for j in range(i) if items[j] != items[i]]
+            found = [j for j in past if full[i, j] >= 0.1]
+            pairs, edges = pairs + len(past), edges + len(found)
+            rows, empty = rows + bool(past), empty + bool(past and not found)
+    assert 0 < edges < pairs
+    assert cyclic > 0
+    assert 0 < empty < rows
+    audit = recommender._audit(net, history)
+    assert audit["h_mean"] == pytest.approx(np.mean(h), rel=1e-5)
+    assert audit["h_max"] == pytest.approx(np.max(h), rel=1e-5)
+    assert (audit["cyclic_share"], audit["density"], audit["empty_rows"]) == (cyclic / 4, edges / pairs, empty / rows)
+
+
+def test_the_best_possible_ranks_by_the_worlds_own_law(tried):
+    """Of each user's segment, after the user's whole history; ties share their rank."""
+    cell = world_cell("best_possible")
+    world, behaviour, _ = recommender._read(cell.params, None)
+    assert len(set(behaviour.segments)) > 1
+    law = world.step_distribution(behaviour.items[:, :-1], behaviour.segments)
+    own = np.take_along_axis(law, behaviour.items[:, -1:] - 1, axis=1)
+    rank = (law > own).sum(1) + ((law == own).sum(1) + 1) / 2
+    np.testing.assert_array_equal(tried["best_possible"].arrays["test_kept"], rank)
 
 
 def test_one_hot_regression_and_lift_see_the_graph_that_chance_does_not(tried):
