@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.cell import Cell
 from bench.console import duration
-from bench.datasets import REPEATS, Provenance, data_folder, load, load_own
+from bench.datasets import REPEATS, Loaded, Provenance, data_folder, load, load_own
 from bench.errors import DataMissing, InputError
 from bench.presets import Preset
 from bench.store import Record, Store
@@ -77,7 +77,8 @@ def make_setup(
     """Read the preset's datasets once, to know which are there and what they hold; workers are told where.
 
     `own` names a user's own file and its columns: path, user, item, time.
-    A missing dataset is noted with what to do about it; a bad file raises InputError.
+    A missing dataset, or under the temporal split one without times, is noted with what to do about it; a bad file
+    raises InputError.
     """
     prepared = preparation or Preparation()
     folder = data_folder(data_dir)
@@ -85,15 +86,23 @@ def make_setup(
     found, missing = {}, {}
     for name in preset.real.datasets:
         try:
-            found[name] = load(name, folder, **prepared.of_readers).provenance
+            loaded = load(name, folder, **prepared.of_readers)
+            _check_times(loaded, prepared.split)
+            found[name] = loaded.provenance
         except DataMissing as error:
             missing[name] = str(error)
     if own is not None:
         place = dict(own) | {"path": str(Path(own["path"]).resolve())}
         os.environ[OWN_VARIABLE] = json.dumps(place)
         loaded = load_own(**place | {"path": Path(place["path"])}, **prepared.of_readers)
+        _check_times(loaded, prepared.split)
         found[OWN] = loaded.provenance
     return Setup(preset, root, pick_device(device), found, missing, prepared.split)
+
+
+def _check_times(loaded: Loaded, split: str) -> None:
+    if split == "temporal" and loaded.sequences.times is None:
+        raise DataMissing(f"{loaded.provenance.file} has no times, which the temporal split needs; use leave_one_out")
 
 
 @dataclass(frozen=True, eq=False)

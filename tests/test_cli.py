@@ -109,6 +109,10 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("reproduce --seed -1", "Invalid value for '--seed'"),
         ("reproduce --device tpu", "device 'tpu' is not available here; choose auto, cpu or, with a GPU, cuda"),
         ("reproduce --preset smoke --repeats maybe", "repeats must be one of kept, dropped, got 'maybe'"),
+        ("reproduce --preset smoke --split random", "split must be one of leave_one_out, temporal, got 'random'"),
+        ("plan --user-core 0", "user_core must be at least 1, got 0"),
+        ("run recommend --item-core 0", "item_core must be at least 1, got 0"),
+        ("run recommend --preset smoke --data good.csv --split temporal", r"good\.csv has no times"),
         ("run recovery --preset smoke --repeats maybe", "repeats must be one of kept, dropped, got 'maybe'"),
         ("reproduce --preset smoke --out taken", "taken: Not a directory; choose another results folder"),
         ("plan --data-dir cut", r"cut/ml-100k/u\.data, line 36: the last line has no line end"),
@@ -133,6 +137,8 @@ def test_wrong_input_is_one_line_and_writes_nothing(call, home, arguments, told)
     put(home / "bad" / "ml-100k" / "u.data", RATINGS.replace("1\t2\t3\t2\n", "1\t2\t9\t2\n"))
     put(home / "whole" / "ml-100k" / "u.data", RATINGS)
     put(home / "own.csv", "who,what\na,b\n")
+    pairs = [f"{user},{item}" for user in range(6) for item in range(6)]
+    put(home / "good.csv", "user,item\n" + "\n".join(pairs) + "\n")
     put(home / "own.xls", "who,what\na,b\n")
     put(home / "taken", "a file in the place of the results folder")
     before = files(home)

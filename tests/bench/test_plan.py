@@ -145,6 +145,32 @@ def test_an_own_file_is_read_beside_the_presets_data(ratings, tmp_path):
         make_setup(PRESETS["quick"], 0, ratings, own=place | {"time": "when"})
 
 
+def test_cores_and_the_split_are_the_users(ratings):
+    asked = Preparation(user_core=8, item_core=2, split="temporal")
+    setup = make_setup(PRESETS["quick"], 0, ratings, preparation=asked)
+    assert (setup.found["ml-100k"].user_core, setup.found["ml-100k"].item_core, setup.split) == (8, 2, "temporal")
+    cells = plan_cells(setup, ("recommend",))["recommend"]
+    datasets = [cell.params["dataset"] for cell in cells if cell.params["dataset"]["name"] == "ml-100k"]
+    assert {(d["user_core"], d["item_core"], d["split"]) for d in datasets} == {(8, 2, "temporal")}
+    with pytest.raises(InputError, match="split must be one of leave_one_out, temporal, got 'random'"):
+        Preparation(split="random")
+    with pytest.raises(InputError, match="item_core must be at least 1, got 0"):
+        Preparation(item_core=0)
+
+
+def test_data_without_times_is_left_out_of_a_temporal_split(ratings, tmp_path):
+    put(ratings / "beauty" / "s3rec.txt", "".join(f"{user} 1 2 3 4 5\n" for user in range(6)))
+    preset = replace(PRESETS["quick"], real=replace(PRESETS["quick"].real, datasets=("ml-100k", "beauty")))
+    setup = make_setup(preset, 0, ratings, preparation=Preparation(split="temporal"))
+    assert list(setup.found) == ["ml-100k"]
+    assert setup.missing["beauty"].startswith("beauty/s3rec.txt has no times, which the temporal split needs")
+    assert list(make_setup(preset, 0, ratings).found) == ["ml-100k", "beauty"]
+    rows = "".join(f"u{user},i{item}\n" for user in range(6) for item in range(5))
+    own = {"path": str(put(tmp_path / "own.csv", "user,item\n" + rows)), "user": "user", "item": "item", "time": None}
+    with pytest.raises(InputError, match=r"own\.csv has no times"):
+        make_setup(preset, 0, ratings, preparation=Preparation(split="temporal"), own=own)
+
+
 def test_the_device_is_checked(ratings):
     assert make_setup(PRESETS["smoke"], 0, ratings, device="cpu").device == "cpu"
     with pytest.raises(ModelInputError, match="device 'tpu' is not available here"):

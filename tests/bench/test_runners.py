@@ -412,6 +412,19 @@ def test_canary_test_items_do_not_reach_the_controls(folder, name, options):
     assert (before.arrays["test_kept"] != after.arrays["test_kept"]).any()
 
 
+def test_the_temporal_split_asks_only_about_what_comes_after_all_training(folder):
+    """Half of the users act early and are never asked, and what is asked is an action of the last tenth."""
+    early = {user: [1 + (user + step) % 6 for step in range(10)] for user in range(1, 21)}
+    path = write(folder, early | {user: [1 + (user * step) % 6 for step in range(40)] for user in range(21, 31)})
+    found = load("ml-100k", folder, repeats="kept", user_core=1, item_core=1).provenance
+    setup = replace(SMOKE, found={"ml-100k": found}, split="temporal")
+    cell = trials.plan_cell(setup, trials.real_dataset(setup, "ml-100k"), "popularity", {}, {}, 0)
+    arrays = execute(cell).arrays
+    assert len(path.read_text().splitlines()) == 600
+    assert len(arrays["test_kept"]) == len(arrays["valid_kept"]) == 10
+    assert len(execute(data_cell(folder, "popularity")).arrays["test_kept"]) == 30
+
+
 def test_a_dataset_that_changed_after_planning_is_refused(folder):
     write(folder, random_rows())
     cell = data_cell(folder, "popularity")
