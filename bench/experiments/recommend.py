@@ -201,7 +201,7 @@ def _booster(setup: Setup, results: list[Result], margins: Margins) -> list[Find
         graph = runs(setup, results, name, "causalrec")[0].metrics
         detail = (
             f"relative gain in test NDCG@10 over alpha 0, {gain.n} seeds, {boosted.shape[1]} users; "
-            f"{100 * graph['empty_rows']:.0f} % of R's rows are empty"
+            f"{100 * graph['empty_rows']:.1f} % of R's rows are empty"
         )
         found.append(Finding(claim, name, outcome, gain, detail))
     return found

@@ -83,8 +83,8 @@ def test_repeats_are_declared_and_change_the_data(tmp_path: Path) -> None:
     header = "user\tvenue\tcat\tlat\tlon\tunix_time\n"
     rows = "1\ta\t0\t0\t0\t5\n1\ta\t0\t0\t0\t6\n1\tb\t0\t0\t0\t7\n"
     put(tmp_path, "foursquare-nyc/checkins_venues5.tsv", header + rows)
-    dropped = load("foursquare-nyc", tmp_path, user_core=1, item_core=1)
-    kept = load("foursquare-nyc", tmp_path, repeats="kept", user_core=1, item_core=1)
+    dropped = load("foursquare-nyc", tmp_path, repeats="dropped", user_core=1, item_core=1)
+    kept = load("foursquare-nyc", tmp_path, user_core=1, item_core=1)
     assert (dropped.provenance.repeats, kept.provenance.repeats) == ("dropped", "kept")
     assert (len(dropped.sequences.items), len(kept.sequences.items)) == (2, 3)
     assert dropped.provenance.content_hash != kept.provenance.content_hash
@@ -162,9 +162,9 @@ def test_every_entry_is_complete() -> None:
     ("name", "options", "expected"),
     [
         ("ml-100k", {}, (943, 1_349, 99_287)),
-        ("foursquare-nyc", {}, (1_062, 3_895, 40_825)),
-        ("foursquare-nyc", {"repeats": "kept"}, (1_083, 9_989, 179_468)),
-        ("foursquare-nyc", {"repeats": "kept", "user_core": 1, "item_core": 10}, (1_083, 5_135, 147_938)),
+        ("foursquare-nyc", {}, (1_083, 5_135, 147_938)),
+        ("foursquare-nyc", {"repeats": "dropped", "item_core": 5}, (1_062, 3_895, 40_825)),
+        ("foursquare-nyc", {"item_core": 5}, (1_083, 9_989, 179_468)),
         ("ml-1m", {}, (6_040, 3_416, 999_611)),
         ("beauty", {}, (22_363, 12_101, 198_502)),
     ],
