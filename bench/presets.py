@@ -126,7 +126,7 @@ PRESETS = {
                 trials=2,
                 length=50,
                 width=64,
-                epochs=30,
+                epochs=18,
                 patience=5,
                 learning_rates=(3e-3,),
             ),

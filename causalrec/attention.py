@@ -64,6 +64,8 @@ def attend(
 ) -> Tensor:
     """Boosted attention output (b, h, q, f); with R = 0 (or alpha = 0) equal to plain attention to the bit.
 
+    The queries are the last q of the k positions: all of them in training, the last alone in ranking.
+
     `relation_bqk` holds R in [0, 1], row the effect, column the cause. R = 0 adds an exact 0 to the scores
     (renorm) or to the output (raw), and the kernel does not depend on R, hence the equality.
     """
@@ -74,7 +76,7 @@ def attend(
     if boost.mode == "renorm":
         mask = mask + torch.log1p(boost.alpha * relation)
     elif boost.mode == "filter":
-        itself = torch.eye(mask.shape[-1], dtype=torch.bool, device=mask.device)
+        itself = torch.eye(mask.shape[-1], dtype=torch.bool, device=mask.device)[-mask.shape[-2] :]
         mask = mask.masked_fill((relation == 0) & ~itself, float("-inf"))
     out = functional.scaled_dot_product_attention(q_bhqf, k_bhkf, v_bhkf, mask)
     if boost.mode == "raw":
@@ -152,10 +154,11 @@ class Block(nn.Module):
     def forward(
         self, x_bld: Tensor, mask_b1qk: Tensor, boost: Boost | None = None, relation_bqk: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the block's output and the mixed rows Z = A V, both (b, l, d)."""
+        """Return the block's output and the mixed rows Z = A V, both (b, q, d), for the last q rows of the mask."""
         y = self.attention_norm(x_bld)
-        q, k, v = (self._split(rows) for rows in (self.query(y), self.key(y), self.exogenous(y)))
+        asked = slice(-mask_b1qk.shape[2], None)
+        q, k, v = (self._split(rows) for rows in (self.query(y[:, asked]), self.key(y), self.exogenous(y)))
         z_bld = attend(q, k, v, mask_b1qk, boost, relation_bqk).transpose(1, 2).flatten(2)
-        x = x_bld + self.dropout(self.out(z_bld))
+        x = x_bld[:, asked] + self.dropout(self.out(z_bld))
         hidden = self.dropout(torch.relu(self.widen(self.forward_norm(x))))
         return x + self.dropout(self.narrow(hidden)), z_bld

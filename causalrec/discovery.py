@@ -5,6 +5,7 @@ form. `W[b, i, j]` is the effect of position j on position i.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -13,15 +14,29 @@ from torch.nn import functional
 from causalrec.acyclicity import truncated_exponential
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
-    """What discovery returns for a batch: W and R (b, i, j); per sequence (b,) the terms of L_DAG."""
+    """What discovery returns for a batch: W and R (b, i, j), and per sequence (b,) the terms of L_DAG when asked."""
 
+    items_bl: Tensor
+    z_bld: Tensor
     weights_bij: Tensor
     relation_bij: Tensor
-    acyclicity_b: Tensor
-    fit_b: Tensor
-    sparsity_b: Tensor
+
+    @cached_property
+    def acyclicity_b(self) -> Tensor:
+        """h(W) of the full W."""
+        return truncated_exponential(self.weights_bij)
+
+    @cached_property
+    def fit_b(self) -> Tensor:
+        """L_fit, see `fit_error`."""
+        return fit_error(self.weights_bij, self.z_bld, self.items_bl != 0)
+
+    @cached_property
+    def sparsity_b(self) -> Tensor:
+        """|W|_1 over the number of items in the sequence."""
+        return self.weights_bij.sum((-1, -2)) / (self.items_bl != 0).sum(-1).clamp(min=1)
 
 
 def admissible(items_bl: Tensor) -> Tensor:
@@ -68,14 +83,7 @@ class Discovery(nn.Module):
         return torch.relu(m - self.delta)
 
     def forward(self, items_bl: Tensor, embedding_bld: Tensor, z_bld: Tensor) -> Graph:
-        """W, R and the three terms of L_DAG for left-padded `items_bl` (0 = padding)."""
-        valid = items_bl != 0
+        """W and R for left-padded `items_bl` (0 = padding), and with them the terms of L_DAG."""
         weights = self.pair_scores(embedding_bld) * admissible(items_bl)
         relation = ((weights >= self.tau) & (weights > 0)).tril(-1)
-        return Graph(
-            weights_bij=weights,
-            relation_bij=relation,
-            acyclicity_b=truncated_exponential(weights),
-            fit_b=fit_error(weights, z_bld, valid),
-            sparsity_b=weights.sum((-1, -2)) / valid.sum(-1).clamp(min=1),
-        )
+        return Graph(items_bl, z_bld, weights, relation)

@@ -100,12 +100,16 @@ class SASRec(nn.Module):
         embedding = self.item(items_bl)
         return embedding, self.dropout(embedding + self.position.weight[-length:])
 
-    def encode(self, items_bl: Tensor) -> tuple[Tensor, Graph | None]:
-        """Hidden states (b, l, d) after the last LayerNorm, and the graph where the model learns one."""
+    def encode(self, items_bl: Tensor, last: bool = False) -> tuple[Tensor, Graph | None]:
+        """Hidden states (b, l, d) after the last LayerNorm, and the graph where the model learns one.
+
+        With `last`, the last layer computes the last position alone: (b, 1, d), all that ranking needs.
+        """
         _, x = self.embed(items_bl)
         mask = causal_mask(items_bl != 0, x.dtype)
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x, _ = block(x, mask)
+        x, _ = self.blocks[-1](x, mask[:, :, -1:] if last else mask)
         return self.final_norm(x), None
 
     def recommendation_loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, Graph | None]:
@@ -121,7 +125,7 @@ class SASRec(nn.Module):
 
     def scores(self, items_bl: Tensor) -> Tensor:
         """Scores (b, items) of items 1..items as the next one; column k is item k + 1."""
-        hidden, _ = self.encode(items_bl)
+        hidden, _ = self.encode(items_bl, last=True)
         return hidden[:, -1] @ self.item.weight[1:].T
 
     def end_period(self, means: dict[str, float]) -> None:
@@ -155,8 +159,8 @@ class CausalRec(SASRec):
         values = torch.tensor([state.gamma, state.rho, state.h_previous], dtype=torch.float64)
         self.multipliers.copy_(values)
 
-    def encode(self, items_bl: Tensor) -> tuple[Tensor, Graph | None]:
-        """Discover the graph from the first layer, boost the attention of the others by it."""
+    def encode(self, items_bl: Tensor, last: bool = False) -> tuple[Tensor, Graph | None]:
+        """Discover the graph from the first layer, boost the attention of the others by it; see `SASRec.encode`."""
         o = self.options
         embedding, x = self.embed(items_bl)
         mask = causal_mask(items_bl != 0, x.dtype)
@@ -164,8 +168,12 @@ class CausalRec(SASRec):
         graph: Graph | None = None
         if o.beta > 0 or o.boost.active:
             graph = self.discovery(items_bl, embedding, z)
-        for block in self.blocks[1:]:
-            x, _ = block(x, mask, o.boost, None if graph is None else graph.relation_bij)
+        relation = None if graph is None else graph.relation_bij
+        for block in self.blocks[1:-1]:
+            x, _ = block(x, mask, o.boost, relation)
+        if last:
+            mask, relation = mask[:, :, -1:], None if relation is None else relation[:, -1:]
+        x, _ = self.blocks[-1](x, mask, o.boost, relation)
         return self.final_norm(x), graph
 
     def loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

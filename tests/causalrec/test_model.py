@@ -82,6 +82,14 @@ def test_later_items_leave_earlier_outputs_untouched(mode, items, position, item
     assert torch.equal(model.encode(items)[0][:, same], model.encode(changed)[0][:, same])
 
 
+@pytest.mark.parametrize("mode", ["renorm", "raw", "filter"])
+@given(items=item_batches())
+def test_the_last_position_alone_is_what_all_positions_give(mode, items):
+    model = causalrec(replace(DENSE, boost=Boost(mode, 5.0), layers=3))
+    alone, together = model.encode(items, last=True)[0], model.encode(items)[0]
+    torch.testing.assert_close(alone[:, 0], together[:, -1], rtol=1e-5, atol=1e-6)
+
+
 @given(item_batches(), st.integers(1, 4))
 def test_left_padding_changes_nothing(items, padding):
     long = replace(DENSE, length=LENGTH + 4)
