@@ -141,6 +141,12 @@ def _ahead(setup: Setup, results: list[Result], name: str, metric: str) -> str:
     return f"{TITLES[control]} ahead of it by {100 * (means[control] / rival - 1):.1f} %"
 
 
+def _reach(setup: Setup, results: list[Result], name: str) -> str:
+    """How much the boost had to work with: a gain cannot come from a graph without edges."""
+    empty = np.mean([r.metrics["empty_rows"] for r in runs(setup, results, name, "causalrec")])
+    return f"{100 * empty:.1f} % of R's rows have no edge"
+
+
 def _against(gain: Interval, claimed: float) -> Outcome:
     if gain.above(0) and gain.high >= claimed:
         return "holds"
@@ -183,7 +189,7 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
                 part = f"{title} +{100 * claimed:.2f} %, {name}"
                 detail = f"gain in % over {rival}, {gain.n} seeds, {setup.found[name].statistics['users']} users"
                 outcome = "unclear" if ahead[name] else _against(gain, claimed)
-                detail += f"; {ahead[name]}" if ahead[name] else ""
+                detail += f"; {ahead[name]}" if ahead[name] else f"; {_reach(setup, results, name)}"
                 found.append(Finding("foursquare-gain", part, outcome, _percent(gain), detail))
     return found + _each_rival(setup, results) + _booster(setup, results, margins)
 
@@ -198,10 +204,9 @@ def _booster(setup: Setup, results: list[Result], margins: Margins) -> list[Find
             continue
         gain = crossed_gain(boosted, plain)
         outcome: Outcome = "holds" if gain.above(0) else "fails" if gain.below(margins.of(claim)) else "unclear"
-        graph = runs(setup, results, name, "causalrec")[0].metrics
         detail = (
             f"relative gain in test NDCG@10 over alpha 0, {gain.n} seeds, {boosted.shape[1]} users; "
-            f"{100 * graph['empty_rows']:.1f} % of R's rows are empty"
+            f"{_reach(setup, results, name)}"
         )
         found.append(Finding(claim, name, outcome, gain, detail))
     return found
