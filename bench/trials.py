@@ -6,7 +6,6 @@ learning rate for every model, and CausalRec an alpha with it, so that what is c
 CausalRec also runs with alpha = 0: that row isolates the boost from LayerNorm on V and from L_DAG.
 """
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -201,5 +200,4 @@ def setting_words(options: dict[str, Any]) -> str:
 
 def world_sizes(world: World) -> str:
     """A world in words, for notes."""
-    sizes = asdict(world)
-    return f"{sizes['users']} users x {sizes['length']} actions, {sizes['items']} items, {sizes['epochs']} epochs"
+    return f"{world.users} users x {world.length} actions, {world.items} items, {world.epochs} epochs"
