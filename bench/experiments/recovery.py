@@ -5,23 +5,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import learners
 from bench.cell import Cell
 from bench.claims import Finding, Margins, Outcome
 from bench.plan import Result, Setup, select, stacked
 from bench.statistics import clopper_pearson, paired_difference, t_interval
 from bench.tables import Table
-from causalrec.structure import learner_module
 
 LEARNERS = ("eqvar", "notears", "variance_sort", "r2_sort", "random_order", "oracle")
-TITLES = {
-    "eqvar": "EqVar",
-    "notears": "NOTEARS",
-    "variance_sort": "variance sort (control)",
-    "r2_sort": "R2 sort (control)",
-    "random_order": "random order (control)",
-    "oracle": "known order (oracle)",
-}
-SECONDS = {"notears": 4e-5}
 
 
 def plan_cell(
@@ -40,16 +31,16 @@ def plan_cell(
         "standardised": False,
         "placement": None,
         "learner": learner,
+        "identity": learners.identity(learner),
         "options": {},
         "draws": setup.preset.structure.draws,
         "root": setup.root,
     } | changes
-    cost = 0.1 + params["draws"] * (SECONDS.get(learner, 2e-7) * nodes**2.2 + 1e-7 * (samples or 0) * nodes)
     return Cell(
         "structure",
         params,
-        ("bench.runners.structure", learner_module(learner)),
-        cost=cost,
+        ("bench.runners.structure", *learners.code(learner)),
+        cost=0.1 + params["draws"] * learners.seconds(learner, nodes, samples),
         timeout=setup.preset.timeout,
         label=f"{learner} on {family}{edges}, {nodes} nodes, n = {samples or 'infinite'}"
         + "".join(f", {name} {value}" for name, value in changes.items()),
@@ -74,7 +65,7 @@ def _row(r: Result) -> tuple[Any, ...]:
         f"{p['family'].upper()}{p['edges']}",
         p["nodes"],
         "exact" if p["samples"] is None else p["samples"],
-        TITLES[p["learner"]],
+        learners.title(p["learner"]),
         m["median_shd"],
         t_interval(a["shd"]).within(0.0, np.inf),
         float(a["tpr"].mean()),
@@ -125,7 +116,7 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
             exact, draws = (sum(r.metrics[name] for r in found) for name in ("exact", "draws"))
             row.append(clopper_pearson(exact, draws) if draws else None)
         by_n.append(tuple(row))
-    heads = tuple(TITLES[learner] for learner in LEARNERS)
+    heads = tuple(learners.title(learner) for learner in LEARNERS)
     return [
         Table("recovery_shd", f"Median SHD at n = {n}, equal variances", ("graphs", "nodes", *heads), tuple(by_family),
               _note(setup)),

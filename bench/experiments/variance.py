@@ -11,7 +11,8 @@ import numpy as np
 
 from bench.cell import Cell
 from bench.claims import Finding, Margins, Outcome
-from bench.experiments.recovery import TITLES, plan_cell
+from bench.experiments.recovery import plan_cell
+from bench.learners import title
 from bench.plan import Result, Setup, select
 from bench.statistics import Interval, clopper_pearson, t_interval
 from bench.tables import Table, Value
@@ -48,14 +49,14 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
     s = setup.preset.structure
     rows: list[tuple[Value, ...]] = []
     for learner, samples in (*((learner, SAMPLES) for learner in LEARNERS), ("eqvar", None)):
-        title = TITLES[learner] if samples else f"{TITLES[learner]}, exact covariance"
+        head = title(learner) if samples else f"{title(learner)}, exact covariance"
         for profile in PROFILES:
             cells = {r.params["ratio"]: r for r in _curve(setup, results, learner, profile, samples)}
             means = [_mean(cells[x]) if x in cells else None for x in s.ratios]
-            rows.append((title, profile, *means, half_ratio(list(cells.values()))))
+            rows.append((head, profile, *means, half_ratio(list(cells.values()))))
         done = select(results, learner=learner, standardised=True, samples=samples)
         if done:
-            rows.append((title, "standardised", _mean(done[0]), *(None,) * (len(s.ratios) - 1), ""))
+            rows.append((head, "standardised", _mean(done[0]), *(None,) * (len(s.ratios) - 1), ""))
     columns = ("learner", "profile", *(f"ratio {x:g}" for x in s.ratios), "exact recovery under 1/2 from")
     note = (
         f"Mean SHD [95 % interval], ER2, {s.stress_nodes} nodes, n = {SAMPLES}, {s.draws} draws that share graph and "
@@ -96,5 +97,5 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
                 f"SHD beyond the oracle's, a doubling of the ratio, {slope.n} draws; at ratio {ratios[-1]:g} "
                 f"{excess[-1].mean():.1f} beyond; exact recovery under 1/2 from {half_ratio(curve)}"
             )
-            found.append(Finding(claim, f"{TITLES[learner]}, {profile}", outcome, slope, detail))
+            found.append(Finding(claim, f"{title(learner)}, {profile}", outcome, slope, detail))
     return found

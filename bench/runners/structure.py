@@ -1,25 +1,22 @@
-"""Recovery of known DAGs: draw SCMs, let one learner fit them all, score what it found draw by draw.
-
-The graph and the weights of a draw depend on family, size and draw alone, so that learners, sample sizes, variance
-profiles and ratios meet the same SCMs; the samples depend on their number as well.
-"""
+"""Recovery of known DAGs: draw SCMs, let one learner fit them all, score what it found draw by draw."""
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.cell import Cell, Outcome, generator
-from causalrec.structure import Problems, load, threshold_to_dag
+from bench.learners import load
+from bench.runners.worlds import draw_world, observe, world_axes
+from causalrec.structure import Problems, threshold_to_dag
 from synth.errors import InputError
-from synth.graphs import draw_dag, topological_order
-from synth.scm import LinearSCM, draw_scm
+from synth.graphs import topological_order
+from synth.scm import LinearSCM
 from synth.scoring import f1, fdr, order_accuracy, shd, tpr
 from synth.sortability import r2_sortability, varsortability
-from synth.violations import observe_rows, standardise_covariance
 
 THRESHOLD = 0.3
 Floats: TypeAlias = NDArray[np.float64]
@@ -28,12 +25,11 @@ Floats: TypeAlias = NDArray[np.float64]
 def run(cell: Cell) -> Outcome:
     """Fit `params.draws` problems and return per-draw scores; params are those of `experiments.recovery.plan_cell`."""
     p = cell.params
-    world = {name: p[name] for name in ("family", "edges", "nodes")}
-    scms = [_draw(p, world, draw) for draw in range(p["draws"])]
-    problems = _observe(p, world, scms)
+    scms = [draw_world(p, draw) for draw in range(p["draws"])]
+    problems = observe(p, scms)
     learner = load(p["learner"], **p["options"])
     start = time.process_time()
-    fits = learner.fit(problems, generator(root=p["root"], stream="learner", **world, samples=p["samples"]))
+    fits = learner.fit(problems, generator(root=p["root"], stream="learner", **world_axes(p), samples=p["samples"]))
     seconds = time.process_time() - start
     weights, removed = threshold_to_dag(fits.W, THRESHOLD)
     truth, found = np.stack([scm.graph for scm in scms]), weights != 0
@@ -70,36 +66,6 @@ def run(cell: Cell) -> Outcome:
         },
         arrays,
     )
-
-
-def _draw(p: Mapping[str, Any], world: dict[str, Any], draw: int) -> LinearSCM:
-    rng = generator(root=p["root"], stream="scm", **world, draw=draw)
-    graph = draw_dag(p["family"], rng, p["nodes"], p["edges"])
-    return draw_scm(
-        rng, graph, weights=tuple(p["weights"]), noise=p["noise"], profile=p["profile"], ratio=p["ratio"]
-    )
-
-
-def _observe(p: Mapping[str, Any], world: dict[str, Any], scms: list[LinearSCM]) -> Problems:
-    orders = np.stack([scm.order for scm in scms])
-    if p["placement"] is not None or p["samples"] is not None:
-        rngs = [
-            generator(root=p["root"], stream="samples", **world, draw=draw, samples=p["samples"])
-            for draw in range(len(scms))
-        ]
-        samples = [
-            scm.sample(rng, p["samples"])
-            if p["placement"] is None
-            else observe_rows(scm, rng, p["samples"], p["placement"])
-            for scm, rng in zip(scms, rngs, strict=True)
-        ]
-        problems = Problems.from_samples(np.stack(samples), orders)
-        covariance = problems.covariance
-    else:
-        covariance = np.stack([scm.covariance for scm in scms])
-    if p["standardised"]:
-        covariance = np.stack([standardise_covariance(s) for s in covariance])
-    return Problems(covariance, p["samples"], orders)
 
 
 def _sortability(

@@ -35,7 +35,8 @@ class Problems:
     """m problems of n variables: what a learner may see. Arrays are copied, checked and frozen.
 
     covariance: (m, n, n) float64. samples: how many rows it was estimated from, None where it is exact.
-    order: (m, n), a known causal order, causes first; only the oracle reads it.
+    order: (m, n), a known causal order, causes first; only the oracle reads it. rows: (m, s, n), the samples
+    themselves, where there are any; for learners that need more than the covariance.
 
     Raises InputError, naming the problem and the column, for NaN, no nodes, matrices that are not square, symmetric
     or positive semidefinite, constant columns, fewer than two samples, and orders that are not permutations.
@@ -44,6 +45,7 @@ class Problems:
     covariance: Floats
     samples: int | None = None
     order: Integers | None = None
+    rows: Floats | None = None
 
     def __post_init__(self) -> None:
         S = np.array(self.covariance, dtype=np.float64)
@@ -74,6 +76,13 @@ class Problems:
                 )
             order.setflags(write=False)
             object.__setattr__(self, "order", order)
+        if self.rows is not None:
+            rows = np.array(self.rows, dtype=np.float64)
+            if rows.ndim != 3 or rows[:, 0].shape != S.shape[:2] or rows.shape[1] != self.samples:
+                expected = (S.shape[0], self.samples, S.shape[1])
+                raise InputError(f"rows have shape {rows.shape}; give {expected}, as the covariances and samples say")
+            rows.setflags(write=False)
+            object.__setattr__(self, "rows", rows)
 
     @classmethod
     def from_samples(cls, samples: ArrayLike, order: ArrayLike | None = None) -> "Problems":
@@ -89,7 +98,7 @@ class Problems:
         _refuse((X[:, :1] == X).all(1), "one constant value", "drop constant columns first")
         centred = X - X.mean(1, keepdims=True)
         known = None if order is None else np.atleast_2d(np.asarray(order, dtype=np.int64))
-        return cls(centred.mT @ centred / X.shape[1], X.shape[1], known)
+        return cls(centred.mT @ centred / X.shape[1], X.shape[1], known, X)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +107,10 @@ class Fits:
 
     W: (m, n, n) float64, dense, before any threshold. h: (m,) float64, tr(e^{W∘W}) − n of that W. converged: (m,)
     bool. iterations: (m,) int. order: (m, n), causes first, of learners that find one. trace: named arrays
-    (steps, m) of the optimisation, of learners that optimise.
+    (steps, m) of the optimisation, of learners that optimise. cpdag: (m, n, n) bool, of learners that return an
+    equivalence class: [i, j] alone is the edge j → i, [i, j] and [j, i] together an undirected one; W then holds no
+    orientation that is not in it. errors: of learners that may fail on one problem and not on the next, what went
+    wrong with each ("" where nothing did); the W of a failed problem is 0.
     """
 
     W: Floats
@@ -107,6 +119,8 @@ class Fits:
     iterations: Integers
     order: Integers | None = None
     trace: Mapping[str, NDArray[Any]] | None = None
+    cpdag: NDArray[np.bool_] | None = None
+    errors: tuple[str, ...] | None = None
 
 
 class Learner(Protocol):

@@ -18,7 +18,7 @@ from bench.experiments.layernorm import VIEWS
 from bench.experiments.recovery import LEARNERS, plan_cell
 from bench.plan import OWN, Setup
 from bench.presets import PRESETS, World
-from bench.runners import execute, recommender, structure
+from bench.runners import execute, recommender, structure, worlds
 from bench.runners.recommender import MODELS
 from bench.statistics import paired_difference
 from causalrec.errors import InputError as ModelInputError
@@ -99,9 +99,8 @@ def test_profiles_ratios_samples_and_views_share_graphs_and_weights_draw_by_draw
     for _, orders, truth, _ in seen:
         np.testing.assert_array_equal(truth, seen[0][2])
         np.testing.assert_array_equal(orders, seen[0][1])
-    world = {"family": "er", "edges": 2, "nodes": 8}
     for draw in range(3):
-        scms = [structure._draw(graph_cell(**change).params, world, draw) for change in changes]
+        scms = [worlds.draw_world(graph_cell(**change).params, draw) for change in changes]
         assert all((scm.B == scms[0].B).all() for scm in scms)
         assert (scms[2].noise_scale != scms[0].noise_scale).any()
 
