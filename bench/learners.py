@@ -45,4 +45,5 @@ def needs_rows(name: str) -> bool:
 
 def seconds(name: str, nodes: int, samples: int | None) -> float:
     """Expected CPU-seconds a graph."""
-    return SECONDS.get(name, 2e-7) * nodes**2.2 + 1e-7 * (samples or 0) * nodes
+    fit: float = SECONDS.get(name, 2e-7) * nodes**2.2
+    return fit + 1e-7 * (samples or 0) * nodes

@@ -19,7 +19,7 @@ def plan_cell(
     setup: Setup, learner: str, family: str, edges: int, nodes: int, samples: int | None, **changes: Any
 ) -> Cell:
     """A cell of the structure runner; `changes` may set noise, profile, ratio, standardised, placement, draws."""
-    params = {
+    params: dict[str, Any] = {
         "family": family,
         "edges": edges,
         "nodes": nodes,
