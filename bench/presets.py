@@ -23,6 +23,26 @@ class Structure:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """The map of the limits: ER graphs of `densities` edges a node, on every size, number of samples and ratio."""
+
+    draws: int
+    nodes: tuple[int, ...]
+    samples: tuple[int, ...]
+    densities: tuple[int, ...]
+    ratios: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """How many draws of ER2 graphs have their misses traced to a cause; at most 14 nodes, since orders are searched."""
+
+    draws: int
+    nodes: int
+    samples: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class World:
     """A behaviour world and how a model is trained on it; `knobs` are those of `synth.behaviour.draw_world`."""
 
@@ -64,6 +84,8 @@ class Preset:
     name: str
     about: str
     structure: Structure
+    limits: Limits
+    attribution: Attribution
     world: World
     world_seeds: int
     sweep: World
@@ -90,6 +112,8 @@ PRESETS = {
                 placement_nodes=(10,),
                 features=(64, 1024),
             ),
+            limits=Limits(draws=30, nodes=(5, 10), samples=(100, 1000), densities=(1,), ratios=(1.0, 16.0)),
+            attribution=Attribution(draws=30, nodes=6, samples=(100, 1000)),
             world=World(items=30, users=150, length=12, width=16, epochs=3),
             world_seeds=2,
             sweep=World(items=30, users=100, length=10, width=16, epochs=2),
@@ -114,6 +138,14 @@ PRESETS = {
                 placement_nodes=(10, 20),
                 features=(64, 256, 1024),
             ),
+            limits=Limits(
+                draws=40,
+                nodes=(5, 10, 20, 40),
+                samples=(30, 100, 300, 1000, 3000, 10_000),
+                densities=(1, 2),
+                ratios=(1.0, 4.0, 16.0),
+            ),
+            attribution=Attribution(draws=40, nodes=8, samples=(100, 300, 1000)),
             world=World(items=100, users=1000, length=30, width=32, epochs=30),
             world_seeds=5,
             sweep=World(items=50, users=300, length=20, width=32, epochs=12),
@@ -145,6 +177,14 @@ PRESETS = {
                 placement_nodes=(10, 20, 50),
                 features=(64, 256, 1024, 4096),
             ),
+            limits=Limits(
+                draws=100,
+                nodes=(5, 10, 20, 50, 100),
+                samples=(30, 100, 300, 1000, 3000, 10_000),
+                densities=(1, 2, 4),
+                ratios=(1.0, 2.0, 4.0, 16.0, 64.0),
+            ),
+            attribution=Attribution(draws=100, nodes=10, samples=(30, 100, 300, 1000, 3000, 10_000)),
             world=World(items=100, users=3000, length=30, width=64, epochs=40),
             world_seeds=5,
             sweep=World(items=100, users=500, length=20, width=32, epochs=20),
@@ -176,6 +216,14 @@ PRESETS = {
                 placement_nodes=(10, 20, 50),
                 features=(64, 256, 1024, 4096),
             ),
+            limits=Limits(
+                draws=200,
+                nodes=(5, 10, 20, 50, 100, 200),
+                samples=(30, 100, 300, 1000, 3000, 10_000, 30_000),
+                densities=(1, 2, 4),
+                ratios=(1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0),
+            ),
+            attribution=Attribution(draws=200, nodes=12, samples=(30, 100, 300, 1000, 3000, 10_000)),
             world=World(items=100, users=3000, length=40, width=64, epochs=60),
             world_seeds=10,
             sweep=World(items=100, users=3000, length=40, width=64, epochs=60),
