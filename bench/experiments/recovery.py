@@ -18,18 +18,21 @@ LEARNERS = ("eqvar", "notears", "variance_sort", "r2_sort", "random_order", "ora
 def plan_cell(
     setup: Setup, learner: str, family: str, edges: int, nodes: int, samples: int | None, **changes: Any
 ) -> Cell:
-    """A cell of the structure runner; `changes` may set noise, profile, ratio, standardised, placement, draws."""
+    """A cell of the structure runner; `changes` may set weights, signed, noise, profile, ratio, violation, draws.
+
+    violation: None, or a kind of `synth.violations.VIOLATIONS` with its knobs: {"kind": "confounded", "latents": 2}.
+    """
     params: dict[str, Any] = {
         "family": family,
         "edges": edges,
         "nodes": nodes,
         "samples": samples,
         "weights": [0.5, 2.0],
+        "signed": True,
         "noise": "gaussian",
         "profile": "equal",
         "ratio": 1.0,
-        "standardised": False,
-        "placement": None,
+        "violation": None,
         "learner": learner,
         "identity": learners.identity(learner),
         "options": {},
@@ -43,8 +46,12 @@ def plan_cell(
         cost=0.1 + params["draws"] * learners.seconds(learner, nodes, samples),
         timeout=setup.preset.timeout,
         label=f"{learner} on {family}{edges}, {nodes} nodes, n = {samples or 'infinite'}"
-        + "".join(f", {name} {value}" for name, value in changes.items()),
+        + "".join(f", {name} {_describe(value)}" for name, value in changes.items()),
     )
+
+
+def _describe(value: object) -> str:
+    return " ".join(map(str, value.values())) if isinstance(value, dict) else str(value)
 
 
 def plan(setup: Setup) -> list[Cell]:

@@ -20,12 +20,13 @@ from bench.tables import Table, Value
 LEARNERS = ("eqvar", "notears", "variance_sort", "oracle")
 PROFILES = ("random", "rising", "falling")
 SAMPLES = 1000
+STANDARDISED = {"kind": "standardised"}
 
 
 def plan(setup: Setup) -> list[Cell]:
     """ER2 graphs at one size: every profile and ratio (a ratio of 1 is the equal profile), and standardised data."""
     s = setup.preset.structure
-    changes: list[dict[str, Any]] = [{"profile": "equal", "standardised": True}]
+    changes: list[dict[str, Any]] = [{"profile": "equal", "violation": STANDARDISED}]
     for ratio in s.ratios:
         profiles = ("equal",) if ratio == 1 else PROFILES
         changes += [{"profile": profile, "ratio": ratio} for profile in profiles]
@@ -40,7 +41,7 @@ def _curve(
     cells = []
     for ratio in setup.preset.structure.ratios:
         name = "equal" if ratio == 1 else profile
-        cells += select(results, learner=learner, profile=name, ratio=ratio, standardised=False, samples=samples)
+        cells += select(results, learner=learner, profile=name, ratio=ratio, violation=None, samples=samples)
     return cells
 
 
@@ -54,7 +55,7 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
             cells = {r.params["ratio"]: r for r in _curve(setup, results, learner, profile, samples)}
             means = [_mean(cells[x]) if x in cells else None for x in s.ratios]
             rows.append((head, profile, *means, half_ratio(list(cells.values()))))
-        done = select(results, learner=learner, standardised=True, samples=samples)
+        done = select(results, learner=learner, violation=STANDARDISED, samples=samples)
         if done:
             rows.append((head, "standardised", _mean(done[0]), *(None,) * (len(s.ratios) - 1), ""))
     columns = ("learner", "profile", *(f"ratio {x:g}" for x in s.ratios), "exact recovery under 1/2 from")

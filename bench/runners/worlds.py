@@ -26,28 +26,35 @@ def draw_world(p: Mapping[str, Any], draw: int) -> LinearSCM:
     rng = generator(root=p["root"], stream="scm", **world_axes(p), draw=draw)
     graph = draw_dag(p["family"], rng, p["nodes"], p["edges"])
     return draw_scm(
-        rng, graph, weights=tuple(p["weights"]), noise=p["noise"], profile=p["profile"], ratio=p["ratio"]
-    )
+        rng, graph, weights=tuple(p["weights"]), signed=p["signed"], noise=p["noise"], profile=p["profile"],
+        ratio=p["ratio"],
+    )  # fmt: skip
 
 
 def observe(p: Mapping[str, Any], scms: list[LinearSCM]) -> Problems:
     """What a learner may see of the SCMs."""
     orders = np.stack([scm.order for scm in scms])
-    if p["placement"] is not None or p["samples"] is not None:
+    kind, knobs = _split(p["violation"])
+    if p["samples"] is not None:
         rngs = [
             generator(root=p["root"], stream="samples", **world_axes(p), draw=draw, samples=p["samples"])
             for draw in range(len(scms))
         ]
         samples = [
             scm.sample(rng, p["samples"])
-            if p["placement"] is None
-            else observe_rows(scm, rng, p["samples"], p["placement"])
+            if kind != "layernorm"
+            else observe_rows(scm, rng, p["samples"], **knobs)
             for scm, rng in zip(scms, rngs, strict=True)
         ]
         problems = Problems.from_samples(np.stack(samples), orders)
         covariance = problems.covariance
     else:
         covariance = np.stack([scm.covariance for scm in scms])
-    if p["standardised"]:
+    if kind == "standardised":
         covariance = np.stack([standardise_covariance(s) for s in covariance])
     return Problems(covariance, p["samples"], orders)
+
+
+def _split(violation: Mapping[str, Any] | None) -> tuple[str | None, dict[str, Any]]:
+    knobs = dict(violation or {})
+    return knobs.pop("kind", None), knobs

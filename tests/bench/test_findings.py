@@ -135,7 +135,7 @@ def test_layernorm_identifies_each_placement_apart(more, noise, outcome):
 
     def shd(cell):
         base = np.arange(cell.params["draws"]) % 7 + 10.0
-        changed = cell.params["placement"] == "mixed"
+        changed = cell.params["violation"]["placement"] == "mixed"
         return base + (more + noise * rng.normal(size=len(base)) if changed else 0.0)
 
     results = [graphs(cell, shd=shd(cell)) for cell in load_experiment("layernorm").plan(setup)]

@@ -93,7 +93,7 @@ def test_all_learners_meet_the_same_graphs_and_samples(seen):
 
 def test_profiles_ratios_samples_and_views_share_graphs_and_weights_draw_by_draw(seen):
     changes = [{}, {"samples": 50}, {"profile": "rising", "ratio": 4.0}, {"profile": "falling", "ratio": 64.0}]
-    changes += [{"samples": 50, "placement": place} for place in ("raw", "exogenous", "mixed")]
+    changes += [{"samples": 50, "violation": {"kind": "layernorm", "placement": place}} for place in ("raw", "exogenous", "mixed")]
     for change in changes:
         execute(graph_cell(**change))
     for _, orders, truth, _ in seen:
@@ -141,7 +141,7 @@ def test_unequal_variances_and_standardising_break_it_and_the_known_order_does_n
     falling = {"profile": "falling", "ratio": 256.0, "draws": 20}
     assert execute(graph_cell(**falling)).arrays["shd"].mean() > 3
     assert (execute(graph_cell("oracle", **falling)).arrays["shd"] == 0).all()
-    standardised = execute(graph_cell(standardised=True, draws=20))
+    standardised = execute(graph_cell(violation={"kind": "standardised"}, draws=20))
     assert standardised.arrays["shd"].mean() > 3
     assert (standardised.arrays["varsortability"] == 0.5).all()
     assert execute(graph_cell(draws=20)).arrays["varsortability"].mean() > 0.9
@@ -150,7 +150,8 @@ def test_unequal_variances_and_standardising_break_it_and_the_known_order_does_n
 def test_layernorm_on_the_exogenous_rows_undoes_any_profile_and_on_mixed_rows_the_order():
     def run(place, ratio):
         profile = "equal" if ratio == 1 else "random"
-        return execute(graph_cell(samples=1024, placement=place, ratio=ratio, profile=profile, draws=10)).arrays
+        seen = {"kind": "layernorm", "placement": place}
+        return execute(graph_cell(samples=1024, violation=seen, ratio=ratio, profile=profile, draws=10)).arrays
 
     views = {(place, ratio): run(place, ratio) for _, place, ratio in VIEWS}
     assert views["raw", 1.0]["shd"].mean() < 1
@@ -180,7 +181,7 @@ def test_wrong_names_are_refused():
     with pytest.raises(WorldInputError, match="family: got 'ring'; expected one of er"):
         execute(graph_cell(family="ring"))
     with pytest.raises(WorldInputError, match="placement: got 'under'"):
-        execute(graph_cell(samples=50, placement="under"))
+        execute(graph_cell(samples=50, violation={"kind": "layernorm", "placement": "under"}))
     with pytest.raises(ModuleNotFoundError):
         execute(replace(graph_cell(), experiment="nothing"))
 
