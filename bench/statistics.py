@@ -11,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
+from scipy.optimize import isotonic_regression
 
 from bench.errors import InputError
 
@@ -100,6 +101,38 @@ def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> Interva
     low = 0.0 if successes == 0 else float(special.betaincinv(successes, trials - successes + 1, tail))
     high = 1.0 if successes == trials else float(special.betaincinv(successes + 1, trials - successes, 1 - tail))
     return Interval(successes / trials, low, high, trials, level)
+
+
+def crossing(
+    x: ArrayLike, successes: ArrayLike, trials: ArrayLike, share: float = 0.5, level: float = 0.95
+) -> Interval | None:
+    """Where a rate that rises along x crosses `share`, linear between the x tried; for one that falls, negate x.
+
+    x (k,) increasing, successes and trials (k,). The rates are made monotone first (isotonic regression, weighted by
+    trials). The interval is every x whose rate could be `share`: its ends are where the monotone upper and lower
+    Clopper-Pearson bounds cross it, infinite where they do not within the x tried. None where the rate itself does
+    not cross; then it is above `share` everywhere or below it everywhere.
+    """
+    at = _vector(x, "x")
+    counts = [clopper_pearson(int(a), int(b), level) for a, b in zip(np.ravel(successes), np.ravel(trials), strict=True)]
+    if len(at) != len(counts) or (np.diff(at) <= 0).any():
+        raise InputError(f"crossing: x is {at} for {len(counts)} rates; give increasing x, one a rate")
+    n = [interval.n for interval in counts]
+    rate, low, high = (
+        _crosses(at, isotonic_regression([getattr(c, bound) for c in counts], weights=n).x, share)
+        for bound in ("estimate", "low", "high")
+    )
+    return Interval(rate, high, low, int(sum(n)), level) if np.isfinite(rate) else None
+
+
+def _crosses(x: Floats, y: Floats, share: float) -> float:
+    """The x at which a nondecreasing y first reaches `share`; −inf where it starts there, +inf where it never does."""
+    k = int(np.searchsorted(y, share))
+    if k == 0:
+        return -np.inf
+    if k == len(y):
+        return np.inf
+    return float(x[k - 1] + (share - y[k - 1]) / (y[k] - y[k - 1]) * (x[k] - x[k - 1]))
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:

@@ -9,6 +9,7 @@ from bench.statistics import (
     Interval,
     clopper_pearson,
     crossed_interval,
+    crossing,
     equivalence,
     hierarchical_bootstrap,
     holm,
@@ -264,3 +265,38 @@ def test_callers_arrays_are_left_alone(values):
 def test_bad_input_is_named(call, words):
     with pytest.raises(InputError, match=words):
         call()
+
+
+def test_crossing_by_hand():
+    found = crossing([0.0, 1.0, 2.0], [0, 0, 40], [40, 40, 40])
+    assert found.estimate == pytest.approx(1.5)
+    assert 1 < found.low < 1.5 < found.high < 2
+    assert found.n == 120
+    assert crossing([0.0, 1.0], [10, 40], [40, 40]).estimate == pytest.approx(1 / 3)
+    assert crossing([0.0, 1.0], [10, 40], [40, 40], share=0.9).estimate == pytest.approx(13 / 15)
+
+
+def test_crossing_says_what_was_not_reached():
+    assert crossing([1.0, 2.0], [0, 3], [40, 40]) is None
+    assert crossing([1.0, 2.0], [40, 40], [40, 40]) is None
+    unsure = crossing([1.0, 2.0], [19, 21], [40, 40])
+    assert (unsure.low, unsure.high) == (-np.inf, np.inf)
+
+
+def test_crossing_makes_rates_monotone_before_it_looks():
+    rough = crossing([0.0, 1.0, 2.0, 3.0], [0, 30, 10, 40], [40] * 4)
+    smooth = crossing([0.0, 1.0, 2.0, 3.0], [0, 20, 20, 40], [40] * 4)
+    assert rough.estimate == smooth.estimate == 1.0
+
+
+def test_crossing_refuses_x_that_does_not_rise():
+    with pytest.raises(InputError, match="increasing x"):
+        crossing([1.0, 1.0], [0, 40], [40, 40])
+
+
+def test_crossing_covers_where_a_logistic_rate_crosses_one_half():
+    rng, x = np.random.default_rng(20261124), np.log([30, 100, 300, 1000, 3000])
+    for centre in (4.5, 5.5, 6.5):
+        rates = 1 / (1 + np.exp(-2 * (x - centre)))
+        found = [crossing(x, rng.binomial(40, rates), [40] * 5) for _ in range(300)]
+        assert np.mean([f.low <= centre <= f.high for f in found]) > 0.93
