@@ -113,10 +113,10 @@ def crossing(
     Clopper-Pearson bounds cross it, infinite where they do not within the x tried. None where the rate itself does
     not cross; then it is above `share` everywhere or below it everywhere.
     """
-    at = _vector(x, "x")
-    counts = [clopper_pearson(int(a), int(b), level) for a, b in zip(np.ravel(successes), np.ravel(trials), strict=True)]
-    if len(at) != len(counts) or (np.diff(at) <= 0).any():
-        raise InputError(f"crossing: x is {at} for {len(counts)} rates; give increasing x, one a rate")
+    at, (hits, tries) = _vector(x, "x"), _pair(successes, trials)
+    if len(at) != len(hits) or (np.diff(at) <= 0).any():
+        raise InputError(f"crossing: x is {at} for {len(hits)} rates; give increasing x, one a rate")
+    counts = [clopper_pearson(int(k), int(n), level) for k, n in zip(hits, tries, strict=True)]
     n = [interval.n for interval in counts]
     rate, low, high = (
         _crosses(at, isotonic_regression([getattr(c, bound) for c in counts], weights=n).x, share)
