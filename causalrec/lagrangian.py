@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ class Lagrangian:
         """The derivative of the penalty by h, γ + ρh: what multiplies ∂h/∂W in its gradient."""
         return self.gamma + self.rho * h
 
-    def update(self, h: float | Tensor) -> "Lagrangian":
+    def update(self, h: float | Tensor) -> Self:
         """The state after an inner minimisation that ended at h: a float, or a tensor (m,) for m problems.
 
         Raises:
@@ -63,10 +63,14 @@ class Lagrangian:
             return replace(self, gamma=state[0], rho=state[1], h_previous=state[2])
         return replace(self, gamma=state[0].item(), rho=state[1].item(), h_previous=state[2].item())
 
-    def take(self, which: Tensor) -> "Lagrangian":
+    def take(self, which: Tensor) -> Self:
         """The state of the problems that an index or mask picks out of a batch."""
         gamma, rho, before = (torch.as_tensor(x)[which] for x in (self.gamma, self.rho, self.h_previous))
         return replace(self, gamma=gamma, rho=rho, h_previous=before)
+
+    def trace(self) -> dict[str, Tensor]:
+        """ρ and γ, for the record of an optimisation."""
+        return {"rho": torch.as_tensor(self.rho), "gamma": torch.as_tensor(self.gamma)}
 
     def to_dict(self) -> dict[str, float | list[float]]:
         """The state in floats and lists of floats, for a checkpoint."""

@@ -65,7 +65,7 @@ def test_too_few_rounds_are_admitted():
 def test_memory_chunks_do_not_show(monkeypatch):
     problems = draws(6, 5, seed=24)[1]
     whole = load("notears").fit(problems, np.random.default_rng())
-    monkeypatch.setattr("causalrec.structure.notears._CHUNK", {"cpu": 2 * 6**3})
+    monkeypatch.setattr("causalrec.structure.newton._CHUNK", {"cpu": 2 * 6**3})
     parts = load("notears").fit(problems, np.random.default_rng())
     assert np.allclose(whole.W, parts.W, rtol=0, atol=1e-10)
     assert all(np.allclose(whole.trace[k], parts.trace[k], rtol=1e-6, atol=1e-12) for k in whole.trace)

@@ -1,0 +1,208 @@
+"""min loss(W; S) + λ‖W‖₁ subject to h(W) = 0 for many covariances S at once: Newton steps under a multiplier rule."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, Self, get_args
+
+import torch
+from torch import Tensor
+
+from causalrec.acyclicity import FORMS, Acyclicity, Exponential
+from causalrec.errors import InputError
+from causalrec.structure import Fits, Problems
+
+Form = Literal["log_determinant", "exponential"]
+
+_ROUNDING = 1e-4  # ε of |w| ≈ √(w² + ε²), which gives the L1 term a gradient at 0; far under any threshold
+_ARMIJO = 1e-4
+_HALVINGS = 30
+_CHUNK = {"cpu": 2**22, "cuda": 2**28}  # entries of all row Hessians held at once, n³ a problem
+
+
+class Loss(Protocol):
+    """How badly W (m, n, n) explains the covariances S (m, n, n)."""
+
+    def value(self, W: Tensor, S: Tensor) -> Tensor:
+        """The loss (m,); +inf where it is not defined."""
+
+    def derivatives(self, W: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradient (m, n, n) and, positive semidefinite, a Hessian for each row of W, (m, n or 1, n, n)."""
+
+    def unit(self, value: Tensor) -> Tensor:
+        """What a decrease of the objective (m,) is relative to: of the shape of the objective, above 0."""
+
+
+class Rule(Protocol):
+    """The weight of h: a penalty with its derivatives, of m problems at once, and what follows an inner problem."""
+
+    @property
+    def rho(self) -> float | Tensor:
+        """The second derivative of the penalty by h, (m,) or one number."""
+
+    def penalty(self, h: Tensor) -> Tensor:
+        """The penalty (m,)."""
+
+    def slope(self, h: Tensor) -> Tensor:
+        """Its derivative by h, (m,)."""
+
+    def update(self, h: Tensor) -> Self:
+        """The rule after an inner minimisation that ended at h (m,)."""
+
+    def take(self, which: Tensor) -> Self:
+        """That of the problems that an index or mask picks."""
+
+    def trace(self) -> dict[str, Tensor]:
+        """Its state, each (m,), for the record."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """W (m, n, n), Newton steps (m,), and after each update of the rule h and its state, each (outer, m)."""
+
+    W: Tensor
+    steps: Tensor
+    trace: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Solver:
+    """The options that every learner on this solver has.
+
+    sparsity: λ. acyclicity: the form of h. tolerance: h at which a problem ends; the log-determinant is never under
+    the exponential, so neither is above it. change: decrease of the objective, relative to the unit of the loss,
+    under which an inner problem ends. outer, inner: limits on updates of the rule and on Newton steps between two.
+    device: "cpu" or "cuda", always float64.
+    """
+
+    sparsity: float = 0.02
+    acyclicity: Form = "log_determinant"
+    tolerance: float = 1e-8
+    change: float = 1e-4
+    outer: int = 60
+    inner: int = 50
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.acyclicity not in get_args(Form):
+            raise InputError(f"acyclicity is {self.acyclicity!r}; choose one of {', '.join(get_args(Form))}")
+        if not (self.sparsity > 0 and self.tolerance > 0 and self.change > 0 and self.outer > 0 and self.inner > 0):
+            raise InputError(f"{self}: sparsity, tolerance, change, outer and inner must be above 0")
+        if self.device.split(":")[0] not in _CHUNK or (self.device != "cpu" and not torch.cuda.is_available()):
+            raise InputError(f"device {self.device!r} is not here; give cpu, or cuda where there is one")
+
+    def learn(self, problems: Problems, solve: Callable[[Tensor], Solution]) -> Fits:
+        """What `solve` finds, by parts that fit into memory.
+
+        h is the exponential's. A problem that has converged repeats its last values in the rows of the trace that
+        follow.
+        """
+        size = max(1, _CHUNK[self.device.split(":")[0]] // problems.covariance.shape[1] ** 3)
+        S = torch.tensor(problems.covariance, dtype=torch.float64)
+        parts = [solve(part.to(self.device)) for part in torch.split(S, size)]
+        W, steps = torch.cat([part.W for part in parts]), torch.cat([part.steps for part in parts])
+        rows = max(len(part.trace["h"]) for part in parts)
+        trace = {
+            name: torch.cat([_extend(part.trace[name], rows) for part in parts], 1).cpu().numpy()
+            for name in parts[0].trace
+        }
+        h = trace["h"][-1]
+        return Fits(W.cpu().numpy(), h, h <= self.tolerance, steps.cpu().numpy(), trace=trace)
+
+    def follow(self, loss: Loss, S: Tensor, rule: Rule, W: Tensor) -> Solution:
+        """Inner problems from W (m, n, n), warm-started, until h is under its tolerance."""
+        form = FORMS[self.acyclicity]
+        W = W.clone()
+        steps = torch.zeros(len(S), dtype=torch.int64, device=S.device)
+        running = torch.arange(len(S), device=S.device)
+        trace: list[dict[str, Tensor]] = []
+        while len(running) and len(trace) < self.outer:
+            problem = Penalised(loss, form, S[running], self.sparsity, rule.take(running))
+            W[running], taken = self._minimise(problem, W[running])
+            steps[running] += taken
+            h = form.value(W).clamp(min=0)
+            rule = rule.update(h)
+            trace.append({"h": Exponential().value(W), **rule.trace()})
+            running = (h > self.tolerance).nonzero().squeeze(1)
+        return Solution(W, steps, {name: torch.stack([row[name] for row in trace]) for name in trace[0]})
+
+    def _minimise(self, problem: "Penalised", W: Tensor) -> tuple[Tensor, Tensor]:
+        """Newton steps from W until each objective stalls: the minimisers and how many steps each took."""
+        W = W.clone()
+        steps = torch.zeros(len(W), dtype=torch.int64, device=W.device)
+        active = torch.arange(len(W), device=W.device)
+        for _ in range(self.inner):
+            before, direction, decrement = problem.newton(W[active])
+            W[active], after = problem.search(W[active], before, direction, decrement)
+            steps[active] += 1
+            moving = before - after > self.change * problem.loss.unit(before)
+            active, problem = active[moving], problem.take(moving)
+            if not len(active):
+                break
+        return W, steps
+
+
+@dataclass(frozen=True)
+class Penalised:
+    """loss(W; S) + λΣ√(w²+ε²) + penalty(h(W)) of m problems at once.
+
+    Of the Hessian a step keeps, for each row of W, that of the loss + diag(λ/|w| + 2 slope ∂h/∂P), P = W∘W, and
+    ρ∇h∇hᵀ across rows: positive definite, and right where the penalty is stiff.
+    """
+
+    loss: Loss
+    form: Acyclicity
+    S: Tensor
+    sparsity: float
+    rule: Rule
+
+    def take(self, which: Tensor) -> "Penalised":
+        """The problems that an index or mask picks."""
+        return replace(self, S=self.S[which], rule=self.rule.take(which))
+
+    def value(self, W: Tensor, h: Tensor) -> Tensor:
+        """The objective (m,), given h = h(W)."""
+        return self.loss.value(W, self.S) + self.sparsity * _smooth(W).sum((-2, -1)) + self.rule.penalty(h)
+
+    def newton(self, W: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Objective (m,), descent direction (m, n, n) and decrement −⟨gradient, direction⟩ (m,)."""
+        h, h_gradient = self.form.value_and_gradient(W)
+        slope = self.rule.slope(h)[:, None, None]
+        magnitude = _smooth(W)
+        gradient, rows = self.loss.derivatives(W, self.S)
+        gradient = gradient + self.sparsity * W / magnitude + slope * h_gradient
+        gradient.diagonal(dim1=-2, dim2=-1).zero_()
+        curvature = self.sparsity / magnitude + slope * torch.where(W == 0, 0.0, h_gradient / W)
+        curvature.diagonal(dim1=-2, dim2=-1).fill_(1e12)
+        factor, _ = torch.linalg.cholesky_ex(rows + torch.diag_embed(curvature))
+        # Rows are independent but for ρ∇h∇hᵀ, which Sherman–Morrison adds for one more right-hand side.
+        a, b = torch.cholesky_solve(torch.stack([gradient, h_gradient], -1), factor).unbind(-1)
+        rho = torch.as_tensor(self.rule.rho)
+        share = rho * (h_gradient * a).sum((-2, -1)) / (1 + rho * (h_gradient * b).sum((-2, -1)))
+        direction = share[:, None, None] * b - a
+        direction.diagonal(dim1=-2, dim2=-1).zero_()
+        return self.value(W, h), direction, -(gradient * direction).sum((-2, -1))
+
+    def search(self, W: Tensor, value: Tensor, direction: Tensor, decrement: Tensor) -> tuple[Tensor, Tensor]:
+        """Backtracking to Armijo's condition: the new W and objective; a problem that finds no descent stays."""
+        W, value, length = W.clone(), value.clone(), 1.0
+        left = torch.arange(len(W), device=W.device)
+        problem = self
+        for _ in range(_HALVINGS):
+            trial = W[left] + length * direction[left]
+            reached = problem.value(trial, self.form.value(trial))
+            enough = reached <= value[left] - _ARMIJO * length * decrement[left]
+            W[left[enough]], value[left[enough]] = trial[enough], reached[enough]
+            left, problem, length = left[~enough], problem.take(~enough), length / 2
+            if not len(left):
+                break
+        return W, value
+
+
+def _smooth(W: Tensor) -> Tensor:
+    """√(w² + ε²)."""
+    return (W.square() + _ROUNDING**2).sqrt()
+
+
+def _extend(rows: Tensor, count: int) -> Tensor:
+    """`rows` with the last one repeated until there are `count`."""
+    return torch.cat([rows, rows[-1:].expand(count - len(rows), -1)])
