@@ -215,3 +215,14 @@ def findings(draw: st.DrawFn, claim: str = "some-claim") -> Finding:
     estimate = draw(st.sampled_from([Interval(low + width / 2, low, low + width, 5), low, "none tried", None]))
     outcome = draw(st.sampled_from(["holds", "fails", "unclear"]))
     return Finding(claim, draw(st.text("abc =+|", max_size=4)), outcome, estimate, draw(st.text("xyz|", max_size=4)))
+
+
+# bench: a user's own file, graphs for other tools
+
+
+def node_names(nodes: int) -> st.SearchStrategy[list[str]]:
+    """As many different names, of any characters that XML 1.0 can hold: specials, line ends and spaces among them."""
+    hostile = st.sampled_from(["<", ">", "&", '"', "'", "]]>", "&amp;", " ", "\t", "\n", "\r", "é", "𝔛", ",", ";", "="])
+    plain = st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff")
+    name = st.lists(hostile | plain, min_size=1, max_size=5).map("".join)
+    return st.lists(name, min_size=nodes, max_size=nodes, unique=True)
