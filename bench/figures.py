@@ -1,34 +1,23 @@
-"""Figures as plain data, and their rendering: SVG and PNG, byte for byte the same for equal data.
+"""Figures as plain data, their tables and their files.
 
-`Curves` are small multiples of y against x with intervals; `Grid` is a map of shares as heat maps. Colours are Okabe &
-Ito's and cividis, and every curve has a marker and a dash of its own, so that both read in grey. Matplotlib is
-imported by the first rendering; its pyplot, its settings files and its mathematics in text are never used.
+`Curves` are small multiples of y against x with intervals; `Grid` is a map of shares as heat maps. `bench.drawing`
+draws them; it and Matplotlib are imported by the first figure written.
 """
 
-import io
 import math
 import re
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise, product
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TypeAlias
 
 from bench.errors import InputError
 from bench.statistics import Interval
 from bench.store import StoreError
-from bench.tables import MISSING, Table, Value
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap
-    from matplotlib.figure import Figure as Drawing
+from bench.tables import Table, Value
 
 Numbers: TypeAlias = tuple[float, ...]
-NOTHING = "nothing was run"
 NAN = float("nan")
 
 
@@ -210,19 +199,11 @@ def _known(value: float) -> float | None:
 
 # As files
 
-DOCTYPE = re.compile(rb"<!DOCTYPE[^>]*>\s*")
-STYLE: dict[Any, Any] = {
-    "text.parse_math": False, "axes.formatter.use_mathtext": False, "svg.fonttype": "path", "font.size": 8,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6, "hatch.linewidth": 0.4,
-    "xtick.labelsize": 7, "ytick.labelsize": 7, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
-    "legend.frameon": False, "legend.fontsize": 7.5, "legend.handlelength": 2.8, "legend.borderaxespad": 0,
-    "legend.borderpad": 0, "legend.labelspacing": 0.55,
-}  # fmt: skip
-DPI = 160
-
 
 def write_figure(figure: Figure, folder: Path) -> list[Path]:
     """Write NAME.svg and NAME.png below `folder`, each whole or not at all; StoreError where that fails."""
+    from bench.drawing import render
+
     paths = []
     for kind, content in render(figure).items():
         paths.append(folder / f"{figure.name}.{kind}")
@@ -240,310 +221,3 @@ def write_file(path: Path, content: bytes) -> None:
     except OSError as error:
         message = f"{path.parent}: {error.strerror or error}; choose another results folder or free space"
         raise StoreError(message) from error
-
-
-def render(figure: Figure) -> dict[str, bytes]:
-    """The figure by format, `svg` and `png`: no date, no version and no address, its letters as outlines."""
-    import matplotlib as mpl
-
-    with mpl.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box, whole in the CSV
-        mpl.rcdefaults()
-        mpl.rcParams.update(STYLE | {"svg.hashsalt": figure.name})
-        drawing = _draw_curves(figure) if isinstance(figure, Curves) else _draw_grid(figure)
-        svg, png = io.BytesIO(), io.BytesIO()
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        drawing.savefig(svg, format="svg", metadata={"Title": _plain(figure.title), **nothing})
-        drawing.savefig(png, format="png", metadata={"Software": None}, dpi=DPI)
-    return {"svg": DOCTYPE.sub(b"", svg.getvalue(), count=1), "png": png.getvalue()}
-
-
-# The page: title, panels in rows, labels of the axes, what stands beside and below, the note; all in inches
-
-EDGE = 0.12
-LINE = 1.25 / 72  # inches of a line of text, by its size in points
-
-
-@dataclass(frozen=True)
-class Page:
-    """A drawing with its panels' axes; `beside` and `below` are the corners (x, y) left for a legend, in inches."""
-
-    drawing: "Drawing"
-    axes: "list[Axes]"
-    beside: tuple[float, float]
-    below: tuple[float, float]
-
-
-def _lay_out(
-    figure: Figure, panel: tuple[float, float], across: int, ticks: float, beside: float, below: float, least: float = 0
-) -> Page:
-    """Panels of `panel` inches, `across` in a row; `ticks`: width of the y ticks; `least`: height of all panels."""
-    from matplotlib.figure import Figure as Drawing
-
-    count = max(1, len(figure.panels))
-    columns, rows = min(across, count), -(-count // across)
-    titles = [_wrap(each.title, panel[0], 8) for each in figure.panels] or [""]
-    head = 8 * LINE * max(title.count("\n") + 1 for title in titles) + 0.06
-    step = head + panel[1] + 0.34
-    high = max(rows * step, least)
-    y_label = _wrap(figure.y_label, rows * step - 0.3, 8)
-    left = EDGE + 8 * LINE * (y_label.count("\n") + 1) + 0.06 + ticks
-    inner = columns * (panel[0] + 0.28) - 0.28
-    width = left + inner + (0.2 + beside if beside else 0) + 0.2
-    x_label = _wrap(figure.x_label, inner, 8)
-    title, note = _wrap(figure.title, width - 2 * EDGE, 10), _wrap(figure.note, width - 2 * EDGE, 6.5)
-    top = EDGE + 10 * LINE * (title.count("\n") + 1) + 0.08
-    under = 8 * LINE * (x_label.count("\n") + 1) + 0.06
-    foot = 6.5 * LINE * (note.count("\n") + 1) + 0.06 if note else 0.0
-    height = top + high + under + below + foot + EDGE
-
-    drawing = Drawing(figsize=(width, height))
-    write = partial(_write, drawing)
-    write(EDGE, height - EDGE, title, size=10, va="top", weight="bold")
-    write(left + inner / 2, height - top - rows * step, x_label, size=8, ha="center", va="top")
-    write(EDGE, height - top - rows * step / 2, y_label, size=8, va="center", rotation=90)
-    write(EDGE, EDGE + foot - 0.06, note, size=6.5, va="top", color="0.3")
-    axes: list[Axes] = []
-    for index in range(len(figure.panels)):
-        x, y = left + index % across * (panel[0] + 0.28), height - top - index // across * step - head - panel[1]
-        axes.append(drawing.add_axes((x / width, y / height, panel[0] / width, panel[1] / height)))
-        axes[-1].tick_params(labelleft=index % across == 0)
-        write(x, y + panel[1] + 0.05, titles[index], size=8, va="bottom")
-    return Page(drawing, axes, (left + inner + 0.2, height - top - head), (left, EDGE + foot + below))
-
-
-def _write(drawing: "Drawing", x: float, y: float, text: str, *, size: float, **how: Any) -> None:
-    width, height = drawing.get_size_inches()
-    drawing.text(x / width, y / height, text, fontsize=size, linespacing=1.2, **how)
-
-
-def _say_nothing(page: Page) -> Page:
-    width, height = page.drawing.get_size_inches()
-    _write(page.drawing, width / 2, height / 2, NOTHING, size=10, ha="center", va="center", color="0.3")
-    return page
-
-
-def _plain(text: str) -> str:
-    """One line of printable characters; XML cannot hold the others."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(text.split()))
-
-
-def _wrap(text: str, inches: float, size: float) -> str:
-    """`text` in lines no wider than `inches` at `size` points, as measured in the font; long words are cut."""
-    lines = [""]
-    for word in _plain(text).split():
-        rest = word
-        if lines[-1] and _width(f"{lines[-1]} {rest}", size) <= inches:
-            lines[-1] += f" {rest}"
-            continue
-        while _width(rest, size) > inches and len(rest) > 1:
-            kept = next(at for at in range(len(rest) - 1, 0, -1) if at == 1 or _width(rest[:at], size) <= inches)
-            lines.append(rest[:kept])
-            rest = rest[kept:]
-        lines.append(rest)
-    return "\n".join(lines[1:] if not lines[0] else lines)
-
-
-def _width(text: str, size: float) -> float:
-    """Inches."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextToPath
-
-    width = TextToPath().get_text_width_height_descent(text, FontProperties(size=size), ismath=False)[0]
-    return float(width) / 72
-
-
-def _number(value: float, _: object = None) -> str:
-    mantissa, _e, exponent = f"{value:g}".partition("e")
-    return (f"{mantissa}e{int(exponent)}" if exponent else mantissa).replace("-", "−")
-
-
-# Curves
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "X", "P", "<", ">", "*")
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
-RULES: tuple[Any, ...] = ((0, (4, 3)), (0, (1, 2)), (0, (8, 2, 1, 2)))
-PANEL = (2.7, 2.0)
-
-
-def _draw_curves(figure: Curves) -> "Drawing":
-    from matplotlib.lines import Line2D
-
-    labels = list(dict.fromkeys(series.label for panel in figure.panels for series in panel.series))
-    lines = list(dict.fromkeys(label for panel in figure.panels for _, label in (*panel.rules, *panel.levels)))
-    looks = {label: _look(index) for index, label in enumerate(labels)}
-    dashes = {label: RULES[index % len(RULES)] for index, label in enumerate(lines)}
-    wrapped = [_wrap(label, 1.9, 7.5) for label in (*labels, *lines)]
-    beside = max((_width(line, 7.5) for text in wrapped for line in text.split("\n")), default=0.0) + 0.45
-    least = 0.2 + sum((text.count("\n") + 1.6) * 7.5 * LINE for text in wrapped)
-    page = _lay_out(figure, PANEL, 3, 0.42, beside, 0.0, least)
-    values = [value for panel in figure.panels for s in panel.series for value in (*s.y, *s.low, *s.high)]
-    values += [y for panel in figure.panels for y, _ in panel.levels]
-    shown = [value for value in values if math.isfinite(value) and (value > 0 or not figure.log_y)]
-    if not any(math.isfinite(y) for panel in figure.panels for s in panel.series for y in s.y):
-        for axes in page.axes:
-            axes.set_axis_off()
-        return _say_nothing(page).drawing
-    y_limits = _spread(figure.y_range or (min(shown), max(shown)), figure.log_y)
-    xs = sorted({x for panel in figure.panels for s in panel.series for x in s.x})
-    rules = [x for panel in figure.panels for x, _ in panel.rules]
-    x_limits = _spread((min([*xs, *rules]), max([*xs, *rules])), figure.log_x)
-    for axes, panel in zip(page.axes, figure.panels, strict=True):
-        axes.set(xscale="log" if figure.log_x else "linear", yscale="log" if figure.log_y else "linear")
-        axes.set(xlim=x_limits, ylim=y_limits)
-        axes.grid(axis="y", color="0.9", linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.minorticks_off()
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(_number)
-        if len(xs) <= 12:
-            axes.set_xticks(_apart(xs, x_limits, figure.log_x))
-        for series in panel.series:
-            _draw_series(axes, series, looks[series.label], y_limits)
-        for x, label in panel.rules:
-            axes.axvline(x, color="0.35", linewidth=0.9, linestyle=dashes[label])
-        for y, label in panel.levels:
-            axes.axhline(y, color="0.35", linewidth=0.9, linestyle=dashes[label])
-        if not panel.series:
-            axes.text(0.5, 0.5, NOTHING, transform=axes.transAxes, ha="center", va="center", color="0.3")
-    handles = [Line2D([], [], markersize=4.5, linewidth=1.3, **looks[label]) for label in labels]
-    handles += [Line2D([], [], color="0.35", linewidth=0.9, linestyle=dashes[label]) for label in lines]
-    _legend(page.drawing, handles, wrapped, page.beside)
-    return page.drawing
-
-
-def _look(index: int) -> dict[str, Any]:
-    """Colour, marker and dash; the periods 7, 10 and 5 differ, so that 70 curves look different."""
-    return {
-        "color": COLOURS[index % len(COLOURS)],
-        "marker": MARKERS[index % len(MARKERS)],
-        "linestyle": DASHES[index % len(DASHES)],
-        "markeredgecolor": "white",
-        "markeredgewidth": 0.4,
-    }
-
-
-def _draw_series(axes: "Axes", series: Series, look: dict[str, Any], y_limits: tuple[float, float]) -> None:
-    """A curve over its band and bars; a bound that is infinite, or no number on a log axis, ends at the edge."""
-    axes.plot(series.x, series.y, markersize=4.5, linewidth=1.3, zorder=3, **look)
-    if not series.low:
-        return
-    low, high = ([min(max(v, y_limits[0]), y_limits[1]) for v in bounds] for bounds in (series.low, series.high))
-    axes.fill_between(series.x, low, high, color=look["color"], alpha=0.12, linewidth=0, zorder=1)
-    axes.vlines(series.x, low, high, color=look["color"], linewidth=0.8, alpha=0.7, zorder=2)
-
-
-def _spread(limits: tuple[float, float], log: bool) -> tuple[float, float]:
-    """Limits with a margin of 4 %, wide enough where both are equal."""
-    to, back = (math.log10, lambda v: 10.0**v) if log else (float, float)
-    low, high = to(limits[0]), to(limits[1])
-    margin = 0.04 * (high - low) or 0.5
-    return back(low - margin), back(high + margin)
-
-
-def _apart(values: list[float], limits: tuple[float, float], log: bool) -> list[float]:
-    """The values whose labels do not touch, from the left."""
-    to: Callable[[float], float] = math.log10 if log else float
-    scale = PANEL[0] / (to(limits[1]) - to(limits[0]))
-    kept: list[float] = []
-    edge = -math.inf
-    for value in values:
-        middle, half = to(value) * scale, _width(_number(value), 7) / 2
-        if middle - half > edge + 0.06:
-            kept.append(value)
-            edge = middle + half
-    return kept
-
-
-def _legend(drawing: "Drawing", handles: "Sequence[Artist]", labels: list[str], corner: tuple[float, float]) -> None:
-    width, height = drawing.get_size_inches()
-    if handles:
-        place = (corner[0] / width, corner[1] / height)
-        drawing.legend(handles, labels, loc="upper left", bbox_to_anchor=place)
-
-
-# Maps
-
-CELL = (0.6, 0.4)
-
-
-def _draw_grid(figure: Grid) -> "Drawing":
-    from matplotlib import colormaps
-    from matplotlib.lines import Line2D
-
-    columns, rows = max(1, len(figure.x_ticks)), max(1, len(figure.y_ticks))
-    size = (columns * max(CELL[0], *(_width(_plain(t), 7) + 0.1 for t in ("", *figure.x_ticks))), rows * CELL[1])
-    size = (max(size[0], 1.2), max(size[1], 1.2))
-    ticks = max((_width(_plain(tick), 7) for tick in figure.y_ticks), default=0.3) + 0.12
-    labels = list(dict.fromkeys(mark.label for panel in figure.panels for mark in panel.marks))
-    wrapped = [_wrap(label, size[0], 7.5) for label in labels]
-    below = sum((text.count("\n") + 1.6) * 7.5 * LINE for text in wrapped) + (0.06 if wrapped else 0)
-    page = _lay_out(figure, size, max(1, int(9 / (size[0] + 0.28))), ticks, 0.75, below)
-    run = [panel for panel in figure.panels if any(not math.isnan(v) for row in panel.values for v in row)]
-    if not run:
-        for axes in page.axes:
-            axes.set_axis_off()
-        return _say_nothing(page).drawing
-    colours = colormaps["cividis"]
-    looks = {label: _mark_look(index) for index, label in enumerate(labels)}
-    for axes, panel in zip(page.axes, figure.panels, strict=True):
-        axes.patch.set(facecolor="0.94", hatch="////", edgecolor="0.75")
-        axes.pcolormesh(panel.values, cmap=colours, vmin=0, vmax=1, edgecolors="white", linewidth=0.8)
-        axes.tick_params(length=0)
-        axes.set_xticks([at + 0.5 for at in range(columns)], [_plain(tick) for tick in figure.x_ticks])
-        axes.set_yticks([at + 0.5 for at in range(rows)], [_plain(tick) for tick in figure.y_ticks])
-        for mark in panel.marks:
-            axes.plot([x + 0.5 for x in mark.x], [y + 0.5 for y in mark.y], zorder=2, **looks[mark.label])
-        axes.set(xlim=(0, columns), ylim=(0, rows))
-        for i, j in product(range(rows), range(columns)):
-            _write_cell(axes, panel, i, j, colours)
-    handles = [Line2D([], [], **looks[label]) for label in labels]
-    _legend(page.drawing, handles, wrapped, page.below)
-    _draw_scale(page, figure, colours, min(size[1], 2.4))
-    return page.drawing
-
-
-def _mark_look(index: int) -> dict[str, Any]:
-    """White within black, so that it shows on every colour."""
-    from matplotlib.patheffects import withStroke
-
-    return {
-        "color": "white",
-        "linewidth": 1.3,
-        "linestyle": DASHES[index % len(DASHES)],
-        "marker": MARKERS[index % len(MARKERS)],
-        "markersize": 4,
-        "markeredgecolor": "black",
-        "markeredgewidth": 0.6,
-        "path_effects": [withStroke(linewidth=2.6, foreground="black")],
-    }
-
-
-def _write_cell(axes: "Axes", panel: Map, i: int, j: int, colours: "Colormap") -> None:
-    value = panel.values[i][j]
-    red, green, blue, _ = colours(0.0 if math.isnan(value) else value)
-    dark = not math.isnan(value) and 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-    how: dict[str, Any] = {"color": "white" if dark else "black", "ha": "center", "va": "center", "zorder": 3}
-    bounds = bool(panel.low) and not math.isnan(value)
-    axes.text(j + 0.5, i + (0.66 if bounds else 0.5), _share(value), fontsize=7, **how)
-    if bounds:
-        axes.text(j + 0.5, i + 0.26, f"{_share(panel.low[i][j])}–{_share(panel.high[i][j])}", fontsize=5, **how)
-
-
-def _share(value: float) -> str:
-    return MISSING if math.isnan(value) else f"{value:.2f}"
-
-
-def _draw_scale(page: Page, figure: Grid, colours: "Colormap", high: float) -> None:
-    """The colour bar, right of the first row of maps."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    width, height = page.drawing.get_size_inches()
-    x, y = page.beside
-    axes = page.drawing.add_axes((x / width, (y - high) / height, 0.12 / width, high / height))
-    bar = page.drawing.colorbar(ScalarMappable(Normalize(0, 1), colours), cax=axes)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=2)
-    bar.set_label(_wrap(figure.value_label, high, 7.5), fontsize=7.5)
