@@ -21,6 +21,7 @@ Integers = NDArray[np.int64]
 _LEARNERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "eqvar": ("eqvar", "EqVar"),
+        "exact": ("exact", "Exact"),
         "notears": ("notears", "Notears"),
         "oracle": ("oracle", "Oracle"),
         "r2_sort": ("sort_regress", "R2Sort"),
