@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import learners as learner_names
 from bench.cell import Cell
 from bench.console import duration
 from bench.datasets import REPEATS, Loaded, Provenance, data_folder, load, load_own
@@ -56,7 +57,10 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a plan is made from: the preset, the root seed, the device, the datasets found and those missing."""
+    """What a plan is made from: the preset, the root seed, the device, the datasets found and those missing.
+
+    learners: names of `bench.learners` that were asked for beside an experiment's own.
+    """
 
     preset: Preset
     root: int
@@ -64,6 +68,11 @@ class Setup:
     found: Mapping[str, Provenance] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     split: str = "leave_one_out"
+    learners: tuple[str, ...] = ()
+
+    def beside(self, ours: tuple[str, ...]) -> tuple[str, ...]:
+        """An experiment's own learners and after them those asked for, each once."""
+        return tuple(dict.fromkeys((*ours, *self.learners)))
 
 
 def make_setup(
@@ -73,14 +82,18 @@ def make_setup(
     device: str = "auto",
     preparation: Preparation | None = None,
     own: Mapping[str, Any] | None = None,
+    learners: tuple[str, ...] = (),
 ) -> Setup:
     """Read the preset's datasets once, to know which are there and what they hold; workers are told where.
 
-    `own` names a user's own file and its columns: path, user, item, time.
+    `own` names a user's own file and its columns: path, user, item, time. `learners` are names of `bench.learners`,
+    each loaded once here, so that one that is not there is an InputError now and not a failure in every cell.
     A missing dataset, or under the temporal split one without times, is noted with what to do about it; a bad file
     raises InputError.
     """
     prepared = preparation or Preparation()
+    for name in learners:
+        learner_names.load(name)
     folder = data_folder(data_dir)
     os.environ[DATA_VARIABLE] = str(folder.resolve())
     found, missing = {}, {}
@@ -97,12 +110,34 @@ def make_setup(
         loaded = load_own(**place | {"path": Path(place["path"])}, **prepared.of_readers)
         _check_times(loaded, prepared.split)
         found[OWN] = loaded.provenance
-    return Setup(preset, root, pick_device(device), found, missing, prepared.split)
+    return Setup(preset, root, pick_device(device), found, missing, prepared.split, tuple(dict.fromkeys(learners)))
 
 
 def _check_times(loaded: Loaded, split: str) -> None:
     if split == "temporal" and loaded.sequences.times is None:
         raise DataMissing(f"{loaded.provenance.file} has no times, which the temporal split needs; use leave_one_out")
+
+
+def check_used(setup: Setup, names: tuple[str, ...]) -> None:
+    """Raise InputError where the user's own file, or a learner asked for, is in no cell of the experiments `names`.
+
+    The error tells which experiments would use it.
+    """
+    from bench.experiments import EXPERIMENTS, load_experiment
+
+    def users(uses: Callable[[Cell], bool], among: tuple[str, ...]) -> list[str]:
+        return [name for name in among if any(uses(cell) for cell in load_experiment(name).plan(setup))]
+
+    asked: dict[str, Callable[[Cell], bool]] = {
+        f"--learner {name}": lambda cell, name=name: cell.params.get("learner") == name  # type: ignore[misc]
+        for name in setup.learners
+    }
+    if OWN in setup.found:
+        asked["--data"] = lambda cell: cell.params.get("dataset", {}).get("name") == OWN
+    for option, uses in asked.items():
+        if not users(uses, names):
+            where = ", ".join(users(uses, EXPERIMENTS)) or "none at this preset"
+            raise InputError(f"{', '.join(names)} would not use {option}; experiments that use it: {where}")
 
 
 @dataclass(frozen=True, eq=False)
