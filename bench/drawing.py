@@ -196,7 +196,8 @@ def _draw_curves(figure: Curves) -> Drawing:
         if len(xs) <= 12:
             axes.set_xticks(_apart(xs, x_limits, figure.log_x))
         for index, series in enumerate(panel.series):
-            aside = index - (len(panel.series) - 1) / 2 if len(panel.series) > BANDS else None
+            count = len(panel.series)
+            aside = min(1.7, 12 / count) * (index - (count - 1) / 2) if count > BANDS else None
             _draw_series(axes, series, looks[series.label], y_limits, aside, page.drawing.dpi_scale_trans)
         for x, label in panel.rules:
             axes.axvline(x, color="0.35", linewidth=0.9, linestyle=dashes[label])
@@ -225,11 +226,11 @@ def _draw_series(
     axes: Axes, series: Series, look: dict[str, Any], y_limits: tuple[float, float], aside: float | None,
     inches: Affine2DBase,
 ) -> None:
-    """A curve over its bars, and its band where few share the panel; else it stands `aside` by so many bars' widths.
+    """A curve over its bars, and its band where few share the panel; else all of it stands `aside` by so many points.
 
     A bound that is infinite, or not positive on a logarithmic axis, ends at the edge.
     """
-    shift = ScaledTranslation((aside or 0.0) * 1.7 / 72, 0, inches)
+    shift = ScaledTranslation((aside or 0.0) / 72, 0, inches)
     place = axes.transData + shift
     axes.plot(series.x, series.y, markersize=4.2, linewidth=1.2, zorder=3, transform=place, **look)
     if not series.low:
@@ -241,10 +242,10 @@ def _draw_series(
 
 
 def _spread(limits: tuple[float, float], log: bool) -> tuple[float, float]:
-    """Limits with a margin of 4 %, wide enough where both are equal."""
+    """Limits with a margin of 5 %, wide enough where both are equal."""
     to, back = (math.log10, lambda v: 10.0**v) if log else (float, float)
     low, high = to(limits[0]), to(limits[1])
-    margin = 0.04 * (high - low) or 0.5
+    margin = 0.05 * (high - low) or 0.5
     return back(low - margin), back(high + margin)
 
 
@@ -271,7 +272,7 @@ def _legend(drawing: Drawing, handles: Sequence[Artist], labels: list[str], corn
 
 # Maps
 
-CELL = (0.6, 0.4)
+CELL = (0.6, 0.46)
 
 
 def _draw_grid(figure: Grid) -> Drawing:
@@ -315,7 +316,7 @@ def _mark_look(index: int) -> dict[str, Any]:
         "linewidth": 1.3,
         "linestyle": DASHES[index % len(DASHES)],
         "marker": MARKERS[index % len(MARKERS)],
-        "markersize": 3.5,
+        "markersize": 3,
         "markeredgecolor": "black",
         "markeredgewidth": 0.6,
         "path_effects": [withStroke(linewidth=2.6, foreground="black")],
@@ -335,9 +336,9 @@ def _write_cell(axes: Axes, panel: Map, i: int, j: int, colours: Colormap) -> No
         "path_effects": [withStroke(linewidth=1.6, foreground=halo)],
     }
     bounds = bool(panel.low) and not math.isnan(value)
-    axes.text(j + 0.5, i + (0.66 if bounds else 0.5), _share(value), fontsize=7, **how)
+    axes.text(j + 0.5, i + (0.73 if bounds else 0.5), _share(value), fontsize=7, **how)
     if bounds:
-        axes.text(j + 0.5, i + 0.26, f"{_share(panel.low[i][j])}–{_share(panel.high[i][j])}", fontsize=5.5, **how)
+        axes.text(j + 0.5, i + 0.23, f"{_share(panel.low[i][j])}–{_share(panel.high[i][j])}", fontsize=5.5, **how)
 
 
 def _share(value: float) -> str:

@@ -1,6 +1,7 @@
-"""The whole path, walked once: plan -> cells -> engine -> store -> tables, findings, verdicts -> files."""
+"""The whole path, walked once: plan -> cells -> engine -> store -> tables, findings, verdicts, figures -> files."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,19 +12,21 @@ from bench.claims import Claim, Finding, Margins, Verdict, judge, read_register,
 from bench.console import Progress
 from bench.engine import run_cells
 from bench.experiments import load_experiment
+from bench.figures import Figure, figure_table, write_figure, write_file
 from bench.plan import Result, Setup, collect
 from bench.provenance import provenance
-from bench.store import Store, StoreError
+from bench.store import Store
 from bench.tables import Table, to_csv, to_dict, to_markdown
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a walk ended with: tables for readers, further tables for files, verdicts, and the cells that failed."""
+    """What a walk ended with: tables for readers, further tables and figures for files, verdicts, what failed."""
 
     setup: Setup
     tables: tuple[Table, ...]
     details: tuple[Table, ...]
+    figures: tuple[Figure, ...]
     verdicts: tuple[Verdict, ...]
     failures: tuple[Result, ...]
     cells: int
@@ -61,18 +64,19 @@ def _run(cells: list[Cell], store: Store, jobs: int) -> None:
 def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
     register = read_register()
     margins, findings, gaps = Margins(register), list[Finding](), dict[str, str]()
-    tables, details = list[Table](), list[Table]()
+    tables, details, figures = list[Table](), list[Table](), list[Figure]()
     for name, found in results.items():
         experiment = load_experiment(name)
         tables += experiment.tables(setup, found)
         details += getattr(experiment, "details", lambda *_: [])(setup, found)
+        figures += getattr(experiment, "figures", lambda *_: [])(setup, found)
         findings += experiment.findings(setup, found, margins)
         gaps |= _gaps(name, setup, found, register)
     verdicts = judge(register, findings, gaps)
     every = {r.cell.key: r for found in results.values() for r in found}
     failures = tuple(r for r in every.values() if not r.ok)
     shown = (*tables, *([failure_table(failures)] if failures else []), verdict_table(verdicts, _verdict_note(setup)))
-    return Run(setup, shown, tuple(details), tuple(verdicts), failures, len(every))
+    return Run(setup, shown, tuple(details), tuple(figures), tuple(verdicts), failures, len(every))
 
 
 def _gaps(name: str, setup: Setup, results: list[Result], register: Mapping[str, Claim]) -> dict[str, str]:
@@ -146,21 +150,24 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def write(run: Run, folder: Path) -> list[Path]:
-    """Write the document, every table as CSV and all of them as Markdown below `folder`; returns the files.
+    """Write the document, every table as CSV, all of them as Markdown and the figures below `folder`.
 
-    Raises StoreError where the folder cannot be written.
+    A figure is SVG, PNG and the CSV of what it shows. Returns the files; raises StoreError where the folder cannot be
+    written.
     """
     texts = {folder / "run.json": json.dumps(document(run), indent=1, ensure_ascii=False, allow_nan=False) + "\n"}
-    texts[folder / "tables.md"] = "\n".join(to_markdown(table) for table in reversed(run.tables))
+    texts[folder / "tables.md"] = "\n".join([*map(to_markdown, reversed(run.tables)), *map(_link, run.figures)])
     for table in (*run.tables, *run.details):
         texts[folder / "tables" / f"{table.name}.csv"] = to_csv(table)
-    try:
-        for path, text in texts.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(path.suffix + ".tmp")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-    except OSError as error:
-        message = f"{folder}: {error.strerror or error}; choose another results folder or free space"
-        raise StoreError(message) from error
-    return list(texts)
+    for figure in run.figures:
+        texts[folder / "figures" / f"{figure.name}.csv"] = to_csv(figure_table(figure))
+    for path, text in texts.items():
+        write_file(path, text.encode())
+    return [*texts, *(path for figure in run.figures for path in write_figure(figure, folder / "figures"))]
+
+
+def _link(figure: Figure) -> str:
+    """The figure in Markdown, beside `figures/`."""
+    title = re.sub(r"([\\`*_\[\]<>])", r"\\\1", " ".join(figure.title.split()))
+    place = f"figures/{figure.name}"
+    return f"**{title}**\n\n![{title}]({place}.svg)\n\n[PNG]({place}.png), [CSV]({place}.csv)\n"

@@ -1,5 +1,6 @@
 """Recovery of known DAGs under equal variances: learners x families x nodes x samples, and the exact covariance."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,9 @@ from numpy.typing import NDArray
 from bench import learners
 from bench.cell import Cell
 from bench.claims import Finding, Margins, Outcome
+from bench.figures import Curves, Figure, Panel, Series, make_series
 from bench.plan import Result, Setup, select, stacked
-from bench.statistics import clopper_pearson, paired_difference, t_interval
+from bench.statistics import Interval, clopper_pearson, paired_difference, t_interval
 from bench.tables import Table
 
 LEARNERS = ("eqvar", "notears", "variance_sort", "r2_sort", "random_order", "oracle")
@@ -55,14 +57,15 @@ def _describe(value: object) -> str:
 
 
 def plan(setup: Setup) -> list[Cell]:
-    """Every learner on every family, size and number of samples, None being the exact covariance."""
+    """Every learner on every family, size and number of samples that it can take; None is the exact covariance."""
     s = setup.preset.structure
     return [
         plan_cell(setup, learner, family, edges, nodes, samples)
         for family, edges in s.families
         for nodes in s.nodes
         for samples in (*s.samples, None)
-        for learner in LEARNERS
+        for learner in setup.beside(LEARNERS)
+        if learners.can_run(learner, nodes, samples)
     ]
 
 
@@ -107,23 +110,23 @@ def details(setup: Setup, results: list[Result]) -> list[Table]:
 
 def tables(setup: Setup, results: list[Result]) -> list[Table]:
     """Median SHD by family at one n, and exact recovery by n at the largest size."""
-    s = setup.preset.structure
+    s, names = setup.preset.structure, setup.beside(LEARNERS)
     n = 1000 if 1000 in s.samples else s.samples[-1]
     by_family = []
     for family, edges in s.families:
         for nodes in s.nodes:
-            cells = [select(results, family=family, edges=edges, nodes=nodes, samples=n, learner=k) for k in LEARNERS]
+            cells = [select(results, family=family, edges=edges, nodes=nodes, samples=n, learner=k) for k in names]
             medians = [c[0].metrics["median_shd"] if c else None for c in cells]
             by_family.append((f"{family.upper()}{edges}", nodes, *medians))
     by_n = []
     for samples in (*s.samples, None):
         row: list[Any] = ["exact" if samples is None else samples]
-        for learner in LEARNERS:
+        for learner in names:
             found = select(results, nodes=s.nodes[-1], samples=samples, learner=learner)
             exact, draws = (sum(r.metrics[name] for r in found) for name in ("exact", "draws"))
             row.append(clopper_pearson(exact, draws) if draws else None)
         by_n.append(tuple(row))
-    heads = tuple(learners.title(learner) for learner in LEARNERS)
+    heads = tuple(learners.title(learner) for learner in names)
     return [
         Table("recovery_shd", f"Median SHD at n = {n}, equal variances", ("graphs", "nodes", *heads), tuple(by_family),
               _note(setup)),
@@ -138,6 +141,35 @@ def _note(setup: Setup) -> str:
         "reversed edge once; threshold 0.3 on |W|. NOTEARS: lambda 0.02, log-determinant h. All others refit by least "
         "squares on every predecessor: at small n their false edges pass the threshold, where an L1 term stops them."
     )
+
+
+def figures(setup: Setup, results: list[Result]) -> list[Figure]:
+    """Exact-recovery rate and mean SHD against n: a panel a size, a curve a learner, over all families."""
+    s, names = setup.preset.structure, dict.fromkeys(r.params["learner"] for r in results)
+    graphs = ", ".join(f"{family.upper()}{edges}" for family, edges in s.families)
+    note = f"{s.draws} draws each of {graphs}, taken together; weights ±U(0.5, 2), Gaussian noise of equal variance; "
+
+    def panels(measure: Callable[[list[Result]], Interval]) -> tuple[Panel, ...]:
+        return tuple(
+            Panel(f"{nodes} nodes", tuple(curve(measure, nodes, learner) for learner in names)) for nodes in s.nodes
+        )
+
+    def curve(measure: Callable[[list[Result]], Interval], nodes: int, learner: str) -> Series:
+        cells = {n: select(results, nodes=nodes, samples=n, learner=learner) for n in s.samples}
+        return make_series(learners.title(learner), [(n, measure(c) if c else None) for n, c in cells.items()])
+
+    def rate(cells: list[Result]) -> Interval:
+        return clopper_pearson(*(sum(r.metrics[name] for r in cells) for name in ("exact", "draws")))
+
+    def distance(cells: list[Result]) -> Interval:
+        return t_interval(stacked(cells, "shd")).within(0.0, np.inf)
+
+    return [
+        Curves("recovery_rate_by_n", "Graphs recovered exactly, equal variances", "samples n", "share of graphs",
+               panels(rate), log_x=True, y_range=(0.0, 1.0), note=f"{note}95 % Clopper-Pearson intervals."),
+        Curves("recovery_shd_by_n", "Distance to the true graph, equal variances", "samples n", "mean SHD (edges)",
+               panels(distance), log_x=True, note=f"{note}95 % t intervals. A reversed edge counts once."),
+    ]  # fmt: skip
 
 
 def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
