@@ -1,3 +1,5 @@
+from itertools import chain, combinations, product
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,8 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from synth.errors import InputError
-from synth.graphs import relabel
+from synth.graphs import is_dag, relabel
 from synth.scoring import (
+    best_threshold_shd,
+    cpdag,
+    cpdag_shd,
     edge_auprc,
     exact_recovery,
     f1,
@@ -153,3 +158,86 @@ def test_orientation_and_row_maximum_by_hand():
 def test_bad_input(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def all_dags(nodes):
+    pairs = list(combinations(range(nodes), 2))
+    for marks in product(range(3), repeat=len(pairs)):
+        G = graph(nodes, *((i, j)[:: 3 - 2 * mark] for (i, j), mark in zip(pairs, marks, strict=True) if mark))
+        if is_dag(G):
+            yield G
+
+
+def independences(G, rng):
+    """Which partial correlations vanish under random weights: Markov equivalence, seen without graph theory."""
+    nodes = len(G)
+    mixing = np.linalg.inv(np.eye(nodes) - G * rng.uniform(0.5, 2, G.shape) * rng.choice([-1, 1], G.shape))
+    S = mixing @ mixing.T
+    found = []
+    for i, j in combinations(range(nodes), 2):
+        rest = [k for k in range(nodes) if k not in (i, j)]
+        for given_ in chain.from_iterable(combinations(rest, size) for size in range(len(rest) + 1)):
+            precision = np.linalg.inv(S[np.ix_([i, j, *given_], [i, j, *given_])])
+            found.append(abs(precision[0, 1]) < 1e-9 * np.sqrt(precision[0, 0] * precision[1, 1]))
+    return tuple(found)
+
+
+@pytest.mark.parametrize(("nodes", "graphs", "classes"), [(2, 3, 2), (3, 25, 11), (4, 543, 185)])
+def test_cpdag_is_the_union_of_its_equivalence_class(nodes, graphs, classes):
+    # The counts of DAGs and of classes are Robinson's and Gillispie & Perlman's.
+    rng, found = np.random.default_rng(0), {}
+    for G in all_dags(nodes):
+        found.setdefault(independences(G, rng), []).append(G)
+    assert sum(map(len, found.values())) == graphs
+    assert len(found) == classes
+    for members in found.values():
+        np.testing.assert_array_equal(cpdag(np.stack(members)), np.broadcast_to(np.any(members, 0), np.shape(members)))
+
+
+def test_cpdag_by_hand():
+    line, collider = graph(3, (0, 1), (1, 2)), graph(3, (0, 1), (2, 1))
+    np.testing.assert_array_equal(cpdag(line), line | line.T)
+    np.testing.assert_array_equal(cpdag(collider), collider)
+    # The truth of causal-learn's test of PC (tests/TestPC.py), whose CPDAG takes each of Meek's rules 1 to 3.
+    truth = graph(5, (0, 1), (0, 3), (1, 2), (1, 3), (2, 3), (2, 4), (3, 4))
+    undirected = graph(5, (0, 1), (1, 2), (1, 0), (2, 1))
+    np.testing.assert_array_equal(cpdag(truth), graph(5, (0, 3), (1, 3), (2, 3), (2, 4), (3, 4)) | undirected)
+    with pytest.raises(InputError, match="cyclic"):
+        cpdag(graph(2, (0, 1), (1, 0)))
+
+
+@given(dags(NODES), st.permutations(range(NODES)))
+def test_cpdag_keeps_the_skeleton_and_only_true_directions(G, labels):
+    C = cpdag(G)
+    np.testing.assert_array_equal(C | C.T, G | G.T)
+    assert (C & G == G).all()
+    np.testing.assert_array_equal(cpdag(relabel(G, labels)), relabel(C, labels))
+
+
+@given(dags(NODES), dags(NODES), digraphs(NODES))
+def test_cpdag_shd_counts_pairs(T, E, C):
+    assert cpdag_shd(T, E) == shd(T, E)
+    assert cpdag_shd(T, C) == cpdag_shd(C, T) == sum((T | T.T)[p] != (C | C.T)[p] or T[p] != C[p] or T.T[p] != C.T[p]
+                                                     for p in combinations(range(NODES), 2))  # fmt: skip
+    assert cpdag_shd(C, C) == 0
+
+
+def test_undirected_edge_is_one_error_whatever_the_truth():
+    both = graph(2, (0, 1), (1, 0))
+    assert [cpdag_shd(T, both) for T in (graph(2), graph(2, (0, 1)), graph(2, (1, 0)), both)] == [1, 1, 1, 0]
+
+
+@given(dags(NODES), hnp.arrays(np.float64, (NODES, NODES), elements=st.integers(-4, 4)))
+def test_best_threshold_is_the_least_over_all_that_leave_a_dag(T, W):
+    np.fill_diagonal(W, 0)
+    kept = [np.abs(W) >= tau for tau in (1, 2, 3, 4, 5)]
+    assert best_threshold_shd(T, W) == min(shd(T, E) for E in kept if is_dag(E))
+
+
+def test_best_threshold_by_hand():
+    truth = graph(3, (0, 1), (1, 2))
+    W = np.zeros((3, 3))
+    W[1, 0], W[2, 1], W[2, 0], W[0, 1] = 0.9, 0.1, 0.05, 0.02
+    assert best_threshold_shd(truth, W) == 0
+    assert shd(truth, np.abs(W) >= 0.3) == 1
+    np.testing.assert_array_equal(best_threshold_shd(truth, np.stack([W, 0 * W])), [0, 2])
