@@ -13,15 +13,17 @@ from synth.errors import InputError
 from synth.graphs import Adjacency, Indices, as_adjacency, topological_order
 
 Floats = NDArray[np.float64]
-Noise = Literal["gaussian", "exponential", "gumbel", "uniform"]
+Noise = Literal["gaussian", "exponential", "gumbel", "uniform", "laplace", "student_t"]
 Profile = Literal["equal", "random", "rising", "falling"]
 
-# Each has mean 0 and variance 1.
+# Each has mean 0 and variance 1. `student_t` has 3 degrees of freedom: no fourth moment, so covariances settle slowly.
 NOISES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Floats]] = {
     "gaussian": lambda rng, shape: rng.standard_normal(shape),
     "exponential": lambda rng, shape: rng.standard_exponential(shape) - 1,
     "gumbel": lambda rng, shape: (rng.gumbel(size=shape) - np.euler_gamma) * (np.sqrt(6) / np.pi),
     "uniform": lambda rng, shape: rng.uniform(-np.sqrt(3), np.sqrt(3), shape),
+    "laplace": lambda rng, shape: rng.laplace(scale=np.sqrt(0.5), size=shape),
+    "student_t": lambda rng, shape: rng.standard_t(3, shape) / np.sqrt(3),
 }
 
 

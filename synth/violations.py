@@ -1,15 +1,79 @@
-"""What breaks identifiability by equal variances: standardising, and where LayerNorm stands."""
+"""What breaks identifiability by equal variances, as worlds made from a linear SCM that is otherwise left alone.
 
-from typing import Literal, get_args
+Unequal variances and heavy tails are knobs of `synth.scm.draw_scm`, nonlinear mechanisms stand in `synth.nonlinear`.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from synth.errors import InputError
-from synth.scm import LinearSCM
+from synth.graphs import Adjacency, Indices
+from synth.nonlinear import NonlinearSCM
+from synth.scm import NOISES, LinearSCM
 
 Floats = NDArray[np.float64]
 Placement = Literal["raw", "exogenous", "mixed"]
+
+
+class World(Protocol):
+    """Observed variables with a true DAG. A `LinearSCM` is one, and so is each of its violations."""
+
+    @property
+    def nodes(self) -> int:
+        """The number of observed variables, n."""
+
+    @property
+    def graph(self) -> Adjacency:
+        """The true DAG over the observed variables, (n, n) bool: [i, j] says j -> i."""
+
+    @property
+    def order(self) -> Indices:
+        """The observed variables, causes first, (n,) int64."""
+
+    @property
+    def B(self) -> Floats:
+        """Weights on the graph, (n, n): of the variables as observed, or those that the class says."""
+
+    @property
+    def covariance(self) -> Floats:
+        """The exact covariance of what `sample` draws, (n, n); InputError where it has no closed form."""
+
+    def sample(self, rng: np.random.Generator, samples: int) -> Floats:
+        """Draw what is observed, (samples, n) float64."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Derived:
+    """A world with the graph, order and weights of the SCM it is made from."""
+
+    scm: LinearSCM
+
+    @property
+    def nodes(self) -> int:
+        """The number of observed variables, n."""
+        return self.scm.nodes
+
+    @property
+    def graph(self) -> Adjacency:
+        """The SCM's DAG, (n, n) bool."""
+        return self.scm.graph
+
+    @property
+    def order(self) -> Indices:
+        """The SCM's order, (n,) int64."""
+        return self.scm.order
+
+    @property
+    def B(self) -> Floats:
+        """The SCM's weights, (n, n): before any scaling of what is observed."""
+        return self.scm.B
 
 
 def standardise(samples: ArrayLike) -> Floats:
@@ -35,6 +99,95 @@ def standardise_covariance(covariance: ArrayLike) -> Floats:
     return R
 
 
+class StandardisedSCM(_Derived):
+    """An SCM whose data are standardised once drawn, each column by its own sample mean and deviation."""
+
+    @cached_property
+    def covariance(self) -> Floats:
+        """The SCM's correlations, (n, n)."""
+        return standardise_covariance(self.scm.covariance)
+
+    def sample(self, rng: np.random.Generator, samples: int) -> Floats:
+        """Draw the SCM and standardise, (samples, n)."""
+        return standardise(self.scm.sample(rng, samples))
+
+
+def rescale(scm: LinearSCM, scales: ArrayLike) -> LinearSCM:
+    """Measure variable i in other units, as scales[i] X_i: B_ij becomes s_i B_ij / s_j. InputError unless s > 0."""
+    s = np.asarray(scales, dtype=np.float64)
+    if s.shape != (scm.nodes,) or not (np.isfinite(s) & (s > 0)).all():
+        raise InputError(f"scales: got {s}; expected one finite number above 0 for each of {scm.nodes} variables.")
+    return LinearSCM(s[:, None] * scm.B / s, s * scm.noise_scale, scm.noise)
+
+
+def internally_standardise(scm: LinearSCM) -> LinearSCM:
+    """Standardise each variable as it is generated, by its population deviation, before its effects see it.
+
+    Ormaniec et al. (2024), "Standardizing Structural Causal Models", definition 2 (iSCM). What comes out is a linear
+    SCM in the standardised variables: its B is the implied one, each row of B over the deviation of that variable.
+    """
+    B, scale, R = np.zeros_like(scm.B), np.zeros(scm.nodes), np.eye(scm.nodes)
+    for i in scm.order:
+        deviation = np.sqrt(scm.B[i] @ R @ scm.B[i] + scm.noise_scale[i] ** 2)
+        B[i], scale[i] = scm.B[i] / deviation, scm.noise_scale[i] / deviation
+        R[i] = R[:, i] = B[i] @ R
+        R[i, i] = 1
+    return LinearSCM(B, scale, scm.noise)
+
+
+@dataclass(frozen=True, eq=False)
+class ConfoundedSCM(_Derived):
+    """X = B X + Lambda U + C L: latents L, independent, of U's law and variance 1, that act and are not observed.
+
+    loadings: C (n, c) float64, C[i, k] the effect of latent k on variable i. The truth is the DAG over X.
+    """
+
+    loadings: Floats
+
+    def __post_init__(self) -> None:
+        C = np.array(self.loadings, dtype=np.float64)
+        if C.ndim != 2 or len(C) != self.nodes or not np.isfinite(C).all():
+            raise InputError(f"loadings: got shape {C.shape}; expected ({self.nodes}, latents), finite.")
+        C.setflags(write=False)
+        object.__setattr__(self, "loadings", C)
+
+    @cached_property
+    def covariance(self) -> Floats:
+        """(I - B)^-1 (Lambda^2 + C C^T) (I - B)^-T, (n, n)."""
+        mixed = self.scm.mixing @ self.loadings
+        return self.scm.covariance + mixed @ mixed.T
+
+    def sample(self, rng: np.random.Generator, samples: int) -> Floats:
+        """Draw X, (samples, n); without latents, or with loadings of 0, the very draw of the SCM alone."""
+        V = self.scm.sample_noise(rng, samples)
+        latents = NOISES[self.scm.noise](rng, (samples, self.loadings.shape[1]))
+        return (V + latents @ self.loadings.T) @ self.scm.mixing.T
+
+
+def confound(scm: LinearSCM, rng: np.random.Generator, latents: int, children: int) -> ConfoundedSCM:
+    """Let each of `latents` hidden variables act on `children` observed ones, drawn at random, with ±U(0.5, 2)."""
+    if latents < 0 or not 2 <= children <= scm.nodes:
+        raise InputError(
+            f"confounded: got {latents} latents of {children} children; expected 0 or more, of 2 to {scm.nodes}."
+        )
+    C = np.zeros((scm.nodes, latents))
+    for k in range(latents):
+        hit = rng.choice(scm.nodes, children, replace=False)
+        C[hit, k] = rng.uniform(0.5, 2.0, children) * np.where(rng.random(children) < 0.5, -1.0, 1.0)
+    return ConfoundedSCM(scm, C)
+
+
+def correlate(scm: LinearSCM, share: float) -> ConfoundedSCM:
+    """Give all exogenous rows one factor in common: Cov(V) = Lambda ((1 - share) I + share 1 1^T) Lambda.
+
+    Noise variances stay as they are; share in [0, 1).
+    """
+    if not 0 <= share < 1:
+        raise InputError(f"correlated: got share {share}; expected the factor's share of the variance, 0 to below 1.")
+    own = LinearSCM(scm.B, np.sqrt(1 - share) * scm.noise_scale, scm.noise)
+    return ConfoundedSCM(own, np.sqrt(share) * scm.noise_scale[:, None])
+
+
 def layernorm(rows: ArrayLike, eps: float = 1e-12) -> Floats:
     """LayerNorm without affine: each row of (..., features) to mean 0 and variance 1, float64 (Ba et al. 2016)."""
     x = np.asarray(rows, dtype=np.float64)
@@ -42,15 +195,98 @@ def layernorm(rows: ArrayLike, eps: float = 1e-12) -> Floats:
     return np.asarray(centred / np.sqrt(centred.var(axis=-1, keepdims=True) + eps))
 
 
-def observe_rows(scm: LinearSCM, rng: np.random.Generator, features: int, placement: Placement) -> Floats:
-    """See an SCM the way attention does: variables are token rows, samples are features; (features, n) float64.
+@dataclass(frozen=True, eq=False)
+class AttentionRows(_Derived):
+    """An SCM seen the way attention does: variables are token rows, samples are their features.
 
-    V (n, features) holds the exogenous rows Lambda U, Z = (I - B)^-1 V the mixed ones. `raw` returns Z.
-    `exogenous` puts LayerNorm on V before mixing: it equalises the noise variances, which is what the lemma needs.
+    V (n, features) holds the exogenous rows Lambda U, Z = (I - B)^-1 V the mixed ones. placement `raw` observes Z;
+    `exogenous` puts LayerNorm on V before mixing: it equalises the noise variances, which is what the lemma needs;
     `mixed` puts it on Z: that is standardising, and erases the order. The draw is the same in all three.
+    affine: LayerNorm's gain and bias by feature, as a trained one has them: N(1, affine²) and N(0, affine²), the same
+    for every row, so that the bias is a factor that all rows share. sequences: how many, each with rows of its own,
+    share the graph and the affine; their covariances are pooled.
     """
-    if placement not in get_args(Placement):
-        raise InputError(f"placement: got {placement!r}; expected one of {', '.join(get_args(Placement))}.")
-    V = scm.sample_noise(rng, features).T
-    Z = scm.mixing @ (layernorm(V) if placement == "exogenous" else V)
-    return np.ascontiguousarray((layernorm(Z) if placement == "mixed" else Z).T)
+
+    placement: Placement = "raw"
+    affine: float = 0.0
+    sequences: int = 1
+
+    def __post_init__(self) -> None:
+        if self.placement not in get_args(Placement):
+            raise InputError(f"placement: got {self.placement!r}; expected one of {', '.join(get_args(Placement))}.")
+        if not 0 <= self.affine < np.inf or (self.affine and self.placement == "raw"):
+            raise InputError(
+                f"affine: got {self.affine} on {self.placement} rows; expected a spread of 0 or more, and 0 on raw "
+                "rows, which no LayerNorm sees."
+            )
+        if self.sequences < 1:
+            raise InputError(f"sequences: got {self.sequences}; expected at least 1.")
+
+    @cached_property
+    def covariance(self) -> Floats:
+        """What the covariance tends to with many features: LayerNorm on V makes the noise variances alike, its affine
+        of spread a then the noise that of a shared factor, (1 + a²) I + a² 1 1^T; on Z the same befalls correlations.
+        """
+        spread = self.affine**2
+        if self.placement == "raw":
+            return self.scm.covariance
+        if self.placement == "mixed":
+            return (1 + spread) * standardise_covariance(self.scm.covariance) + spread
+        alike = LinearSCM(self.B, np.full(self.nodes, np.sqrt(1 + spread)))
+        return ConfoundedSCM(alike, np.full((self.nodes, 1), self.affine)).covariance
+
+    def sample(self, rng: np.random.Generator, samples: int) -> Floats:
+        """Draw the rows, (sequences * samples, n), `samples` being the features.
+
+        Pooled sequences are centred each on its own, so that the covariance of all is the mean of theirs.
+        """
+        V = self.scm.sample_noise(rng, self.sequences * samples).reshape(self.sequences, samples, self.nodes).mT
+        gain, bias = np.ones(samples), np.zeros(samples)
+        if self.affine:
+            gain, bias = gain + self.affine * rng.standard_normal(samples), self.affine * rng.standard_normal(samples)
+        if self.placement == "exogenous":
+            V = gain * layernorm(V) + bias
+        Z = self.scm.mixing @ V
+        if self.placement == "mixed":
+            Z = gain * layernorm(Z) + bias
+        if self.sequences > 1:
+            Z = Z - Z.mean(axis=-1, keepdims=True)
+        return np.ascontiguousarray(Z.mT).reshape(-1, self.nodes)
+
+
+def _rescaled(scm: LinearSCM, rng: np.random.Generator, spread: float) -> LinearSCM:
+    """Scales drawn log-uniformly, the largest at most `spread` times the smallest."""
+    if not 1 <= spread < np.inf:
+        raise InputError(f"rescaled: got spread {spread}; expected the largest over the smallest scale, 1 or more.")
+    return rescale(scm, spread ** (rng.random(scm.nodes) - 0.5))
+
+
+VIOLATIONS: Mapping[str, Callable[..., World]] = MappingProxyType(
+    {
+        "standardised": lambda scm, _rng: StandardisedSCM(scm),
+        "iscm": lambda scm, _rng: internally_standardise(scm),
+        "rescaled": _rescaled,
+        "confounded": confound,
+        "correlated": lambda scm, _rng, share: correlate(scm, share),
+        "nonlinear": lambda scm, _rng, mechanism, of="sum": NonlinearSCM(scm, mechanism, of),
+        "layernorm": lambda scm, _rng, placement, affine=0.0, sequences=1: AttentionRows(
+            scm, placement, affine, sequences
+        ),
+    }
+)
+
+
+def violate(scm: LinearSCM, rng: np.random.Generator, kind: str, **knobs: Any) -> World:
+    """Make a violation of an SCM by its name in `VIOLATIONS`; what is random in the world comes from `rng`.
+
+    Raises InputError for an unknown kind, a knob too many or too few, and values that do not fit.
+    """
+    if kind not in VIOLATIONS:
+        raise InputError(f"violation: got {kind!r}; expected one of {', '.join(VIOLATIONS)}.")
+    signature = inspect.signature(VIOLATIONS[kind])
+    try:
+        signature.bind(scm, rng, **knobs)
+    except TypeError as error:
+        wanted = ", ".join(list(signature.parameters)[2:]) or "none"
+        raise InputError(f"violation {kind!r}: {error}; its knobs: {wanted}.") from error
+    return VIOLATIONS[kind](scm, rng, **knobs)

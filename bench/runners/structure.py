@@ -14,9 +14,9 @@ from bench.runners.worlds import draw_world, observe, world_axes
 from causalrec.structure import Problems, threshold_to_dag
 from synth.errors import InputError
 from synth.graphs import topological_order
-from synth.scm import LinearSCM
 from synth.scoring import f1, fdr, order_accuracy, shd, tpr
 from synth.sortability import r2_sortability, varsortability
+from synth.violations import World
 
 THRESHOLD = 0.3
 Floats: TypeAlias = NDArray[np.float64]
@@ -69,7 +69,7 @@ def run(cell: Cell) -> Outcome:
 
 
 def _sortability(
-    measure: Callable[[Floats, Floats], float | None], scms: list[LinearSCM], problems: Problems
+    measure: Callable[[Floats, Floats], float | None], scms: list[World], problems: Problems
 ) -> Floats:
     """One value a problem; NaN where there is none: no path, or for R² a singular covariance."""
     values = np.full(len(scms), np.nan)

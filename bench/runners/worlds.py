@@ -1,10 +1,11 @@
-"""Worlds of the recovery half from a cell's parameters: draw SCMs, and observe them.
+"""Worlds of the recovery half from a cell's parameters: draw them, and observe them.
 
 The graph and the weights of a draw depend on family, size and draw alone, so that learners, sample sizes, variance
-profiles and ratios meet the same SCMs; the samples depend on their number as well.
+profiles, ratios and violations meet the same SCMs; the samples depend on their number as well. What is random in a
+violation depends on its kind, not on its knobs or the number of samples: a stronger one is more of the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ import numpy as np
 from bench.cell import generator
 from causalrec.structure import Problems
 from synth.graphs import draw_dag
-from synth.scm import LinearSCM, draw_scm
-from synth.violations import observe_rows, standardise_covariance
+from synth.scm import draw_scm
+from synth.violations import World, standardise_covariance, violate
 
 
 def world_axes(p: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,40 +22,41 @@ def world_axes(p: Mapping[str, Any]) -> dict[str, Any]:
     return {name: p[name] for name in ("family", "edges", "nodes")}
 
 
-def draw_world(p: Mapping[str, Any], draw: int) -> LinearSCM:
-    """The SCM of one draw."""
+def draw_world(p: Mapping[str, Any], draw: int) -> World:
+    """The world of one draw: a linear SCM, or its violation."""
     rng = generator(root=p["root"], stream="scm", **world_axes(p), draw=draw)
     graph = draw_dag(p["family"], rng, p["nodes"], p["edges"])
-    return draw_scm(
+    scm = draw_scm(
         rng, graph, weights=tuple(p["weights"]), signed=p["signed"], noise=p["noise"], profile=p["profile"],
         ratio=p["ratio"],
     )  # fmt: skip
+    if p["violation"] is None:
+        return scm
+    kind = p["violation"]["kind"]
+    rng = generator(root=p["root"], stream="violation", kind=kind, **world_axes(p), draw=draw)
+    return violate(scm, rng, **p["violation"])
 
 
-def observe(p: Mapping[str, Any], scms: list[LinearSCM]) -> Problems:
-    """What a learner may see of the SCMs."""
-    orders = np.stack([scm.order for scm in scms])
-    kind, knobs = _split(p["violation"])
-    if p["samples"] is not None:
-        rngs = [
-            generator(root=p["root"], stream="samples", **world_axes(p), draw=draw, samples=p["samples"])
-            for draw in range(len(scms))
+def observe(p: Mapping[str, Any], worlds: Sequence[World]) -> Problems:
+    """What a learner may see of the worlds: samples and their covariance, or the exact covariance.
+
+    Raises InputError for an exact covariance where there is none.
+    """
+    orders = np.stack([world.order for world in worlds])
+    if p["samples"] is None:
+        return Problems(np.stack([world.covariance for world in worlds]), None, orders)
+    rows = np.stack(
+        [
+            world.sample(
+                generator(root=p["root"], stream="samples", **world_axes(p), draw=draw, samples=p["samples"]),
+                p["samples"],
+            )
+            for draw, world in enumerate(worlds)
         ]
-        samples = [
-            scm.sample(rng, p["samples"])
-            if kind != "layernorm"
-            else observe_rows(scm, rng, p["samples"], **knobs)
-            for scm, rng in zip(scms, rngs, strict=True)
-        ]
-        problems = Problems.from_samples(np.stack(samples), orders)
-        covariance = problems.covariance
-    else:
-        covariance = np.stack([scm.covariance for scm in scms])
-    if kind == "standardised":
-        covariance = np.stack([standardise_covariance(s) for s in covariance])
-    return Problems(covariance, p["samples"], orders)
-
-
-def _split(violation: Mapping[str, Any] | None) -> tuple[str | None, dict[str, Any]]:
-    knobs = dict(violation or {})
-    return knobs.pop("kind", None), knobs
+    )
+    problems = Problems.from_samples(rows, orders)
+    if p["violation"] != {"kind": "standardised"}:
+        return problems
+    # The variances are 1, not 1 but for rounding, by which a learner would order them.
+    correlations = np.stack([standardise_covariance(s) for s in problems.covariance])
+    return Problems(correlations, problems.samples, orders, problems.rows)

@@ -45,6 +45,18 @@ def equal(a, b) -> None:
 # Structure
 
 
+VIOLATED = (
+    {"kind": "standardised"},
+    {"kind": "iscm"},
+    {"kind": "rescaled", "spread": 9.0},
+    {"kind": "confounded", "latents": 2, "children": 3},
+    {"kind": "correlated", "share": 0.6},
+    {"kind": "nonlinear", "mechanism": "sine"},
+    *({"kind": "layernorm", "placement": placement} for placement in ("raw", "exogenous", "mixed")),
+    {"kind": "layernorm", "placement": "exogenous", "affine": 0.5, "sequences": 3},
+)
+
+
 def graph_cell(learner="eqvar", family="er", edges=2, nodes=8, samples=None, draws=6, **changes) -> Cell:
     return plan_cell(SMOKE, learner, family, edges, nodes, samples, draws=draws, **changes)
 
@@ -93,7 +105,7 @@ def test_all_learners_meet_the_same_graphs_and_samples(seen):
 
 def test_profiles_ratios_samples_and_views_share_graphs_and_weights_draw_by_draw(seen):
     changes = [{}, {"samples": 50}, {"profile": "rising", "ratio": 4.0}, {"profile": "falling", "ratio": 64.0}]
-    changes += [{"samples": 50, "violation": {"kind": "layernorm", "placement": place}} for place in ("raw", "exogenous", "mixed")]
+    changes += [{"samples": 50, "violation": violation} for violation in VIOLATED]
     for change in changes:
         execute(graph_cell(**change))
     for _, orders, truth, _ in seen:
@@ -101,8 +113,57 @@ def test_profiles_ratios_samples_and_views_share_graphs_and_weights_draw_by_draw
         np.testing.assert_array_equal(orders, seen[0][1])
     for draw in range(3):
         scms = [worlds.draw_world(graph_cell(**change).params, draw) for change in changes]
-        assert all((scm.B == scms[0].B).all() for scm in scms)
+        rescaled = ("iscm", "rescaled")
+        same = [
+            scm.B for scm, change in zip(scms, changes, strict=True)
+            if (change.get("violation") or {}).get("kind") not in rescaled
+        ]  # fmt: skip
+        assert len(same) == len(changes) - len(rescaled)
+        assert all((B == scms[0].B).all() for B in same)
         assert (scms[2].noise_scale != scms[0].noise_scale).any()
+
+
+@pytest.mark.parametrize("violation", [None, *VIOLATED])
+def test_rows_and_covariance_are_of_the_same_data(violation):
+    p = graph_cell(samples=50, violation=violation).params
+    problems = worlds.observe(p, [worlds.draw_world(p, draw) for draw in range(3)])
+    assert problems.samples == problems.rows.shape[1] == 50 * (violation or {}).get("sequences", 1)
+    for rows, covariance in zip(problems.rows, problems.covariance, strict=True):
+        np.testing.assert_allclose(np.cov(rows.T, bias=True), covariance, atol=1e-9 * covariance.max())
+
+
+def test_standardised_data_have_variances_of_1_to_the_bit():
+    """Whoever sorts by variance must find ties, not rounding."""
+    for samples in (50, None):
+        p = graph_cell(samples=samples, violation={"kind": "standardised"}).params
+        covariance = worlds.observe(p, [worlds.draw_world(p, draw) for draw in range(3)]).covariance
+        assert (np.diagonal(covariance, axis1=1, axis2=2) == 1).all()
+
+
+@pytest.mark.parametrize("violation", VIOLATED)
+def test_a_violations_exact_covariance_is_used_where_there_is_one(violation):
+    cell = graph_cell(violation=violation)
+    if violation["kind"] == "nonlinear":
+        with pytest.raises(WorldInputError, match="give a number of samples"):
+            execute(cell)
+    else:
+        world = worlds.draw_world(cell.params, 1)
+        np.testing.assert_allclose(worlds.observe(cell.params, [world]).covariance[0], world.covariance, rtol=1e-12)
+
+
+def test_a_stronger_violation_is_more_of_the_same():
+    def drawn(**knobs):
+        return worlds.draw_world(graph_cell(violation=knobs).params, 0)
+
+    mild, strong = (np.log(drawn(kind="rescaled", spread=spread).noise_scale) for spread in (4.0, 16.0))
+    np.testing.assert_allclose(strong, 2 * mild)
+    few, many = (drawn(kind="confounded", latents=latents, children=3).loadings for latents in (1, 4))
+    np.testing.assert_array_equal(many[:, :1], few)
+
+
+def test_weights_without_sign_are_the_same_weights_all_positive():
+    plain, positive = (worlds.draw_world(graph_cell(signed=signed).params, 0).B for signed in (True, False))
+    np.testing.assert_array_equal(positive, np.abs(plain))
 
 
 def test_draws_sizes_and_seeds_differ(seen):
