@@ -8,7 +8,8 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -44,16 +45,27 @@ DPI = 160
 
 def render(figure: Figure) -> dict[str, bytes]:
     """The figure by format, `svg` and `png`: no date, no version and no address, its letters as outlines."""
-    with mpl.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box, whole in the CSV
-        mpl.rcdefaults()
-        mpl.rcParams.update(STYLE | {"svg.hashsalt": figure.name})
-        drawing = _draw_curves(figure) if isinstance(figure, Curves) else _draw_grid(figure)
-        svg, png = io.BytesIO(), io.BytesIO()
+    with style(figure.name):
+        drawing, svg, png = draw(figure), io.BytesIO(), io.BytesIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         drawing.savefig(svg, format="svg", metadata={"Title": _plain(figure.title), **nothing})
         drawing.savefig(png, format="png", metadata={"Software": None}, dpi=DPI)
     return {"svg": DOCTYPE.sub(b"", svg.getvalue(), count=1), "png": png.getvalue()}
+
+
+@contextmanager
+def style(salt: str) -> Iterator[None]:
+    """Our settings and no others, within the block; `salt` makes the names in an SVG its own."""
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box, whole in the CSV
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE | {"svg.hashsalt": salt})
+        yield
+
+
+def draw(figure: Figure) -> Drawing:
+    """The figure as Matplotlib's, to be made and saved within `style`."""
+    return _draw_curves(figure) if isinstance(figure, Curves) else _draw_grid(figure)
 
 
 # The page: title, panels in rows, labels of the axes, what stands beside and below, the note; all in inches

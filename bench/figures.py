@@ -8,9 +8,10 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
+
+import numpy as np
 
 from bench.errors import InputError
 from bench.statistics import Interval
@@ -150,10 +151,9 @@ def make_series(label: str, points: Iterable[tuple[float, Interval | None]]) -> 
 
 def position(value: float, ticks: Sequence[float]) -> float:
     """Where `value` lies among rising positive `ticks`, in cells and by its logarithm; NaN beyond their range."""
-    for index, (low, high) in enumerate(pairwise(ticks)):
-        if low <= value <= high:
-            return index + math.log(value / low) / math.log(high / low)
-    return NAN
+    if value <= 0:
+        return NAN
+    return float(np.interp(math.log(value), np.log(ticks), range(len(ticks)), left=NAN, right=NAN))
 
 
 # As tables
