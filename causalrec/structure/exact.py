@@ -73,9 +73,10 @@ class Exact:
         return Fits(W, np.zeros(m), converged, ones, order, trace={"score": optimum[None]})
 
     def score_of(self, problems: Problems, W: ArrayLike) -> Floats:
-        """The score (m,) of graphs W (m, n, n), of any number of nodes; that W has no cycle is not asked for.
+        """The score (m,) of graphs W (m, n, n), of any number of nodes, with the weights as they are.
 
-        The weights are taken as they are, and every one that is not 0 counts as an edge.
+        Every weight that is not 0 counts as an edge. That W has no cycle is not asked for: one of h ≤ 1e-8 scores up
+        to 1e-3 under the best DAG, so hold a learner that ends there against the optimum by `score_given`.
         """
         W = np.asarray(W, dtype=np.float64)
         S = problems.covariance
