@@ -41,6 +41,10 @@ FileOption = Annotated[Path | None, typer.Option("--data", help="A file of your 
 UserOption = Annotated[str, typer.Option("--user", help="Column of users in --data.")]
 ItemOption = Annotated[str, typer.Option("--item", help="Column of items in --data.")]
 TimeOption = Annotated[str | None, typer.Option("--time", help="Column of times; without it, file order is time.")]
+LearnerOption = Annotated[
+    list[str] | None,
+    typer.Option("--learner", help="A further learner, or your own as package.module:function; repeat for more."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
 RESULTS = Path("results/runs")
 UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
@@ -53,11 +57,12 @@ def _setup(
     device: str = "auto",
     preparation: Any = None,
     own: dict[str, Any] | None = None,
+    learners: list[str] | None = None,
 ) -> Any:
     from bench.plan import make_setup
     from bench.presets import find_preset
 
-    return make_setup(find_preset(preset), seed, data_dir, device, preparation, own)
+    return make_setup(find_preset(preset), seed, data_dir, device, preparation, own, tuple(learners or ()))
 
 
 def _preparation(repeats: str | None, user_core: int | None, item_core: int | None, split: str) -> Any:
@@ -73,9 +78,11 @@ def _own(data: Path | None, user: str, item: str, time: str | None) -> dict[str,
 def _walk(setup: Any, names: tuple[str, ...], out: Path, jobs: int | None, as_json: bool) -> None:
     from bench.console import print_message, print_table
     from bench.engine import default_jobs
+    from bench.plan import check_used
     from bench.reproduce import document, walk, write
     from bench.store import Store
 
+    check_used(setup, names)
     store = Store(out, on_quarantine=print_message)
     run = walk(setup, names, store, jobs or default_jobs(setup.device))
     whole = "" if len(names) > 1 else f"-{names[0]}"
@@ -103,6 +110,7 @@ def reproduce(
     user_core: UserCoreOption = None,
     item_core: ItemCoreOption = None,
     split: SplitOption = "leave_one_out",
+    learner: LearnerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run every experiment and print a verdict on each claim. What has run already is not run again.
@@ -111,7 +119,8 @@ def reproduce(
     """
     from bench.experiments import EXPERIMENTS
 
-    setup = _setup(preset, seed, data_dir, device, _preparation(repeats, user_core, item_core, split))
+    prepared = _preparation(repeats, user_core, item_core, split)
+    setup = _setup(preset, seed, data_dir, device, prepared, learners=learner)
     _walk(setup, EXPERIMENTS, out, jobs, as_json)
 
 
@@ -132,14 +141,15 @@ def run(
     user: UserOption = "user",
     item: ItemOption = "item",
     time: TimeOption = None,
+    learner: LearnerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run one experiment; with --data, on a file of your own beside the preset's datasets."""
+    """Run one experiment; with --data on a file of your own, with --learner beside it a learner of your own."""
     from bench.experiments import load_experiment
 
     load_experiment(experiment)
     prepared = _preparation(repeats, user_core, item_core, split)
-    setup = _setup(preset, seed, data_dir, device, prepared, _own(data, user, item, time))
+    setup = _setup(preset, seed, data_dir, device, prepared, _own(data, user, item, time), learner)
     _walk(setup, (experiment,), out, jobs, as_json)
 
 
@@ -155,19 +165,64 @@ def plan(
     user_core: UserCoreOption = None,
     item_core: ItemCoreOption = None,
     split: SplitOption = "leave_one_out",
+    learner: LearnerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what `reproduce` would run, what is there already, and about how long the rest takes."""
     from bench.engine import default_jobs
     from bench.experiments import EXPERIMENTS
-    from bench.plan import plan_table
+    from bench.plan import check_used, plan_table
     from bench.reproduce import plan_cells
     from bench.store import Store
 
-    setup = _setup(preset, seed, data_dir, device, _preparation(repeats, user_core, item_core, split))
+    prepared = _preparation(repeats, user_core, item_core, split)
+    setup = _setup(preset, seed, data_dir, device, prepared, learners=learner)
+    check_used(setup, EXPERIMENTS)
     store = Store(out) if (out / "records").is_dir() else None
     workers = jobs or default_jobs(setup.device)
     _show([plan_table(setup, plan_cells(setup, EXPERIMENTS), store, workers)], as_json)
+
+
+@app.command()
+def learn(
+    file: Annotated[Path, typer.Argument(help="Samples as rows, variables as columns: .csv, .tsv, .txt or .npy.")],
+    out: Annotated[Path, typer.Option("--out", help="Where W goes, .csv or .npy: W[i, j] is the effect of j on i.")],
+    method: Annotated[str, typer.Option("--method", help="A learner, or your own module:function.")] = "notears",
+    option: Annotated[list[str] | None, typer.Option("--option", help="key=value of the learner; repeatable.")] = None,
+    covariance: Annotated[bool, typer.Option("--covariance", help="The file holds a covariance.")] = False,
+    samples: Annotated[int | None, typer.Option("--samples", help="What it was estimated from; none: exact.")] = None,
+    header: Annotated[
+        bool | None, typer.Option("--header/--no-header", help="Line 1 holds names [default: found out, and said].")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option("--delimiter", help="comma, tab or semicolon [default: found out, and said].")
+    ] = None,
+    threshold: Annotated[float, typer.Option("--threshold", help="Least |weight| of an edge.")] = 0.3,
+    transpose: Annotated[bool, typer.Option("--transpose", help="Write W[i, j] as the effect of i on j.")] = False,
+    graphml: Annotated[Path | None, typer.Option("--graphml", help="Write the graph as GraphML as well.")] = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn a graph from a file of your own and say what to know before believing it."""
+    from bench import learn as learning
+    from bench.console import print_message
+    from bench.export import write_graphml
+    from bench.observed import read
+
+    learning.check_out(out, file)
+    options = learning.parse_options(method, option or [])
+    observed = read(file, covariance=covariance, samples=samples, header=header, delimiter=delimiter)
+    learned = learning.learn(observed, method, options, threshold, seed)
+    if graphml is not None:
+        write_graphml(graphml, learned.graph, observed.names)
+    learning.write_matrix(out, learned, transpose)
+    if as_json:
+        typer.echo(json.dumps(learning.document(learned), ensure_ascii=False, allow_nan=False))
+    else:
+        _show(learning.tables(learned), as_json)
+    for warning in learned.warnings:
+        print_message(f"warning: {warning}")
+    print_message(f"W in {out}: W[i, j] is the effect of {'i on j' if transpose else 'j on i'}")
 
 
 @app.command()
@@ -271,6 +326,7 @@ def main() -> None:
 
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except INPUT_ERRORS as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
@@ -280,9 +336,14 @@ def main() -> None:
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
-    except BrokenPipeError:
+    except OSError as error:
+        if error.filename is not None:  # of stdout there is no name
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        sys.stderr.write(f"error: the output cannot be written: {error.strerror or error}\n")
+        sys.exit(2)
     if code == 130:
         sys.stderr.write("interrupted; finished cells are kept, the same command goes on from there\n")
     sys.exit(code)

@@ -1,14 +1,13 @@
 """What this machine, these versions, this data and this results folder are, and what is wrong with them."""
 
 import shutil
+import tempfile
 from pathlib import Path
 
 from bench.datasets import check, data_folder
 from bench.datasets.listing import status_table
 from bench.engine import default_jobs
-from bench.errors import InputError
 from bench.provenance import provenance
-from bench.store import Store
 from bench.tables import Table, Value
 from causalrec.training import pick_device
 
@@ -22,14 +21,15 @@ def examine(data_dir: Path | None, out: Path) -> tuple[list[Table], bool]:
     rows.append(("device", device, "ok" if device == "cuda" else "ok; no GPU, the paper preset would take days"))
     rows.append(("workers by default", str(default_jobs(device)), "ok"))
     healthy = True
+    place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     try:
-        Store(out)
-        free = shutil.disk_usage(out).free / 2**30
+        with tempfile.TemporaryFile(dir=place):  # where the results folder is, or would be made
+            free = shutil.disk_usage(place).free / 2**30
         healthy = free >= FREE_GIB
         rows.append(("results", f"{out}, {free:.0f} GiB free", "ok" if healthy else f"less than {FREE_GIB:g} GiB free"))
-    except InputError as error:
+    except OSError as error:
         healthy = False
-        rows.append(("results", str(out), str(error)))
+        rows.append(("results", str(out), f"{place}: {error.strerror}; choose another results folder"))
     folder = data_folder(data_dir)
     machine = Table("doctor", "This machine", ("what", "found", "judgement"), tuple(rows))
     return [machine, status_table(folder, check(folder, read=False))], healthy

@@ -1,0 +1,110 @@
+"""A user's own learner: a function of the samples, `package.module:function`, importable from the current folder.
+
+X (samples, n) float64 -> W (n, n), W[i, j] the effect of j on i, the diagonal 0. It meets the same draws, threshold
+and scores as any other learner.
+"""
+
+import contextlib
+import hashlib
+import importlib
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+import numpy as np
+import torch
+
+from bench.errors import InputError
+from causalrec.acyclicity import Exponential
+from causalrec.structure import Fits, Floats, Learner, Problems
+
+NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+LONGEST_ERROR = 300
+
+
+def load(name: str) -> Learner:
+    """The function of that name as a learner; raises InputError where it cannot be imported."""
+    return Own(name, _function(name))
+
+
+def version(name: str) -> str:
+    """SHA-256 of the source file of the function's module, so that editing it makes new cells; raises as `load`."""
+    file = getattr(_module(name), "__file__", None)
+    if file is None:
+        raise InputError(f"{name!r}: the module has no file, so that a change to it could not be told; give it one")
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Own:
+    """A user's function as a learner: one call a problem, each on a copy of the samples.
+
+    A call that raises, or that returns no finite (n, n) with a diagonal of 0, fails for its problem alone: the reason
+    is in `Fits.errors`, its W is 0 and it has not converged. Not enough memory is the cell's failure.
+    """
+
+    name: str
+    function: Callable[[Floats], object]
+
+    def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, it takes X alone
+        """One W a problem; raises InputError where the problems have no rows."""
+        if problems.rows is None:
+            raise InputError(f"{self.name} learns from samples; here is only a covariance")
+        m, n = problems.covariance.shape[:2]
+        W, errors = np.zeros((m, n, n)), [""] * m
+        for k, X in enumerate(problems.rows):
+            try:
+                with contextlib.redirect_stdout(sys.stderr):
+                    W[k] = _checked(self.function(X.copy()), n)
+            except MemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001, whatever a user's function raises is recorded
+                errors[k] = one_line(error)
+        h = Exponential().value(torch.from_numpy(W)).numpy()
+        h = np.nan_to_num(h, nan=np.inf, posinf=np.inf).clip(max=np.finfo(np.float64).max)  # e^{W∘W} overflows
+        fine = np.array([not error for error in errors])
+        return Fits(W, h, fine, np.ones(m, dtype=np.int64), errors=tuple(errors))
+
+
+def one_line(error: BaseException) -> str:
+    """Type and message of an error, on one line, not too long."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_ERROR].removesuffix(": ")
+
+
+def _checked(result: object, n: int) -> Floats:
+    W = np.asarray(result)
+    if W.shape != (n, n) or W.dtype.kind not in "biuf":
+        raise InputError(f"returned shape {W.shape} and dtype {W.dtype}; return numbers of shape {(n, n)}")
+    W = W.astype(np.float64)
+    if not np.isfinite(W).all():
+        raise InputError("returned values that are not finite")
+    if W.diagonal().any():
+        raise InputError("returned a diagonal that is not 0: a variable that causes itself")
+    return W
+
+
+def _function(name: str) -> Callable[[Floats], object]:
+    module, _, function = name.partition(":")
+    found = getattr(_module(name), function, None)
+    if not callable(found):
+        raise InputError(f"{name!r}: {module} has no function {function}")
+    return cast("Callable[[Floats], object]", found)
+
+
+def _module(name: str) -> ModuleType:
+    """The module of a user's function; the current folder goes last on the path, which workers inherit."""
+    if NAME.fullmatch(name) is None:
+        raise InputError(f"{name!r} does not name a function; write package.module:function")
+    here, module = str(Path.cwd()), name.partition(":")[0]
+    if here not in sys.path:
+        sys.path.append(here)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return importlib.import_module(module)
+    except (Exception, SystemExit) as error:
+        why = one_line(error)
+        raise InputError(f"{name!r}: {module} cannot be imported from {here} ({why})") from error
