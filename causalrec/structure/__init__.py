@@ -20,6 +20,8 @@ Integers = NDArray[np.int64]
 
 _LEARNERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
+        "attention_closed": ("attention", "AttentionClosed"),
+        "attention_free": ("attention", "AttentionFree"),
         "eqvar": ("eqvar", "EqVar"),
         "exact": ("exact", "Exact"),
         "notears": ("notears", "Notears"),

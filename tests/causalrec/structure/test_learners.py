@@ -11,6 +11,8 @@ from causalrec.structure import Problems, learners, load, threshold, threshold_t
 from tests.strategies import covariances, dags, digraphs, weighted
 
 every_learner = pytest.mark.parametrize("name", learners())
+NO_DAG_PROMISED = ("attention_closed", "attention_free")  # nothing makes them acyclic, or nothing to the end
+QUICK = {"attention_free": {"steps": 20, "periods": 3}}
 
 
 def rng() -> np.random.Generator:
@@ -26,48 +28,52 @@ def ordered(S: np.ndarray) -> Problems:
 @given(S=covariances())
 def test_every_learner_returns_graphs_whose_h_is_zero(name, S):
     before = S.copy()
-    fits = load(name).fit(ordered(S), rng())
+    fits = load(name, **QUICK.get(name, {})).fit(ordered(S), rng())
     assert fits.W.shape == S.shape
     assert fits.W.dtype == np.float64
-    assert fits.converged.all()
     assert (fits.iterations > 0).all()
     assert np.allclose(fits.h, Exponential().value(torch.from_numpy(fits.W)), rtol=1e-9, atol=0)
-    assert (fits.h <= 1e-8).all()
     assert not fits.W.diagonal(axis1=1, axis2=2).any()
-    assert is_acyclic(torch.from_numpy(threshold(fits.W))).all()
     assert np.array_equal(S, before)
+    if name not in NO_DAG_PROMISED:
+        assert fits.converged.all()
+        assert (fits.h <= 1e-8).all()
+        assert is_acyclic(torch.from_numpy(threshold(fits.W))).all()
 
 
 @pytest.mark.parametrize("name", [name for name in learners() if name != "random_order"])
 @settings(max_examples=10)
 @given(S=covariances())
 def test_a_problem_learns_the_same_alone(name, S):
-    together = load(name).fit(ordered(S), rng()).W
-    alone = np.concatenate([load(name).fit(ordered(S[i : i + 1]), rng()).W for i in range(len(S))])
+    learner = load(name, **QUICK.get(name, {}))
+    together = learner.fit(ordered(S), rng()).W
+    alone = np.concatenate([learner.fit(ordered(S[i : i + 1]), rng()).W for i in range(len(S))])
     assert np.allclose(together, alone, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["eqvar", "notears", "r2_sort", "variance_sort"])
+@pytest.mark.parametrize("name", ["attention_closed", "attention_free", "eqvar", "notears", "r2_sort", "variance_sort"])
 @settings(max_examples=10)
 @given(S=covariances(1))
 def test_labels_do_not_matter(name, S):
     p = np.arange(S.shape[1])[::-1]
     if name == "r2_sort" and len(p) == 2:
         return  # two variables always tie in R²
-    W = load(name).fit(Problems(S), rng()).W
-    relabelled = load(name).fit(Problems(S[:, p][:, :, p]), rng()).W
+    learner = load(name, **QUICK.get(name, {}))
+    W = learner.fit(Problems(S), rng()).W
+    relabelled = learner.fit(Problems(S[:, p][:, :, p]), rng()).W
     assert np.allclose(relabelled, W[:, p][:, :, p], rtol=0, atol=1e-8)
 
 
 @every_learner
 def test_one_node_and_more_variables_than_samples(name):
-    one = load(name).fit(Problems(np.ones((2, 1, 1)), order=np.zeros((2, 1), dtype=int)), rng())
+    learner = load(name, **QUICK.get(name, {}))
+    one = learner.fit(Problems(np.ones((2, 1, 1)), order=np.zeros((2, 1), dtype=int)), rng())
     assert not one.W.any()
     assert one.converged.all()
     X = rng().standard_normal((4, 7))
-    fits = load(name).fit(Problems.from_samples(X, order=np.arange(7)), rng())
+    fits = learner.fit(Problems.from_samples(X, order=np.arange(7)), rng())
     assert np.isfinite(fits.W).all()
-    assert fits.converged.all()
+    assert fits.converged.all() or name in NO_DAG_PROMISED
 
 
 def test_registry_answers_plainly():
