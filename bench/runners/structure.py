@@ -1,4 +1,8 @@
-"""Recovery of known DAGs: draw SCMs, let one learner fit them all, score what it found draw by draw."""
+"""Recovery of known DAGs: draw worlds, let one learner fit them all, score what it found draw by draw.
+
+A learner that returns an equivalence class is scored as such: an undirected edge is an error against the true DAG, and
+only edges that it directs count as found. A draw on which a learner failed is scored as the empty graph, and counted.
+"""
 
 import contextlib
 import time
@@ -6,24 +10,40 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bench.cell import Cell, Outcome, generator
-from bench.learners import load
+from bench.learners import identity, load
 from bench.runners.worlds import draw_world, observe, world_axes
-from causalrec.structure import Problems, threshold_to_dag
+from causalrec.structure import Fits, Problems, threshold, threshold_to_dag
 from synth.errors import InputError
-from synth.graphs import topological_order
-from synth.scoring import f1, fdr, order_accuracy, shd, tpr
+from synth.graphs import is_dag, topological_order
+from synth.scoring import best_threshold_shd, cpdag, cpdag_shd, f1, fdr, order_accuracy, shd, tpr
 from synth.sortability import r2_sortability, varsortability
 from synth.violations import World
 
 THRESHOLD = 0.3
+TINY = 1e-8  # a weight whose square, which is what h sees, is under the rounding of 1
 Floats: TypeAlias = NDArray[np.float64]
+Graphs: TypeAlias = NDArray[np.bool_]
+
+
+class LearnerFailed(RuntimeError):
+    """A learner that failed on every draw of a cell: there is nothing to score."""
 
 
 def run(cell: Cell) -> Outcome:
-    """Fit `params.draws` problems and return per-draw scores; params are those of `experiments.recovery.plan_cell`."""
+    """Fit `params.draws` problems and return per-draw scores; params are those of `experiments.recovery.plan_cell`.
+
+    Arrays, one value a draw: shd, shd_rev2, tpr, fdr, f1 at the threshold 0.3 with cycles cut; shd_best, the least
+    over all thresholds (an oracle's choice); cpdag_shd, between the true and the found equivalence class; h of the
+    dense W; cyclic, whether its |w| > 1e-8 have a cycle, cyclic_thresholded, whether those kept at 0.3 had one before
+    it was cut, removed_edges, how many that took; failed; order_accuracy, NaN where no order was found; and the rest
+    as named. A learner that does not tell its iterations has -1 there.
+
+    Raises:
+        LearnerFailed: no draw was fitted.
+    """
     p = cell.params
     scms = [draw_world(p, draw) for draw in range(p["draws"])]
     problems = observe(p, scms)
@@ -31,41 +51,79 @@ def run(cell: Cell) -> Outcome:
     start = time.process_time()
     fits = learner.fit(problems, generator(root=p["root"], stream="learner", **world_axes(p), samples=p["samples"]))
     seconds = time.process_time() - start
-    weights, removed = threshold_to_dag(fits.W, THRESHOLD)
-    truth, found = np.stack([scm.graph for scm in scms]), weights != 0
-    distance = shd(truth, found)
-    orders = [fits.order[k] if fits.order is not None else topological_order(found[k]) for k in range(len(scms))]
-    arrays = {
-        "shd": distance,
-        "shd_rev2": shd(truth, found, reversal_cost=2),
-        "tpr": tpr(truth, found),
-        "fdr": fdr(truth, found),
-        "f1": f1(truth, found),
+    messages = [error for error in fits.errors or () if error]
+    if len(messages) == len(scms):
+        raise LearnerFailed(f"{p['learner']} failed on all of {len(scms)} draws, first with: {messages[0]}")
+    truth = np.stack([scm.graph for scm in scms])
+    failed = np.array([bool(error) for error in fits.errors or [""] * len(scms)])
+    arrays = _score(truth, fits, failed) | {
         "h": fits.h,
         "converged": fits.converged,
         "iterations": fits.iterations,
-        "removed_edges": removed,
+        "failed": failed,
         "true_edges": truth.sum((1, 2)),
-        "order_accuracy": np.array(
-            [np.nan if (share := order_accuracy(t, o)) is None else share for t, o in zip(truth, orders, strict=True)]
-        ),
         "varsortability": _sortability(varsortability, scms, problems),
         "r2_sortability": _sortability(r2_sortability, scms, problems),
     }
     arrays |= {f"trace_{name}": values for name, values in (fits.trace or {}).items()}
-    return Outcome(
-        {
-            "median_shd": float(np.median(distance)),
-            "mean_shd": float(distance.mean()),
-            "exact": int((distance == 0).sum()),
-            "draws": len(distance),
-            "h_max": float(fits.h.max()),
-            "removed_edges": int(removed.sum()),
-            "not_converged": int((~fits.converged).sum()),
-            "fit_cpu_s": seconds,
-        },
-        arrays,
-    )
+    told = fits.iterations[fits.iterations >= 0]
+    metrics = {
+        "median_shd": float(np.median(arrays["shd"])),
+        "mean_shd": float(arrays["shd"].mean()),
+        "median_shd_best": float(np.median(arrays["shd_best"])),
+        "median_cpdag_shd": float(np.median(arrays["cpdag_shd"])),
+        "exact": int((arrays["shd"] == 0).sum()),
+        "draws": len(scms),
+        "h_max": float(fits.h.max()),
+        "cyclic": int(arrays["cyclic"].sum()),
+        "cyclic_thresholded": int(arrays["cyclic_thresholded"].sum()),
+        "removed_edges": int(arrays["removed_edges"].sum()),
+        "not_converged": int((~fits.converged).sum()),
+        "median_iterations": float(np.median(told)) if len(told) else None,
+        "failures": len(messages),
+        "first_failure": messages[0] if messages else None,
+        "fit_cpu_s": seconds,
+    }
+    if p["learner"].startswith("peer."):
+        metrics["peer_version"] = identity(p["learner"])
+    return Outcome(metrics, arrays)
+
+
+def _score(truth: Graphs, fits: Fits, failed: Graphs) -> dict[str, NDArray[np.generic]]:
+    """What depends on the graphs found, by name."""
+    dags, removed = threshold_to_dag(fits.W, THRESHOLD)
+    found = dags != 0
+    if fits.cpdag is None:
+        classes, best = cpdag(found), best_threshold_shd(truth, fits.W)
+        distance, doubled = shd(truth, found), shd(truth, found, reversal_cost=2)
+        orders = fits.order if fits.order is not None else [topological_order(graph) for graph in found]
+    else:
+        classes, found = fits.cpdag, fits.cpdag & ~fits.cpdag.mT
+        removed, orders = np.zeros_like(removed), None
+        distance = best = cpdag_shd(truth, classes)
+        doubled = distance + (truth & found.mT).sum((1, 2))
+    return {
+        "shd": distance,
+        "shd_rev2": doubled,
+        "shd_best": np.minimum(distance, best),
+        "cpdag_shd": cpdag_shd(cpdag(truth), classes),
+        "tpr": tpr(truth, found),
+        "fdr": fdr(truth, found),
+        "f1": f1(truth, found),
+        "cyclic": ~is_dag(np.abs(fits.W) > TINY),
+        "cyclic_thresholded": ~is_dag(threshold(fits.W, THRESHOLD) != 0),
+        "removed_edges": removed,
+        "order_accuracy": _order_accuracy(truth, orders, failed),
+    }
+
+
+def _order_accuracy(truth: Graphs, orders: ArrayLike | None, failed: Graphs) -> Floats:
+    """One value a draw; NaN where there is no true edge, or no order found."""
+    values = np.full(len(truth), np.nan)
+    for draw in np.flatnonzero(~failed) if orders is not None else ():
+        share = order_accuracy(truth[draw], np.asarray(orders)[draw])
+        values[draw] = np.nan if share is None else share
+    return values
 
 
 def _sortability(

@@ -25,8 +25,10 @@ from causalrec.errors import InputError as ModelInputError
 from causalrec.interactions import from_rows
 from causalrec.model import CausalRec, CausalRecOptions
 from causalrec.ranking import ndcg
+from causalrec.structure import Fits
 from synth.errors import InputError as WorldInputError
 from synth.graphs import is_dag
+from synth.scoring import cpdag
 from tests.bench.made_up import graphs, model
 
 SMOKE = Setup(PRESETS["smoke"], 0, "cpu")
@@ -236,8 +238,76 @@ def test_more_samples_recover_more():
     assert rates[0] < rates[-1] == 40
 
 
+def fixed(monkeypatch, **found):
+    """A learner that returns what is given, as a function of the true graphs of the six draws."""
+    truth = np.stack([worlds.draw_world(graph_cell().params, draw).graph for draw in range(6)])
+
+    class Fixed:
+        def fit(self, problems, generator):
+            zeros = np.zeros(6)
+            return Fits(**{"W": np.zeros(truth.shape), "h": zeros, "converged": zeros == 0,
+                           "iterations": zeros.astype(int) - 1} | {k: v(truth) for k, v in found.items()})  # fmt: skip
+
+    monkeypatch.setattr(structure, "load", lambda name, **options: Fixed())
+    return truth
+
+
+def test_a_failed_draw_is_the_empty_graph_and_is_counted(monkeypatch):
+    truth = fixed(monkeypatch, W=lambda truth: truth * np.arange(6)[:, None, None].clip(0, 1),
+                  errors=lambda truth: ("Singular: no", *5 * ("",)))  # fmt: skip
+    outcome = execute(graph_cell())
+    np.testing.assert_array_equal(outcome.arrays["shd"], [truth[0].sum(), 0, 0, 0, 0, 0])
+    assert (outcome.metrics["failures"], outcome.metrics["first_failure"]) == (1, "Singular: no")
+    np.testing.assert_array_equal(np.isnan(outcome.arrays["order_accuracy"]), outcome.arrays["failed"])
+    assert outcome.metrics["median_iterations"] is None
+
+
+def test_a_learner_that_always_fails_fails_the_cell(monkeypatch):
+    fixed(monkeypatch, errors=lambda truth: 6 * ("Singular: no",))
+    with pytest.raises(structure.LearnerFailed, match="all of 6 draws, first with: Singular: no"):
+        execute(graph_cell())
+
+
+def test_an_equivalence_class_is_never_scored_by_a_lucky_orientation(monkeypatch):
+    truth = fixed(monkeypatch, W=cpdag_directions, cpdag=cpdag)
+    arrays = execute(graph_cell()).arrays
+    undirected = (cpdag(truth) & cpdag(truth).mT).sum((1, 2)) // 2
+    assert undirected.sum() > 0
+    for name in ("shd", "shd_rev2", "shd_best"):
+        np.testing.assert_array_equal(arrays[name], undirected)
+    np.testing.assert_allclose(arrays["tpr"], 1 - undirected / truth.sum((1, 2)))
+    assert (arrays["cpdag_shd"] == 0).all()
+    assert (arrays["fdr"] == 0).all()
+    assert np.isnan(arrays["order_accuracy"]).all()
+    fixed(monkeypatch, cpdag=lambda truth: truth.mT)
+    arrays = execute(graph_cell()).arrays
+    np.testing.assert_array_equal(arrays["shd"], truth.sum((1, 2)))
+    np.testing.assert_array_equal(arrays["shd_rev2"], 2 * truth.sum((1, 2)))
+
+
+def cpdag_directions(truth):
+    return (cpdag(truth) & ~cpdag(truth).mT).astype(float)
+
+
+def test_cycles_are_told_before_and_after_the_threshold(monkeypatch):
+    fixed(monkeypatch, W=lambda truth: np.stack([W + size * W.T for W, size in zip(
+        truth.astype(float), (0, 1e-9, 1e-3, 0.29, 0.3, 0.5), strict=True)]))  # fmt: skip
+    outcome = execute(graph_cell())
+    np.testing.assert_array_equal(outcome.arrays["cyclic"], [False, False, True, True, True, True])
+    np.testing.assert_array_equal(outcome.arrays["cyclic_thresholded"], [False] * 4 + [True] * 2)
+    np.testing.assert_array_equal(outcome.arrays["removed_edges"] > 0, outcome.arrays["cyclic_thresholded"])
+    assert (outcome.arrays["shd"] == 0).all()
+
+
+def test_the_best_threshold_finds_what_0_3_misses(monkeypatch):
+    truth = fixed(monkeypatch, W=lambda truth: truth * 0.2)
+    arrays = execute(graph_cell()).arrays
+    np.testing.assert_array_equal(arrays["shd"], truth.sum((1, 2)))
+    assert (arrays["shd_best"] == 0).all()
+
+
 def test_wrong_names_are_refused():
-    with pytest.raises(ModelInputError, match="no learner is called 'magic'; choose one of eqvar"):
+    with pytest.raises(ModelInputError, match="no learner is called 'magic'; choose one of .*eqvar"):
         graph_cell("magic")
     with pytest.raises(WorldInputError, match="family: got 'ring'; expected one of er"):
         execute(graph_cell(family="ring"))
