@@ -307,7 +307,7 @@ def test_the_best_threshold_finds_what_0_3_misses(monkeypatch):
 
 
 def test_wrong_names_are_refused():
-    with pytest.raises(ModelInputError, match="no learner is called 'magic'; choose one of .*eqvar"):
+    with pytest.raises(ModelInputError, match=r"no learner is called 'magic'; choose one of .*eqvar"):
         graph_cell("magic")
     with pytest.raises(WorldInputError, match="family: got 'ring'; expected one of er"):
         execute(graph_cell(family="ring"))
