@@ -15,15 +15,50 @@ from causalrec.structure import Learner
 
 TITLES = {
     "eqvar": "EqVar",
+    "eqvar_lasso": "EqVar, lasso refit",
+    "eqvar_bic": "EqVar, BIC refit",
+    "eqvar_bottom_up": "EqVar bottom-up",
     "notears": "NOTEARS",
+    "notears_exponential": "NOTEARS, exponential h",
+    "golem_ev": "GOLEM-EV",
+    "golem_nv": "GOLEM-NV",
+    "dagma": "log-determinant path",
+    "exact": "exact, equal variances",
+    "exact_l1": "exact, equal variances, L1",
+    "exact_unequal": "exact, BIC",
+    "attention_closed": "attention, closed form",
+    "attention_root": "attention, root of S",
+    "attention_free": "attention, free W",
     "variance_sort": "variance sort (control)",
     "r2_sort": "R2 sort (control)",
     "random_order": "random order (control)",
     "oracle": "known order (oracle)",
+    "oracle_lasso": "known order, lasso refit (oracle)",
+    "peer.dagma": "DAGMA (peer)",
+    "peer.notears": "NOTEARS (peer)",
+    "peer.golem": "GOLEM (peer)",
+    "peer.lingam": "DirectLiNGAM (peer)",
+    "peer.pc": "PC (peer)",
+    "peer.ges": "GES (peer)",
+    "peer.boss": "BOSS (peer)",
 }
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {}
-SECONDS: dict[str, float] = {"notears": 4e-5}
-MOST_NODES = {"exact": 14}
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "eqvar_lasso": ("eqvar", {"refit": "lasso_bic"}),
+    "eqvar_bic": ("eqvar", {"refit": "bic"}),
+    "eqvar_bottom_up": ("eqvar", {"direction": "bottom_up"}),
+    "notears_exponential": ("notears", {"acyclicity": "exponential"}),
+    "exact_l1": ("exact", {"score": "equal_l1"}),
+    "exact_unequal": ("exact", {"score": "unequal"}),
+    "attention_root": ("attention_closed", {"mixing": "root"}),
+    "oracle_lasso": ("oracle", {"refit": "lasso_bic"}),
+}
+MOST_NODES = {"exact": 14, "exact_l1": 14, "exact_unequal": 14}
+# CPU-seconds a graph over nodes^2.2, or over 2^nodes of a search over all orders, of batches of 4 on one thread.
+SECONDS = {
+    "notears": 4e-5, "notears_exponential": 1e-4, "golem_ev": 1e-4, "golem_nv": 1e-4, "dagma": 1e-4,
+    "attention_free": 2e-3, "eqvar_lasso": 1e-6, "eqvar_bic": 1e-6,
+}  # fmt: skip
+SEARCH_SECONDS = {"exact": 2e-6, "exact_l1": 3e-5, "exact_unequal": 3e-6}
 PEER = "peer."
 
 
@@ -84,8 +119,8 @@ def can_run(name: str, nodes: int, samples: int | None) -> bool:
 
 def seconds(name: str, nodes: int, samples: int | None) -> float:
     """Expected CPU-seconds a graph; of a user's own function and of peers nothing is known but that most are slow."""
-    if name == "exact":
-        return 6e-4 * 2.0**nodes
+    if name in SEARCH_SECONDS:
+        return SEARCH_SECONDS[name] * 2.0**nodes
     fit: float = SECONDS.get(name, 1e-2 if needs_rows(name) else 2e-7) * nodes**2.2
     return fit + 1e-7 * (samples or 0) * nodes
 
