@@ -1,5 +1,7 @@
 """Prop. 4.2: the same SCM seen raw, with LayerNorm on its exogenous rows, and with LayerNorm on its mixed rows.
 
+Beside the claim: what a trained LayerNorm's affine does to it, and what pooling sequences of one graph does for it.
+
 Variables are token rows and samples are their features, as attention sees them. The learner is EqVar.
 """
 
@@ -12,7 +14,7 @@ from bench.cell import Cell
 from bench.claims import Finding, Margins, Outcome
 from bench.experiments.recovery import mean_known, plan_cell
 from bench.plan import Result, Setup, select
-from bench.statistics import paired_difference, t_interval
+from bench.statistics import Interval, paired_difference, t_interval
 from bench.tables import Table, Value, format_value
 
 UNEQUAL = 100.0
@@ -24,22 +26,38 @@ VIEWS: tuple[tuple[str, str, float], ...] = (
     ("raw rows, variance ratio 100", "raw", UNEQUAL),
 )
 BASE, CONTROL = VIEWS[0], VIEWS[-1]
+# A trained LayerNorm's gain is N(1, spread²) by feature and its bias N(0, spread²), the same for every row.
+AFFINES = (0.0, 0.1, 0.5)
+SEQUENCES = (1, 4, 16, 64)
+AFFINE_VIEWS = (("LayerNorm on V", "exogenous"), ("LayerNorm on Z", "mixed"))
+POOLED_VIEWS = (
+    ("raw rows", "raw", 0.0),
+    ("LayerNorm on V", "exogenous", 0.0),
+    ("LayerNorm on V, affine 0.5", "exogenous", 0.5),
+)
 
 
 def plan(setup: Setup) -> list[Cell]:
-    """Every view at every number of nodes and features."""
+    """Every view at every number of nodes and features; at one size, affines and pooled sequences."""
     s = setup.preset.structure
-    return [
-        plan_cell(setup, "eqvar", "er", 2, nodes, features, violation=_seen(place), ratio=ratio,
-                  profile=_profile(ratio))
+    cells = [
+        plan_cell(
+            setup, "eqvar", "er", 2, nodes, features, violation=_seen(place), ratio=ratio, profile=_profile(ratio)
+        )
         for nodes in s.placement_nodes
         for features in s.features
         for _, place, ratio in VIEWS
     ]
+    seen = [(d, _seen(place, affine)) for d in s.features for affine in AFFINES for _, place in AFFINE_VIEWS]
+    seen += [(s.features[0], _seen(place, affine, k)) for k in SEQUENCES for _, place, affine in POOLED_VIEWS]
+    cells += [plan_cell(setup, "eqvar", "er", 2, s.stress_nodes, d, violation=violation) for d, violation in seen]
+    return list(dict.fromkeys(cells))
 
 
-def _seen(place: str) -> dict[str, Any]:
-    return {"kind": "layernorm", "placement": place}
+def _seen(place: str, affine: float = 0.0, sequences: int = 1) -> dict[str, Any]:
+    """As a cell's `violation`; what is the default is left out, so that equal worlds are one cell."""
+    more = {"affine": affine} if affine else {}
+    return {"kind": "layernorm", "placement": place} | more | ({"sequences": sequences} if sequences > 1 else {})
 
 
 def _profile(ratio: float) -> str:
@@ -69,7 +87,45 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
         "Order accuracy: share of true edges whose cause is ordered first, chance 0.5. SHD: mean [95 % interval]. "
         "LayerNorm on V erases the variance ratio, so that its two views agree; the last view shows what it mends."
     )
-    return [Table("layernorm", "Where LayerNorm stands", ("nodes", "view", *heads), tuple(rows), note)]
+    stands = Table("layernorm", "Where LayerNorm stands", ("nodes", "view", *heads), tuple(rows), note)
+    return [stands, _affine(setup, results), _pooling(setup, results)]
+
+
+def _affine(setup: Setup, results: list[Result]) -> Table:
+    s = setup.preset.structure
+    rows = [
+        (view, "none" if not affine else f"spread {affine:g}", *cells)
+        for view, place in AFFINE_VIEWS
+        for affine in AFFINES
+        for cells in [[_shd(results, s.stress_nodes, d, _seen(place, affine)) for d in s.features]]
+    ]
+    note = (
+        f"EqVar, ER2, {s.stress_nodes} nodes, equal variances, {s.draws} draws; mean SHD [95 % interval]. Gain "
+        "N(1, spread²) and bias N(0, spread²) by feature, the same for every row: the bias is a factor that all rows "
+        "share, and no number of features averages it away."
+    )
+    heads = ("view", "affine", *(f"SHD, d={d}" for d in s.features))
+    return Table("layernorm_affine", "What LayerNorm's affine does", heads, tuple(rows), note)
+
+
+def _pooling(setup: Setup, results: list[Result]) -> Table:
+    s = setup.preset.structure
+    d = s.features[0]
+    rows = [
+        (view, *(_shd(results, s.stress_nodes, d, _seen(place, affine, k)) for k in SEQUENCES))
+        for view, place, affine in POOLED_VIEWS
+    ]
+    note = (
+        f"EqVar, ER2, {s.stress_nodes} nodes, equal variances, {d} features a sequence, {s.draws} draws; mean SHD "
+        "[95 % interval]. Sequences share graph, weights and affine; their covariances are averaged."
+    )
+    heads = ("view", *(f"{k} sequences" if k > 1 else "1 sequence" for k in SEQUENCES))
+    return Table("layernorm_pooling", "Sequences that share the graph, pooled", heads, tuple(rows), note)
+
+
+def _shd(results: list[Result], nodes: int, features: int, violation: dict[str, Any]) -> Interval | None:
+    cells = select(results, nodes=nodes, samples=features, violation=violation, ratio=1.0)
+    return t_interval(cells[0].arrays["shd"]).within(0.0, np.inf) if cells else None
 
 
 def _order(r: Result) -> float | None:

@@ -1,4 +1,4 @@
-"""Unequal noise variances: recovery against the variance ratio, by profile, and on standardised data.
+"""Unequal noise variances: recovery against the variance ratio, by profile; and what else breaks identifiability.
 
 A large noise variance also makes sampling error large, whoever orders the variables: the known-order oracle meets it
 too. What unequal variances do to identification is therefore the SHD beyond the oracle's on the same data, and the
@@ -11,27 +11,64 @@ import numpy as np
 
 from bench.cell import Cell
 from bench.claims import Finding, Margins, Outcome
-from bench.experiments.recovery import plan_cell
+from bench.experiments.recovery import mean_known, plan_cell
 from bench.learners import title
 from bench.plan import Result, Setup, select
-from bench.statistics import Interval, clopper_pearson, t_interval
+from bench.statistics import Interval, clopper_pearson, crossing, t_interval
 from bench.tables import Table, Value
 
 LEARNERS = ("eqvar", "notears", "variance_sort", "oracle")
 PROFILES = ("random", "rising", "falling")
 SAMPLES = 1000
 STANDARDISED = {"kind": "standardised"}
+# The world that the ratio alone changes; other cells of this experiment depart from it.
+PLAIN: dict[str, Any] = {"weights": [0.5, 2.0], "signed": True, "noise": "gaussian", "violation": None}
+# What else breaks it: how it reads, and the changes to a cell, mild before strong.
+BREAKS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("nothing", "", {}),
+    ("standardised", "", {"violation": STANDARDISED}),
+    ("iSCM", "", {"violation": {"kind": "iscm"}}),
+    ("rescaled", "by up to 4", {"violation": {"kind": "rescaled", "spread": 4.0}}),
+    ("rescaled", "by up to 100", {"violation": {"kind": "rescaled", "spread": 100.0}}),
+    ("confounded", "1 latent of 4", {"violation": {"kind": "confounded", "latents": 1, "children": 4}}),
+    ("confounded", "5 latents of 4", {"violation": {"kind": "confounded", "latents": 5, "children": 4}}),
+    ("correlated noise", "share 0.2", {"violation": {"kind": "correlated", "share": 0.2}}),
+    ("correlated noise", "share 0.6", {"violation": {"kind": "correlated", "share": 0.6}}),
+    ("nonlinear", "tanh of each cause", {"violation": {"kind": "nonlinear", "mechanism": "tanh", "of": "parents"}}),
+    ("nonlinear", "sine of the sum", {"violation": {"kind": "nonlinear", "mechanism": "sine"}}),
+    ("nonlinear", "quadratic of the sum", {"violation": {"kind": "nonlinear", "mechanism": "quadratic"}}),
+    ("heavy tails", "Laplace", {"noise": "laplace"}),
+    ("heavy tails", "Student t, 3 df", {"noise": "student_t"}),
+    ("weights of one sign", "+U(0.5, 2)", {"signed": False}),
+    ("weak weights", "±U(0.3, 1)", {"weights": [0.3, 1.0]}),
+    ("weak weights", "±U(0.1, 0.5)", {"weights": [0.1, 0.5]}),
+)
+CONTROLS = ("eqvar", "notears", "variance_sort", "r2_sort", "random_order", "oracle")
 
 
 def plan(setup: Setup) -> list[Cell]:
-    """ER2 graphs at one size: every profile and ratio (a ratio of 1 is the equal profile), and standardised data."""
+    """ER2 graphs at one size: every profile and ratio (a ratio of 1 is the equal profile), and what else breaks it."""
     s = setup.preset.structure
     changes: list[dict[str, Any]] = [{"profile": "equal", "violation": STANDARDISED}]
     for ratio in s.ratios:
         profiles = ("equal",) if ratio == 1 else PROFILES
         changes += [{"profile": profile, "ratio": ratio} for profile in profiles]
-    sampled = [plan_cell(setup, name, "er", 2, s.stress_nodes, SAMPLES, **c) for c in changes for name in LEARNERS]
-    return sampled + [plan_cell(setup, "eqvar", "er", 2, s.stress_nodes, None, **c) for c in changes]
+    asked: list[tuple[str, int | None, dict[str, Any]]] = []
+    asked += [(learner, SAMPLES, c) for c in changes for learner in LEARNERS]
+    asked += [("eqvar", None, c) for c in changes]
+    asked += [(learner, samples, c) for what, knob, c in BREAKS for learner, samples in _meets(what, knob, c)]
+    cells = [plan_cell(setup, learner, "er", 2, s.stress_nodes, samples, **c) for learner, samples, c in asked]
+    return list(dict.fromkeys(cells))
+
+
+def _meets(what: str, knob: str, changes: dict[str, Any]) -> list[tuple[str, int | None]]:
+    """Who meets a break, by learner and samples: NOTEARS at its strongest knob only, since it costs most of all."""
+    strongest = {name: last for name, last, _ in BREAKS}
+    found: list[tuple[str, int | None]] = [
+        (learner, SAMPLES) for learner in CONTROLS if learner != "notears" or strongest[what] == knob
+    ]
+    nonlinear = (changes.get("violation") or {}).get("kind") == "nonlinear"
+    return found if nonlinear else [*found, ("eqvar", None)]
 
 
 def _curve(
@@ -41,12 +78,16 @@ def _curve(
     cells = []
     for ratio in setup.preset.structure.ratios:
         name = "equal" if ratio == 1 else profile
-        cells += select(results, learner=learner, profile=name, ratio=ratio, violation=None, samples=samples)
+        cells += select(results, learner=learner, profile=name, ratio=ratio, samples=samples, **PLAIN)
     return cells
 
 
 def tables(setup: Setup, results: list[Result]) -> list[Table]:
-    """Mean SHD by learner and profile against the ratio, and the ratio at which exact recovery drops under a half."""
+    """SHD against the ratio, the ratio at which exact recovery drops under a half, and what else breaks it."""
+    return [_against_ratio(setup, results), _half(setup, results), *_broken(setup, results)]
+
+
+def _against_ratio(setup: Setup, results: list[Result]) -> Table:
     s = setup.preset.structure
     rows: list[tuple[Value, ...]] = []
     for learner, samples in (*((learner, SAMPLES) for learner in LEARNERS), ("eqvar", None)):
@@ -64,7 +105,77 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
         "weights over ratios and profiles. Standardised data stand under ratio 1. The oracle knows the order: what "
         "it misses is sampling error at the fixed threshold of 0.3, not a failure to identify."
     )
-    return [Table("variance", "When noise variances differ", columns, tuple(rows), note)]
+    return Table("variance", "When noise variances differ", columns, tuple(rows), note)
+
+
+def _half(setup: Setup, results: list[Result]) -> Table:
+    s = setup.preset.structure
+    rows: list[tuple[Value, ...]] = []
+    for learner, samples in (*((learner, SAMPLES) for learner in LEARNERS), ("eqvar", None)):
+        head = title(learner) if samples else f"{title(learner)}, exact covariance"
+        rows.append((head, *(half_crossing(_curve(setup, results, learner, name, samples)) for name in PROFILES)))
+    note = (
+        f"ER2, {s.stress_nodes} nodes, n = {SAMPLES}, {s.draws} draws a ratio. Ratio [95 % interval], linear in log2 "
+        f"between the ratios tried ({', '.join(f'{x:g}' for x in s.ratios)}) once the rates are made to fall "
+        "(isotonic regression); the interval holds every ratio whose rate could be one half: its ends are where the "
+        "Clopper-Pearson bounds, made to fall as well, cross it."
+    )
+    name = "Variance ratio at which exact recovery drops under one half"
+    return Table("variance_half", name, ("learner", *PROFILES), tuple(rows), note)
+
+
+def half_crossing(curve: list[Result]) -> str | None:
+    """The ratio at which the exact-recovery rate drops under one half, with its interval; None without a curve.
+
+    See `bench.statistics.crossing`. Where the rate does not cross within the ratios tried: on which side, and the rate
+    at that end.
+    """
+    if not curve:
+        return None
+    ratios = np.array([r.params["ratio"] for r in curve])
+    exact, draws = (np.array([r.metrics[name] for r in curve]) for name in ("exact", "draws"))
+    # crossing() wants rates that rise: against the falling logarithm they do.
+    found = crossing(-np.log2(ratios[::-1]), exact[::-1], draws[::-1])
+    if found is not None:
+        low = f"{2**-found.high:.3g}" if np.isfinite(found.high) else f"under {ratios[0]:g}"
+        high = f"{2**-found.low:.3g}" if np.isfinite(found.low) else f"above {ratios[-1]:g}"
+        return f"{2**-found.estimate:.3g} [{low}, {high}]"
+    side, end = ("above", -1) if 2 * exact.sum() >= draws.sum() else ("under", 0)
+    rate = clopper_pearson(int(exact[end]), int(draws[end]))
+    return f"{side} {ratios[end]:g} (rate there {rate.estimate:.2f} [{rate.low:.2f}, {rate.high:.2f}])"
+
+
+def _broken(setup: Setup, results: list[Result]) -> list[Table]:
+    s = setup.preset.structure
+    shds, rates = list[tuple[Value, ...]](), list[tuple[Value, ...]]()
+    columns = [*((learner, SAMPLES) for learner in CONTROLS), ("eqvar", None)]
+    plain = PLAIN | {"profile": "equal", "ratio": 1.0}
+    for what, knob, changes in BREAKS:
+        cells = {
+            (learner, samples): r
+            for learner, samples in columns
+            for r in select(results, learner=learner, samples=samples, **plain | changes)
+        }
+        seen = cells.get(("eqvar", SAMPLES))
+        sorts = [mean_known(seen.arrays[name]) if seen else None for name in ("varsortability", "r2_sortability")]
+        means = [_mean(cells[c]) if c in cells else None for c in columns]
+        shds.append((what, knob, *means, *sorts))
+        rates.append((what, knob, *(_rate(cells[c]) if c in cells else None for c in columns)))
+    heads = ("world", "how", *(title(c) if n else f"{title(c)}, exact covariance" for c, n in columns))
+    note = (
+        f"ER2, {s.stress_nodes} nodes, n = {SAMPLES}, noise variances equal, {s.draws} draws that share graph and "
+        "weights over rows; SHD: mean [95 % interval], threshold 0.3, by which scaled weights are cut as well. What "
+        "the known order misses is not the order's fault. NOTEARS at the strongest knob of each."
+    )
+    shared = "The same cells; Clopper-Pearson intervals."
+    return [
+        Table("breaks", "What else breaks it: SHD", (*heads, "varsort.", "R2-sort."), tuple(shds), note),
+        Table("breaks_rate", "What else breaks it: share recovered exactly", heads, tuple(rates), shared),
+    ]
+
+
+def _rate(r: Result) -> Interval:
+    return clopper_pearson(r.metrics["exact"], r.metrics["draws"])
 
 
 def _mean(r: Result) -> Interval:
@@ -74,7 +185,7 @@ def _mean(r: Result) -> Interval:
 def half_ratio(curve: list[Result]) -> str:
     """The least ratio tried whose exact-recovery rate is under one half, with the rate; else 'none tried'."""
     for r in curve:
-        rate = clopper_pearson(r.metrics["exact"], r.metrics["draws"])
+        rate = _rate(r)
         if rate.estimate < 0.5:
             return f"{r.params['ratio']:g} (rate {rate.estimate:.2f} [{rate.low:.2f}, {rate.high:.2f}])"
     return "none tried"
