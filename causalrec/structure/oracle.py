@@ -7,17 +7,25 @@ import numpy as np
 
 from causalrec.errors import InputError
 from causalrec.structure import Fits, Problems
-from causalrec.structure.regression import fits_along, regress_on_predecessors
+from causalrec.structure.regression import fits_along
+from causalrec.structure.sparse import Refit, check_refit, refit_along
 
 
 @dataclass(frozen=True)
 class Oracle:
-    """Least squares on the predecessors in `problems.order`: on an exact covariance, B for any positive variances."""
+    """A refit on the predecessors in `problems.order`: on an exact covariance, B for any positive variances.
 
+    refit: `sparse.refit_along`.
+    """
+
+    refit: Refit = "least_squares"
     name: ClassVar[str] = "oracle"
+
+    def __post_init__(self) -> None:
+        check_refit(self.name, self.refit)
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
         """One W a problem. Raises InputError where the problems carry no order."""
         if problems.order is None:
             raise InputError("oracle: these problems carry no order; give Problems(..., order=...)")
-        return fits_along(problems.order, regress_on_predecessors(problems.covariance, problems.order))
+        return fits_along(problems.order, refit_along(problems, problems.order, self.refit))

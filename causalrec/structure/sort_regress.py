@@ -1,4 +1,7 @@
-"""Controls that do not look for causes: order by variance, by R², or at random, then regress on predecessors."""
+"""Controls that do not look for causes: order by variance, by R², or at random, then refit on the predecessors.
+
+Each has the option refit, of `sparse.refit_along`.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,18 +9,23 @@ from typing import ClassVar
 import numpy as np
 
 from causalrec.structure import Fits, Floats, Problems
-from causalrec.structure.regression import fits_along, regress_on_predecessors
+from causalrec.structure.regression import fits_along
+from causalrec.structure.sparse import Refit, check_refit, refit_along
 
 
 @dataclass(frozen=True)
 class VarianceSort:
     """Marginal variance, smallest first (Reisach, Seiler & Weichwald 2021, sortnregress)."""
 
+    refit: Refit = "least_squares"
     name: ClassVar[str] = "variance_sort"
+
+    def __post_init__(self) -> None:
+        check_refit(self.name, self.refit)
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
         """One order and one W a problem; ties go to the lowest index."""
-        return _along(problems, problems.covariance.diagonal(axis1=1, axis2=2))
+        return _along(problems, self.refit, problems.covariance.diagonal(axis1=1, axis2=2))
 
 
 @dataclass(frozen=True)
@@ -27,27 +35,35 @@ class R2Sort:
     R²_i = 1 − 1/(S_ii (S⁻¹)_ii); of a singular covariance, by the pseudoinverse.
     """
 
+    refit: Refit = "least_squares"
     name: ClassVar[str] = "r2_sort"
+
+    def __post_init__(self) -> None:
+        check_refit(self.name, self.refit)
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
         """One order and one W a problem; ties go to the lowest index."""
         scale = np.sqrt(problems.covariance.diagonal(axis1=1, axis2=2))
         correlation = problems.covariance / scale[:, :, None] / scale[:, None, :]
         precision: Floats = np.linalg.pinv(correlation, hermitian=True).astype(np.float64)
-        return _along(problems, precision.diagonal(axis1=1, axis2=2))
+        return _along(problems, self.refit, precision.diagonal(axis1=1, axis2=2))
 
 
 @dataclass(frozen=True)
 class RandomOrder:
     """A uniformly random order: what regression gives to chance."""
 
+    refit: Refit = "least_squares"
     name: ClassVar[str] = "random_order"
+
+    def __post_init__(self) -> None:
+        check_refit(self.name, self.refit)
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:
         """One order and one W a problem."""
-        return _along(problems, generator.random(problems.covariance.shape[:2]))
+        return _along(problems, self.refit, generator.random(problems.covariance.shape[:2]))
 
 
-def _along(problems: Problems, score: Floats) -> Fits:
+def _along(problems: Problems, refit: Refit, score: Floats) -> Fits:
     order = np.argsort(score, axis=1, kind="stable")
-    return fits_along(order, regress_on_predecessors(problems.covariance, order))
+    return fits_along(order, refit_along(problems, order, refit))
