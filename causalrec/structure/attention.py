@@ -50,9 +50,9 @@ def implied_scm(attention: ArrayLike) -> tuple[Floats, Floats]:
     if not residual < 1e-6:
         raise InputError("attention is singular to working precision, so that no B has A = (I − B)⁻¹Λ; drop rows alike")
     diagonal = inverse.diagonal()
-    if (np.abs(diagonal) <= 1e-12 * np.abs(inverse).max()).any():
-        i = int(np.abs(diagonal).argmin())
-        raise InputError(f"attention has an inverse with 0 at [{i}, {i}]: Λ = 1/(A⁻¹)_ii does not exist for row {i}")
+    rounding = 1e-14 * (np.abs(inverse) @ np.abs(A) @ np.abs(inverse)).diagonal()
+    for i in np.flatnonzero(np.abs(diagonal) <= rounding):
+        raise InputError(f"attention has an inverse with 0 at [{i}, {i}], so that Λ_ii = 1/(A⁻¹)_ii does not exist")
     scale = 1 / diagonal
     B = identity - scale[:, None] * inverse
     np.fill_diagonal(B, 0.0)
@@ -69,6 +69,7 @@ class AttentionClosed:
     mask: "full"; or "time", attention to predecessors alone in `problems.order`, read as the oracle reads it: token
     i need not stand at time i. Under "full" the root is the symmetric one, any rotation of which satisfies Eq. 6 as
     well; under "time" it is the Cholesky factor, and B is the oracle's: the order brings all that is known.
+    Under "full", A is a symmetric matrix with its rows rescaled, so B_ij and B_ji are both 0 or neither.
     """
 
     mixing: Mixing = "softmax"
@@ -83,36 +84,35 @@ class AttentionClosed:
             raise InputError(f"attention_closed: temperature is {self.temperature}; give a finite number above 0")
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
-        """One B a problem, cyclic or not; where A is singular or e^{B∘B} overflows, an error and B = 0."""
+        """One B a problem, cyclic or not, all of them converged; where A is singular, an error and B = 0."""
         S = problems.covariance
         allowed = _allowed(self.name, self.mask, problems)
-        W, h = np.zeros_like(S), np.zeros(len(S))
+        W = np.zeros_like(S)
         errors = [""] * len(S)
         for k, covariance in enumerate(S):
             try:
-                B = implied_scm(self._attention(covariance, allowed[k]))[0] * allowed[k]
-                W[k], h[k] = B, _finite_h(B)
+                W[k] = implied_scm(self._attention(covariance, allowed[k]))[0] * allowed[k]
             except InputError as error:
                 errors[k] = str(error)
         solved = np.array([not error for error in errors])
+        h = Exponential().value(torch.from_numpy(W)).numpy()
         return Fits(W, h, solved, np.ones(len(S), dtype=np.int64), errors=tuple(errors))
 
     def _attention(self, S: Floats, allowed: Floats) -> Floats:
         """A (n, n) of one covariance."""
+        deviation = np.sqrt(S.diagonal())
+        C = S / np.outer(deviation, deviation)
         if self.mixing == "softmax":
-            scale = np.sqrt(S.diagonal())
-            scores = S / np.outer(scale, scale) / self.temperature
-            E = np.exp(scores - 1 / self.temperature) * (allowed + np.eye(len(S)))
+            E = np.exp((C - 1) / self.temperature) * (allowed + np.eye(len(S)))
             return np.asarray(E / E.sum(1, keepdims=True))
+        if np.linalg.eigvalsh(C)[0] < 1e-12 * len(S):
+            raise InputError("the covariance is singular, and so are its roots; give more samples, drop duplicates")
         if self.mask == "full":
             values, vectors = np.linalg.eigh(S)
-            return np.asarray((vectors * np.sqrt(values.clip(min=0))) @ vectors.T)
+            return np.asarray((vectors * np.sqrt(values)) @ vectors.T)
         along = np.argsort(allowed.sum(1), kind="stable")
         A = np.zeros_like(S)
-        try:
-            A[np.ix_(along, along)] = np.linalg.cholesky(S[np.ix_(along, along)])
-        except np.linalg.LinAlgError:
-            raise InputError("the covariance is singular, and so is its root; give more samples than nodes") from None
+        A[np.ix_(along, along)] = np.linalg.cholesky(S[np.ix_(along, along)])
         return A
 
 
@@ -194,13 +194,6 @@ def _allowed(name: str, mask: Mask, problems: Problems) -> Floats:
         raise InputError(f"{name}: mask time needs an order; give Problems(..., order=...), or mask = full")
     position = np.argsort(problems.order, axis=1)
     return np.asarray(position[:, :, None] > position[:, None, :], dtype=np.float64)
-
-
-def _finite_h(B: Floats) -> float:
-    h = float(Exponential().value(torch.from_numpy(B)))
-    if not np.isfinite(h):
-        raise InputError(f"attention implies effects up to {np.abs(B).max():.3g}, of which e^{{B∘B}} overflows")
-    return h
 
 
 def _check(what: str, value: str, valid: tuple[str, ...]) -> None:
