@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from bench.errors import InputError
-from causalrec.acyclicity import Exponential
+from causalrec.acyclicity import Exponential, is_acyclic
 from causalrec.structure import Fits, Floats, Learner, Problems
 
 NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -64,15 +64,26 @@ class Own:
                 raise
             except Exception as error:  # noqa: BLE001, whatever a user's function raises is recorded
                 errors[k] = one_line(error)
-        h = Exponential().value(torch.from_numpy(W)).numpy()
-        h = np.nan_to_num(h, nan=np.inf, posinf=np.inf).clip(max=np.finfo(np.float64).max)  # e^{W∘W} overflows
         fine = np.array([not error for error in errors])
-        return Fits(W, h, fine, np.ones(m, dtype=np.int64), errors=tuple(errors))
+        return Fits(W, np.array([_h(w) for w in W]), fine, np.ones(m, dtype=np.int64), errors=tuple(errors))
 
 
 def one_line(error: BaseException) -> str:
     """Type and message of an error, on one line, not too long."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_ERROR].removesuffix(": ")
+
+
+def _h(W: Floats) -> float:
+    """tr(e^{W∘W}) − n, the largest float where that overflows."""
+    largest = float(np.finfo(np.float64).max)
+    weights = torch.from_numpy(W)
+    if is_acyclic(weights):
+        return 0.0
+    try:
+        h = float(Exponential().value(weights))
+    except OverflowError:
+        return largest
+    return h if np.isfinite(h) else largest
 
 
 def _checked(result: object, n: int) -> Floats:
