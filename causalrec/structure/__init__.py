@@ -22,8 +22,11 @@ _LEARNERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "attention_closed": ("attention", "AttentionClosed"),
         "attention_free": ("attention", "AttentionFree"),
+        "dagma": ("dagma", "Dagma"),
         "eqvar": ("eqvar", "EqVar"),
         "exact": ("exact", "Exact"),
+        "golem_ev": ("golem", "GolemEV"),
+        "golem_nv": ("golem", "GolemNV"),
         "notears": ("notears", "Notears"),
         "oracle": ("oracle", "Oracle"),
         "r2_sort": ("sort_regress", "R2Sort"),

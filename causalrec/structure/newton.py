@@ -28,8 +28,8 @@ class Loss(Protocol):
     def derivatives(self, W: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
         """The gradient (m, n, n) and, positive semidefinite, a Hessian for each row of W, (m, n or 1, n, n)."""
 
-    def unit(self, value: Tensor) -> Tensor:
-        """What a decrease of the objective (m,) is relative to: of the shape of the objective, above 0."""
+    def unit(self, value: Tensor, nodes: int) -> Tensor:
+        """What a decrease of the objective, now `value` (m,), is relative to, (m,) and above 0."""
 
 
 class Rule(Protocol):
@@ -134,7 +134,7 @@ class Solver:
             before, direction, decrement = problem.newton(W[active])
             W[active], after = problem.search(W[active], before, direction, decrement)
             steps[active] += 1
-            moving = before - after > self.change * problem.loss.unit(before)
+            moving = before - after > self.change * problem.loss.unit(before, W.shape[-1])
             active, problem = active[moving], problem.take(moving)
             if not len(active):
                 break

@@ -25,7 +25,7 @@ class LeastSquares:
         """The gradient (m, n, n) and the Hessian of every row, S (m, 1, n, n)."""
         return W @ S - S, S[:, None]
 
-    def unit(self, value: Tensor) -> Tensor:
+    def unit(self, value: Tensor, nodes: int) -> Tensor:  # noqa: ARG002, the objective has its unit
         """The objective itself: it is above 0 and scales with S."""
         return value
 
