@@ -7,6 +7,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from bench.claims import Claim, Finding
+from bench.figures import Curves, Grid, Map, Mark, Panel, Series
 from bench.statistics import Interval
 from causalrec.attention import causal_mask
 from causalrec.interactions import Interactions, Targets, from_rows, leave_one_out
@@ -226,3 +227,59 @@ def node_names(nodes: int) -> st.SearchStrategy[list[str]]:
     plain = st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff")
     name = st.lists(hostile | plain, min_size=1, max_size=5).map("".join)
     return st.lists(name, min_size=nodes, max_size=nodes, unique=True)
+
+
+# bench: figures
+
+
+@st.composite
+def _series(draw: st.DrawFn) -> Series:
+    """Any finite x; y and its bounds with gaps, bounds infinite as well or none."""
+    size = draw(st.integers(0, 5))
+    finite = st.floats(-1e9, 1e9)
+
+    def column(values: st.SearchStrategy[float]) -> list[float]:
+        return draw(st.lists(values, min_size=size, max_size=size))
+
+    y, gaps = column(finite), column(st.just(float("nan")) | st.just(0.0))
+    bounds = (column(finite | st.sampled_from([-np.inf, np.inf, np.nan])) for _ in range(2 * draw(st.booleans())))
+    return Series(draw(st.text(max_size=6)), tuple(column(finite)), tuple(np.add(y, gaps)), *map(tuple, bounds))
+
+
+@st.composite
+def curve_figures(draw: st.DrawFn) -> Curves:
+    """Up to three panels on linear axes, empty ones among them, with rules and levels."""
+    lines = st.lists(st.tuples(st.floats(-1e3, 1e3), st.text(max_size=4)), max_size=2).map(tuple)
+    panel = st.builds(Panel, st.text(max_size=4), st.lists(_series(), max_size=3).map(tuple), lines, lines)
+    panels = st.lists(panel, max_size=3).map(tuple)
+    return draw(st.builds(Curves, st.just("f"), st.text(max_size=9), st.just("x"), st.just("y"), panels))
+
+
+@st.composite
+def grid_figures(draw: st.DrawFn) -> Grid:
+    """Up to two maps, cells not run and marks with gaps among them."""
+    rows, columns = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    cells = hnp.arrays(np.float64, (rows, columns), elements=st.floats(0, 1) | st.just(np.nan))
+    matrix = cells.map(lambda a: tuple(map(tuple, a.tolist())))
+    place = st.tuples(st.floats(-0.5, 3) | st.just(np.nan), st.floats(-0.5, 3))
+    marks = st.lists(st.lists(place, min_size=1, max_size=3), max_size=2)
+    panels = []
+    for _ in range(draw(st.integers(0, 2))):
+        bounds = [draw(matrix), draw(matrix)] if draw(st.booleans()) else [(), ()]
+        lines = tuple(Mark(draw(st.text(max_size=4)), *zip(*points, strict=True)) for points in draw(marks))
+        panels.append(Map(draw(st.text(max_size=4)), draw(matrix), *bounds, lines))
+    ticks = (tuple(map(str, range(size))) for size in (columns, rows))
+    return Grid("f", draw(st.text(max_size=9)), "x", "y", *ticks, tuple(panels))
+
+
+# causalrec: attention read as an SCM
+
+
+@st.composite
+def softmax_attentions(draw: st.DrawFn, causal: bool = True) -> NDArray[np.float64]:
+    """A (n, n), n in 1..7: A ≥ 0, A1 = 1; if causal, lower triangular. Some rows attend to themselves alone."""
+    nodes, rng = draw(st.integers(1, 7)), draw(generators())
+    weights = np.exp(rng.standard_normal((nodes, nodes)) * draw(st.sampled_from([0.0, 0.5, 1.0])))
+    alone = rng.random(nodes) < draw(st.sampled_from([0.0, 0.3, 1.0]))
+    A = np.where(alone[:, None], np.eye(nodes), np.tril(weights) if causal else weights)
+    return np.asarray(A / A.sum(1, keepdims=True))
