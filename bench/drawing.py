@@ -8,6 +8,7 @@ import io
 import math
 import re
 import warnings
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +20,7 @@ import matplotlib as mpl
 from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure as Drawing
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
@@ -35,6 +35,7 @@ NOTHING = "nothing was run"
 DOCTYPE = re.compile(rb"<!DOCTYPE[^>]*>\s*")
 STYLE: dict[Any, Any] = {
     "text.parse_math": False, "axes.formatter.use_mathtext": False, "svg.fonttype": "path", "font.size": 8,
+    "text.hinting": "none",  # widths as measured, at every resolution
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6, "hatch.linewidth": 0.4,
     "xtick.labelsize": 7, "ytick.labelsize": 7, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
     "legend.frameon": False, "legend.fontsize": 7.5, "legend.handlelength": 2.8, "legend.borderaxespad": 0,
@@ -146,9 +147,7 @@ def _wrap(text: str, inches: float, size: float, weight: str = "normal") -> str:
             lines[-1] += f" {rest}"
             continue
         while _width(rest, size, weight) > inches and len(rest) > 1:
-            kept = len(rest) - 1
-            while kept > 1 and _width(rest[:kept], size, weight) > inches:
-                kept -= 1
+            kept = max(1, bisect_right(range(1, len(rest)), inches, key=lambda at: _width(rest[:at], size, weight)))
             lines.append(rest[:kept])
             rest = rest[kept:]
         lines.append(rest)
@@ -295,7 +294,9 @@ def _draw_grid(figure: Grid) -> Drawing:
     labels = list(dict.fromkeys(mark.label for panel in figure.panels for mark in panel.marks))
     wrapped = [_wrap(label, size[0], 7.5) for label in labels]
     below = sum((text.count("\n") + 1.6) * 7.5 * LINE for text in wrapped) + (0.06 if wrapped else 0)
-    page = _lay_out(figure, size, max(1, int(9 / (size[0] + 0.28))), ticks, 0.75, below)
+    scale = (min(size[1], 2.4), _wrap(figure.value_label, min(size[1], 2.4), 7.5))
+    beside = 0.5 + 7.5 * LINE * (scale[1].count("\n") + 1)
+    page = _lay_out(figure, size, max(1, int(9 / (size[0] + 0.28))), ticks, beside, below)
     run = [panel for panel in figure.panels if any(not math.isnan(v) for row in panel.values for v in row)]
     if not run:
         for axes in page.axes:
@@ -317,7 +318,7 @@ def _draw_grid(figure: Grid) -> Drawing:
             _write_cell(axes, panel, i, j, colours)
     handles = [Line2D([], [], **looks[label]) for label in labels]
     _legend(page.drawing, handles, wrapped, page.below)
-    _draw_scale(page, figure, colours, min(size[1], 2.4))
+    _draw_scale(page, *scale, colours)
     return page.drawing
 
 
@@ -336,16 +337,16 @@ def _mark_look(index: int) -> dict[str, Any]:
 
 
 def _write_cell(axes: Axes, panel: Map, i: int, j: int, colours: Colormap) -> None:
-    """Share and bounds, with a halo of the cell's colour where a line passes under them."""
+    """Share and bounds, on a ground of the cell's colour where a line may pass under them."""
     value = panel.values[i][j]
     red, green, blue, _ = colours(0.0 if math.isnan(value) else value)
     dark = not math.isnan(value) and 0.299 * red + 0.587 * green + 0.114 * blue < 0.46
-    halo = "0.94" if math.isnan(value) else (red, green, blue)
+    ground = "0.94" if math.isnan(value) else (red, green, blue)
     how: dict[str, Any] = {
         "color": "white" if dark else "black",
         "ha": "center",
         "va": "center",
-        "path_effects": [withStroke(linewidth=1.6, foreground=halo)],
+        "bbox": {"facecolor": ground, "edgecolor": "none", "pad": 0.5} if panel.marks else None,
     }
     bounds = bool(panel.low) and not math.isnan(value)
     axes.text(j + 0.5, i + (0.73 if bounds else 0.5), _share(value), fontsize=7, **how)
@@ -357,12 +358,16 @@ def _share(value: float) -> str:
     return MISSING if math.isnan(value) else f"{value:.2f}"
 
 
-def _draw_scale(page: Page, figure: Grid, colours: Colormap, high: float) -> None:
+def _draw_scale(page: Page, high: float, label: str, colours: Colormap) -> None:
     """The colour bar, right of the first row of maps."""
     width, height = page.drawing.get_size_inches()
     x, y = page.beside
     axes = page.drawing.add_axes((x / width, (y - high) / height, 0.12 / width, high / height))
-    bar = page.drawing.colorbar(ScalarMappable(Normalize(0, 1), colours), cax=axes)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=2)
-    bar.set_label(_wrap(figure.value_label, high, 7.5), fontsize=7.5)
+    steps = [step / 100 for step in range(101)]
+    axes.pcolormesh([0, 1], steps, [[at] for at in steps[:-1]], cmap=colours, vmin=0, vmax=1, edgecolors="face")
+    axes.spines[:].set_visible(False)
+    axes.set_xticks([])
+    axes.yaxis.tick_right()
+    axes.yaxis.set_major_formatter(_number)
+    axes.yaxis.set_label_position("right")
+    axes.set_ylabel(label, fontsize=7.5)

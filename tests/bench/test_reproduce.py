@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from bench import reproduce
 from bench.cell import ROOT
 from bench.engine import run_cells
 from bench.experiments import EXPERIMENTS
+from bench.figures import Curves
 from bench.plan import make_setup
 from bench.presets import PRESETS, World
 from bench.store import Store, StoreError
@@ -87,7 +89,19 @@ def test_files_exist_and_parse(smoke):
         rows = list(csv.reader(path.read_text().splitlines()))
         assert len(rows) >= 2
         assert len({len(row) for row in rows}) == 1
-    assert (folder / "tables.md").read_text().startswith("**Verdicts on CausalRec")
+    readable = (folder / "tables.md").read_text()
+    assert readable.startswith("**Verdicts on CausalRec")
+    drawn = sorted(folder.glob("figures/*"))
+    assert {path.stem for path in drawn} >= {"recovery_rate_by_n", "recovery_shd_by_n"}
+    for stem in {path.stem for path in drawn}:
+        assert {path.suffix for path in drawn if path.stem == stem} == {".svg", ".png", ".csv"}
+        assert f"](figures/{stem}.svg)" in readable
+    assert set(re.findall(r"\]\((.*?)\)", readable)) == {str(path.relative_to(folder)) for path in drawn}
+    rates = list(csv.DictReader((folder / "figures" / "recovery_rate_by_n.csv").read_text().splitlines()))
+    table = (folder / "tables" / "recovery_rate.csv").read_text().splitlines()
+    for row in csv.DictReader(table):
+        shown = [r for r in rates if r["series"] == "EqVar" and r["samples n"] == f"{row['n']}.0"]
+        assert [r["share of graphs"] for r in shown] == ([row["EqVar"]] if row["n"] != "exact" else [])
     assert not list(folder.rglob("*.tmp"))
     assert len(list(Store(out).records())) == document["cells"]
     assert all(record.ok and record.provenance["python"] for record in Store(out).records())
@@ -96,11 +110,13 @@ def test_files_exist_and_parse(smoke):
 def test_a_second_run_finds_every_cell_and_prints_the_same_bytes(smoke):
     out, done = smoke
     before = (out / "smoke-seed0" / "run.json").read_bytes()
+    drawn = {path: path.read_bytes() for path in out.glob("smoke-seed0/figures/*")}
     started = time.monotonic()
     again = call(out)
     assert time.monotonic() - started < 30
     assert again.stdout == done.stdout
     assert (out / "smoke-seed0" / "run.json").read_bytes() == before
+    assert drawn == {path: path.read_bytes() for path in out.glob("smoke-seed0/figures/*")} != {}
     cells = json.loads(before)["cells"]
     assert f"{cells}/{cells} cells, {cells} cached\n" in again.stderr.decode()
 
@@ -193,7 +209,9 @@ def test_a_missing_dataset_is_said_and_is_no_failure(tiny):
 
 
 def test_one_worker_or_two_the_numbers_are_equal(tiny, data, tmp_path):
-    assert numbers(reproduce.document(walk(tmp_path, data, jobs=1))) == numbers(reproduce.document(tiny))
+    alone = walk(tmp_path, data, jobs=1)
+    assert numbers(reproduce.document(alone)) == numbers(reproduce.document(tiny))
+    assert alone.figures == tiny.figures != ()
 
 
 def test_another_seed_gives_other_numbers(tiny, data, tmp_path):
@@ -210,6 +228,17 @@ def test_a_folder_that_cannot_be_written_is_an_input_error(tiny, tmp_path):
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(StoreError, match=r"taken: .*; choose another results folder or free space"):
         reproduce.write(tiny, tmp_path / "taken")
+
+
+def test_a_figures_title_is_text_in_markdown(tiny, tmp_path):
+    title = "a](x) <b> *c* `d` [e] \\"
+    figure = Curves("odd", title, "x", "y", ())
+    reproduce.write(replace(tiny, figures=(figure,)), tmp_path)
+    readable = (tmp_path / "tables.md").read_text()
+    escaped = r"a\](x) \<b\> \*c\* \`d\` \[e\] \\"
+    assert f"\n**{escaped}**\n\n![{escaped}](figures/odd.svg)\n\n" in readable
+    assert readable.endswith("\n[PNG](figures/odd.png), [CSV](figures/odd.csv)\n")
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["odd.csv", "odd.png", "odd.svg"]
 
 
 # Cells that fail
