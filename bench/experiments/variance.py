@@ -12,7 +12,7 @@ import numpy as np
 from bench.cell import Cell
 from bench.claims import Finding, Margins, Outcome
 from bench.experiments.recovery import mean_known, plan_cell
-from bench.learners import title
+from bench.learners import can_run, title
 from bench.plan import Result, Setup, select
 from bench.statistics import Interval, clopper_pearson, crossing, t_interval
 from bench.tables import Table, Value
@@ -53,22 +53,27 @@ def plan(setup: Setup) -> list[Cell]:
     for ratio in s.ratios:
         profiles = ("equal",) if ratio == 1 else PROFILES
         changes += [{"profile": profile, "ratio": ratio} for profile in profiles]
-    asked: list[tuple[str, int | None, dict[str, Any]]] = []
-    asked += [(learner, SAMPLES, c) for c in changes for learner in LEARNERS]
-    asked += [("eqvar", None, c) for c in changes]
-    asked += [(learner, samples, c) for what, knob, c in BREAKS for learner, samples in _meets(what, knob, c)]
+    asked = [(learner, samples, c) for c in changes for learner, samples in _seen_by(setup, LEARNERS)]
+    strongest = {what: knob for what, knob, _ in BREAKS}
+    for what, knob, c in BREAKS:
+        nonlinear = (c.get("violation") or {}).get("kind") == "nonlinear"
+        for learner, samples in _seen_by(setup, CONTROLS):
+            # NOTEARS costs most of all; a nonlinear SCM has no exact covariance.
+            if not (learner == "notears" and strongest[what] != knob) and not (samples is None and nonlinear):
+                asked.append((learner, samples, c))
     cells = [plan_cell(setup, learner, "er", 2, s.stress_nodes, samples, **c) for learner, samples, c in asked]
     return list(dict.fromkeys(cells))
 
 
-def _meets(what: str, knob: str, changes: dict[str, Any]) -> list[tuple[str, int | None]]:
-    """Who meets a break, by learner and samples: NOTEARS at its strongest knob only, since it costs most of all."""
-    strongest = {name: last for name, last, _ in BREAKS}
-    found: list[tuple[str, int | None]] = [
-        (learner, SAMPLES) for learner in CONTROLS if learner != "notears" or strongest[what] == knob
-    ]
-    nonlinear = (changes.get("violation") or {}).get("kind") == "nonlinear"
-    return found if nonlinear else [*found, ("eqvar", None)]
+def _seen_by(setup: Setup, ours: tuple[str, ...]) -> list[tuple[str, int | None]]:
+    """Learners, those asked for included, each with its number of samples; last EqVar on the exact covariance."""
+    nodes = setup.preset.structure.stress_nodes
+    sampled = [(learner, SAMPLES) for learner in setup.beside(ours) if can_run(learner, nodes, SAMPLES)]
+    return [*sampled, ("eqvar", None)]
+
+
+def _head(learner: str, samples: int | None) -> str:
+    return title(learner) if samples else f"{title(learner)}, exact covariance"
 
 
 def _curve(
@@ -90,8 +95,8 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
 def _against_ratio(setup: Setup, results: list[Result]) -> Table:
     s = setup.preset.structure
     rows: list[tuple[Value, ...]] = []
-    for learner, samples in (*((learner, SAMPLES) for learner in LEARNERS), ("eqvar", None)):
-        head = title(learner) if samples else f"{title(learner)}, exact covariance"
+    for learner, samples in _seen_by(setup, LEARNERS):
+        head = _head(learner, samples)
         for profile in PROFILES:
             cells = {r.params["ratio"]: r for r in _curve(setup, results, learner, profile, samples)}
             means = [_mean(cells[x]) if x in cells else None for x in s.ratios]
@@ -111,9 +116,9 @@ def _against_ratio(setup: Setup, results: list[Result]) -> Table:
 def _half(setup: Setup, results: list[Result]) -> Table:
     s = setup.preset.structure
     rows: list[tuple[Value, ...]] = []
-    for learner, samples in (*((learner, SAMPLES) for learner in LEARNERS), ("eqvar", None)):
-        head = title(learner) if samples else f"{title(learner)}, exact covariance"
-        rows.append((head, *(half_crossing(_curve(setup, results, learner, name, samples)) for name in PROFILES)))
+    for learner, samples in _seen_by(setup, LEARNERS):
+        drops = [half_crossing(_curve(setup, results, learner, profile, samples)) for profile in PROFILES]
+        rows.append((_head(learner, samples), *drops))
     note = (
         f"ER2, {s.stress_nodes} nodes, n = {SAMPLES}, {s.draws} draws a ratio. Ratio [95 % interval], linear in log2 "
         f"between the ratios tried ({', '.join(f'{x:g}' for x in s.ratios)}) once the rates are made to fall "
@@ -148,7 +153,7 @@ def half_crossing(curve: list[Result]) -> str | None:
 def _broken(setup: Setup, results: list[Result]) -> list[Table]:
     s = setup.preset.structure
     shds, rates = list[tuple[Value, ...]](), list[tuple[Value, ...]]()
-    columns = [*((learner, SAMPLES) for learner in CONTROLS), ("eqvar", None)]
+    columns = _seen_by(setup, CONTROLS)
     plain = PLAIN | {"profile": "equal", "ratio": 1.0}
     for what, knob, changes in BREAKS:
         cells = {
@@ -161,7 +166,7 @@ def _broken(setup: Setup, results: list[Result]) -> list[Table]:
         means = [_mean(cells[c]) if c in cells else None for c in columns]
         shds.append((what, knob, *means, *sorts))
         rates.append((what, knob, *(_rate(cells[c]) if c in cells else None for c in columns)))
-    heads = ("world", "how", *(title(c) if n else f"{title(c)}, exact covariance" for c, n in columns))
+    heads = ("world", "how", *(_head(*column) for column in columns))
     note = (
         f"ER2, {s.stress_nodes} nodes, n = {SAMPLES}, noise variances equal, {s.draws} draws that share graph and "
         "weights over rows; SHD: mean [95 % interval], threshold 0.3, by which scaled weights are cut as well. What "

@@ -1,10 +1,15 @@
 """On worlds whose truth is known: each finding flips as its claim's rule says."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
+from bench.cell import digest
 from bench.claims import Finding
-from bench.experiments import load_experiment, sensitivity
+from bench.experiments import load_experiment, sensitivity, variance
+from bench.experiments.recovery import plan_cell
 from bench.plan import Setup
 from tests.bench.made_up import (
     FAILS,
@@ -124,7 +129,117 @@ def test_the_ratio_at_which_recovery_breaks_is_reported():
     assert all(f"exact recovery under 1/2 from 16 (rate {rate}" in f.detail for f in found)
 
 
+def at_rates(rates, draws=60):
+    """A curve whose exact-recovery rate at each ratio is given."""
+    setup = bare()
+    made = []
+    for ratio, rate in rates.items():
+        cell = plan_cell(setup, "eqvar", "er", 2, 20, 1000, ratio=float(ratio), draws=draws)
+        made.append(graphs(cell, shd=np.arange(draws) >= round(rate * draws)))
+    return made
+
+
+def test_where_recovery_drops_under_one_half_by_hand():
+    assert variance.half_crossing([]) is None
+    # From 3/4 at 4 to 1/4 at 16: half way in log2.
+    assert variance.half_crossing(at_rates({1: 1, 4: 0.75, 16: 0.25, 64: 0})).startswith("8 [")
+    # From 1 at 1 to 0 at 4: at 2.
+    assert variance.half_crossing(at_rates({1: 1, 4: 0, 16: 0})).startswith("2 [")
+    assert variance.half_crossing(at_rates({1: 1, 4: 1, 256: 1})) == "above 256 (rate there 1.00 [0.94, 1.00])"
+    assert variance.half_crossing(at_rates({1: 0.1, 4: 0})) == "under 1 (rate there 0.10 [0.04, 0.21])"
+
+
+def test_the_drops_interval_says_where_it_leaves_the_ratios_tried():
+    assert variance.half_crossing(at_rates({1: 0.6, 4: 0.4})) == "2 [under 1, above 4]"
+    drop = variance.half_crossing(at_rates({1: 1, 4: 0.55, 16: 0.4, 64: 0.0}))
+    low, high = (float(bound) for bound in drop.split("[")[1].rstrip("]").split(", "))
+    assert 1 < low < 4 < 16 < high < 64
+
+
+@pytest.mark.parametrize("true_log_ratio", [2.0, 3.0, 4.5])
+def test_the_drops_interval_holds_the_truth(true_log_ratio):
+    """Draws fail with a chance that is linear in log2 of the ratio: the model of the interpolation."""
+    rng, at, held = np.random.default_rng(0), np.arange(0, 9, 2), 0
+    chance = np.clip(0.5 - 0.15 * (at - true_log_ratio), 0.02, 0.98)
+    for _ in range(100):
+        drop = variance.half_crossing(at_rates(dict(zip(2**at, rng.binomial(40, chance) / 40, strict=True)), 40))
+        low, high = drop.split("[")[1].rstrip("]").split(", ")
+        low, high = (0 if "under" in low else float(low)), (np.inf if "above" in high else float(high))
+        held += low <= 2**true_log_ratio <= high
+    assert held >= 90
+
+
+def table(experiment, results, name, setup):
+    return next(t for t in load_experiment(experiment).tables(setup, results) if t.name == name)
+
+
+def test_profiles_drop_each_by_its_own_curve():
+    setup = bare()
+    drops = {"equal": 1.0, "random": 4.0, "rising": 64.0, "falling": 16.0}
+    results = [
+        graphs(cell, shd=int(cell.params["ratio"] >= drops[cell.params["profile"]] > 1))
+        for cell in load_experiment("variance").plan(setup)
+    ]
+    rows = table("variance", results, "variance_half", setup).rows
+    assert len(rows) == 5
+    assert {tuple(text.split(" [")[0] for text in row[1:]) for row in rows} == {("2", "32", "8")}
+
+
+def test_each_break_shows_its_own_cells_and_none_tells_in_the_claim():
+    setup = bare()
+    cells = load_experiment("variance").plan(setup)
+    assert len(set(cells)) == len(cells)
+
+    def score(cell):
+        p = cell.params
+        p = [p["violation"], p["signed"], p["noise"], p["weights"], p["learner"], p["samples"]]
+        return int(digest(p)[:6], 16)
+
+    plain = [graphs(cell, shd=1) for cell in cells]
+    made = [graphs(cell, shd=score(cell)) for cell in cells]
+    shds = [
+        entry.estimate for row in table("variance", made, "breaks", setup).rows for entry in row[2:-2] if entry
+    ]
+    assert len(shds) == len(set(shds))
+    weakest = sum(what == after for (what, *_), (after, *_) in pairwise(variance.BREAKS))
+    assert len(shds) == 7 * len(variance.BREAKS) - weakest - 3  # NOTEARS at strong knobs; nonlinear has no exact one
+    differ = [
+        graphs(cell, shd=1 if {name: cell.params[name] for name in variance.PLAIN} == variance.PLAIN else 9)
+        for cell in cells
+    ]
+    assert find("variance", setup, differ) == find("variance", setup, plain)
+
+
+def test_a_learner_asked_for_stands_beside_ours():
+    setup = replace(bare(), learners=("exact", "eqvar_bottom_up"))
+    results = [made_up(cell) for cell in load_experiment("variance").plan(setup)]
+    asked = {r.params["learner"] for r in results} - set(variance.CONTROLS)
+    assert asked == {"eqvar_bottom_up"}  # the exact search takes no graph of 20 nodes
+    assert "EqVar bottom-up" in {row[0] for row in table("variance", results, "variance_half", setup).rows}
+    assert "EqVar bottom-up" in table("variance", results, "breaks", setup).columns
+
+
 # LayerNorm
+
+
+def test_affines_and_pooled_sequences_show_their_own_cells():
+    setup = bare()
+
+    def score(cell):
+        seen, p = cell.params["violation"], cell.params
+        place = ("raw", "exogenous", "mixed").index(seen["placement"])
+        ratio = 1e7 * (p["ratio"] > 1) + 1e6 * (p["nodes"] != 20)
+        return ratio + 10_000 * place + p["samples"] + 1000 * seen.get("affine", 0) + 0.001 * seen.get("sequences", 1)
+
+    results = [graphs(cell, shd=score(cell)) for cell in load_experiment("layernorm").plan(setup)]
+    affine = {(row[0], row[1]): row[2:] for row in table("layernorm", results, "layernorm_affine", setup).rows}
+    assert [round(e.estimate, 3) for e in affine["LayerNorm on V", "none"]] == [10_064.001, 11_024.001]
+    assert [round(e.estimate, 3) for e in affine["LayerNorm on Z", "spread 0.5"]] == [20_564.001, 21_524.001]
+    pooled = {row[0]: row[1:] for row in table("layernorm", results, "layernorm_pooling", setup).rows}
+    assert [round(e.estimate, 3) for e in pooled["raw rows"]] == [64.001, 64.004, 64.016, 64.064]
+    assert [round(e.estimate, 3) for e in pooled["LayerNorm on V, affine 0.5"]] == [
+        10_564.001, 10_564.004, 10_564.016, 10_564.064,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("more", "noise", "outcome"), [(0, 0.1, HOLDS), (5, 0.1, FAILS), (1, 2.0, UNCLEAR)])
