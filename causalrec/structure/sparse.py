@@ -204,7 +204,8 @@ def _lasso(R: Floats, full: Floats, rows: Integers, samples: int) -> Floats:
     The path is followed event by event (Osborne, Presnell & Turlach 2000). With signs z and weights w on the support
     A, b_A(λ) = M (c_A − λ w_A z_A), and the correlation of j with the residual is covariance_j + λ R_jA M w_A z_A;
     next, the largest λ below, j enters as that reaches ± λ w_j, or a coefficient leaves as it reaches 0. It ends
-    where no larger support could have the least BIC, were its RSS that of all predecessors, or after 8 n events.
+    where one would enter a support that is at its limit, or that no larger one could beat, were the RSS of that the
+    RSS on all predecessors; or after 8 n events.
     """
     n = R.shape[1]
     penalty = np.log(samples) / samples
@@ -242,9 +243,10 @@ def _lasso(R: Floats, full: Floats, rows: Integers, samples: int) -> Floats:
         entry_level = np.minimum(enters_at[each, entry], level[live])
         exit_level = np.minimum(leaves_at[each, exit_], level[live])
         level[live] = np.maximum(entry_level, exit_level)
+        leaves = exit_level >= entry_level
         larger_cannot_win = floor[live] + penalty * (size + 1) >= least[live]
-        done = (level[live] <= 0) | larger_cannot_win | (size >= _limit(samples))
-        leaves = (exit_level >= entry_level) & ~done
+        done = (level[live] <= 0) | (~leaves & (larger_cannot_win | (size >= _limit(samples))))
+        leaves &= ~done
         enters = ~leaves & ~done
         left[live] = 0
         if enters.any():
