@@ -59,9 +59,9 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
     heads = (*(f"order acc., d={features}" for features in s.features), "order acc., exact", "AUPRC, exact")
     note = (
         f"{title(LEARNER)} on Z, {s.draws} draws of A = softmax of N(0, sd²) logits under the causal mask, shared by "
-        f"all Z. Order accuracy: share of implied effects |B_ij| >= {EDGE:g} whose cause is ordered first [95 %], chance "
-        "0.5; the two ratios are medians. Under A V the first token, a root, varies most, and the flatter the attention "
-        "the more the order runs backwards; only a mixing with 1 on its diagonal has equal noise variances."
+        f"all Z. Order accuracy: share of implied effects |B_ij| >= {EDGE:g} whose cause is ordered first [95 %], "
+        "chance 0.5; the two ratios are medians. Under A V the first token, a root, varies most, and the flatter the "
+        "attention the more the order runs backwards; only a mixing with 1 on its diagonal has equal noise variances."
     )
     columns = ("tokens", "logit sd", "Z", "noise var. ratio", "Var Z first / last", *heads)
     return [Table("mixing", "Attention as an SCM: what its form allows", columns, tuple(rows), note)]
@@ -92,8 +92,8 @@ def details(setup: Setup, results: list[Result]) -> list[Table]:
     )  # fmt: skip
     note = (
         f"B is what the mixing implies; edges are |B_ij| >= {EDGE:g}, and so in the SHD of {title(LEARNER)}'s W. AUPRC "
-        "of |W|; a constant score has edges / (tokens (tokens - 1)). Where |B| passes 1e8, double precision ends before "
-        "the order does."
+        "of |W|; a constant score has edges / (tokens (tokens - 1)). Where |B| passes 1e8, double precision ends "
+        "before the order does."
     )
     return [Table("mixing_all", "Attention as an SCM, every cell", columns, tuple(rows), note)]
 
