@@ -12,7 +12,10 @@ from types import ModuleType
 
 from bench.errors import InputError
 
-EXPERIMENTS = ("recovery", "variance", "layernorm", "acyclicity", "discovery", "recommend", "sensitivity")
+EXPERIMENTS = (
+    "recovery", "variance", "limits", "attribution", "layernorm", "mixing", "acyclicity", "discovery", "recommend",
+    "sensitivity",
+)  # fmt: skip
 
 
 def load_experiment(name: str) -> ModuleType:

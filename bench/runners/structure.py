@@ -62,6 +62,7 @@ def run(cell: Cell) -> Outcome:
         "iterations": fits.iterations,
         "failed": failed,
         "true_edges": truth.sum((1, 2)),
+        "max_parents": truth.sum(2).max(1),
         "varsortability": _sortability(varsortability, scms, problems),
         "r2_sortability": _sortability(r2_sortability, scms, problems),
     }

@@ -42,7 +42,7 @@ def graphs(cell: Cell, shd: Any = 0, h: Any = 0.0, removed: Any = 0) -> Made:
     shd, h, removed = (np.array(np.broadcast_to(value, draws)) for value in (shd, h, removed))
     arrays = {
         "shd": shd, "shd_best": shd, "cpdag_shd": shd, "h": h, "removed_edges": removed,
-        "true_edges": np.full(draws, TRUE_EDGES), "cyclic_thresholded": removed > 0,
+        "true_edges": np.full(draws, TRUE_EDGES), "max_parents": np.full(draws, 3), "cyclic_thresholded": removed > 0,
         **dict.fromkeys(("failed", "cyclic"), np.zeros(draws, dtype=bool)),
         **dict.fromkeys(("tpr", "fdr", "order_accuracy", "varsortability", "r2_sortability"), np.full(draws, 0.75)),
     }  # fmt: skip
@@ -86,9 +86,29 @@ def model(cell: Cell, quality: float = 0.5, valid: float | None = None, luck: in
     return Made(cell, found | metrics, arrays)
 
 
+def attributed(cell: Cell, causes: Any = 0) -> Made:
+    """What the attribution runner returns; the causes are one value for all draws, or one a draw."""
+    cause = np.array(np.broadcast_to(causes, cell.params["draws"]))
+    counts = {f"cause_{index}": int((cause == index).sum()) for index in range(4)}
+    arrays = {
+        "cause": cause, "right": cause == 0, "right_at_n": (cause == 0) | (cause == 3),
+        "right_on_exact": cause != 1, "order_optimal": cause != 1,
+    }  # fmt: skip
+    return Made(cell, {"draws": len(cause), "fit_cpu_s": 0.1, "search_cpu_s": 0.1} | counts, arrays)
+
+
+def mixed(cell: Cell, accuracy: float = 0.5) -> Made:
+    """What the mixing runner returns, the same for all draws but for one without an edge."""
+    draws = cell.params["draws"]
+    names = ("auprc", "shd", "true_edges", "noise_ratio", "first_over_last", "effect")
+    known = np.where(np.arange(draws) == 0, np.nan, accuracy)
+    return Made(cell, {"draws": draws}, {**dict.fromkeys(names, np.full(draws, 2)), "order_accuracy": known})
+
+
 def made_up(cell: Cell) -> Made:
     """A result of the cell's runner, without anything particular."""
-    return graphs(cell) if cell.experiment == "structure" else model(cell)
+    made = {"structure": graphs, "attribution": attributed, "mixing": mixed}.get(cell.experiment, model)
+    return made(cell)
 
 
 def failed(cell: Cell) -> Made:
