@@ -89,6 +89,8 @@ def learn(
     fits = learner.fit(observed.problems, generator(root=seed, stream="learn"))
     if fits.errors is not None and fits.errors[0]:
         raise InputError(f"{method} failed: {fits.errors[0]}")
+    if not (np.isfinite(fits.W).all() and np.isfinite(fits.h).all()):
+        raise InputError(f"{method} left float64 on these data; give them in units in which variances are near 1")
     graphs, removed = threshold_to_dag(fits.W, threshold)
     undirected = _undirected(fits)
     converged = bool(fits.converged[0])

@@ -1,5 +1,6 @@
 """A user's own samples or covariance, read from a file without a silent guess: what was found, or one typed error."""
 
+import contextlib
 import csv
 import re
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 MISSING = ("", "na", "n/a", "nan", "-nan", "null", "none", "?", "inf", "+inf", "-inf", "infinity", "-infinity")
 SAME_VARIANCE = 1e-3  # relative spread of the variances under which no order can be read off them
 VARIANCE_SPREAD = 1e4  # ratio of variances beyond which units are likely to differ
+LARGEST = 1e100  # variances above, or under its inverse, leave float64 in products
 NEARLY_ONE = 0.999  # correlation of columns that are nearly copies
 ROWS_PER_VARIABLE = 10
 
@@ -142,6 +144,8 @@ def _read_text(path: Path, covariance: bool, header: bool | None, delimiter: str
         warnings = (f"{path} does not end with a line end: if it was cut short, its last number is wrong",)
     else:
         lines.pop()
+    if not lines[0].strip():
+        raise _bad(path, 1, "is empty", "delete the line, or give it names or a sample")
     separator, found = _separator(path, lines[0], delimiter)
     first = _fields(path, lines[0], 1, separator)
     named = _has_header(path, first) if header is None else header
@@ -223,17 +227,16 @@ class _Lines:
 
     def numbers(self, names: Sequence[str] | None) -> Floats:
         """All numbers (rows, columns); raises InputError at the first field that is none."""
-        try:
-            values = np.loadtxt(
-                self.lines[self.start :], np.float64, comments=None, delimiter=self.separator, quotechar='"', ndmin=2,
-                usecols=range(self.skip, self.width),
-            )  # fmt: skip
-            separators = sum(line.count(self.separator) for line in self.lines[self.start :])
-            rows = len(self.lines) - self.start
-            if len(values) == rows and separators == rows * (self.width - 1) and np.isfinite(values).all():
-                return values
-        except ValueError:
-            pass  # told below, with the line
+        lines = self.lines[self.start :]
+        separators = sum(line.count(self.separator) for line in lines)
+        if "" not in lines and separators == len(lines) * (self.width - 1):
+            with contextlib.suppress(ValueError):  # told below, with the line
+                values = np.loadtxt(
+                    lines, np.float64, comments=None, delimiter=self.separator, quotechar='"', ndmin=2,
+                    usecols=range(self.skip, self.width),
+                )  # fmt: skip
+                if len(values) == len(lines) and np.isfinite(values).all():
+                    return values
         return np.array([self._row(number, names) for number in range(self.start + 1, len(self.lines) + 1)])
 
     def _row(self, line: int, names: Sequence[str] | None) -> list[float]:
@@ -275,11 +278,13 @@ def _check_columns(path: Path, values: Floats, names: Sequence[str], covariance:
         if len(constant):
             index = constant[0]
             raise InputError(f"{path}: column {names[index]!r} is {values[0, index]:g} in every row; drop it")
-        with np.errstate(over="ignore", under="ignore"):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             variance = values.var(0)
-        if len(extreme := np.flatnonzero(~np.isfinite(variance) | (variance < np.finfo(np.float64).tiny))):
-            index = extreme[0]
-            raise InputError(f"{path}: the variance of column {names[index]!r} leaves float64; rescale the column")
+        if len(extreme := np.flatnonzero(~((variance >= 1 / LARGEST) & (variance <= LARGEST)))):
+            raise InputError(
+                f"{path}: the variance of column {names[extreme[0]]!r} is {variance[extreme[0]]:g}; rescale the column "
+                f"to one between {1 / LARGEST:g} and {LARGEST:g}"
+            )
     seen: dict[bytes, int] = {}
     for index, column in enumerate((values + 0.0).T):  # + 0.0 makes −0 equal to 0
         if (first := seen.setdefault(column.tobytes(), index)) != index:
@@ -292,12 +297,16 @@ def _check_covariance(path: Path, matrix: _Matrix, names: Sequence[str]) -> None
         raise InputError(f"{path}: has {S.shape[0]} rows and {S.shape[1]} columns; a covariance is square")
     variance = S.diagonal()
     for index, value in enumerate(variance):
-        if not np.finfo(np.float64).tiny <= value <= np.finfo(np.float64).max:
-            name = names[index]
-            raise InputError(f"{matrix.where(index)}: the variance of {name!r} is {value:g}; drop what is not above 0")
+        if not 1 / LARGEST <= value <= LARGEST:
+            raise InputError(
+                f"{matrix.where(index)}: the variance of {names[index]!r} is {value:g}; drop what does not vary, "
+                f"rescale the rest to between {1 / LARGEST:g} and {LARGEST:g}"
+            )
     scale = np.sqrt(variance)
-    R = S / scale[:, None] / scale
-    if len(bad := np.argwhere(~(np.abs(R - R.T) <= 1e-9))):
+    with np.errstate(over="ignore", invalid="ignore"):
+        R = S / scale[:, None] / scale
+        asymmetry = np.abs(R - R.T)
+    if len(bad := np.argwhere(~(asymmetry <= 1e-9))):
         i, j = (int(index) for index in bad[0])
         raise InputError(
             f"{matrix.where(i)}: the covariance of {names[i]!r} and {names[j]!r} is {S[i, j]:g}, that of {names[j]!r} "

@@ -221,6 +221,36 @@ def findings(draw: st.DrawFn, claim: str = "some-claim") -> Finding:
 # bench: a user's own file, graphs for other tools
 
 
+@st.composite
+def sample_matrices(draw: st.DrawFn) -> NDArray[np.float64]:
+    """Samples (s, n) of which no column is constant and no two are equal, whole numbers and large ones among them."""
+    rows, columns, rng = draw(st.integers(2, 12)), draw(st.integers(1, 5)), draw(generators())
+    X = rng.normal(size=(rows, columns)) * 10.0 ** rng.integers(-20, 20, columns)
+    return np.where(rng.random(columns) < 0.3, np.arange(rows)[:, None] * np.arange(2, columns + 2), X)
+
+
+@st.composite
+def column_names(draw: st.DrawFn, columns: int) -> list[str]:
+    """Different names that can be shown, none of which reads as a number or a missing one; quotes and delimiters."""
+    character = st.sampled_from("abz é=@-_#'\",;|") | st.characters(categories=["Lu", "Ll", "Lo"])
+    name = st.lists(character, max_size=6).map(lambda parts: "v" + "".join(parts).rstrip())
+    return draw(st.lists(name, min_size=columns, max_size=columns, unique=True))
+
+
+def hostile_files() -> st.SearchStrategy[bytes]:
+    """Bytes that may or may not be a table of numbers."""
+    fields = st.sampled_from(
+        ["1", "2.5", "-3e4", "1e999", "nan", "", "NA", "inf", "a", '"', '"1"', '"1,5"', " 7 ", "1_0", "0x1p3", "1,5",
+         "\0", "\x1b[2J", "é", "\u2028", "\r", "True", "٣", "1e-200", "1e200", "#", "--"]
+    )  # fmt: skip
+    lines = st.lists(st.lists(fields, max_size=4), max_size=6)
+    separators, ends = st.sampled_from([",", ";", "\t", ", ", "  "]), st.sampled_from(["\n", "\r\n", "\n\n", "\r"])
+    joined = st.tuples(lines, separators, ends)
+    text = joined.map(lambda part: part[2].join(part[1].join(line) for line in part[0]).encode())
+    numpy_file = st.binary(max_size=80).map(lambda tail: b"\x93NUMPY\x01\x00" + tail)
+    return text | text.map(lambda data: b"\xef\xbb\xbf" + data + b"\n") | st.binary(max_size=60) | numpy_file
+
+
 def node_names(nodes: int) -> st.SearchStrategy[list[str]]:
     """As many different names, of any characters that XML 1.0 can hold: specials, line ends and spaces among them."""
     hostile = st.sampled_from(["<", ">", "&", '"', "'", "]]>", "&amp;", " ", "\t", "\n", "\r", "é", "𝔛", ",", ";", "="])
