@@ -248,17 +248,14 @@ def _lassos(
         inverse = swept[active @ bit]
         rhs = (S[targets[left]] - sparsity * signs) * active
         goal = -(inverse @ rhs[:, :, None])[:, :, 0] * active
+        # Once refined: of nearly collinear variables the inverse alone is too rough to settle the signs.
         goal -= (inverse @ ((rhs - goal @ gram) * active)[:, :, None])[:, :, 0] * active
         crossing = active & (goal * signs <= 0)
-        length = np.where(crossing, np.abs(now) / np.maximum(np.abs(now) + np.abs(goal), 1e-300), 1.0)
-        first = np.where(crossing, length, np.inf).argmin(1)
-        each = np.arange(len(left))
-        settled = ~crossing.any(1)
-        now = np.where(settled[:, None], goal, now + length[each, first, None] * (goal - now))
-        stopped = ~settled
-        now[each[stopped], first[stopped]] = 0
-        sign[left[stopped], first[stopped]] = 0
-        w[left] = now
+        length = np.where(crossing, np.abs(now) / np.maximum(np.abs(now) + np.abs(goal), 1e-300), np.inf)
+        first, settled = length.argmin(1), ~crossing.any(1)
+        step = length.min(1, keepdims=True)
+        w[left] = np.where(settled[:, None], goal, now + np.minimum(step, 1) * (goal - now))
+        sign[left[~settled], first[~settled]] = 0
     return w, not len(left)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causalrec.errors import InputError
-from causalrec.structure import Problems, load, threshold, threshold_to_dag
+from causalrec.structure import Problems, exact, load, threshold, threshold_to_dag
 from causalrec.structure.exact import Exact, order_score
 from synth.graphs import draw_dag, topological_order
 from synth.scm import LinearSCM, draw_scm
@@ -158,6 +158,23 @@ def test_a_penalty_above_every_covariance_leaves_no_edge():
     assert fits.W[0].tolist() == [[0, pytest.approx(0.4)], [0, 0]]
 
 
+def test_an_edge_enters_as_soon_as_a_covariance_passes_the_penalty():
+    for excess, edges in [(-1e-7, 0), (1e-7, 1)]:
+        S = np.array([[[1.0, SPARSITY + excess], [SPARSITY + excess, 1.0]]])
+        assert np.count_nonzero(search("equal_l1").fit(Problems(S), rng()).W) == edges
+
+
+def test_a_lasso_that_does_not_end_is_said_not_to_have_converged(monkeypatch):
+    S = np.array([[[2.0, 0.5], [0.5, 1.0]], np.eye(2)])
+    monkeypatch.setattr(exact, "_STEPS", 0)
+    assert not search("equal_l1").fit(Problems(S), rng()).converged.any()
+
+
+def test_nearly_collinear_variables_still_meet_the_kkt_conditions():
+    X = 1e-4 * rng().standard_normal((1000, 8)) + np.random.default_rng(1).standard_normal((1000, 1))
+    assert search("equal_l1").fit(Problems.from_samples(X), rng()).converged.all()
+
+
 @given(covariances(1))
 def test_the_optimum_rises_with_the_penalty(S):
     problems = Problems(S)
@@ -174,12 +191,16 @@ def test_equal_variances_make_the_truth_the_population_optimum(scm):
     assert np.allclose(fits.W[0], scm.B, rtol=0, atol=1e-6)
     assert fits.trace["score"][0, 0] == pytest.approx(scm.nodes * scm.noise_scale[0] ** 2, rel=1e-8)
     assert Exact().score_given(problems, scm.B[None])[0] == pytest.approx(fits.trace["score"][0, 0], rel=1e-8)
+    least: list[int] = []  # of the orders of the truth, which tie
+    while len(least) < scm.nodes:
+        least.append(min(i for i in range(scm.nodes) if i not in least and {*np.flatnonzero(scm.B[i])} <= {*least}))
+    assert fits.order[0].tolist() == least
 
 
 def test_equal_variances_at_fourteen_nodes():
     scm = draw_scm(rng(), draw_dag("er", rng(), 14, 2))
-    exact = Problems(scm.covariance[None])
-    assert np.allclose(Exact().fit(exact, rng()).W[0], scm.B, rtol=0, atol=1e-8)
+    population = Problems(scm.covariance[None])
+    assert np.allclose(Exact().fit(population, rng()).W[0], scm.B, rtol=0, atol=1e-8)
     sampled = Problems.from_samples(scm.sample(rng(), 2000))
     for score in ("equal", "equal_l1"):
         fits = Exact(score).fit(sampled, rng())
@@ -207,6 +228,12 @@ def test_two_standardised_nodes_tie_and_the_lowest_goes_first():
         assert fits.order.tolist() == [[0, 1]]
         assert fits.W[0, 1, 0] != 0
         assert fits.W[0, 0, 1] == 0
+
+
+def test_ties_that_rounding_breaks_still_go_to_the_lowest():
+    X = rng().standard_normal((200, 30, 2))
+    orders = Exact("unequal").fit(Problems.from_samples(X), rng()).order
+    assert orders.tolist() == [[0, 1]] * 200
 
 
 @given(linear_scms(), generators())
@@ -261,15 +288,15 @@ def test_searches_for_the_same_score_never_do_better(S):
 def test_notears_is_held_against_its_optimum():
     # Its W has h ≤ 1e-8, not 0: reverse entries of about 1e-4 buy a score under that of any DAG. Its order does not.
     slack, gap = [], []
-    exact = Exact("equal_l1")
+    penalised = Exact("equal_l1")
     for seed in range(10):
         draw = np.random.default_rng([10, seed])
         scm = draw_scm(draw, draw_dag("er", draw, 10, 2))
         problems = Problems.from_samples(scm.sample(draw, 500))
         W = load("notears").fit(problems, draw).W
-        optimum = exact.fit(problems, draw).trace["score"][0]
-        slack.append((exact.score_of(problems, W) - optimum).item())
-        gap.append((exact.score_given(problems, threshold_to_dag(W)[0]) - optimum).item())
+        optimum = penalised.fit(problems, draw).trace["score"][0]
+        slack.append((penalised.score_of(problems, W) - optimum).item())
+        gap.append((penalised.score_given(problems, threshold_to_dag(W)[0]) - optimum).item())
     assert min(gap) > -1e-12
     assert np.median(gap) < 1e-12
     assert min(slack) > -2e-3
