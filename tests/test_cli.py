@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer.main import get_command
@@ -16,6 +18,8 @@ import cli
 from bench.cell import ROOT
 from bench.datasets import DATASETS
 from bench.experiments import EXPERIMENTS
+from bench.presets import PRESETS
+from bench.store import Store
 from tests.bench.test_claims import IDS
 
 GOLDEN = Path(__file__).parent / "golden" / "cli.json"
@@ -44,6 +48,7 @@ def command_line() -> dict:
 def home(tmp_path, monkeypatch) -> Path:
     """An empty working folder, and no data anywhere."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
     monkeypatch.setenv("CAUSALREC_DATA", str(tmp_path / "nowhere"))
     monkeypatch.setenv("CAUSALREC_OWN_FILE", "")
     return tmp_path
@@ -92,6 +97,7 @@ def test_every_command_has_help_and_no_command_shows_it(call):
 
 # Wrong input
 
+SAMPLES = "rain,wet\n0,0.1\n1,2.3\n-1,-1.7\n2,4.4\n-2,-3.9\n0.5,0.8\n"
 RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for item in range(1, 7))
 
 
@@ -130,6 +136,29 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("run recommend --preset smoke --data own.csv", r"own\.csv, line 1: column 'user' is not in the header"),
         ("run recommend --preset smoke --data none.csv", r"none\.csv: there is no such file; check the path"),
         ("run recommend --preset smoke --data own.xls", r"own\.xls: the separator cannot be told from '\.xls'"),
+        ("run recovery --preset smoke --data good.csv", "recovery would not use --data; .* use it: recommend"),
+        ("run discovery --preset smoke --learner eqvar_lasso", "would not use --learner eqvar_lasso; .* recovery"),
+        ("run recovery --preset smoke --learner eqva", "no learner is called 'eqva'; choose one of .*eqvar_lasso"),
+        ("plan --learner none_such:fit", "'none_such:fit': none_such cannot be imported from .*ModuleNotFoundError"),
+        ("reproduce --preset smoke --learner json:nothing", "'json:nothing': json has no function nothing"),
+        ("reproduce --preset smoke --learner peer.nobody", r"no peer is called 'peer\.nobody'; choose .*dagma"),
+        ("learn samples.csv", "Missing option '--out'"),
+        ("learn none.csv --out W.csv", r"none\.csv: cannot be read \(No such file or directory\); check the path"),
+        ("learn taken --out W.csv", "taken: there is a header and no rows; give one line a sample"),
+        ("learn samples.csv --out W.txt", r"W\.txt: W is written as \.csv or \.npy; end its name so"),
+        ("learn samples.csv --out samples.csv", r"samples\.csv: is the file that W is learned from; choose another"),
+        ("learn samples.csv --out no/W.csv", r"no/W\.csv: cannot be written \(No such file or directory\)"),
+        ("learn samples.csv --out W.csv --graphml no/G.graphml", r"no/G\.graphml: cannot be written"),
+        ("learn samples.csv --out W.csv --method nope", "no learner is called 'nope'; choose one of"),
+        ("learn samples.csv --out W.csv --method oracle", "oracle: these problems carry no order"),
+        ("learn samples.csv --out W.csv --method math:sqrt", "math:sqrt failed: TypeError"),
+        ("learn samples.csv --out W.csv --option sparsity=x", "notears: option sparsity is 'x'; give a number"),
+        ("learn samples.csv --out W.csv --option depth=1", "notears has no option depth; its options: sparsity"),
+        ("learn samples.csv --out W.csv --threshold -1", "--threshold is -1; give a number of 0 or more"),
+        ("learn samples.csv --out W.csv --samples 9", "--samples goes with --covariance"),
+        ("learn samples.csv --out W.csv --covariance", r"has 6 rows and 2 columns; a covariance is square"),
+        ("learn samples.csv --out W.csv --delimiter space", "--delimiter is 'space'; choose one of comma, tab"),
+        ("learn own.csv --out W.csv", r"own\.csv, line 2: column 'who' is 'a'; expected a number"),
     ],
 )
 def test_wrong_input_is_one_line_and_writes_nothing(call, home, arguments, told):
@@ -140,6 +169,7 @@ def test_wrong_input_is_one_line_and_writes_nothing(call, home, arguments, told)
     pairs = [f"{user},{item}" for user in range(6) for item in range(6)]
     put(home / "good.csv", "user,item\n" + "\n".join(pairs) + "\n")
     put(home / "own.xls", "who,what\na,b\n")
+    put(home / "samples.csv", SAMPLES)
     put(home / "taken", "a file in the place of the results folder")
     before = files(home)
     code, out, err = call(*arguments.split())
@@ -180,6 +210,24 @@ def test_a_reader_that_leaves_early_is_no_traceback():
     assert pipe.stderr.read() == b""
     pipe.stderr.close()
     assert pipe.wait() == 1
+
+
+def piped(*arguments: object, stdout: object) -> tuple[int, str]:
+    """Run a command in a process of its own: exit code and stderr."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "cli.py", *map(str, arguments)], stdout=stdout, stderr=subprocess.PIPE, check=False,
+        text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("arguments", ["claims", "claims --json", "data list"])
+def test_output_that_cannot_be_written_is_one_line(home, arguments):
+    with Path("/dev/full").open("w") as full:
+        assert piped(*arguments.split(), stdout=full) == (
+            2, "error: the output cannot be written: No space left on device\n"
+        )  # fmt: skip
 
 
 # What commands show
@@ -252,7 +300,77 @@ def test_doctor_tells_a_healthy_machine_from_a_bad_results_folder(call, home):
     assert code == 0
     assert {row[0] for row in machine["rows"]} >= {"python", "torch", "device", "workers by default", "results"}
     assert [row[0] for row in data["rows"]] == list(DATASETS)
+    assert files(home) == set()
     put(home / "taken", "a file")
     code, out, err = call("doctor", "--out", "taken")
     assert (code, err) == (3, "")
     assert "Not a directory; choose another results folder" in out
+
+
+# A graph from a file, and a learner, of the user's own
+
+
+def test_learn_says_how_it_read_what_it_found_and_what_is_doubtful(call, home):
+    source = put(home / "samples.csv", SAMPLES)
+    code, out, err = call("learn", source, "--method", "eqvar", "--out", "W.csv", "--graphml", "G.graphml")
+    assert code == 0
+    assert "6 samples (rows) of 2 variables (columns), separated by comma (the only one in line 1)" in out
+    assert "names from line 1 (it holds no number)" in out
+    assert re.search(r"rain +wet +2\.0\d\d", out)
+    assert "warning: few samples (6) for 2 variables" in err
+    assert err.endswith("W in W.csv: W[i, j] is the effect of j on i\n")
+    lines = (home / "W.csv").read_text().splitlines()
+    assert lines[:2] == ["effect \\ cause,rain,wet", "rain,0.0,0.0"]
+    assert lines[2].startswith("wet,2.0")
+    assert '<edge source="rain" target="wet">' in (home / "G.graphml").read_text()
+    assert source.read_text() == SAMPLES
+
+    code, out, err = call("learn", source, "--method", "eqvar", "--out", "W.npy", "--transpose", "--json")
+    told = json.loads(out)
+    assert (code, told["names"], told["warnings"]) == (0, ["rain", "wet"], [err.splitlines()[0][len("warning: "):]])
+    assert "W[i, j] is the effect of i on j" in err
+    assert np.array_equal(np.load("W.npy", allow_pickle=False), np.array(told["W"]).T)
+    assert files(home) == {home / name for name in ("samples.csv", "W.csv", "G.graphml", "W.npy")}
+
+
+def test_a_learner_of_the_users_own_stands_beside_ours_with_its_failures(call, home, monkeypatch):
+    smoke = PRESETS["smoke"]
+    small = replace(smoke.structure, families=(("er", 1),), nodes=(5,), samples=(100, 200), draws=20)
+    monkeypatch.setitem(PRESETS, "smoke", replace(smoke, structure=small))
+    put(home / "mine_of_the_cli.py", OWN_LEARNER)
+    asked = ("--preset", "smoke", "--jobs", 1, "--out", "runs", "--learner", "mine_of_the_cli:regress", "--json")
+    code, out, err = call("run", "recovery", *asked)
+    assert code == 0, err
+    tables = {table["name"]: table for table in json.loads(out)["tables"]}
+    assert tables["recovery_shd"]["columns"][-1] == "mine_of_the_cli:regress"
+    assert tables["recovery_shd"]["rows"][0][-1] is not None
+    assert [row[-1] is None for row in tables["recovery_rate"]["rows"]] == [False, False, True]
+    failures = [
+        record.metrics["failures"] for record in Store(home / "runs").records()
+        if record.params["learner"] == "mine_of_the_cli:regress"
+    ]  # fmt: skip
+    assert len(failures) == 2
+    assert 0 < sum(failures) < 40
+
+    def there() -> int:
+        (table,) = json.loads(call("plan", *asked)[1])
+        return dict(zip(table["columns"], table["rows"][0], strict=True))["there already"]
+
+    before = there()
+    put(home / "mine_of_the_cli.py", OWN_LEARNER + "# edited\n")
+    assert there() == before - 2
+
+
+OWN_LEARNER = """
+import numpy as np
+
+
+def regress(X):
+    if X[0, 0] > 1:
+        raise RuntimeError("no luck")
+    order = np.argsort(X.var(0))
+    W = np.zeros((X.shape[1],) * 2)
+    for k, i in enumerate(order[1:], 1):
+        W[i, order[:k]] = np.linalg.lstsq(X[:, order[:k]], X[:, i], rcond=None)[0]
+    return W
+"""

@@ -24,6 +24,7 @@ def test_a_good_machine_is_healthy_and_fully_told(tmp_path):
     assert set(judgements(tables).values()) <= {"ok", "ok; no GPU, the paper preset would take days"}
     assert {row[1] for row in tables[1].rows} == {"missing"}
     assert str(tmp_path) in tables[1].title
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("free", "healthy"), [(2**30, True), (2**30 - 1, False)])
@@ -36,9 +37,10 @@ def test_a_full_disk_is_not_healthy(tmp_path, monkeypatch, free, healthy):
 
 def test_a_results_folder_that_cannot_be_written_is_not_healthy(tmp_path):
     (tmp_path / "runs").write_text("a file")
-    tables, healthy = doctor.examine(tmp_path, tmp_path / "runs")
-    assert not healthy
-    assert "Not a directory; choose another results folder" in judgements(tables)["results"]
+    for out in (tmp_path / "runs", tmp_path / "runs" / "below"):
+        tables, healthy = doctor.examine(tmp_path, out)
+        assert not healthy
+        assert "Not a directory; choose another results folder" in judgements(tables)["results"]
 
 
 def test_data_that_is_there_is_told(tmp_path):
