@@ -61,7 +61,8 @@ class Curves:
     """Panels that share their axes and one legend; a label has one look throughout. `name` is the file's.
 
     Raises:
-        InputError: a name no file can safely have, or a number that is not positive on a logarithmic axis.
+        InputError: a name no file can safely have, a rule or level that is not finite, or a number that is not positive
+            on a logarithmic axis.
     """
 
     name: str
@@ -76,9 +77,13 @@ class Curves:
 
     def __post_init__(self) -> None:
         _check_name(self.name)
-        series = [series for panel in self.panels for series in panel.series]
-        for log, axis in ((self.log_x, "x"), (self.log_y, "y")):
-            if log and any(value <= 0 for one in series for value in getattr(one, axis)):
+        for log, axis, lines in ((self.log_x, "x", "rules"), (self.log_y, "y", "levels")):
+            drawn = [at for panel in self.panels for at, _ in getattr(panel, lines)]
+            if not all(map(math.isfinite, drawn)):
+                raise InputError(f"figure {self.name!r}: {lines} at {drawn}; give finite numbers")
+            drawn += [value for panel in self.panels for series in panel.series for value in getattr(series, axis)]
+            drawn += self.y_range or () if axis == "y" else ()
+            if log and any(value <= 0 for value in drawn):
                 raise InputError(f"figure {self.name!r}: {axis} has a value <= 0, which no logarithmic axis shows")
 
 
