@@ -1,9 +1,10 @@
 """Refits of each variable on its predecessors in an order: all of them, or few, chosen by the BIC; batched.
 
 A search keeps one regression for each variable of each problem and moves them all at once: one predecessor enters or
-leaves the support of each, at the cost of one product of that support's rows of the correlation matrix.
+leaves the support of each, at the cost of one product with the correlation matrix.
 """
 
+from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -16,7 +17,7 @@ from causalrec.structure.regression import regress_on_predecessors
 Refit = Literal["least_squares", "lasso_bic", "bic"]
 
 EPSILON = float(np.finfo(np.float64).eps)
-# Rows of regressions searched together, times nodes: bounds the memory of a product of their supports.
+# Rows of regressions searched together, times nodes: bounds the memory.
 CHUNK = 2**18
 
 
@@ -54,6 +55,10 @@ def refit_along(problems: Problems, order: Integers, refit: Refit) -> Floats:
     else:
         search = _stepwise if refit == "bic" else _lasso
         b = np.concatenate([search(R, full, rows, problems.samples) for rows in _chunks(m * n, n)]).reshape(m, n, n)
+        # The search's updates have let rounding grow: solve afresh, so that W depends on nothing but the support.
+        for problem, i in np.argwhere(b.any(2)):
+            A = np.flatnonzero(b[problem, i])
+            b[problem, i, A] = np.linalg.solve(R[problem][np.ix_(A, A)], R[problem, A, i])
     refitted = np.zeros_like(W)
     refitted[place] = b * ratio
     return refitted
@@ -108,11 +113,11 @@ class _Regressions:
         moments = self.R[self.problem[:, None], self.slots, self.response[:, None]]
         return np.asarray((self.M @ moments[:, :, None])[:, :, 0])
 
-    def spread(self, by_slot: Floats) -> Floats:
+    def spread(self, by_slot: Floats, rows: Integers | slice = slice(None)) -> Floats:
         """Values by slot, (rows, s), as (rows, n)."""
-        dense = np.zeros(self.before.shape)
-        row, slot = np.nonzero(self.used)
-        dense[row, self.slots[row, slot]] = by_slot[row, slot]
+        dense = np.zeros((len(by_slot), self.R.shape[1]))
+        row, slot = np.nonzero(self.used[rows])
+        dense[row, self.slots[rows][row, slot]] = by_slot[row, slot]
         return dense
 
     def open(self) -> NDArray[np.bool_]:
@@ -122,8 +127,11 @@ class _Regressions:
 
     def correlate(self, by_slot: Floats, rows: Integers | slice = slice(None)) -> Floats:
         """(rows, n): correlation of every variable with the combination of the support that by_slot weighs."""
-        support_rows = self.R[self.problem[rows][:, None], self.slots[rows]]
-        return np.asarray((by_slot[:, None, :] @ support_rows)[:, 0])
+        weights, problem = self.spread(by_slot, rows), self.problem[rows]
+        ends = [*np.flatnonzero(np.diff(problem)) + 1, len(problem)]
+        for start, end in pairwise([0, *ends]):
+            weights[start:end] = weights[start:end] @ self.R[problem[start]]
+        return weights
 
     def enter(self, rows: Integers, variables: Integers) -> None:
         """Add one variable to the support of each of these rows."""

@@ -91,6 +91,15 @@ def test_the_lasso_has_the_least_bic_of_its_path(samples, S):
         assert bic(S[0], i, tuple(np.flatnonzero(W[i])), samples) == pytest.approx(least, abs=1e-7)
 
 
+def test_a_coefficient_that_changes_sign_leaves_the_lasso_on_its_way():
+    # 2 = 0 + 1 + noise of variance 0.5 stands for both at first; 3 = 0 + 1.1 · 1 − 0.05 · 2 + noise of variance 0.01.
+    B = np.array([[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 0, 0], [1, 1.1, -0.05, 0]])
+    A = np.linalg.inv(np.eye(4) - B)
+    problems = Problems((A * [1, 1, 0.5, 0.01]) @ A.T[None], samples=7)  # under 2 · 4 samples: the plain lasso
+    W = refit_along(problems, np.array([[0, 1, 2, 3]]), "lasso_bic")[0]
+    assert W[3] == pytest.approx([0.95, 1.05, 0, 0])
+
+
 def largest_penalty(G: np.ndarray, c: np.ndarray, w: np.ndarray, A: list[int]) -> float:
     """The upper end of the penalties at which the lasso has support A, whatever its signs; 0 where there are none."""
     out = [j for j in range(len(c)) if j not in A]
