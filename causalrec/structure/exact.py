@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from causalrec.errors import InputError
 from causalrec.structure import Fits, Floats, Integers, Problems
-from causalrec.structure.regression import regress_on_predecessors
+from causalrec.structure.sparse import Refit, check_refit, refit_along
 
 Score = Literal["equal", "equal_l1", "unequal"]
 Row = Callable[[int, int], Floats]
 
 _NODES = 14
-_EXACT_PENALTY = 1e-8  # BIC's log(m)/(2m) an edge, on an exact covariance: that of about 1e9 samples
+_EXACT_PENALTY = 1e-8  # BIC's log(s)/(2s) an edge, on an exact covariance: that of about 1e9 samples
 _TIE = {"equal": 1e-12, "equal_l1": 1e-12, "unequal": 1e-10}  # above rounding; the first two in units of tr S
 _RIDGE = 1e-10  # of each variance, so that every Gram matrix of a lasso can be inverted
 _KKT = 1e-10  # in units of sqrt(S_jj S_kk)
@@ -28,25 +28,26 @@ _CHUNK = 4096  # lassos solved at once: their inverses stay near the processor
 class Exact:
     """The graph of least score among all DAGs: what a search over orders cannot beat (Silander & Myllymäki 2006).
 
-    With P(j) the predecessors of j in an order, S the covariance (m, n, n) and m samples, score is one of
+    With P(j) the predecessors of j in an order, S a covariance (n, n) and s samples, score is one of
     "equal": min over orders of Σ_j Var(j | P(j)), the Gaussian likelihood of equal noise variances; W: least squares
     on all predecessors, to be thresholded.
     "equal_l1": min over DAGs of ½tr((I−W)S(I−W)ᵀ) + λ‖W‖₁, what `notears` minimises but for its rounding of |w|; W is
     the optimum itself. Its n·2ⁿ⁻¹ lassos satisfy the KKT conditions to 1e-10 √(S_jj S_kk), with a ridge of 1e-10 S_kk
     that makes them unique; `converged` says that all of a problem's did.
-    "unequal": min over DAGs of Σ_j ½ log Var(j | parents) + ½ log(m)/m · |parents|, BIC a sample with a variance for
+    "unequal": min over DAGs of Σ_j ½ log Var(j | parents) + ½ log(s)/s · |parents|, BIC a sample with a variance for
     each node; W: least squares on the parents. A covariance identifies such a graph only up to Markov equivalence:
     the orientation within the class is arbitrary. Where samples is None the penalty is 1e-8 an edge: of equal
-    likelihoods the sparsest, and no edge that explains less. Variances under rounding count as rounding.
+    likelihoods the sparsest, and no edge that explains less. A variance under rounding, 4nε S_jj, counts as that.
 
     The order returned is the lexicographically least among those within rounding of the best (1e-12 tr S, and 1e-10
     for "unequal"): ties go to the lowest index. trace score: (1, m), the optimum. sparsity: λ, used by "equal_l1"
-    alone. refit: "least_squares", as said. Memory n²·2ⁿ floats, 26 MB at 14 nodes, and as much again for "equal_l1".
+    alone. refit: `sparse.refit_along`, for "equal" alone. Memory: n²·2ⁿ floats, 26 MB at 14 nodes; as much
+    again for "equal_l1".
     """
 
     score: Score = "equal"
     sparsity: float = 0.02
-    refit: Literal["least_squares"] = "least_squares"
+    refit: Refit = "least_squares"
     name: ClassVar[str] = "exact"
 
     def __post_init__(self) -> None:
@@ -54,8 +55,9 @@ class Exact:
             raise InputError(f"exact: score is {self.score!r}; choose one of {', '.join(get_args(Score))}")
         if not 0 < self.sparsity < np.inf:
             raise InputError(f"exact: sparsity is {self.sparsity}; give a number above 0")
-        if self.refit != "least_squares":
-            raise InputError(f"exact: refit is {self.refit!r}; choose least_squares")
+        check_refit(self.name, self.refit)
+        if self.score != "equal" and self.refit != "least_squares":
+            raise InputError(f"exact: refit is {self.refit!r}, but {self.score} chooses its own edges; leave it out")
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
         """One W, its order and its score a problem. Raises InputError above 14 nodes."""
@@ -69,6 +71,8 @@ class Exact:
             order[p], optimum[p] = _best_order(cost, tie)
             for j, before in zip(order[p], _predecessors(order[p]), strict=True):
                 W[p, j] = row(j, before)
+        if self.refit != "least_squares":
+            W = refit_along(problems, order, self.refit)
         ones = np.ones(m, dtype=np.int64)
         return Fits(W, np.zeros(m), converged, ones, order, trace={"score": optimum[None]})
 
@@ -140,16 +144,6 @@ class Exact:
             return np.asarray(swept[parents, j] * member[parents])
 
         return cost, row, True
-
-
-def order_score(covariance: ArrayLike, order: ArrayLike) -> Floats:
-    """Σ_j Var(j | those before j), (m,), for covariances (m, n, n) and orders (m, n), causes first; any n.
-
-    Exact's score "equal" of these orders. Raises InputError as `Problems` does.
-    """
-    problems = Problems(np.asarray(covariance), order=np.asarray(order))
-    assert problems.order is not None
-    return Exact().score_of(problems, regress_on_predecessors(problems.covariance, problems.order))
 
 
 def _best_order(cost: Floats, tie: float) -> tuple[Integers, float]:
