@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.sparse.csgraph import connected_components
 
 from bench.cell import generator
@@ -86,11 +87,15 @@ def learn(
     if not 0 <= threshold < np.inf:
         raise InputError(f"--threshold is {threshold:g}; give a number of 0 or more")
     learner = load(method, **(options or {}))
-    fits = learner.fit(observed.problems, generator(root=seed, stream="learn"))
+    left = f"{method} left float64 on these data; give them in units in which variances are near 1"
+    try:
+        fits = learner.fit(observed.problems, generator(root=seed, stream="learn"))
+    except (ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
+        raise InputError(f"{left} ({' '.join(str(error).split())})") from error
     if fits.errors is not None and fits.errors[0]:
         raise InputError(f"{method} failed: {fits.errors[0]}")
     if not (np.isfinite(fits.W).all() and np.isfinite(fits.h).all()):
-        raise InputError(f"{method} left float64 on these data; give them in units in which variances are near 1")
+        raise InputError(left)
     graphs, removed = threshold_to_dag(fits.W, threshold)
     undirected = _undirected(fits)
     converged = bool(fits.converged[0])

@@ -23,6 +23,7 @@ MISSING = ("", "na", "n/a", "nan", "-nan", "null", "none", "?", "inf", "+inf", "
 SAME_VARIANCE = 1e-3  # relative spread of the variances under which no order can be read off them
 VARIANCE_SPREAD = 1e4  # ratio of variances beyond which units are likely to differ
 LARGEST = 1e100  # variances above, or under its inverse, leave float64 in products
+NEAR_ONE = (0.1, 100.0)  # where variances are not far from the 1 that a learner's sparsity is set for
 NEARLY_ONE = 0.999  # correlation of columns that are nearly copies
 ROWS_PER_VARIABLE = 10
 
@@ -341,6 +342,11 @@ def _doubts(observed: Observed) -> list[str]:
         found.append(
             f"the variance of {names[high]!r} is {variance[high] / variance[low]:.2g} times that of {names[low]!r}: "
             "units may differ; an order read off variances, and one threshold for all weights, then mean little"
+        )
+    if variance[high] < NEAR_ONE[0] or variance[low] > NEAR_ONE[1]:
+        found.append(
+            f"variances lie between {variance[low]:.2g} and {variance[high]:.2g}, far from 1: a sparsity, as of "
+            "notears, is in units of the noise variance; divide all columns by one number, or set --option sparsity to match"
         )
     if samples is not None and samples < n:
         found.append(f"fewer samples ({samples}) than variables ({n}): the covariance is singular")

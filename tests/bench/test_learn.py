@@ -4,10 +4,12 @@ import csv
 import io
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -266,6 +268,8 @@ def test_doubts_are_told_and_good_data_raise_none(tmp_path):
         assert "the data look standardised" in warned(tmp_path, (X - X.mean(0)) / X.std(0, ddof=ddof))
     assert "the variance of 'x2' is 1e+06 times" not in warned(tmp_path, X)
     assert "units may differ" in warned(tmp_path, X * [1, 1, 1000, 1])
+    for scale in (0.01, 100):
+        assert "far from 1: a sparsity, as of notears, is in units of the noise" in warned(tmp_path, X * scale)
     assert "fewer samples (3) than variables (4): the covariance is singular" in warned(tmp_path, X[:3])
     assert "few samples (39) for 4 variables" in warned(tmp_path, X[:39])
     assert warned(tmp_path, X[:40]) == ""
@@ -360,6 +364,11 @@ def test_what_did_not_converge_failed_or_is_undirected_is_told(monkeypatch):
         made(monkeypatch, errors=("no luck",))
     with pytest.raises(InputError, match="made left float64 on these data"):
         made(monkeypatch, h=np.array([np.inf]))
+    for error in (OverflowError("int too big"), torch.linalg.LinAlgError("singular\nmatrix")):
+        monkeypatch.setattr(Made, "fit", Mock(side_effect=error))
+        with pytest.raises(InputError, match=r"made left float64 on these data; .* \((int too big|singular matrix)\)"):
+            made(monkeypatch)
+    monkeypatch.undo()
     both = np.zeros((1, 4, 4), dtype=bool)
     both[0, 0, 3] = both[0, 3, 0] = both[0, 1, 2] = True
     open_edges = made(monkeypatch, cpdag=both)
