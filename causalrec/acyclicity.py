@@ -71,23 +71,29 @@ class LogDeterminant:
 
     def value(self, W: Tensor) -> Tensor:
         """h(W), shape (...,), +inf outside the domain."""
-        lu, pivots, h = self._factor(W)
-        ones = torch.ones(*W.shape[:-1], 1, dtype=W.dtype, device=W.device)
-        x = torch.linalg.lu_solve(lu, pivots, ones).squeeze(-1)
-        return torch.where(_positive(x), h, torch.inf)
+        lu, pivots, one, h = self._factor(W)
+        ones = one.new_ones(1, 1).expand(*W.shape[:-1], 1)
+        outside = _outside(torch.linalg.lu_solve(lu, pivots, ones, adjoint=True).squeeze(-1))
+        return h if outside is None else h.masked_fill_(outside, torch.inf)
 
     def value_and_gradient(self, W: Tensor) -> tuple[Tensor, Tensor]:
         """h(W), shape (...,), and its gradient, shape (..., n, n), through one LU; +inf and NaN outside."""
-        lu, pivots, h = self._factor(W)
-        inverse_t = torch.linalg.lu_solve(lu, pivots, _identity(W).expand_as(W), adjoint=True)
-        inside = _positive(inverse_t.sum(-2))
-        gradient = torch.where(inside[..., None, None], 2 * W * inverse_t, torch.nan)
-        return torch.where(inside, h, torch.inf), gradient
+        lu, pivots, one, h = self._factor(W)
+        gradient = torch.linalg.lu_solve(lu, pivots, one.expand(W.shape), adjoint=True).mT
+        outside = _outside(gradient.sum(-2))
+        gradient.mul_(W).mul_(2)
+        if outside is not None:
+            h.masked_fill_(outside, torch.inf)
+            gradient.masked_fill_(outside[..., None, None], torch.nan)
+        return h, gradient
 
-    def _factor(self, W: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        lu, pivots, _ = torch.linalg.lu_factor_ex(self.s * _identity(W) - _squared(W))
-        h = W.shape[-1] * math.log(self.s) - lu.diagonal(dim1=-2, dim2=-1).abs().log().sum(-1)
-        return lu, pivots, h
+    def _factor(self, W: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """LU and pivots of (sI − W∘W)ᵀ, I, and h. LAPACK's columns are our rows: transposed, nothing is copied."""
+        one = _identity(_float(W))
+        scaled = one if self.s == 1 else self.s * one
+        lu, pivots, _ = torch.linalg.lu_factor_ex(torch.addcmul(scaled, W, W, value=-1).mT)
+        h = W.shape[-1] * math.log(self.s) - lu.diagonal(dim1=-2, dim2=-1).abs().log_().sum(-1)
+        return lu, pivots, one, h
 
 
 @dataclass(frozen=True)
@@ -166,10 +172,14 @@ def _square(W: Tensor) -> Tensor:
     return W
 
 
-def _squared(W: Tensor) -> Tensor:
+def _float(W: Tensor) -> Tensor:
     if W.dtype not in _LARGEST_NORM:
         raise InputError(f"W is {W.dtype}; give float64 (or float32, in a recommender)")
-    return _square(W).square()
+    return _square(W)
+
+
+def _squared(W: Tensor) -> Tensor:
+    return _float(W).square()
 
 
 def _expm1(P: Tensor) -> Tensor:
@@ -204,6 +214,13 @@ def _identity(W: Tensor) -> Tensor:
     return torch.eye(W.shape[-1], dtype=W.dtype, device=W.device)
 
 
-def _positive(x: Tensor) -> Tensor:
-    """Whether M, of nonpositive off-diagonal, is a nonsingular M-matrix: exactly when x = M⁻¹1 (..., n) > 0."""
-    return ((x > 0) & x.isfinite()).all(-1)
+def _outside(x: Tensor) -> Tensor | None:
+    """Which M, of nonpositive off-diagonal, is no nonsingular M-matrix, by x = M⁻¹1 (..., n); None if all are.
+
+    M is one exactly when x > 0. That all are, the usual case, costs one pass over x and no mask.
+    """
+    if x.numel():
+        least, largest = torch.aminmax(x)
+        if least.item() > 0 and largest.item() < math.inf:
+            return None
+    return ~((x > 0) & x.isfinite()).all(-1)

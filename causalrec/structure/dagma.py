@@ -49,7 +49,7 @@ class Dagma(Solver):
     Kept: the score, h the log-determinant, λ = 0.02, the path μ = 1, 0.1, 0.01, … from W = 0, each point from the one
     before. Different: (1) Newton steps (`causalrec.structure.newton`, which divides the objective by μ) instead of
     42,000 of Adam. (2) The published path ends after four points and W is thresholded, cyclic or not; here it goes on
-    until h is under `tolerance`. (3) s stays 1 where DAGMA lowers it from 1 to 0.7, as W then stays in the domain.
+    until h is under `tolerance`. (3) s is 0.7 throughout where DAGMA lowers it from 1 to 0.7.
 
     mu, decrease: the first μ and its factor from one point to the next. The other options are those of `Solver`; λ is
     in the units of the noise variance.

@@ -90,8 +90,8 @@ class GolemEV(Solver):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.penalty >= 0:
-            raise InputError(f"penalty = {self.penalty}; give λ₂ ≥ 0 (published: 5)")
+        if not 0 <= self.penalty < float("inf"):
+            raise InputError(f"penalty = {self.penalty}; give a finite λ₂ ≥ 0 (published: 5)")
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
         """One W a problem; trace h, rho and gamma, each (outer, m), after each update of the multiplier."""
@@ -118,6 +118,11 @@ class GolemNV(GolemEV):
     sparsity: float = 0.002
     start_sparsity: float = 0.02
     name: ClassVar[str] = "golem_nv"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.start_sparsity > 0:
+            raise InputError(f"start_sparsity = {self.start_sparsity}; give λ₁ above 0 (published: 0.02)")
 
     def _solve(self, S: Tensor) -> Solution:
         S = _regular(S)
