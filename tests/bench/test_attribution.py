@@ -78,9 +78,20 @@ def test_worlds_share_their_graphs_and_the_table_has_a_row_for_each():
 
     cells = attribution.plan(SETUP)
     results = [attributed(cell, causes=np.arange(12) % 4) for cell in cells]
-    (table,) = attribution.tables(SETUP, results)
+    (table,) = attribution.details(SETUP, results)
     assert len(table.rows) == len(cells) == len(attribution.WORLDS) * len(attribution.SCORES)
     assert {row[4:7] for row in table.rows} == {(3, 3, 3)}
     assert {row[3].estimate for row in table.rows} == {0.25}
     assert "standardised" in to_text(table)
     assert attribution.tables(SETUP, [])[0].rows == ()
+    (shown,) = attribution.tables(two := replace(SETUP, preset=replace(
+        SETUP.preset, attribution=replace(SETUP.preset.attribution, samples=(100, 1000)))), results)
+    assert {row[1] for row in shown.rows} == {1000}
+    (figure,) = attribution.figures(two, results)
+    assert len(figure.panels) == len(attribution.WORLDS) * len(attribution.DRAWN)
+    for panel in figure.panels:
+        assert [series.label for series in panel.series] == list(CAUSES[1:])
+        for series in panel.series:
+            assert series.x == (100.0, 1000.0)
+            assert np.isnan(series.y[0])
+            assert series.y[1] == 0.25
