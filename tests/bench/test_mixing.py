@@ -73,6 +73,13 @@ def test_unknown_readings_are_refused():
         execute(cell(reading="reversed"))
 
 
+def test_draws_mix_values_of_their_own():
+    """Of one attention, the uniform one: what is learned then differs by the values alone."""
+    scores = execute(cell(reading="residual", scale=0.0, features=32, draws=6)).arrays
+    assert len(set(scores["true_edges"])) == 1
+    assert len(set(scores["auprc"])) == 6
+
+
 # What comes out
 
 
@@ -152,6 +159,7 @@ def test_the_table_puts_each_result_in_its_row_and_column():
         for features, interval in zip(columns, row[5:], strict=False):
             assert interval.estimate == pytest.approx(value({"reading": reading, "features": features}))
             assert interval.n == s.draws - 1, "the draw without an edge does not count"
+        assert row[-1].estimate == made[0].arrays["auprc"][0]
     lost = [failed(r.cell) if r.params["reading"] == "plain" else r for r in made]
     (table,) = mixing.tables(setup, lost)
     assert all((row[3:] == (None,) * len(row[3:])) == (row[2] == "A V") for row in table.rows)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -69,6 +70,7 @@ def test_the_correspondence_by_hand():
     ("attention", "message"),
     [
         (np.full((3, 3), 1 / 3), "singular to working precision"),
+        ([[0.1, 0.2, 0.7], [0.3, 0.3, 0.4], [0.2, 0.25, 0.55]], "singular to working precision"),
         ([[1.0, 0.0], [1.0, 1e-13]], None),
         ([[0.0, 1.0], [1.0, 0.0]], r"0 at \[0, 0\]"),
         (np.ones((2, 3)), r"shape \(2, 3\)"),
@@ -132,6 +134,8 @@ def test_the_root_along_the_order_is_the_oracle_and_without_it_is_not():
     assert (fits.h == 0).all()
     symmetric = AttentionClosed("root").fit(problems, rng())
     assert symmetric.converged.all()
+    for S, W in zip(problems.covariance, symmetric.W, strict=True):
+        np.testing.assert_allclose(W, implied_scm(scipy.linalg.sqrtm(S))[0], atol=1e-8)
     assert np.abs(symmetric.W - truth).max() > 0.3
     assert (symmetric.h > 0.01).all()
 
