@@ -41,9 +41,9 @@ class Notears(Solver):
     growing γ and ρ alone (`causalrec.lagrangian`, cap 1e16).
 
     The options are those of `Solver`. λ is in the units of the noise variance. 0.02 is DAGMA's default and was kept,
-    before any experiment, on draws of their own (ER2, 20 nodes, 1,000 samples, s = 1): median SHD 0 for 0.005 to 0.03 on 40
-    draws; 0, 1 and 2 for 0.02, 0.05 and 0.1 on 30 others. A problem that has ended leaves the batch, and its result
-    does not depend on what else is in it.
+    before any experiment, on draws of their own (ER2, 20 nodes, 1,000 samples, s = 1): median SHD 0 for 0.005 to 0.03
+    on 40 draws; 0, 1 and 2 for 0.02, 0.05 and 0.1 on 30 others. A problem that has ended leaves the batch, and its
+    result does not depend on what else is in it.
     """
 
     name: ClassVar[str] = "notears"
