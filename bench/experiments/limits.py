@@ -188,7 +188,7 @@ def _map(setup: Setup, results: list[Result], learner: str, where: str, c: float
         there = select(results, nodes=d)
         line.append(np.nan if c is None or not there else position(c * minimax_rate(d, parents(there)), m.samples))
     mark = Mark("c q log(d/q)", tuple(range(len(m.nodes))), tuple(line))
-    return Map(f"{title(learner)}, {where}", values, low, high, (mark,))
+    return Map(f"{where}: {title(learner)}", values, low, high, (mark,))
 
 
 def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:  # noqa: ARG001
