@@ -146,6 +146,7 @@ def test_where_recovery_drops_under_one_half_by_hand():
     # From 1 at 1 to 0 at 4: at 2.
     assert variance.half_crossing(at_rates({1: 1, 4: 0, 16: 0})).startswith("2 [")
     assert variance.half_crossing(at_rates({1: 1, 4: 1, 256: 1})) == "above 256 (rate there 1.00 [0.94, 1.00])"
+    assert variance.half_crossing(at_rates({1: 0.45, 4: 0.4})).startswith("under 1 (rate there 0.45 ")
     assert variance.half_crossing(at_rates({1: 0.1, 4: 0})) == "under 1 (rate there 0.10 [0.04, 0.21])"
 
 
@@ -231,7 +232,7 @@ def test_affines_and_pooled_sequences_show_their_own_cells():
         ratio = 1e7 * (p["ratio"] > 1) + 1e6 * (p["nodes"] != 20)
         return ratio + 10_000 * place + p["samples"] + 1000 * seen.get("affine", 0) + 0.001 * seen.get("sequences", 1)
 
-    results = [graphs(cell, shd=score(cell)) for cell in load_experiment("layernorm").plan(setup)]
+    results = [graphs(cell, shd=score(cell)) for cell in load_experiment("layernorm").plan(setup)[::-1]]
     affine = {(row[0], row[1]): row[2:] for row in table("layernorm", results, "layernorm_affine", setup).rows}
     assert [round(e.estimate, 3) for e in affine["LayerNorm on V", "none"]] == [10_064.001, 11_024.001]
     assert [round(e.estimate, 3) for e in affine["LayerNorm on Z", "spread 0.5"]] == [20_564.001, 21_524.001]
