@@ -346,7 +346,7 @@ def _doubts(observed: Observed) -> list[str]:
     if variance[high] < NEAR_ONE[0] or variance[low] > NEAR_ONE[1]:
         found.append(
             f"variances lie between {variance[low]:.2g} and {variance[high]:.2g}, far from 1: a sparsity, as of "
-            "notears, is in units of the noise variance; divide all columns by one number, or set --option sparsity to match"
+            "notears, is in units of the noise variance; divide all columns by one number, or match --option sparsity"
         )
     if samples is not None and samples < n:
         found.append(f"fewer samples ({samples}) than variables ({n}): the covariance is singular")
