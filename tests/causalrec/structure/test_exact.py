@@ -171,8 +171,9 @@ def test_a_lasso_that_does_not_end_is_said_not_to_have_converged(monkeypatch):
 
 
 def test_nearly_collinear_variables_still_meet_the_kkt_conditions():
-    X = 1e-4 * rng().standard_normal((1000, 12)) + np.random.default_rng(1).standard_normal((1000, 1))
-    assert Exact("equal_l1").fit(Problems.from_samples(X), rng()).converged.all()
+    draw = rng()
+    X = 1e-4 * draw.standard_normal((1000, 12)) + draw.standard_normal((1000, 1))
+    assert Exact("equal_l1").fit(Problems.from_samples(X), draw).converged.all()
 
 
 @given(covariances(1))
