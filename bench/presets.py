@@ -5,12 +5,16 @@ from typing import Any
 
 from bench.errors import InputError
 
+FURTHER = ("eqvar_bottom_up", "golem_ev", "golem_nv", "dagma")
 DECADES = tuple(10.0**exponent for exponent in range(-8, 9))
 
 
 @dataclass(frozen=True)
 class Structure:
-    """Sizes of the recovery half. `families` are (family, edges per node); a draw is one SCM."""
+    """Sizes of the recovery half. `families` are (family, edges per node); a draw is one SCM.
+
+    `further`: names of learners that recovery compares beside its own.
+    """
 
     draws: int
     families: tuple[tuple[str, int], ...]
@@ -20,6 +24,7 @@ class Structure:
     stress_nodes: int
     placement_nodes: tuple[int, ...]
     features: tuple[int, ...]
+    further: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -176,6 +181,7 @@ PRESETS = {
                 stress_nodes=20,
                 placement_nodes=(10, 20, 50),
                 features=(64, 256, 1024, 4096),
+                further=FURTHER,
             ),
             limits=Limits(
                 draws=100,
@@ -215,6 +221,7 @@ PRESETS = {
                 stress_nodes=50,
                 placement_nodes=(10, 20, 50),
                 features=(64, 256, 1024, 4096),
+                further=FURTHER,
             ),
             limits=Limits(
                 draws=200,

@@ -25,6 +25,7 @@ _X4, _X5, _X6, _X7 = (29 * _R - 271) / 210, 11 * (_R - 1) / 840, 11 * (_R - 9) /
 _Y2 = (857 - 58 * _R) / 630
 # Largest norm at which degree 8 leaves a relative error of h (at most 2x⁷/9!) under a few ulps.
 _LARGEST_NORM = {torch.float64: 0.06, torch.float32: 0.5}
+_MOST_SQUARINGS = 64  # far beyond where e^P overflows
 
 
 class Acyclicity(Protocol):
@@ -186,8 +187,8 @@ def _expm1(P: Tensor) -> Tensor:
     """e^P − I for P ≥ 0, by scaling and squaring: (I + E)² − I = 2E + E²."""
     norm = float(torch.minimum(P.sum(-1).amax(-1), P.sum(-2).amax(-1)).max()) if P.numel() else 0.0
     limit = _LARGEST_NORM[P.dtype]
-    squarings = math.ceil(math.log2(norm / limit)) if limit < norm < math.inf else 0
-    A = P.flatten(0, -3) / 2**squarings if P.ndim > 2 else P[None] / 2**squarings
+    squarings = min(math.ceil(math.log2(norm) - math.log2(limit)), _MOST_SQUARINGS) if limit < norm < math.inf else 0
+    A = (P.flatten(0, -3) if P.ndim > 2 else P[None]) / 2.0**squarings
     A2 = A @ A
     A4 = A2 @ (_X1 * A + _X2 * A2)
     left = _X3 * A2 + A4

@@ -34,7 +34,7 @@ def plan(setup: Setup) -> list[Cell]:
         for density, nodes in _graphs(setup)
         for ratio in m.ratios
         for samples in (*m.samples, None)
-        for learner in (*LEARNERS, *setup.learners)
+        for learner in setup.beside(LEARNERS)
         if can_run(learner, nodes, samples)
     ]  # fmt: skip
 
@@ -109,7 +109,7 @@ def _reached(curve: list[Result]) -> str:
 def tables(setup: Setup, results: list[Result]) -> list[Table]:
     """The n at which half of the graphs are recovered exactly, by density, ratio and size, beside the rate."""
     m, c = setup.preset.limits, constant(setup, results)
-    learners = (*LEARNERS, *setup.learners)
+    learners = setup.beside(LEARNERS)
     rows: list[tuple[Value, ...]] = []
     for density, nodes in _graphs(setup):
         for ratio in m.ratios:
@@ -153,7 +153,7 @@ def details(setup: Setup, results: list[Result]) -> list[Table]:  # noqa: ARG001
 def figures(setup: Setup, results: list[Result]) -> list[Figure]:
     """The map: exact recovery over nodes and n, by density and ratio, the rate drawn over it."""
     m, c = setup.preset.limits, constant(setup, results)
-    learners = (LEARNERS[1], LEARNERS[0], *setup.learners)
+    learners = setup.beside(LEARNERS[::-1])
     panels = [
         _map(setup, select(results, edges=density, ratio=ratio), learner, f"ER{density}, ratio {ratio:g}", c)
         for learner in learners

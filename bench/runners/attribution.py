@@ -6,8 +6,7 @@ is the true one.
 """
 
 import time
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,8 @@ from bench.cell import Cell, Outcome, generator
 from bench.learners import load
 from bench.runners.structure import THRESHOLD
 from bench.runners.worlds import draw_world, observe, world_axes
-from causalrec.structure import Problems, threshold
+from causalrec.structure import threshold
 from causalrec.structure.exact import Exact
-from causalrec.structure.oracle import Oracle
 from synth.scoring import shd
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -41,10 +39,12 @@ def run(cell: Cell) -> Outcome:
     fits = learner.fit(problems, generator(root=p["root"], stream="learner", **world_axes(p), samples=p["samples"]))
     fitted = time.process_time()
     right = _right(truth, fits.W)
-    right_at_n = _right(truth, optimum(problems, p["score"])[0])
-    W, best = optimum(population, p["score"])
-    right_on_exact = _right(truth, W)
-    given_truth = Exact(**_options(p["score"])).score_given(population, truth)
+    score, nothing_random = Exact(**p["score"]), np.random.default_rng(0)
+    right_at_n = _right(truth, score.fit(problems, nothing_random).W)
+    optimum = score.fit(population, nothing_random)
+    right_on_exact = _right(truth, optimum.W)
+    assert optimum.trace is not None
+    best, given_truth = optimum.trace["score"][0], score.score_given(population, truth)
     searched = time.process_time()
     cause = np.select([right, ~right_on_exact, ~right_at_n], [0, 1, 2], 3)
     return Outcome(
@@ -56,28 +56,9 @@ def run(cell: Cell) -> Outcome:
         },
         {
             "cause": cause, "right": right, "right_at_n": right_at_n, "right_on_exact": right_on_exact,
-            "order_optimal": given_truth <= best * (1 + TIE),
+            "order_optimal": given_truth <= best + TIE * np.abs(best),
         },
     )  # fmt: skip
-
-
-def optimum(problems: Problems, score: Mapping[str, Any]) -> tuple[Floats, Floats]:
-    """W (m, n, n) at the score's optimum over all orders, and that optimum (m,).
-
-    score: the options of `Exact`; with `refit`, the order is the optimum's and W is refit along it.
-    """
-    nothing_random = np.random.default_rng(0)
-    fits = Exact(**_options(score)).fit(problems, nothing_random)
-    assert fits.trace is not None
-    best = fits.trace["score"][0]
-    if "refit" not in score:
-        return fits.W, best
-    ordered = Problems(problems.covariance, problems.samples, fits.order)
-    return Oracle(refit=score["refit"]).fit(ordered, nothing_random).W, best
-
-
-def _options(score: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in score.items() if name != "refit"}
 
 
 def _right(truth: NDArray[np.bool_], W: Floats) -> NDArray[np.bool_]:

@@ -179,3 +179,12 @@ def test_gradient_of_a_self_loop_by_hand(form):
 def test_refuses_what_is_not_square_or_not_float(form, W):
     with pytest.raises(InputError, match=r"give square matrices|give float64"):
         form.value(W)
+
+
+@pytest.mark.parametrize("weight", [30.0, 1e10, 1e100, 1e154])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_cycle_beyond_the_range_of_the_exponential_is_not_finite(weight, dtype):
+    largest = weight if dtype is torch.float64 else min(weight, 1e18)
+    W = torch.tensor([[0.0, largest], [largest, 0.0]], dtype=dtype)
+    assert not Exponential().value(W).isfinite()
+    assert not truncated_exponential(W).isfinite()
