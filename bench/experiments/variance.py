@@ -5,6 +5,7 @@ too. What unequal variances do to identification is therefore the SHD beyond the
 SHD of EqVar on the exact covariance, where nothing is sampled.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from bench.cell import Cell
 from bench.claims import Finding, Margins, Outcome
 from bench.experiments.recovery import mean_known, plan_cell
+from bench.figures import Curves, Figure, Panel, Series, make_series
 from bench.learners import can_run, title
 from bench.plan import Result, Setup, select
 from bench.statistics import Interval, clopper_pearson, crossing, t_interval
@@ -194,6 +196,35 @@ def half_ratio(curve: list[Result]) -> str:
         if rate.estimate < 0.5:
             return f"{r.params['ratio']:g} (rate {rate.estimate:.2f} [{rate.low:.2f}, {rate.high:.2f}])"
     return "none tried"
+
+
+def figures(setup: Setup, results: list[Result]) -> list[Figure]:
+    """Mean SHD and exact recovery against the variance ratio: a panel a profile, a curve a learner."""
+    s = setup.preset.structure
+
+    def panels(measure: Callable[[Result], Interval]) -> tuple[Panel, ...]:
+        return tuple(Panel(profile, tuple(curve(measure, profile, *seen) for seen in who)) for profile in PROFILES)
+
+    def curve(measure: Callable[[Result], Interval], profile: str, learner: str, samples: int | None) -> Series:
+        cells = {r.params["ratio"]: measure(r) for r in _curve(setup, results, learner, profile, samples)}
+        return make_series(_head(learner, samples), [(ratio, cells.get(ratio)) for ratio in s.ratios])
+
+    def rate(r: Result) -> Interval:
+        return clopper_pearson(r.metrics["exact"], r.metrics["draws"])
+
+    who = _seen_by(setup, LEARNERS)
+    note = (
+        f"ER2, {s.stress_nodes} nodes, n = {SAMPLES}, {s.draws} draws that share graph and weights over ratios and "
+        "profiles; 95 %"
+    )
+    x_label = "largest over smallest noise variance"
+    return [
+        Curves("variance_shd_by_ratio", "When noise variances differ", x_label, "mean SHD (edges)", panels(_mean),
+               log_x=True, note=f"{note} t intervals. A reversed edge counts once."),
+        Curves("variance_rate_by_ratio", "Graphs recovered exactly when noise variances differ", x_label,
+               "share of graphs", panels(rate), log_x=True, y_range=(0.0, 1.0),
+               note=f"{note} Clopper-Pearson intervals."),
+    ]  # fmt: skip
 
 
 def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
