@@ -15,11 +15,12 @@ from bench.errors import InputError
 from bench.learners import load
 from causalrec.structure import Problems
 from synth.scoring import edge_auprc, order_accuracy, shd
-from synth.violations import layernorm
+from synth.violations import layernorm, standardise_covariance
 
 LEARNER = "eqvar"
 EDGE = 0.1  # the least |B_ij| that counts as an edge: effects of softmax attentions are small
 Floats: TypeAlias = NDArray[np.float64]
+Integers: TypeAlias = NDArray[np.int64]
 
 
 def run(cell: Cell) -> Outcome:
@@ -31,14 +32,17 @@ def run(cell: Cell) -> Outcome:
     """
     p = cell.params
     mixings = [mix(p["reading"], draw_attention(p, draw)) for draw in range(p["draws"])]
-    fits = load(LEARNER).fit(_observe(p, mixings), generator(root=p["root"], stream="learner"))
+    labels = np.stack([_labels(p, draw) for draw in range(p["draws"])])
+    fits = load(LEARNER).fit(_observe(p, mixings, labels), generator(root=p["root"], stream="learner"))
     assert fits.order is not None
+    orders, back = np.take_along_axis(labels, fits.order, 1), np.argsort(labels, 1)
+    weights = np.abs(fits.W[np.arange(len(back))[:, None, None], back[:, :, None], back[:, None, :]])
     implied = [imply(A) for A in mixings]
     B, noise = np.stack([B for B, _ in implied]), np.stack([scale for _, scale in implied]) ** 2
-    truth, weights = np.abs(B) >= EDGE, np.abs(fits.W)
+    truth = np.abs(B) >= EDGE
     variance = np.square(np.stack(mixings)).sum(2)
     arrays = {
-        "order_accuracy": _known([order_accuracy(*pair) for pair in zip(truth, fits.order, strict=True)]),
+        "order_accuracy": _known([order_accuracy(*pair) for pair in zip(truth, orders, strict=True)]),
         "auprc": _known([edge_auprc(*pair) for pair in zip(truth, weights, strict=True)]),
         "shd": shd(truth, weights >= EDGE),
         "true_edges": truth.sum((1, 2)),
@@ -82,16 +86,30 @@ def imply(mixing: Floats) -> tuple[Floats, Floats]:
     return np.asarray(B), np.asarray(scale)
 
 
-def _observe(p: Mapping[str, Any], mixings: list[Floats]) -> Problems:
-    """The covariance over `features` features of each Z, the exact one where that is None; V is shared by readings."""
-    if p["features"] is None:
-        return Problems(np.stack([A @ A.T for A in mixings]))
-    axes = {name: p[name] for name in ("root", "tokens", "features")}
-    rows = []
+def _labels(p: Mapping[str, Any], draw: int) -> Integers:
+    """Which token each variable is, at random: ties go to the lowest index, which in time order would be the root."""
+    return generator(root=p["root"], stream="labels", tokens=p["tokens"], draw=draw).permutation(p["tokens"])
+
+
+def _observe(p: Mapping[str, Any], mixings: list[Floats], labels: Integers) -> Problems:
+    """The covariance over `features` features of each Z, the exact one where that is None; V is shared by readings.
+
+    Variable k of draw i is token labels[i, k]. Rows after LayerNorm have variance 1 to the bit: they would else be
+    ordered by its eps or by rounding.
+    """
+    covariances = []
     for draw, A in enumerate(mixings):
+        if p["features"] is None:
+            covariances.append(A @ A.T)
+            continue
+        axes = {name: p[name] for name in ("root", "tokens", "features")}
         V = generator(**axes, stream="values", draw=draw).standard_normal((p["tokens"], p["features"]))
-        rows.append(layernorm(A @ V) if p["reading"] == "layernorm" else A @ V)
-    return Problems.from_samples(np.stack(rows).mT)
+        Z = layernorm(A @ V) if p["reading"] == "layernorm" else A @ V
+        covariances.append(np.cov(Z, bias=True).reshape(len(A), -1))
+    if p["reading"] == "layernorm":
+        covariances = [standardise_covariance(S) for S in covariances]
+    S = np.stack(covariances)
+    return Problems(S[np.arange(len(S))[:, None, None], labels[:, :, None], labels[:, None, :]], p["features"])
 
 
 def _known(values: list[float | None]) -> Floats:

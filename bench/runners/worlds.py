@@ -44,19 +44,31 @@ def observe(p: Mapping[str, Any], worlds: Sequence[World]) -> Problems:
     """
     orders = np.stack([world.order for world in worlds])
     if p["samples"] is None:
-        return Problems(np.stack([world.covariance for world in worlds]), None, orders)
-    rows = np.stack(
-        [
-            world.sample(
-                generator(root=p["root"], stream="samples", **world_axes(p), draw=draw, samples=p["samples"]),
-                p["samples"],
-            )
-            for draw, world in enumerate(worlds)
-        ]
-    )
-    problems = Problems.from_samples(rows, orders)
-    if p["violation"] != {"kind": "standardised"}:
+        problems = Problems(np.stack([world.covariance for world in worlds]), None, orders)
+    else:
+        rows = np.stack(
+            [
+                world.sample(
+                    generator(root=p["root"], stream="samples", **world_axes(p), draw=draw, samples=p["samples"]),
+                    p["samples"],
+                )
+                for draw, world in enumerate(worlds)
+            ]
+        )
+        problems = Problems.from_samples(rows, orders)
+    if not _has_unit_variances(p):
         return problems
-    # The variances are 1, not 1 but for rounding, by which a learner would order them.
     correlations = np.stack([standardise_covariance(s) for s in problems.covariance])
     return Problems(correlations, problems.samples, orders, problems.rows)
+
+
+def _has_unit_variances(p: Mapping[str, Any]) -> bool:
+    """Whether every variance observed is 1 by construction.
+
+    What then tells them apart, rounding or the eps of LayerNorm, is no data, and a learner would order by it: by eps
+    the variable of least variance before LayerNorm, a root, keeps the least after it.
+    """
+    knobs = p["violation"] or {"kind": None}
+    if knobs["kind"] == "iscm":
+        return p["samples"] is None
+    return knobs["kind"] == "standardised" or (knobs.get("placement") == "mixed" and not knobs.get("affine"))

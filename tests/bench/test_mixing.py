@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from bench.cell import Cell
 from bench.errors import InputError
 from bench.experiments import mixing
+from bench.learners import load
 from bench.runners import execute
+from bench.runners import mixing as runner
 from bench.runners.mixing import EDGE, draw_attention, imply, mix
 from causalrec.structure.attention import implied_scm
 from synth.scm import LinearSCM
@@ -120,6 +122,28 @@ def test_more_features_bring_residual_mixing_nearer_and_plain_mixing_not():
     assert residual == sorted(residual)
     assert residual[-1] > residual[0] + 0.2
     assert max(plain) < 0.4
+
+
+@pytest.mark.parametrize("features", [64, None])
+def test_after_layernorm_the_first_token_is_anyones_guess(features, monkeypatch):
+    """All variances are 1: neither LayerNorm's eps, nor rounding, nor that the root is token 0 may decide."""
+    seen = []
+    learner = load(runner.LEARNER)
+
+    class Watched:
+        def fit(self, problems, generator):
+            seen.append(problems)
+            return learner.fit(problems, generator)
+
+    monkeypatch.setattr(runner, "load", lambda _: Watched())
+    execute(cell(reading="layernorm", features=features, draws=100))
+    (problems,) = seen
+    assert (problems.covariance.diagonal(axis1=1, axis2=2) == 1).all()
+    labels = np.stack([runner._labels(PARAMS, draw) for draw in range(100)])
+    assert (labels[:, 0] == 0).mean() < 0.3
+    A = mix("layernorm", draw_attention(PARAMS, 0))
+    if features is None:
+        np.testing.assert_allclose(problems.covariance[0], (A @ A.T)[np.ix_(labels[0], labels[0])], atol=1e-12)
 
 
 def test_what_the_mixing_implies_is_told_beside_the_scores():

@@ -26,6 +26,7 @@ from causalrec.interactions import from_rows
 from causalrec.model import CausalRec, CausalRecOptions
 from causalrec.ranking import ndcg
 from causalrec.structure import Fits
+from causalrec.structure.eqvar import EqVar
 from synth.errors import InputError as WorldInputError
 from synth.graphs import is_dag
 from synth.scoring import cpdag
@@ -134,12 +135,25 @@ def test_rows_and_covariance_are_of_the_same_data(violation):
         np.testing.assert_allclose(np.cov(rows.T, bias=True), covariance, atol=1e-9 * covariance.max())
 
 
-def test_standardised_data_have_variances_of_1_to_the_bit():
-    """Whoever sorts by variance must find ties, not rounding."""
-    for samples in (50, None):
-        p = graph_cell(samples=samples, violation={"kind": "standardised"}).params
-        covariance = worlds.observe(p, [worlds.draw_world(p, draw) for draw in range(3)]).covariance
-        assert (np.diagonal(covariance, axis1=1, axis2=2) == 1).all()
+UNIT = [
+    ({"kind": "standardised"}, 50),
+    ({"kind": "standardised"}, None),
+    ({"kind": "iscm"}, None),
+    ({"kind": "layernorm", "placement": "mixed"}, 50),
+    ({"kind": "layernorm", "placement": "mixed", "sequences": 4}, 50),
+    ({"kind": "layernorm", "placement": "mixed"}, None),
+]
+
+
+@pytest.mark.parametrize(("violation", "samples"), UNIT)
+def test_what_has_variance_1_by_construction_has_it_to_the_bit(violation, samples):
+    """Whoever sorts by variance must find ties, not rounding, nor LayerNorm's eps, which leaves a root least."""
+    p = graph_cell(samples=samples, violation=violation).params
+    drawn = [worlds.draw_world(p, draw) for draw in range(100)]
+    problems = worlds.observe(p, drawn)
+    assert (np.diagonal(problems.covariance, axis1=1, axis2=2) == 1).all()
+    first = EqVar().fit(problems, np.random.default_rng(0)).order[:, 0]
+    assert (first == 0).all(), "ties go to the lowest index, and labels are random"
 
 
 @pytest.mark.parametrize("violation", VIOLATED)
