@@ -209,7 +209,7 @@ def learn(
     from bench.export import write_graphml
     from bench.observed import read
 
-    learning.check_out(out, file)
+    learning.check_out(out, file, graphml)
     options = learning.parse_options(method, option or [])
     observed = read(file, covariance=covariance, samples=samples, header=header, delimiter=delimiter)
     learned = learning.learn(observed, method, options, threshold, seed)

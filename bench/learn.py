@@ -192,12 +192,17 @@ def _json(value: Value) -> Value:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def check_out(out: Path, source: Path) -> None:
-    """Raise InputError where W cannot be written to `out`, before time is spent on learning it."""
+def check_out(out: Path, source: Path, graphml: Path | None = None) -> None:
+    """Raise InputError where W cannot be written to `out` or `graphml`, before time is spent on learning it."""
     if out.suffix.lower() not in SUFFIXES:
         raise InputError(f"{out}: W is written as {' or '.join(SUFFIXES)}; end its name so")
-    if out.exists() and source.exists() and out.samefile(source):
-        raise InputError(f"{out}: is the file that W is learned from; choose another")
+    for path in (out,) if graphml is None else (out, graphml):
+        if not path.parent.is_dir():
+            raise InputError(f"{path}: cannot be written (No such file or directory); make the folder {path.parent}")
+        if path.exists() and source.exists() and path.samefile(source):
+            raise InputError(f"{path}: is the file that W is learned from; choose another")
+    if graphml is not None and graphml.resolve() == out.resolve():
+        raise InputError(f"{out}: --out and --graphml are one file; choose another for one of them")
 
 
 def write_matrix(path: Path, learned: Learned, transpose: bool = False) -> None:

@@ -428,6 +428,9 @@ def test_places_where_w_cannot_go_are_refused_first(tmp_path):
     for out, told in ((tmp_path / "W.txt", "W is written as .csv or .npy"), (source, "is the file that W is learned")):
         with pytest.raises(InputError, match=told):
             check_out(out, source)
-    check_out(tmp_path / "W.csv", source)
+    check_out(tmp_path / "W.csv", source, tmp_path / "G.graphml")
+    for graphml, told in ((source, "is the file that W is learned"), (tmp_path / "W.csv", "are one file")):
+        with pytest.raises(InputError, match=told):
+            check_out(tmp_path / "W.csv", source, graphml)
     with pytest.raises(InputError, match="cannot be written"):
         write_matrix(tmp_path / "none" / "W.csv", learn(read(source), "eqvar"))
