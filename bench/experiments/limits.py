@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.cell import Cell
 from bench.claims import Finding, Margins
-from bench.experiments.recovery import plan_cell
+from bench.experiments.recovery import failed_draws, plan_cell
 from bench.figures import Figure, Grid, Map, Mark, position
 from bench.learners import can_run, title
 from bench.plan import Result, Setup, select
@@ -98,9 +98,9 @@ def _reached(curve: list[Result]) -> str:
     if n is None:
         if not curve:
             return "–"
-        first, last = curve[0], curve[-1]
-        above = 2 * first.metrics["exact"] >= first.metrics["draws"]
-        return f"{first.params['samples']} or less" if above else f"not by {last.params['samples']}"
+        first, last = curve[0].params["samples"], curve[-1].params["samples"]
+        exact, draws = (sum(r.metrics[name] for r in curve) for name in ("exact", "draws"))
+        return f"{first} or less" if 2 * exact >= draws else f"not by {last}"
     low = "under " + str(curve[0].params["samples"]) if n.low == 0 else f"{n.low:.0f}"
     high = "beyond " + str(curve[-1].params["samples"]) if not np.isfinite(n.high) else f"{n.high:.0f}"
     return f"{n.estimate:.0f} [{low}, {high}]"
@@ -132,12 +132,13 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
         + ("its constant could not be fitted: the oracle crosses 1/2 nowhere." if c is None else
            f"its one constant, c = {c:.1f}, is fitted to the oracle on ER{m.densities[0]} at ratio 1.")
         + " It knows nothing of the condition number or of the smallest weight, which set the constant."
+        + failed_draws(results)
     )  # fmt: skip
     columns = ("graphs", "nodes", "ratio", "q", "c q log(d/q)", *heads)
     return [Table("limits", "Where exact recovery stops", columns, tuple(rows), note)]
 
 
-def details(setup: Setup, results: list[Result]) -> list[Table]:  # noqa: ARG001
+def details(setup: Setup, results: list[Result]) -> list[Table]:
     """Every cell of the map: the share of graphs recovered exactly."""
     rows = [
         (
@@ -147,7 +148,11 @@ def details(setup: Setup, results: list[Result]) -> list[Table]:  # noqa: ARG001
         for r in results if r.ok
     ]  # fmt: skip
     columns = ("graphs", "nodes", "ratio", "learner", "n", "exact recovery", "mean SHD")
-    return [Table("limits_all", "The map of the limits, every cell", columns, tuple(rows))]
+    note = (
+        f"{setup.preset.limits.draws} draws a cell; Clopper-Pearson intervals; SHD at the threshold 0.3."
+        f"{failed_draws(results)}"
+    )
+    return [Table("limits_all", "The map of the limits, every cell", columns, tuple(rows), note)]
 
 
 def figures(setup: Setup, results: list[Result]) -> list[Figure]:
@@ -161,9 +166,10 @@ def figures(setup: Setup, results: list[Result]) -> list[Figure]:
         for ratio in m.ratios
     ]
     note = (
-        f"{m.draws} draws a cell. Line: n = c q log(d/q), q the most parents of a node, d the nodes; "
-        + ("c could not be fitted." if c is None else
-           f"c = {c:.1f} fitted to the known order on ER{m.densities[0]}, ratio 1.")
+        f"{m.draws} draws a cell, 95 % Clopper-Pearson intervals. "
+        + ("No line n = c q log(d/q): c could not be fitted." if c is None else
+           f"Line: n = c q log(d/q), q the most parents of a node, d the nodes; c = {c:.1f} fitted to the known order "
+           f"on ER{m.densities[0]}, ratio 1.")
         + f" Noise variances by the profile {PROFILE}."
     )  # fmt: skip
     return [
@@ -183,12 +189,13 @@ def _map(setup: Setup, results: list[Result], learner: str, where: str, c: float
         tuple(tuple(getattr(found[n, d], name) if (n, d) in found else np.nan for d in m.nodes) for n in m.samples)
         for name in ("estimate", "low", "high")
     )
-    line = []
-    for d in m.nodes:
-        there = select(results, nodes=d)
-        line.append(np.nan if c is None or not there else position(c * minimax_rate(d, parents(there)), m.samples))
-    mark = Mark("c q log(d/q)", tuple(range(len(m.nodes))), tuple(line))
-    return Map(f"{where}: {title(learner)}", values, low, high, (mark,))
+    marks: tuple[Mark, ...] = ()
+    if c is not None:
+        there = [select(results, nodes=d) for d in m.nodes]
+        rates = (minimax_rate(d, parents(found)) if found else np.nan for d, found in zip(m.nodes, there, strict=True))
+        line = tuple(position(c * rate, m.samples) for rate in rates)
+        marks = (Mark("c q log(d/q)", tuple(range(len(m.nodes))), line),)
+    return Map(f"{where}: {title(learner)}", values, low, high, marks)
 
 
 def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:  # noqa: ARG001

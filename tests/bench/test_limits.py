@@ -57,6 +57,21 @@ def test_what_is_not_crossed_is_said(rate, text):
     assert "could not be fitted" in table.note
 
 
+def test_rates_that_fall_with_n_are_pooled_before_a_side_is_told():
+    """0.6, 0.3 and 0.45 rise nowhere: pooled they are 0.45."""
+    (table,) = limits.tables(SETUP, results(lambda *at: {100: 0.6, 1000: 0.3, 10_000: 0.45, None: 1.0}[at[-1]]))
+    assert {row[5] for row in table.rows} == {"not by 10000"}
+
+
+def test_failed_draws_are_told_beside_the_map():
+    found = results(lambda *_: 1.0)
+    assert "failed on" not in limits.tables(SETUP, found)[0].note
+    found[0].metrics["failures"] = 7
+    told = f"empty graph: EqVar, lasso refit on 7 of {40 * len(found) // 2}."
+    assert limits.tables(SETUP, found)[0].note.endswith(told)
+    assert limits.details(SETUP, found)[0].note.endswith(told)
+
+
 def test_the_constant_is_that_of_the_oracle_on_the_sparsest_graphs():
     """An oracle that follows n = 30 q log(d/q) gives c near 30; what EqVar does is not asked."""
 
@@ -79,9 +94,16 @@ def test_the_rate_by_hand():
     assert limits.minimax_rate(20, 0.5) == pytest.approx(math.log(20))
 
 
+def test_without_a_constant_the_map_has_no_line_and_says_so():
+    (figure,) = limits.figures(SETUP, results(lambda *_: 1.0))
+    assert not any(panel.marks for panel in figure.panels)
+    assert "could not be fitted" in figure.note
+
+
 def test_the_map_holds_every_cell_once_and_a_line_for_the_rate():
     found = results(lambda *at: {100: 0.0, 1000: 1.0, 10_000: 1.0, None: 1.0}[at[-1]])
     (figure,) = limits.figures(SETUP, found)
+    assert "Clopper-Pearson" in figure.note
     assert isinstance(figure, Grid)
     assert len(figure.panels) == 2 * 2 * 2
     sampled = sum(r.params["samples"] is not None for r in found)
