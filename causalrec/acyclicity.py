@@ -73,28 +73,25 @@ class LogDeterminant:
     def value(self, W: Tensor) -> Tensor:
         """h(W), shape (...,), +inf outside the domain."""
         lu, pivots, one, h = self._factor(W)
-        ones = one.new_ones(1, 1).expand(*W.shape[:-1], 1)
-        outside = _outside(torch.linalg.lu_solve(lu, pivots, ones, adjoint=True).squeeze(-1))
+        outside = _outside(torch.linalg.lu_solve(lu, pivots, one.new_ones(1, 1).expand(*W.shape[:-1], 1)).squeeze(-1))
         return h if outside is None else h.masked_fill_(outside, torch.inf)
 
     def value_and_gradient(self, W: Tensor) -> tuple[Tensor, Tensor]:
         """h(W), shape (...,), and its gradient, shape (..., n, n), through one LU; +inf and NaN outside."""
         lu, pivots, one, h = self._factor(W)
-        gradient = torch.linalg.lu_solve(lu, pivots, one.expand(W.shape), adjoint=True).mT
-        outside = _outside(gradient.sum(-2))
-        gradient.mul_(W).mul_(2)
+        gradient = torch.linalg.lu_solve(lu, pivots, (one * (2 / self.s)).expand(W.shape), left=False)
+        outside = _outside(gradient.sum(-1))
+        gradient.mul_(W)
         if outside is not None:
             h.masked_fill_(outside, torch.inf)
             gradient.masked_fill_(outside[..., None, None], torch.nan)
         return h, gradient
 
     def _factor(self, W: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """LU and pivots of (sI − W∘W)ᵀ, I, and h. LAPACK's columns are our rows: transposed, nothing is copied."""
+        """LU and pivots of (I − W∘W/s)ᵀ, I, and h = −logdet(I − W∘W/s). LAPACK's columns are our rows: no copy."""
         one = _identity(_float(W))
-        scaled = one if self.s == 1 else self.s * one
-        lu, pivots, _ = torch.linalg.lu_factor_ex(torch.addcmul(scaled, W, W, value=-1).mT)
-        h = W.shape[-1] * math.log(self.s) - lu.diagonal(dim1=-2, dim2=-1).abs().log_().sum(-1)
-        return lu, pivots, one, h
+        lu, pivots, _ = torch.linalg.lu_factor_ex(torch.addcmul(one, W, W, value=-1 / self.s).mT)
+        return lu, pivots, one, lu.diagonal(dim1=-2, dim2=-1).abs().log_().neg_().sum(-1)
 
 
 @dataclass(frozen=True)

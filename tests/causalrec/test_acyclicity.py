@@ -1,4 +1,5 @@
 import math
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
@@ -119,6 +120,47 @@ def test_log_determinant_leaves_its_domain_openly():
     assert LogDeterminant().value(torch.block_diag(cycle(2, 1.1), cycle(2, 1.1))) == math.inf
     with pytest.raises(InputError, match="finite s > 0"):
         LogDeterminant(s=0.0)
+
+
+def determinant_and_inverse(M: list[list[Fraction]]) -> tuple[Fraction, torch.Tensor]:
+    """In exact arithmetic, by Gauss–Jordan elimination without pivoting."""
+    n, determinant = len(M), Fraction(1)
+    rows = [[*M[i], *(Fraction(int(i == j)) for j in range(n))] for i in range(n)]
+    for k in range(n):
+        determinant *= rows[k][k]
+        rows[k] = [entry / rows[k][k] for entry in rows[k]]
+        for i in set(range(n)) - {k}:
+            rows[i] = [a - rows[i][k] * b for a, b in zip(rows[i], rows[k], strict=True)]
+    return determinant, torch.tensor([[float(entry) for entry in row[n:]] for row in rows], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("s", [0.7, 1.0, 2.5])
+@pytest.mark.parametrize("gap", [1e-1, 1e-4, 1e-8])
+def test_log_determinant_is_that_of_exact_arithmetic_up_to_the_edge_of_its_domain(s, gap):
+    W = torch.randn(6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    W *= ((1 - gap) * s / torch.linalg.eigvals(W * W).abs().max()).sqrt()
+    P = [[Fraction(w) ** 2 for w in row] for row in W.tolist()]
+    M = [[Fraction(s) * (i == j) - P[i][j] for j in range(6)] for i in range(6)]
+    determinant, inverse = determinant_and_inverse(M)
+    h, gradient = LogDeterminant(s).value_and_gradient(W)
+    # The inverse has a condition number of about 1/gap, h the logarithm of it.
+    assert math.isclose(h, 6 * math.log(s) - math.log(determinant), rel_tol=1e-14 / gap)
+    assert torch.allclose(gradient, 2 * W * inverse.T, rtol=1e-13 / gap, atol=0)
+    outside = W * math.sqrt((1 + gap) / (1 - gap))
+    assert LogDeterminant(s).value(outside) == LogDeterminant(s).value_and_gradient(outside)[0] == math.inf
+
+
+@pytest.mark.parametrize("nodes", [3, 10, 20, 50])
+def test_log_determinant_of_a_problem_does_not_depend_on_its_batch(nodes):
+    batch = torch.rand(20, nodes, nodes, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    batch /= 2 * nodes**0.5
+    h, gradient = LogDeterminant(0.7).value_and_gradient(batch)
+    assert h.isfinite().all()
+    for part in (slice(0, 1), slice(3, 5), slice(11, 20)):
+        one_h, one_gradient = LogDeterminant(0.7).value_and_gradient(batch[part])
+        assert torch.equal(one_h, h[part])
+        assert torch.equal(one_gradient, gradient[part])
+        assert torch.equal(LogDeterminant(0.7).value(batch[part]), h[part])
 
 
 @given(weighted(digraphs()), st.floats(1e-3, 1.0))
