@@ -121,8 +121,8 @@ class GolemNV(GolemEV):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.start_sparsity > 0:
-            raise InputError(f"start_sparsity = {self.start_sparsity}; give λ₁ above 0 (published: 0.02)")
+        if not 0 < self.start_sparsity < float("inf"):
+            raise InputError(f"start_sparsity = {self.start_sparsity}; give a finite λ₁ above 0 (published: 0.02)")
 
     def _solve(self, S: Tensor) -> Solution:
         S = _regular(S)

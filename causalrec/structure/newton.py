@@ -88,8 +88,9 @@ class Solver:
     def __post_init__(self) -> None:
         if self.acyclicity not in get_args(Form):
             raise InputError(f"acyclicity is {self.acyclicity!r}; choose one of {', '.join(get_args(Form))}")
-        if not (self.sparsity > 0 and self.tolerance > 0 and self.change > 0 and self.outer > 0 and self.inner > 0):
-            raise InputError(f"{self}: sparsity, tolerance, change, outer and inner must be above 0")
+        limits = (self.sparsity, self.tolerance, self.change, self.outer, self.inner)
+        if not all(0 < value < float("inf") for value in limits):
+            raise InputError(f"{self}: sparsity, tolerance, change, outer and inner must be above 0 and finite")
         if not 0 < self.s <= 1:
             raise InputError(f"s = {self.s}; give 0 < s ≤ 1, the largest spectral radius of W∘W (DAGMA ends at 0.7)")
         if self.device.split(":")[0] not in _CHUNK or (self.device != "cpu" and not torch.cuda.is_available()):

@@ -397,7 +397,10 @@ def test_options_have_the_types_of_the_learners_own():
             parse_options("notears", given_)
     observed = observed_of(Problems.from_samples(draw()))
     for method, options, told in (
-        ("notears", {"sparsity": -1.0}, "must be above 0"), ("notears", {"foo": "1"}, "notears has no option foo"),
+        ("notears", {"sparsity": -1.0}, "must be above 0"),
+        ("notears", {"sparsity": np.inf}, "must be above 0 and finite"),
+        ("golem_nv", {"start_sparsity": np.inf}, "give a finite λ₁"),
+        ("notears", {"foo": "1"}, "notears has no option foo"),
         ("nope", {}, "no learner is called 'nope'"), ("oracle", {}, "carry no order"),
     ):  # fmt: skip
         with pytest.raises(INPUT_ERRORS, match=told):
