@@ -243,6 +243,26 @@ def test_affines_and_pooled_sequences_show_their_own_cells():
     ]  # fmt: skip
 
 
+def test_each_control_stands_beside_eqvar_in_its_view():
+    setup, names = bare(), ("eqvar", "variance_sort", "r2_sort", "random_order", "oracle")
+
+    def score(cell):
+        p = cell.params
+        place = ("raw", "exogenous", "mixed").index(p["violation"]["placement"])
+        return 100 * names.index(p["learner"]) + 10 * place + (p["ratio"] > 1) + 1000 * p["samples"]
+
+    results = [graphs(cell, shd=score(cell)) for cell in load_experiment("layernorm").plan(setup)[::-1]]
+    s = setup.preset.structure
+    rows = table("layernorm", results, "layernorm_controls", setup).rows
+    assert len(rows) == 5 * len(s.placement_nodes)
+    for row, view in zip(rows, (0, 10, 11, 20, 1), strict=False):
+        assert [i.estimate - 1000 * s.features[-1] for i in row[2:7]] == [100 * k + view for k in range(5)]
+    stands = table("layernorm", results, "layernorm", setup).rows
+    assert [row[2].estimate for row in stands[:2]] == [1000 * s.features[0], 1000 * s.features[0] + 10]
+    lost = [failed(r.cell) if r.params["learner"] == "eqvar" else r for r in results]
+    assert table("layernorm", lost, "layernorm_controls", setup).rows[0][2] is None
+
+
 @pytest.mark.parametrize(("more", "noise", "outcome"), [(0, 0.1, HOLDS), (5, 0.1, FAILS), (1, 2.0, UNCLEAR)])
 def test_layernorm_identifies_each_placement_apart(more, noise, outcome):
     """The margin is 0.05 of 20 true edges: one edge."""
