@@ -109,8 +109,8 @@ def _controls(setup: Setup, results: list[Result]) -> Table:
             sorts = (None if found[0] is None else mean_known(found[0].arrays[k]) for k in SORTABILITIES)
             rows.append((nodes, view[0], *means, *sorts))
     note = (
-        f"The same draws, d = {d}; mean SHD [95 % interval]. Where the known order misses edges as well, the scale of "
-        "the weights under the threshold of 0.3 does it, and not the order."
+        f"The same draws, d = {d}; mean SHD [95 % interval]. What the known order misses as well is due to sampling or "
+        "to the scale of weights against the threshold of 0.3, not to the order."
     )
     heads = ("nodes", "view", *map(title, names), "varsort.", "R2-sort.")
     return Table("layernorm_controls", "Where LayerNorm stands, beside controls", heads, tuple(rows), note)
