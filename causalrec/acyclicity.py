@@ -181,19 +181,35 @@ def _squared(W: Tensor) -> Tensor:
 
 
 def _expm1(P: Tensor) -> Tensor:
-    """e^P − I for P ≥ 0, by scaling and squaring: (I + E)² − I = 2E + E²."""
-    norm = float(torch.minimum(P.sum(-1).amax(-1), P.sum(-2).amax(-1)).max()) if P.numel() else 0.0
-    limit = _LARGEST_NORM[P.dtype]
-    squarings = min(math.ceil(math.log2(norm) - math.log2(limit)), _MOST_SQUARINGS) if limit < norm < math.inf else 0
-    A = (P.flatten(0, -3) if P.ndim > 2 else P[None]) / 2.0**squarings
+    """e^P − I for P ≥ 0, by scaling and squaring: (I + E)² − I = 2E + E².
+
+    Each matrix is scaled by its own norm, so that its result does not depend on the others. Those that need the most
+    squarings come first; the others leave the batch as they are done.
+    """
+    if not P.numel():
+        return P.clone()
+    norm = torch.minimum(P.sum(-1).amax(-1), P.sum(-2).amax(-1)).flatten()
+    wanted = (norm.log2() - math.log2(_LARGEST_NORM[P.dtype])).ceil().nan_to_num(0, 0, 0).clamp(0, _MOST_SQUARINGS)
+    squarings, order = wanted.sort(descending=True, stable=True)
+    A = P.reshape(-1, *P.shape[-2:])[order] * (-squarings).exp2()[:, None, None]
     A2 = A @ A
     A4 = A2 @ (_X1 * A + _X2 * A2)
     left = _X3 * A2 + A4
     E: Tensor = left @ (_X5 * A + _X6 * A2 + _X7 * A4)
     E += _X4 * left + A + _Y2 * A2
-    for _ in range(squarings):
+    finished = []
+    for going in _counts(squarings):
+        finished.append(E[going:])
+        E = E[:going]
         E = torch.baddbmm(E, E, E, beta=2)
-    return E.view(P.shape)
+    exponential = torch.empty_like(A)
+    exponential[order] = torch.cat([E, *finished[::-1]])
+    return exponential.view(P.shape)
+
+
+def _counts(squarings: Tensor) -> list[int]:
+    """How many of the falling numbers of squarings (m,) are above 0, above 1, and so on, while there is any."""
+    return [sum(count > done for count in squarings.tolist()) for done in range(int(squarings[0]))]
 
 
 def _gradient(W: Tensor, E: Tensor) -> Tensor:

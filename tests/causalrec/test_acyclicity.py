@@ -230,3 +230,16 @@ def test_a_cycle_beyond_the_range_of_the_exponential_is_not_finite(weight, dtype
     W = torch.tensor([[0.0, largest], [largest, 0.0]], dtype=dtype)
     assert not Exponential().value(W).isfinite()
     assert not truncated_exponential(W).isfinite()
+
+
+@given(st.integers(0, 2**32), st.sampled_from([torch.float64, torch.float32]))
+def test_the_exponential_of_a_matrix_has_the_same_bits_alone_and_in_a_batch(seed, dtype):
+    """However unlike their norms are, and so the squarings they want."""
+    generator = torch.Generator().manual_seed(seed)
+    scales = torch.tensor([1e-6, 0.05, 0.7, 3.0, 0.0, 1.5], dtype=dtype)[:, None, None]
+    W = scales * torch.rand(6, 5, 5, dtype=dtype, generator=generator)
+    h, gradient = Exponential().value_and_gradient(W)
+    for k in range(6):
+        alone, slope = Exponential().value_and_gradient(W[k])
+        assert torch.equal(h[k], alone)
+        assert torch.equal(gradient[k], slope)
