@@ -23,6 +23,7 @@ from synth.errors import InputError as SortabilityError
 from synth.sortability import r2_sortability, varsortability
 
 EDGES_SHOWN = 100
+NEED_ORDER = ("oracle", "oracle_lasso")
 SUFFIXES = (".csv", ".npy")
 
 
@@ -87,6 +88,8 @@ def learn(
     if not 0 <= threshold < np.inf:
         raise InputError(f"--threshold is {threshold:g}; give a number of 0 or more")
     learner = load(method, **(options or {}))
+    if method in NEED_ORDER:
+        raise InputError(f"--method {method} needs the true causal order, which no file carries; choose another")
     left = f"{method} left float64 on these data; give them in units in which variances are near 1"
     try:
         fits = learner.fit(observed.problems, generator(root=seed, stream="learn"))

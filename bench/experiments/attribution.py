@@ -1,8 +1,8 @@
 """Why recovery fails: every miss traced to identifiability, to the number of samples, or to the optimiser.
 
 A learner stands for a score, whose optimum over all causal orders is found by exact search on graphs small enough for
-it. A miss is *not identifiable* if that optimum is wrong on the exact covariance; else *too few samples* if it is
-wrong at this n; else *the optimiser* did not reach it.
+it. A miss is *not identifiable by its score* if that optimum is wrong on the exact covariance; else *too few samples*
+if it is wrong at this n; else *the optimiser* did not reach it.
 """
 
 from dataclasses import replace
@@ -79,12 +79,12 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
     most = a.samples[-1]
     note = (
         f"{a.draws} draws of ER2 with {a.nodes} nodes that share graph and weights; middle columns count draws. Not "
-        "identifiable: the learner's own score has its optimum, over all orders by exact search, at a wrong graph even "
-        "on the exact covariance. Too few samples: at this n only. The optimiser: the optimum at this n is right and "
-        "was not reached. Right against its score: the optimum at this n is wrong, the graph found is right. EqVar's "
-        "score is the sum of conditional variances, then its refit; that of NOTEARS and the log-determinant path is "
-        "penalised least squares with lambda 0.02, which shrinks and so can be wrong where variances are equal. Last "
-        "column: on the exact covariance no order has a better score than the true graph's."
+        "identifiable by its score: the learner's own score has its optimum, over all orders by exact search, at a "
+        "wrong graph even on the exact covariance. Too few samples: at this n only. The optimiser: the optimum at this "
+        "n is right and was not reached. Right against its score: the optimum at this n is wrong, the graph found is "
+        "right. EqVar's score is the sum of conditional variances, then its refit; that of NOTEARS and the "
+        "log-determinant path is penalised least squares with lambda 0.02, which shrinks and so can be wrong where "
+        "variances are equal. Last column: on the exact covariance no order has a better score than the true graph's."
     )
     return [Table("attribution", f"Why recovery fails, n = {most}", COLUMNS, _rows(results, (most,)), note)]
 

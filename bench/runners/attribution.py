@@ -20,7 +20,7 @@ from causalrec.structure.exact import Exact
 from synth.scoring import shd
 
 Floats: TypeAlias = NDArray[np.float64]
-CAUSES = ("right", "not identifiable", "too few samples", "the optimiser")
+CAUSES = ("right", "not identifiable by its score", "too few samples", "the optimiser")
 TIE = 1e-9  # relative: sums over orders differ by rounding where theory says equal
 
 

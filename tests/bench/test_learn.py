@@ -401,7 +401,8 @@ def test_options_have_the_types_of_the_learners_own():
         ("notears", {"sparsity": np.inf}, "must be above 0 and finite"),
         ("golem_nv", {"start_sparsity": np.inf}, "give a finite λ₁"),
         ("notears", {"foo": "1"}, "notears has no option foo"),
-        ("nope", {}, "no learner is called 'nope'"), ("oracle", {}, "carry no order"),
+        ("nope", {}, "no learner is called 'nope'"), ("oracle", {}, "needs the true causal order, which no file"),
+        ("oracle_lasso", {}, "needs the true causal order"),
     ):  # fmt: skip
         with pytest.raises(INPUT_ERRORS, match=told):
             learn(observed, method, options)
