@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.cell import Cell, Outcome, generator
-from bench.learners import identity, load
+from bench.learners import identity, load, needs_rows
 from bench.runners.worlds import draw_world, observe, world_axes
 from causalrec.structure import Fits, Problems, threshold, threshold_to_dag
 from synth.errors import InputError
@@ -46,7 +46,7 @@ def run(cell: Cell) -> Outcome:
     """
     p = cell.params
     scms = [draw_world(p, draw) for draw in range(p["draws"])]
-    problems = observe(p, scms)
+    problems = observe(p, scms, rows=needs_rows(p["learner"]))
     learner = load(p["learner"], **p["options"])
     start = time.process_time()
     fits = learner.fit(problems, generator(root=p["root"], stream="learner", **world_axes(p), samples=p["samples"]))
