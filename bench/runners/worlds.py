@@ -42,18 +42,30 @@ def observe(p: Mapping[str, Any], worlds: Sequence[World], rows: bool = False) -
 
     Raises InputError for an exact covariance where there is none.
     """
-    orders = np.stack([world.order for world in worlds])
-    if p["samples"] is None:
-        return Problems(np.stack([world.covariance for world in worlds]), None, orders)
     # One draw at a time: all samples at once would be many times what a cache, or a small machine, holds.
-    seen = []
+    covariances, samples, counted = [], [], None
     for draw, world in enumerate(worlds):
+        if p["samples"] is None:
+            covariances.append(world.covariance)
+            continue
         rng = generator(root=p["root"], stream="samples", **world_axes(p), draw=draw, samples=p["samples"])
         problem = Problems.from_samples(world.sample(rng, p["samples"]))
-        seen.append(problem if rows else Problems(problem.covariance, problem.samples))
-    covariance = np.concatenate([problem.covariance for problem in seen])
-    if p["violation"] == {"kind": "standardised"}:
-        # The variances are 1, not 1 but for rounding, by which a learner would order them.
-        covariance = np.stack([standardise_covariance(s) for s in covariance])
-    samples = [problem.rows for problem in seen if problem.rows is not None]
-    return Problems(covariance, seen[0].samples, orders, np.concatenate(samples) if samples else None)
+        covariances.append(problem.covariance[0])
+        counted = problem.samples
+        if rows and problem.rows is not None:
+            samples.append(problem.rows[0])
+    covariance = np.stack([standardise_covariance(s) for s in covariances] if _has_unit_variances(p) else covariances)
+    orders = np.stack([world.order for world in worlds])
+    return Problems(covariance, counted, orders, np.stack(samples) if samples else None)
+
+
+def _has_unit_variances(p: Mapping[str, Any]) -> bool:
+    """Whether every variance observed is 1 by construction.
+
+    What then tells them apart, rounding or the eps of LayerNorm, is no data, and a learner would order by it: by eps
+    the variable of least variance before LayerNorm, a root, keeps the least after it.
+    """
+    knobs = p["violation"] or {"kind": None}
+    if knobs["kind"] == "iscm":
+        return p["samples"] is None
+    return knobs["kind"] == "standardised" or (knobs.get("placement") == "mixed" and not knobs.get("affine"))

@@ -129,10 +129,13 @@ def test_profiles_ratios_samples_and_views_share_graphs_and_weights_draw_by_draw
 @pytest.mark.parametrize("violation", [None, *VIOLATED])
 def test_rows_and_covariance_are_of_the_same_data(violation):
     p = graph_cell(samples=50, violation=violation).params
-    problems = worlds.observe(p, [worlds.draw_world(p, draw) for draw in range(3)])
+    problems = worlds.observe(p, [worlds.draw_world(p, draw) for draw in range(3)], rows=True)
     assert problems.samples == problems.rows.shape[1] == 50 * (violation or {}).get("sequences", 1)
     for rows, covariance in zip(problems.rows, problems.covariance, strict=True):
         np.testing.assert_allclose(np.cov(rows.T, bias=True), covariance, atol=1e-9 * covariance.max())
+    without = worlds.observe(p, [worlds.draw_world(p, draw) for draw in range(3)])
+    assert without.rows is None
+    np.testing.assert_array_equal(without.covariance, problems.covariance)
 
 
 UNIT = [
