@@ -13,12 +13,16 @@ from causalrec.attention import Block, Boost, Dropout, causal_mask
 from causalrec.discovery import Discovery, Graph
 from causalrec.errors import InputError
 from causalrec.lagrangian import Lagrangian
-from causalrec.losses import linear_cross_entropy
+from causalrec.negatives import LOSSES, next_item_loss
+from causalrec.recommender import Recommender
 
 
 @dataclass(frozen=True)
 class SASRecOptions:
-    """Sizes of the transformer (Kang & McAuley 2018); `normalised` layers have LayerNorm on their values."""
+    """Sizes of the transformer (Kang & McAuley 2018); `normalised` layers have LayerNorm on their values.
+
+    `loss`, `negatives` (None: as published) and `calibration` (t of gBCE) are those of `negatives.next_item_loss`.
+    """
 
     items: int
     length: int = 50
@@ -27,11 +31,20 @@ class SASRecOptions:
     heads: int = 2
     dropout: float = 0.2
     normalised: int = 0
+    loss: str = "full"
+    negatives: int | None = None
+    calibration: float = 0.75
 
     def __post_init__(self) -> None:
         for name in ("items", "length", "width", "layers", "heads"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} = {getattr(self, name)}; expected at least 1")
+        if self.loss not in LOSSES:
+            raise InputError(f"loss = {self.loss!r}; expected one of {', '.join(LOSSES)}")
+        if self.negatives is not None and not 1 <= self.negatives <= self.items:
+            raise InputError(f"negatives = {self.negatives}; expected 1 to {self.items}, the number of items, or None")
+        if not 0 <= self.calibration <= 1:
+            raise InputError(f"calibration = {self.calibration}; expected t of gBCE, 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -57,16 +70,10 @@ class CausalRecOptions(SASRecOptions):
                 raise InputError(f"{name} = {getattr(self, name)}; expected a finite number >= 0")
 
 
-class SASRec(nn.Module):
-    """Self-attentive sequential recommendation with tied embeddings and full-softmax cross-entropy."""
+class SASRec(Recommender):
+    """Self-attentive sequential recommendation with tied embeddings; full-softmax cross-entropy unless asked."""
 
-    def __init__(self, options: SASRecOptions, generator: torch.Generator, device: str = "cpu") -> None:
-        super().__init__()
-        self.options = options
-        with torch.device("meta"):
-            self._build()
-        self.to_empty(device=device)
-        self._initialise(generator)
+    options: SASRecOptions
 
     def _build(self) -> None:
         o = self.options
@@ -113,10 +120,23 @@ class SASRec(nn.Module):
         return self.final_norm(x), None
 
     def recommendation_loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, Graph | None]:
-        """Cross-entropy of the next items `target_bl` (0 = none) at every real position, and the graph if any."""
+        """Loss of the next items `target_bl` (0 = none) at every real position, and the graph if any.
+
+        Negatives, where the loss has any, come from the generator of dropout.
+        """
+        o = self.options
         hidden, graph = self.encode(items_bl)
-        real = target_bl != 0
-        return linear_cross_entropy(hidden[real], self.item.weight[1:], target_bl[real] - 1), graph
+        loss = next_item_loss(
+            o.loss,
+            hidden[target_bl != 0],
+            self.item.weight[1:],
+            items_bl,
+            target_bl,
+            negatives=o.negatives,
+            calibration=o.calibration,
+            generator=self.dropout.generator,
+        )
+        return loss, graph
 
     def loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Training loss and the detached terms that make it up."""
@@ -127,9 +147,6 @@ class SASRec(nn.Module):
         """Scores (b, items) of items 1..items as the next one; column k is item k + 1."""
         hidden, _ = self.encode(items_bl, last=True)
         return hidden[:, -1] @ self.item.weight[1:].T
-
-    def end_period(self, means: dict[str, float]) -> None:
-        """Take note of an epoch's mean terms; SASRec has nothing to adapt."""
 
 
 class CausalRec(SASRec):
@@ -194,10 +211,11 @@ class CausalRec(SASRec):
         dag = fit + self.options.sparsity * sparsity + self.lagrangian.penalty(h)
         return recommendation + self.options.beta * dag, terms
 
-    def end_period(self, means: dict[str, float]) -> None:
+    def end_period(self, means: dict[str, float]) -> dict[str, float]:
         """Update (gamma, rho) once with the epoch's mean h (Sec. 4.4.2)."""
         if self.options.beta > 0:
             self.lagrangian = self.lagrangian.update(means["h"])
+        return {"rho": float(self.lagrangian.rho), "gamma": float(self.lagrangian.gamma)}
 
     def item_graph(self) -> Tensor:
         """W at item level (items, items), row the effect, column the cause; zero diagonal, no gradient."""

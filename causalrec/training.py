@@ -18,8 +18,8 @@ from torch import Tensor
 from causalrec.attention import set_dropout_generator
 from causalrec.errors import InputError
 from causalrec.interactions import Sequences, Split, pad_left
-from causalrec.model import CausalRec, SASRec
 from causalrec.ranking import NonFiniteScores, Scorer, ndcg, rank_targets
+from causalrec.recommender import Recommender
 
 MEGABATCH = 16
 
@@ -71,27 +71,52 @@ def pick_device(name: str = "auto") -> str:
     return name
 
 
-def make_scorer(model: SASRec) -> Scorer:
-    """The model as a scorer of histories; it sees the last `length` items of each."""
+def make_scorer(model: Recommender) -> Scorer:
+    """The model as a scorer of histories; it sees the last `length` items of each, and their times if it needs them.
+
+    The scorer raises InputError for histories without times where the model needs them.
+    """
 
     def score(history: Sequences, rows: slice) -> Tensor:
-        past = [history.row(user) for user in range(rows.start, rows.stop)]
-        items = torch.from_numpy(pad_left(past, model.options.length))
-        items = items[:, int((items != 0).any(0).to(torch.uint8).argmax()) :]
+        padded = pad_left([history.row(user) for user in range(rows.start, rows.stop)], model.options.length)
+        asked: list[NDArray[Any]] = [padded]
+        if model.needs_times:
+            asked.append(pad_times(history, rows, model.options.length, type(model).__name__))
+        first = int((padded != 0).any(0).argmax())
         model.eval()
         with torch.inference_mode():
-            return model.scores(items.to(model.item.weight.device))
+            return model.scores(*(torch.from_numpy(part[:, first:]).to(model.device) for part in asked))
 
     return score
 
 
+def pad_times(sequences: Sequences, rows: slice, length: int, model: str) -> NDArray[np.float64]:
+    """Times of the last `length` actions of the rows, padded with 0 on the left: (rows, length) float64.
+
+    Raises InputError where the sequences have no times; `model` is named as the one that needs them.
+    """
+    if sequences.times is None:
+        raise InputError(
+            f"{model} needs the time of every action and this data has none (file order only); "
+            "choose a model without times, or data with them"
+        )
+    spans = [np.arange(*sequences.offsets[user : user + 2]) for user in range(rows.start, rows.stop)]
+    places = pad_left([span + 1 for span in spans], length)
+    return np.where(places == 0, 0.0, sequences.times[places - 1])
+
+
 def batches(
-    padded: NDArray[np.int64], size: int, generator: np.random.Generator, device: str
-) -> Iterator[tuple[Tensor, Tensor]]:
+    padded: NDArray[np.int64],
+    size: int,
+    generator: np.random.Generator,
+    device: str,
+    times: NDArray[np.float64] | None = None,
+) -> Iterator[tuple[Tensor, ...]]:
     """One epoch of (items, next items), both (b, l), from rows (users, length + 1) padded on the left with 0.
 
-    Rows of like length go together, so that little padding is computed: users are shuffled, sorted by length within
-    groups of `MEGABATCH` batches, and the batches shuffled again.
+    With `times` of the same shape, the times of the items are a third of each batch. Rows of like length go together,
+    so that little padding is computed: users are shuffled, sorted by length within groups of `MEGABATCH` batches, and
+    the batches shuffled again.
     """
     lengths = (padded != 0).sum(1)
     order = generator.permutation(len(padded))
@@ -101,13 +126,15 @@ def batches(
     starts = generator.permutation(np.arange(0, len(order), size))
     for start in starts:
         rows = order[start : start + size]
-        block = torch.from_numpy(padded[rows, -int(lengths[rows].max()) :]).to(device)
+        longest = int(lengths[rows].max())
+        block = torch.from_numpy(padded[rows, -longest:]).to(device)
         items = block[:, :-1]
-        yield items, block[:, 1:] * (items != 0)
+        batch = (items, block[:, 1:] * (items != 0))
+        yield batch if times is None else (*batch, torch.from_numpy(times[rows, -longest:-1]).to(device))
 
 
 def train(
-    model: SASRec,
+    model: Recommender,
     split: Split,
     options: TrainingOptions,
     *,
@@ -120,14 +147,18 @@ def train(
 
     `dropout` lives on the model's device. With `checkpoint`, an epoch's state is written there atomically and a run
     that finds it goes on from it, to the same numbers as a run never interrupted. Steps whose loss is not finite are
-    skipped and counted. Raises InputError for no training data or a foreign checkpoint, Diverged where nothing is
-    finite any more.
+    skipped and counted. Raises InputError for no training data, for data without times where the model needs them
+    or a foreign checkpoint, Diverged where nothing is finite any more.
     """
-    device = str(model.item.weight.device)
     padded = pad_left(split.train, model.options.length + 1)
-    padded = padded[(padded != 0).sum(1) >= 2]
+    trained = (padded != 0).sum(1) >= 2
+    padded = padded[trained]
     if len(padded) == 0:
         raise InputError("no user has two training actions; lower the k-core or give longer sequences")
+    times = None
+    if model.needs_times:
+        times = pad_times(split.train, slice(0, len(split.train)), model.options.length + 1, type(model).__name__)
+        times = times[trained]
     set_dropout_generator(model, dropout)
     optimiser = torch.optim.Adam(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), fused=True)
     state = _State(model, optimiser, options, shuffle, dropout)
@@ -135,7 +166,7 @@ def train(
         state.load(checkpoint)
     progress = state.progress
     while progress.epoch < options.epochs and not _out_of_patience(progress, options):
-        progress.trace.append(_train_epoch(model, padded, options, optimiser, shuffle, device, progress))
+        progress.trace.append(_train_epoch(model, padded, times, options, optimiser, shuffle, progress))
         progress.epoch += 1
         if options.patience is not None:
             score = _validate(model, split, options)
@@ -158,19 +189,19 @@ def _out_of_patience(progress: Progress, options: TrainingOptions) -> bool:
 
 
 def _train_epoch(
-    model: SASRec,
+    model: Recommender,
     padded: NDArray[np.int64],
+    times: NDArray[np.float64] | None,
     options: TrainingOptions,
     optimiser: torch.optim.Optimizer,
     shuffle: np.random.Generator,
-    device: str,
     progress: Progress,
 ) -> dict[str, float]:
     model.train()
     totals: dict[str, float] = {}
     rows = 0
-    for items, target in batches(padded, options.batch, shuffle, device):
-        loss, terms = model.loss(items, target)
+    for batch in batches(padded, options.batch, shuffle, str(model.device), times):
+        loss, terms = model.loss(*batch)
         optimiser.zero_grad()
         if not bool(torch.isfinite(loss)):
             progress.skipped_steps += 1
@@ -178,22 +209,19 @@ def _train_epoch(
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm)
         optimiser.step()
-        rows += len(items)
+        rows += len(batch[0])
         for name, value in terms.items():
             if name.endswith("_max"):
                 totals[name] = max(totals.get(name, -math.inf), float(value))
             else:
-                totals[name] = totals.get(name, 0.0) + float(value) * len(items)
+                totals[name] = totals.get(name, 0.0) + float(value) * len(batch[0])
     if rows == 0:
         raise Diverged(f"no finite loss in epoch {progress.epoch + 1}; lower the learning rate or beta")
     means = {name: total if name.endswith("_max") else total / rows for name, total in totals.items()}
-    model.end_period(means)
-    if isinstance(model, CausalRec):
-        means |= {"rho": float(model.lagrangian.rho), "gamma": float(model.lagrangian.gamma)}
-    return means
+    return means | model.end_period(means)
 
 
-def _validate(model: SASRec, split: Split, options: TrainingOptions) -> float:
+def _validate(model: Recommender, split: Split, options: TrainingOptions) -> float:
     try:
         ranks = rank_targets(make_scorer(model), split.validation)
     except NonFiniteScores:
@@ -206,7 +234,7 @@ class _State:
 
     def __init__(
         self,
-        model: SASRec,
+        model: Recommender,
         optimiser: torch.optim.Optimizer,
         options: TrainingOptions,
         shuffle: np.random.Generator,
@@ -272,7 +300,7 @@ class _State:
         self.progress = Progress(**stored)
 
 
-def save_model(model: SASRec, path: Path) -> None:
+def save_model(model: Recommender, path: Path) -> None:
     """Write the model's parameters and options as safetensors."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, path, {"model": type(model).__name__, "options": json.dumps(asdict(model.options))})

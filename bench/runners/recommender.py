@@ -25,6 +25,7 @@ from causalrec.discovery import admissible
 from causalrec.interactions import Sequences, Split, check_leaks, from_rows, global_temporal, leave_one_out, pad_left
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
 from causalrec.ranking import Scorer, hit_rate, ndcg, rank_targets, reciprocal_rank
+from causalrec.recommender import Recommender
 from causalrec.rivals.item_knn import ItemKNN
 from causalrec.rivals.popularity import Popularity
 from causalrec.training import TrainingOptions, make_scorer, train
@@ -32,7 +33,16 @@ from synth.behaviour import Behaviour, BehaviourWorld, draw_world
 from synth.behaviour_controls import lift, onehot_regression
 from synth.scoring import edge_auprc, orientation_accuracy, parent_is_row_maximum
 
-MODELS = ("popularity", "item_knn", "sasrec", "causalrec", "best_possible")
+# Scorers made from the training sequences in one go, and models that `causalrec.training` trains, with their options.
+COUNTED: dict[str, Callable[..., Scorer]] = {
+    "popularity": Popularity,
+    "item_knn": ItemKNN,
+}
+TRAINED: dict[str, tuple[type[Recommender], type[Any]]] = {
+    "sasrec": (SASRec, SASRecOptions),
+    "causalrec": (CausalRec, CausalRecOptions),
+}
+MODELS = (*COUNTED, *TRAINED, "best_possible")
 DATA_VARIABLE, OWN_VARIABLE = "CAUSALREC_DATA", "CAUSALREC_OWN_FILE"
 NEGATIVES = 100
 Params: TypeAlias = Mapping[str, Any]
@@ -95,25 +105,22 @@ def _read(p: Params, content: str | None) -> tuple[BehaviourWorld | None, Behavi
 
 def _fit(
     p: Params, split: Split, world: BehaviourWorld | None, behaviour: Behaviour | None, device: str
-) -> tuple[Scorer, dict[str, Any], Arrays, SASRec | None]:
+) -> tuple[Scorer, dict[str, Any], Arrays, Recommender | None]:
     name, options = p["model"], p["options"]
-    if name == "popularity":
-        return Popularity(split.train), {}, {}, None
-    if name == "item_knn":
-        return ItemKNN(split.train, **options), {}, {}, None
+    if name in COUNTED:
+        return COUNTED[name](split.train, **options), {}, {}, None
     if name == "best_possible":
         if world is None or behaviour is None:
             raise InputError("the best possible ranking is known only in the behaviour world")
         return _best_possible(world, behaviour.segments), {}, {}, None
+    if name not in TRAINED:
+        raise InputError(f"model {name!r} is unknown; choose one of {', '.join(MODELS)}")
+    kind, sizes = TRAINED[name]
+    if "boost" in options:
+        options = options | {"boost": Boost(**options["boost"])}
     streams = {"dataset": p["dataset"]["name"], "seed": p["seed"]}
     initial = torch_generator(root=p["root"], stream="initial", **streams)
-    if name == "sasrec":
-        model: SASRec = SASRec(SASRecOptions(split.num_items, **options), initial, device)
-    elif name == "causalrec":
-        boost = Boost(**options["boost"])
-        model = CausalRec(CausalRecOptions(split.num_items, **options | {"boost": boost}), initial, device)
-    else:
-        raise InputError(f"model {name!r} is unknown; choose one of {', '.join(MODELS)}")
+    model = kind(sizes(split.num_items, **options), initial, device)
     draws = torch_generator(root=p["root"], stream="dropout", **streams)
     if device != "cpu":
         draws = torch.Generator(device).manual_seed(draws.initial_seed())
