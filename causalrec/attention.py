@@ -22,10 +22,13 @@ class Boost:
     - `renorm`: softmax(S + log(1 + alpha R)), which is A∘(1 + alpha R) with rows brought back to 1; alpha > -1.
     - `raw`: A∘(1 + alpha R), the paper's formula to the letter; rows no longer sum to 1; alpha >= -1.
     - `filter`: positions outside R are masked, the position itself is kept; alpha is not used.
+
+    `heads`: how many heads of a layer are boosted, the first ones; None for all.
     """
 
     mode: str = "renorm"
     alpha: float = 1.0
+    heads: int | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in BOOSTS:
@@ -34,6 +37,8 @@ class Boost:
             raise InputError(f"alpha = {self.alpha} under renorm; log(1 + alpha) needs a finite alpha > -1")
         if self.mode == "raw" and not -1 <= self.alpha < float("inf"):
             raise InputError(f"alpha = {self.alpha} under raw; weights 1 + alpha need a finite alpha >= -1")
+        if self.heads is not None and self.heads < 1:
+            raise InputError(f"heads = {self.heads} are boosted; expected at least 1, or None for all")
 
     @property
     def active(self) -> bool:
@@ -73,6 +78,9 @@ def attend(
     if boost is None or relation_bqk is None or not boost.active:
         return functional.scaled_dot_product_attention(q_bhqf, k_bhkf, v_bhkf, mask)
     relation = relation_bqk[:, None].to(mask.dtype)
+    if boost.heads is not None:
+        plain = torch.arange(q_bhqf.shape[1], device=mask.device) >= boost.heads
+        relation = relation.where(~plain[:, None, None], float(boost.mode == "filter"))  # an R that changes nothing
     if boost.mode == "renorm":
         mask = mask + torch.log1p(boost.alpha * relation)
     elif boost.mode == "filter":
