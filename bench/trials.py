@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import own_recommender
 from bench.cell import Cell, generator
 from bench.plan import Result, Setup, select
 from bench.presets import World
@@ -56,8 +57,9 @@ def plan_cell(
             "training": training,
             "seed": seed,
             "root": setup.root,
+            **({"identity": own_recommender.version(model)} if is_own(model) else {}),
         },
-        ("bench.runners.recommender", CODE[model]),
+        ("bench.runners.recommender", "bench.own_recommender" if is_own(model) else CODE[model]),
         data=None if provenance is None else provenance.content_hash,
         dtype="float32",
         device=setup.device if model in NEURAL else "cpu",
@@ -65,6 +67,11 @@ def plan_cell(
         timeout=setup.preset.timeout,
         label=f"{setting} on {dataset['name']}, seed {seed}",
     )
+
+
+def is_own(model: str) -> bool:
+    """Whether it names a class of the user's own, `package.module:Class`, which is run untuned."""
+    return ":" in model
 
 
 def real_dataset(setup: Setup, name: str) -> dict[str, Any]:
@@ -113,10 +120,10 @@ def world_cells(setup: Setup, world: World, seeds: int, model: str, **changes: A
 
 
 def plan(setup: Setup) -> list[Cell]:
-    """Tuning trials on real data, the controls, and every model in the behaviour world."""
+    """Tuning trials on real data, the controls and the user's own models, and every model in the behaviour world."""
     cells = [
         cell
-        for model in (*CONTROLS, *RIVALS, "causalrec", "best_possible")
+        for model in (*CONTROLS, *RIVALS, "causalrec", *setup.recommenders, "best_possible")
         for cell in world_cells(setup, setup.preset.world, setup.preset.world_seeds, model)
     ]
     for name in setup.found:
@@ -127,6 +134,11 @@ def plan(setup: Setup) -> list[Cell]:
             plan_cell(setup, dataset, model, options, training, 0)
             for model in NEURAL
             for options, training in _trials(setup, name, model)
+        ]
+        cells += [
+            plan_cell(setup, dataset, model, {}, {}, seed)
+            for model in setup.recommenders
+            for seed in range(setup.preset.real.seeds)
         ]
     return cells
 

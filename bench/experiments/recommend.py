@@ -16,6 +16,7 @@ from bench.trials import (
     CONTROLS,
     METRICS,
     RIVALS,
+    is_own,
     plan,
     refine,
     runs,
@@ -47,7 +48,7 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
     """HR@10 and NDCG@10, seen items filtered and kept, by dataset and model; and what the datasets are."""
     rows: list[tuple[Value, ...]] = []
     for name in ("behaviour", *setup.found):
-        for model, title in (TITLES | {ABLATED: ABLATED}).items():
+        for model, title in (TITLES | {ABLATED: ABLATED} | {own: own for own in setup.recommenders}).items():
             found = runs(setup, results, name, model)
             if not found:
                 continue
@@ -61,7 +62,7 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
             neural = "epochs" in found[0].metrics
             row += [
                 float(np.mean(sampled)) if sampled else None,
-                str(len(found)) if neural or name == "behaviour" else "–",
+                str(len(found)) if neural or is_own(model) or name == "behaviour" else "–",
                 setting_words(found[0].params["options"] | found[0].params["training"]),
                 round(float(np.mean([r.metrics["epochs"] for r in found]))) if neural else None,
                 float(np.mean([r.metrics["fit_cpu_s"] for r in found])),
@@ -105,7 +106,7 @@ def _graphs(setup: Setup, results: list[Result]) -> Table:
 def details(setup: Setup, results: list[Result]) -> list[Table]:  # noqa: ARG001
     """Every cell, tuning trials included."""
     rows = [
-        (r.params["dataset"]["name"], TITLES[r.params["model"]], r.params["seed"],
+        (r.params["dataset"]["name"], TITLES.get(r.params["model"], r.params["model"]), r.params["seed"],
          setting_words(r.params["options"] | r.params["training"]),
          *(r.metrics[f"{part}_ndcg10_{seen}"] for part in ("valid", "test") for seen in ("kept", "filtered")),
          r.metrics.get("epochs"), r.metrics.get("best_epoch"), r.metrics.get("skipped_steps"), r.metrics["fit_cpu_s"])

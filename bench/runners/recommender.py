@@ -4,6 +4,7 @@ Initial weights, the order of batches and dropout depend on dataset and seed alo
 compared under the same draws.
 """
 
+import importlib
 import json
 import os
 import time
@@ -107,6 +108,11 @@ def _fit(
     p: Params, split: Split, world: BehaviourWorld | None, behaviour: Behaviour | None, device: str
 ) -> tuple[Scorer, dict[str, Any], Arrays, Recommender | None]:
     name, options = p["model"], p["options"]
+    streams = {"dataset": p["dataset"]["name"], "seed": p["seed"]}
+    if ":" in name:  # a class of the user's own; imported by name, so that it is in no other model's fingerprint
+        own = importlib.import_module("bench.own_recommender")
+        rng = generator(root=p["root"], stream="own", **streams)
+        return own.OwnScorer(name, split.train, rng), {}, {}, None
     if name in COUNTED:
         return COUNTED[name](split.train, **options), {}, {}, None
     if name == "best_possible":
@@ -118,7 +124,6 @@ def _fit(
     kind, sizes = TRAINED[name]
     if "boost" in options:
         options = options | {"boost": Boost(**options["boost"])}
-    streams = {"dataset": p["dataset"]["name"], "seed": p["seed"]}
     initial = torch_generator(root=p["root"], stream="initial", **streams)
     model = kind(sizes(split.num_items, **options), initial, device)
     draws = torch_generator(root=p["root"], stream="dropout", **streams)
