@@ -5,6 +5,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from causalrec.errors import InputError
+
+
+def require_positive(options: Any, *names: str) -> None:
+    """Raise InputError unless each of the named options is at least 1."""
+    for name in names:
+        if getattr(options, name) < 1:
+            raise InputError(f"{name} = {getattr(options, name)}; expected at least 1")
+
 
 class Recommender(nn.Module):
     """A model of item sequences: items 1..items, 0 is padding on the left, positions count from the right end.
