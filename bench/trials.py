@@ -26,6 +26,9 @@ CODE = {
     "item_knn": "causalrec.rivals.item_knn",
     "sasrec": "causalrec.model",
     "causalrec": "causalrec.model",
+    "gru4rec": "causalrec.rivals.gru4rec",
+    "bert4rec": "causalrec.rivals.bert4rec",
+    "tisasrec": "causalrec.rivals.tisasrec",
     "best_possible": "synth.behaviour",
 }
 DROPOUTS = (0.2, 0.3, 0.4, 0.5)

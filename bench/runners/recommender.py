@@ -27,8 +27,11 @@ from causalrec.interactions import Sequences, Split, check_leaks, from_rows, glo
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
 from causalrec.ranking import Scorer, hit_rate, ndcg, rank_targets, reciprocal_rank
 from causalrec.recommender import Recommender
+from causalrec.rivals.bert4rec import BERT4Rec, BERT4RecOptions
+from causalrec.rivals.gru4rec import GRU4Rec, GRU4RecOptions
 from causalrec.rivals.item_knn import ItemKNN
 from causalrec.rivals.popularity import Popularity
+from causalrec.rivals.tisasrec import TiSASRec, TiSASRecOptions
 from causalrec.training import TrainingOptions, make_scorer, train
 from synth.behaviour import Behaviour, BehaviourWorld, draw_world
 from synth.behaviour_controls import lift, onehot_regression
@@ -42,6 +45,9 @@ COUNTED: dict[str, Callable[..., Scorer]] = {
 TRAINED: dict[str, tuple[type[Recommender], type[Any]]] = {
     "sasrec": (SASRec, SASRecOptions),
     "causalrec": (CausalRec, CausalRecOptions),
+    "gru4rec": (GRU4Rec, GRU4RecOptions),
+    "bert4rec": (BERT4Rec, BERT4RecOptions),
+    "tisasrec": (TiSASRec, TiSASRecOptions),
 }
 MODELS = (*COUNTED, *TRAINED, "best_possible")
 DATA_VARIABLE, OWN_VARIABLE = "CAUSALREC_DATA", "CAUSALREC_OWN_FILE"
