@@ -167,5 +167,5 @@ def test_a_saved_model_holds_its_options(tmp_path):
     model = small("causalrec")
     save_model(model, tmp_path / "m.safetensors")
     with safe_open(tmp_path / "m.safetensors", "pt") as file:
-        assert json.loads(file.metadata()["options"])["boost"] == {"mode": "renorm", "alpha": 1.0}
+        assert json.loads(file.metadata()["options"])["boost"] == {"mode": "renorm", "alpha": 1.0, "heads": None}
         assert torch.equal(file.get_tensor("item.weight"), model.item.weight)
