@@ -109,7 +109,8 @@ class _BinaryCrossEntropy(torch.autograd.Function):
             grad_items.index_add_(0, negative.flatten(), (push[:, :, None] * x[:, None]).flatten(0, 1))
         ctx.save_for_backward(grad_x, grad_items)
         ctx.terms = len(x_td) * (k + 1)
-        return total / ctx.terms
+        mean: Tensor = total / ctx.terms
+        return mean
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, Tensor, None, None, None]:

@@ -1,6 +1,7 @@
 """First-order Markov chain of items: what followed the last item in training, backed off to popularity."""
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ class Markov:
             weight = np.full(len(cause), decay ** (lag - 1))
             following = following + scipy.sparse.csr_array((weight, (cause, effect)), shape=(n, n))
         self.following = following  # N transposed, so that what follows an item is one sparse row
-        self.total = np.asarray(following.sum(axis=1)).ravel()
+        self.total: npt.NDArray[np.float64] = np.asarray(following.sum(axis=1)).ravel()
         self.popularity = np.bincount(items, minlength=n) / len(items)
         self.smoothing = smoothing
 
