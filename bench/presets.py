@@ -69,7 +69,8 @@ class World:
 class Real:
     """How the recommenders are compared on real data: one budget of `trials` settings for every neural model.
 
-    The settings are drawn from 4 dropouts and the learning rates here.
+    The settings are drawn from 4 dropouts and the learning rates here. `controls` are what CausalRec's chosen setting
+    is trained with beside it: names of `bench.experiments.ablation.REAL`, and "halves" of the users.
     """
 
     datasets: tuple[str, ...]
@@ -80,6 +81,7 @@ class Real:
     epochs: int
     patience: int
     learning_rates: tuple[float, ...]
+    controls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,7 @@ PRESETS = {
                 epochs=100,
                 patience=8,
                 learning_rates=(1e-3,),
+                controls=("filter", "halves"),
             ),
             timeout=3600.0,
         ),
@@ -246,6 +249,7 @@ PRESETS = {
                 epochs=200,
                 patience=15,
                 learning_rates=(5e-4, 1e-3, 2e-3),
+                controls=("filter", "raw", "none", "random", "halves"),
             ),
             timeout=6 * 3600.0,
         ),

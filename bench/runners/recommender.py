@@ -19,7 +19,10 @@ from torch import Tensor
 
 from bench.cell import Cell, Outcome, generator, torch_generator
 from bench.datasets import load, load_own
+from bench.datasets.titles import TITLED
 from bench.errors import InputError
+from bench.runners.audit import audit, item_edges, items_seen, lift_edges
+from bench.runners.given import draw_relation
 from causalrec.acyclicity import is_acyclic
 from causalrec.attention import Block, Boost, causal_mask
 from causalrec.discovery import admissible
@@ -57,7 +60,11 @@ Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 
 def run(cell: Cell) -> Outcome:
-    """Fit `params.model` on `params.dataset`; params are those of `bench.trials.plan_cell`."""
+    """Fit `params.model` on `params.dataset`; params are those of `bench.trials.plan_cell`.
+
+    Further params, where there: `half`, 0 or 1, the half of the users that is all the data; `restart`, a name for
+    other initial weights, batches and dropout; `relation`, the W of source `fixed`, see `given.draw_relation`.
+    """
     p = cell.params
     world, behaviour, sequences = _read(p, cell.data)
     split = _split(p, sequences)
@@ -77,8 +84,15 @@ def run(cell: Cell) -> Outcome:
             metrics[f"{part}_hr10_{seen}"] = float(hit_rate(rank).mean())
             metrics[f"{part}_ndcg10_{seen}"] = float(ndcg(rank).mean())
             metrics[f"{part}_mrr_{seen}"] = float(reciprocal_rank(rank).mean())
+    metrics["data_density"] = sequences.statistics()["density"]
+    if isinstance(model, SASRec) and "relation" not in p:
+        arrays |= audit(model, split.test.history, generator(root=p["root"], stream="audit", seed=p["seed"]))
     if isinstance(model, CausalRec):
         metrics |= _audit(model, split.test.history)
+        if model.has_item_graph and "relation" not in p:
+            arrays |= item_edges(model)
+        if p["dataset"]["name"] in TITLED:
+            arrays |= items_seen(split.train) | lift_edges(split.train)
         if world is not None and behaviour is not None:
             metrics |= _recovery(model, world, behaviour, p)
             arrays["item_graph"] = model.item_graph().cpu().numpy()
@@ -93,6 +107,16 @@ def _split(p: Params, sequences: Sequences) -> Split:
 
 
 def _read(p: Params, content: str | None) -> tuple[BehaviourWorld | None, Behaviour | None, Sequences]:
+    world, behaviour, sequences = _read_whole(p, content)
+    if "half" in p:
+        users = np.arange(p["half"], len(sequences), 2)
+        sequences = sequences.take(users, sequences.lengths()[users])
+        if behaviour is not None:
+            behaviour = Behaviour(**{name: rows[users] for name, rows in vars(behaviour).items()})
+    return world, behaviour, sequences
+
+
+def _read_whole(p: Params, content: str | None) -> tuple[BehaviourWorld | None, Behaviour | None, Sequences]:
     d = p["dataset"]
     if d["name"] == "behaviour":
         rng = generator(root=p["root"], stream="world", world=d, seed=p["seed"])
@@ -115,6 +139,8 @@ def _fit(
 ) -> tuple[Scorer, dict[str, Any], Arrays, Recommender | None]:
     name, options = p["model"], p["options"]
     streams = {"dataset": p["dataset"]["name"], "seed": p["seed"]}
+    if "restart" in p:
+        streams["restart"] = p["restart"]
     if ":" in name:  # a class of the user's own; imported by name, so that it is in no other model's fingerprint
         own = importlib.import_module("bench.own_recommender")
         rng = generator(root=p["root"], stream="own", **streams)
@@ -132,6 +158,10 @@ def _fit(
         options = options | {"boost": Boost(**options["boost"])}
     initial = torch_generator(root=p["root"], stream="initial", **streams)
     model = kind(sizes(split.num_items, **options), initial, device)
+    if "relation" in p and isinstance(model, CausalRec):
+        rng = generator(root=p["root"], stream="relation", kind=p["relation"]["kind"], **streams)
+        truth = None if world is None else world.graph
+        model.fix(torch.from_numpy(draw_relation(p["relation"], truth, split.num_items, rng)))
     draws = torch_generator(root=p["root"], stream="dropout", **streams)
     if device != "cpu":
         draws = torch.Generator(device).manual_seed(draws.initial_seed())
