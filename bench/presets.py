@@ -6,6 +6,7 @@ from typing import Any
 from bench.errors import InputError
 
 FURTHER = ("eqvar_bottom_up", "golem_ev", "golem_nv", "dagma")
+RIVALS = ("sasrec", "sasrec_bce", "sasrec_gbce", "bert4rec", "gru4rec", "tisasrec", "fpmc")
 DECADES = tuple(10.0**exponent for exponent in range(-8, 9))
 
 
@@ -70,7 +71,7 @@ class Real:
     """How the recommenders are compared on real data: one budget of `trials` settings for every neural model.
 
     The settings are drawn from 4 dropouts and the learning rates here. `controls` are what CausalRec's chosen setting
-    is trained with beside it: names of `bench.experiments.ablation.REAL`, and "halves" of the users.
+    is trained with beside it: names of `bench.experiments.ablation.REAL`, and "halves" of the users. `rivals`: those of `RIVALS` that are run.
     """
 
     datasets: tuple[str, ...]
@@ -82,6 +83,7 @@ class Real:
     patience: int
     learning_rates: tuple[float, ...]
     controls: tuple[str, ...] = ()
+    rivals: tuple[str, ...] = ("sasrec",)
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,7 @@ PRESETS = {
                 epochs=100,
                 patience=8,
                 learning_rates=(1e-3,),
+                rivals=RIVALS,
                 controls=("filter", "halves"),
             ),
             timeout=3600.0,
@@ -249,6 +252,7 @@ PRESETS = {
                 epochs=200,
                 patience=15,
                 learning_rates=(5e-4, 1e-3, 2e-3),
+                rivals=RIVALS,
                 controls=("filter", "raw", "none", "random", "halves"),
             ),
             timeout=6 * 3600.0,

@@ -164,7 +164,8 @@ def _trials(setup: Setup, name: str, model: str) -> list[tuple[dict[str, Any], d
 def world_cells(setup: Setup, world: World, seeds: int, model: str, **changes: Any) -> list[Cell]:
     """One cell a world for a model in the behaviour world, trained for a fixed number of epochs."""
     options = model_options(model, world.length, world.width, 0.2, **changes) if model in TRAINED else {}
-    training = {"epochs": world.epochs, "patience": None, "batch": 64, "learning_rate": 3e-3} if options else {}
+    batch = PAIR_BATCH if model == "fpmc" else 64
+    training = {"epochs": world.epochs, "patience": None, "batch": batch, "learning_rate": 3e-3} if options else {}
     return [plan_cell(setup, world.dataset, model, options, training, seed) for seed in range(seeds)]
 
 
