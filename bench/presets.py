@@ -71,7 +71,8 @@ class Real:
     """How the recommenders are compared on real data: one budget of `trials` settings for every neural model.
 
     The settings are drawn from 4 dropouts and the learning rates here. `controls` are what CausalRec's chosen setting
-    is trained with beside it: names of `bench.experiments.ablation.REAL`, and "halves" of the users. `rivals`: those of `RIVALS` that are run.
+    is trained with beside it: names of `bench.experiments.ablation.REAL`, and "halves" of the users. `rivals`: those of
+    `RIVALS` that are run.
     """
 
     datasets: tuple[str, ...]

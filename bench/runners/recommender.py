@@ -31,11 +31,14 @@ from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
 from causalrec.ranking import Scorer, hit_rate, ndcg, rank_targets, reciprocal_rank
 from causalrec.recommender import Recommender
 from causalrec.rivals.bert4rec import BERT4Rec, BERT4RecOptions
+from causalrec.rivals.ease import EASE
+from causalrec.rivals.fpmc import FPMC, FPMCOptions
 from causalrec.rivals.gru4rec import GRU4Rec, GRU4RecOptions
 from causalrec.rivals.item_knn import ItemKNN
+from causalrec.rivals.markov import Markov
 from causalrec.rivals.popularity import Popularity
 from causalrec.rivals.tisasrec import TiSASRec, TiSASRecOptions
-from causalrec.training import TrainingOptions, make_scorer, train
+from causalrec.training import Progress, TrainingOptions, make_scorer, train
 from synth.behaviour import Behaviour, BehaviourWorld, draw_world
 from synth.behaviour_controls import lift, onehot_regression
 from synth.scoring import edge_auprc, orientation_accuracy, parent_is_row_maximum
@@ -44,15 +47,19 @@ from synth.scoring import edge_auprc, orientation_accuracy, parent_is_row_maximu
 COUNTED: dict[str, Callable[..., Scorer]] = {
     "popularity": Popularity,
     "item_knn": ItemKNN,
+    "markov": Markov,
+    "ease": EASE,
 }
 TRAINED: dict[str, tuple[type[Recommender], type[Any]]] = {
     "sasrec": (SASRec, SASRecOptions),
+    "sasrec_bce": (SASRec, SASRecOptions),
+    "sasrec_gbce": (SASRec, SASRecOptions),
     "causalrec": (CausalRec, CausalRecOptions),
     "gru4rec": (GRU4Rec, GRU4RecOptions),
     "bert4rec": (BERT4Rec, BERT4RecOptions),
     "tisasrec": (TiSASRec, TiSASRecOptions),
 }
-MODELS = (*COUNTED, *TRAINED, "best_possible")
+MODELS = (*COUNTED, *TRAINED, "fpmc", "best_possible")
 DATA_VARIABLE, OWN_VARIABLE = "CAUSALREC_DATA", "CAUSALREC_OWN_FILE"
 NEGATIVES = 100
 Params: TypeAlias = Mapping[str, Any]
@@ -151,12 +158,15 @@ def _fit(
         if world is None or behaviour is None:
             raise InputError("the best possible ranking is known only in the behaviour world")
         return _best_possible(world, behaviour.segments), {}, {}, None
+    initial = torch_generator(root=p["root"], stream="initial", **streams)
+    if name == "fpmc":
+        fpmc = FPMC(split, FPMCOptions(**options), TrainingOptions(**p["training"]), initial)
+        return fpmc, *_course(fpmc.progress), None
     if name not in TRAINED:
         raise InputError(f"model {name!r} is unknown; choose one of {', '.join(MODELS)}")
     kind, sizes = TRAINED[name]
     if "boost" in options:
         options = options | {"boost": Boost(**options["boost"])}
-    initial = torch_generator(root=p["root"], stream="initial", **streams)
     model = kind(sizes(split.num_items, **options), initial, device)
     if "relation" in p and isinstance(model, CausalRec):
         rng = generator(root=p["root"], stream="relation", kind=p["relation"]["kind"], **streams)
@@ -172,6 +182,11 @@ def _fit(
         shuffle=generator(root=p["root"], stream="batches", **streams),
         dropout=draws,
     )
+    return make_scorer(model), *_course(progress), model
+
+
+def _course(progress: Progress) -> tuple[dict[str, Any], Arrays]:
+    """How training went, as metrics and traces."""
     metrics = {
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch or progress.epoch,
@@ -179,7 +194,7 @@ def _fit(
     }
     names = sorted({name for epoch in progress.trace for name in epoch})
     arrays = {f"trace_{name}": np.array([epoch[name] for epoch in progress.trace]) for name in names}
-    return make_scorer(model), metrics, arrays, model
+    return metrics, arrays
 
 
 def _best_possible(world: BehaviourWorld, segments: NDArray[np.int64]) -> Scorer:
