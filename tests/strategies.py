@@ -44,6 +44,14 @@ def item_batches(draw: st.DrawFn, items: int = 12, length: int = 6) -> torch.Ten
 
 
 @st.composite
+def timed_batches(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor]:
+    """The rows of `item_batches` and their times (b, l) float64, whole numbers that never fall, 0 at padding."""
+    items = draw(item_batches())
+    gaps = draw(hnp.arrays(np.int64, tuple(items.shape), elements=st.sampled_from([0, 1, 3, 7, 1000])))
+    return items, torch.from_numpy(gaps.cumsum(1)).double() * (items != 0)
+
+
+@st.composite
 def score_tables(draw: st.DrawFn) -> tuple[torch.Tensor, Targets]:
     """Scores (users, items) with ties, and the test targets of leave-one-out on random sequences."""
     items = draw(st.integers(3, 9))
@@ -313,3 +321,15 @@ def softmax_attentions(draw: st.DrawFn, causal: bool = True) -> NDArray[np.float
     alone = rng.random(nodes) < draw(st.sampled_from([0.0, 0.3, 1.0]))
     A = np.where(alone[:, None], np.eye(nodes), np.tril(weights) if causal else weights)
     return np.asarray(A / A.sum(1, keepdims=True))
+
+
+# causalrec: readings
+
+
+@st.composite
+def effect_batches(draw: st.DrawFn, length: int = 5) -> torch.Tensor:
+    """W (b, l, l) float64 of up to 3 sequences: a zero diagonal, some zeros, both signs, no ties but those zeros."""
+    batch, size = draw(st.integers(1, 3)), draw(st.integers(1, length))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    weights = rng.normal(size=(batch, size, size)) * (rng.random((batch, size, size)) < draw(st.floats(0, 1)))
+    return torch.from_numpy(weights * ~np.eye(size, dtype=bool))
