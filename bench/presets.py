@@ -254,7 +254,7 @@ PRESETS = {
                 patience=15,
                 learning_rates=(5e-4, 1e-3, 2e-3),
                 rivals=RIVALS,
-                controls=("filter", "raw", "none", "random", "halves"),
+                controls=("filter", "raw", "random", "halves"),
             ),
             timeout=6 * 3600.0,
         ),

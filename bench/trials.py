@@ -128,8 +128,12 @@ def controls(setup: Setup, name: str) -> tuple[str, ...]:
 
 def rivals(setup: Setup, name: str) -> tuple[str, ...]:
     """The preset's rivals on a dataset; TiSASRec only where there are times."""
-    timed = name != "behaviour" and setup.found[name].statistics["ties_share"] is not None
-    return tuple(model for model in setup.preset.real.rivals if timed or model != "tisasrec")
+    return tuple(model for model in setup.preset.real.rivals if timed(setup, name) or model != "tisasrec")
+
+
+def timed(setup: Setup, name: str) -> bool:
+    """Whether the actions of a dataset have times."""
+    return name != "behaviour" and setup.found[name].statistics["ties_share"] is not None
 
 
 def model_options(
@@ -161,6 +165,12 @@ def _trials(setup: Setup, name: str, model: str) -> list[tuple[dict[str, Any], d
     ]
 
 
+def tuning_cells(setup: Setup, name: str, model: str) -> list[Cell]:
+    """The trials of a trained model on a dataset, on the first seed."""
+    dataset = real_dataset(setup, name)
+    return [plan_cell(setup, dataset, model, options, training, 0) for options, training in _trials(setup, name, model)]
+
+
 def world_cells(setup: Setup, world: World, seeds: int, model: str, **changes: Any) -> list[Cell]:
     """One cell a world for a model in the behaviour world, trained for a fixed number of epochs."""
     options = model_options(model, world.length, world.width, 0.2, **changes) if model in TRAINED else {}
@@ -183,11 +193,7 @@ def plan(setup: Setup) -> list[Cell]:
             for model in controls(setup, name)
             for options in GRIDS[model]
         ]
-        cells += [
-            plan_cell(setup, dataset, model, options, training, 0)
-            for model in (*rivals(setup, name), "causalrec")
-            for options, training in _trials(setup, name, model)
-        ]
+        cells += [cell for model in (*rivals(setup, name), "causalrec") for cell in tuning_cells(setup, name, model)]
         cells += [
             plan_cell(setup, dataset, model, {}, {}, seed)
             for model in setup.recommenders
