@@ -286,7 +286,7 @@ class Discovery(nn.Module):
             return implied_weights(mixing, causal=not r.bidirectional)
         if r.source == "inner_solve":
             assert z_bld is not None
-            return solved_weights(z_bld, items_bl != 0, r.fit)
+            return solved_weights(z_bld, items_bl != 0, "full" if r.fit == "full" else "time")
         if r.source == "fixed" and bool(self.table[0, 0].isnan()):
             raise InputError("source fixed has no W yet; call CausalRec.fix with one (items, items)")
         return self.table[items_bl[..., :, None], items_bl[..., None, :]]
