@@ -197,7 +197,7 @@ def test_an_interrupt_is_told_and_is_130(call, monkeypatch):
 
     monkeypatch.setattr("bench.claims.read_register", interrupted)
     assert call("claims") == (
-        130, "", "interrupted; finished cells are kept, the same command goes on from there\n"
+        130, "", "interrupted; what has finished is kept, the same command goes on there (train: --resume)\n"
     )  # fmt: skip
 
 
