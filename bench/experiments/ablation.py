@@ -1,4 +1,4 @@
-"""What of CausalRec's boost matters: its mode, its absence, a filter instead, and R itself: learned, true, false, random.
+"""What of CausalRec's boost matters: its mode, its absence, a filter instead, and R itself: learned, true, random.
 
 In the behaviour world at the sizes of the sweeps; on real data around the setting that tuning chose, as far as the
 preset asks for it. Seeds are shared. A graph that is given is boosted by without L_DAG (source `fixed`, beta 0), so it

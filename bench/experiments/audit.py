@@ -42,7 +42,8 @@ def plan(setup: Setup) -> list[Cell]:
         for cell in trials.world_cells(setup, setup.preset.world, setup.preset.world_seeds, model)
     ]
     cells += [cell for group in _repeats(setup) for cell in group]
-    return cells + [cell for name in setup.found for model in MODELS for cell in trials.tuning_cells(setup, name, model)]
+    real = [(name, model) for name in setup.found for model in MODELS]
+    return cells + [cell for name, model in real for cell in trials.tuning_cells(setup, name, model)]
 
 
 def _repeats(setup: Setup) -> list[list[Cell]]:
@@ -218,8 +219,8 @@ def _stability_table(setup: Setup, results: list[Result]) -> Table:
     columns = ("data", "what differs", "edges", "pairs", "edges of one", "Jaccard", "by chance")
     note = (
         "Item-level edges that two runs share, over those that either has; by chance: graphs with the same number of "
-        f"effects and of causes an item. Behaviour: {trials.world_sizes(setup.preset.sweep)}, t over worlds; real data: "
-        "the mean over pairs of seeds, which are not independent, hence no interval."
+        f"effects and of causes an item. Behaviour: {trials.world_sizes(setup.preset.sweep)}, t over worlds; real "
+        "data: the mean over pairs of seeds, which are not independent, hence no interval."
     )
     return Table("audit_stability", "How stable R is", columns, tuple(rows), note)
 
