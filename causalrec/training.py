@@ -281,12 +281,31 @@ class _State:
             raise InputError(f"checkpoint {path} cannot be read ({error}); remove it to train anew") from error
         if metadata.get("identity") != self.identity:
             raise InputError(f"checkpoint {path} belongs to another model or other options; remove it to train anew")
+        try:
+            self._restore(tensors, metadata)
+        except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
+            why = " ".join(str(error).split())[:200]
+            raise InputError(f"checkpoint {path} is damaged ({why}); remove it to train anew") from error
+
+    def _restore(self, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+        """Take up a checkpoint's state; raises one of many errors where it is not one that `save` wrote."""
+        state = self.model.state_dict()
+        like = {f"{part}.{name}": tensor for part in ("model", "best") for name, tensor in state.items()}
+        for place, parameter in enumerate(self.model.parameters()):
+            like |= {f"adam.{place}.{moment}": parameter for moment in ("exp_avg", "exp_avg_sq")}
+            like[f"adam.{place}.step"] = torch.tensor(0.0)
+        like["dropout"] = self.dropout.get_state()
+        for name, tensor in tensors.items():
+            if tensor.shape != like[name].shape or tensor.dtype != like[name].dtype:
+                raise ValueError(f"{name} has shape {tuple(tensor.shape)} and dtype {tensor.dtype}")
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
         self.model.load_state_dict(part("model."))
         self.best = part("best.")
+        if self.best and set(self.best) != set(state):
+            raise ValueError("the best parameters are incomplete")
         adam: dict[int, dict[str, Tensor]] = {}
         for name, tensor in part("adam.").items():
             number, key = name.split(".", 1)
@@ -296,8 +315,11 @@ class _State:
         self.dropout.set_state(tensors["dropout"])
         self.shuffle.bit_generator.state = json.loads(metadata["shuffle"])
         stored: dict[str, Any] = json.loads(metadata["progress"])
-        stored["best"] = -math.inf if stored["best"] is None else stored["best"]
-        self.progress = Progress(**stored)
+        stored["best"] = -math.inf if stored["best"] is None else float(stored["best"])
+        progress = Progress(**stored)
+        if not 0 <= progress.best_epoch <= progress.epoch == len(progress.trace) or not progress.skipped_steps >= 0:
+            raise ValueError("its epochs do not agree")
+        self.progress = progress
 
 
 def save_model(model: Recommender, path: Path) -> None:
