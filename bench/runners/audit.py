@@ -21,6 +21,7 @@ HISTORIES = 32  # looked at, evenly spread over the users
 WINDOW = 50  # latest positions that the regressions of Z see
 EDGES, MOST_ITEMS = 50_000, 6000  # edges kept of an item graph, and the largest catalogue that it is made for
 HORIZON = 5
+BOUND = 1e100  # stands for what an A implies whose diagonal underflows
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -29,10 +30,10 @@ def audit(model: SASRec, history: Sequences, rng: np.random.Generator) -> Arrays
 
     audit_error: relative Frobenius error of Cov(Z) = A Cov(V) Aᵀ, the worst head. audit_correlation: mean
     |correlation| of two rows of V that hold different items; audit_excess: the same less what independent rows give.
-    audit_variance: largest over smallest variance of the rows of V. Of B = I − ΛA⁻¹ with Λ_ii = A_ii, as the causal
-    mask has it: audit_negative, the share of effects below 0; audit_size, their median |B|; audit_noise, largest over
-    smallest Λ². For CausalRec, audit_r2_*: adjusted R² of Z_i on R's parents, on as many random and on as many latest
-    earlier positions, mean over rows (NaN where no row has parents); audit_fit: share of Z's square that W explains.
+    audit_variance: largest over smallest variance of the rows of V. Of A = (I − B)⁻¹Λ: audit_negative, the share of
+    effects B below 0; audit_size, their median |B|; audit_noise, largest over smallest Λ², median over heads. For
+    CausalRec, audit_r2_*: adjusted R² of Z_i on R's parents, on as many random and on as many latest earlier
+    positions, mean over rows (NaN where no row has parents); audit_fit: share of Z's square that W explains.
     """
     device, length = model.item.weight.device, model.options.length
     varied = np.array([len(np.unique(history.row(user)[-length:])) >= 3 for user in range(len(history))])
@@ -79,9 +80,13 @@ def _shape(v_ld: Tensor, a_hll: Tensor, z_ld: Tensor, b_hll: Tensor, different_l
         "excess": float(correlation) - chance_correlation(v_ld.shape[1]),
         "variance": float(variance.max() / variance.min()),
         "negative": float((effects < 0).double().mean()),
-        "size": float(effects.abs().median()),
-        "noise": float((scale.amax(1) / scale.amin(1)).square().median()),
+        "size": _bounded(effects.abs().median()),
+        "noise": _bounded((scale.amax(1) / scale.amin(1)).square().median()),
     }
+
+
+def _bounded(figure: Tensor) -> float:
+    return min(float(figure), BOUND) if bool(figure.isfinite()) else BOUND
 
 
 def covariance(rows_ld: Tensor) -> Tensor:
