@@ -50,8 +50,11 @@ def causal_mask(valid_bl: Tensor, dtype: torch.dtype) -> Tensor:
     """Additive mask (b, 1, q, k): 0 where k <= q and k holds an item, or k = q; -inf elsewhere.
 
     The diagonal is always allowed, so that a padded query has a finite row (Kang & McAuley 2018, Sec. III-B).
+    Where nothing is padded, all sequences share one mask: (1, 1, q, k).
     """
     length = valid_bl.shape[1]
+    if bool(valid_bl.all()):
+        valid_bl = valid_bl[:1]
     past = torch.ones(length, length, dtype=torch.bool, device=valid_bl.device).tril()
     itself = torch.eye(length, dtype=torch.bool, device=valid_bl.device)
     allowed = (past & valid_bl[:, None, :]) | itself
@@ -77,11 +80,13 @@ def attend(
     mask = mask_b1qk
     if boost is None or relation_bqk is None or not boost.active:
         return functional.scaled_dot_product_attention(q_bhqf, k_bhkf, v_bhkf, mask)
-    relation = relation_bqk[:, None].to(mask.dtype)
+    relation = relation_bqk[:, None]
     if boost.heads is not None:
         plain = torch.arange(q_bhqf.shape[1], device=mask.device) >= boost.heads
-        relation = relation.where(~plain[:, None, None], float(boost.mode == "filter"))  # an R that changes nothing
-    if boost.mode == "renorm":
+        relation = relation.where(~plain[:, None, None], boost.mode == "filter")  # an R that changes nothing
+    if boost.mode == "renorm" and relation.dtype == torch.bool:  # the same sum in one pass
+        mask = torch.where(relation, mask + torch.log1p(mask.new_tensor(boost.alpha)), mask)
+    elif boost.mode == "renorm":
         mask = mask + torch.log1p(boost.alpha * relation)
     elif boost.mode == "filter":
         itself = torch.eye(mask.shape[-1], dtype=torch.bool, device=mask.device)[-mask.shape[-2] :]

@@ -22,6 +22,7 @@ from causalrec.ranking import NonFiniteScores, Scorer, ndcg, rank_targets
 from causalrec.recommender import Recommender
 
 MEGABATCH = 16
+BUCKET = 64  # histories of like length that are scored together
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,17 @@ def make_scorer(model: Recommender) -> Scorer:
         asked: list[NDArray[Any]] = [padded]
         if model.needs_times:
             asked.append(pad_times(history, rows, model.options.length, type(model).__name__))
-        first = int((padded != 0).any(0).argmax())
+        lengths = (padded != 0).sum(1)
+        order = np.argsort(lengths, kind="stable")
+        buckets = [order[start : start + BUCKET] for start in range(0, len(order), BUCKET)]
         model.eval()
         with torch.inference_mode():
-            return model.scores(*(torch.from_numpy(part[:, first:]).to(model.device) for part in asked))
+            parts = []
+            for bucket in buckets:
+                longest = max(int(lengths[bucket[-1]]), 1)
+                batch = (torch.from_numpy(part[bucket, -longest:]).to(model.device) for part in asked)
+                parts.append(model.scores(*batch))
+            return torch.cat(parts)[torch.from_numpy(np.argsort(order)).to(model.device)]
 
     return score
 

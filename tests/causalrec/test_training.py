@@ -14,7 +14,7 @@ from causalrec.errors import InputError
 from causalrec.interactions import from_rows, leave_one_out, pad_left
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
 from causalrec.ranking import ndcg, rank_targets
-from causalrec.training import Diverged, TrainingOptions, batches, make_scorer, pick_device, save_model, train
+from causalrec.training import BUCKET, Diverged, TrainingOptions, batches, make_scorer, pick_device, save_model, train
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "training.json"
 ITEMS = 9
@@ -119,6 +119,16 @@ def test_every_action_is_a_target_once_an_epoch_and_no_padding_column_is_kept():
     rows = [split.train.row(user)[-7:].tolist() for user in range(len(split.train))]
     expected = [pair for row in rows for pair in pairwise(row)]
     assert sorted(seen) == sorted(expected)
+
+
+@pytest.mark.parametrize("kind", ["sasrec", "causalrec"])
+def test_each_history_is_scored_as_it_would_be_alone(kind):
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(1, ITEMS + 1, size=length) for length in rng.integers(0, 12, size=2 * BUCKET + 5)]
+    history, score = from_rows(rows, num_items=ITEMS), make_scorer(small(kind))
+    together = score(history, slice(3, len(rows)))
+    alone = torch.cat([score(history, slice(user, user + 1)) for user in range(3, len(rows))])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
