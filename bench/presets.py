@@ -89,7 +89,7 @@ class Real:
 
 @dataclass(frozen=True)
 class Preset:
-    """Everything that a run's size is made of."""
+    """Everything that a run's size is made of. `all_readings`: not only the few that `readings` always compares."""
 
     name: str
     about: str
@@ -104,6 +104,7 @@ class Preset:
     sparsities: tuple[float, ...]
     real: Real
     timeout: float
+    all_readings: bool = False
 
 
 PRESETS = {
@@ -215,6 +216,7 @@ PRESETS = {
                 controls=("filter", "halves"),
             ),
             timeout=3600.0,
+            all_readings=True,
         ),
         Preset(
             name="paper",
@@ -257,6 +259,7 @@ PRESETS = {
                 controls=("filter", "raw", "random", "halves"),
             ),
             timeout=6 * 3600.0,
+            all_readings=True,
         ),
     )
 }

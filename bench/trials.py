@@ -48,6 +48,10 @@ GRIDS: dict[str, tuple[dict[str, float], ...]] = {
     "ease": tuple({"regularisation": weight, "decay": decay} for weight in (100.0, 500.0) for decay in (1.0, 0.9, 0.7)),
 }
 PAIR_BATCH = 1024
+READING = (
+    "layers", "normalised", "beta", "source", "sign", "mixing", "placement", "bidirectional", "fit", "stop",
+    "acyclicity", "relation", "tau", "top", "positions", "branch", "boosted_layers",
+)  # fmt: skip
 METRICS = {"hr10": ("HR@10", hit_rate), "ndcg10": ("NDCG@10", ndcg)}
 TOKEN_SECONDS, ITEM_SECONDS = 9e-6, 4.3e-9
 PAIR_SECONDS, CUBE_SECONDS = 4e-6, 4e-11
@@ -146,7 +150,9 @@ def model_options(
     if model in ("sasrec_bce", "sasrec_gbce"):
         options["loss"] = model.removeprefix("sasrec_")
     if model == "causalrec":
-        options |= {"boost": {"mode": more.pop("mode", "renorm"), "alpha": alpha}, **more}
+        boost = {"mode": more.pop("mode", "renorm"), "alpha": alpha}
+        boost |= {"heads": more.pop("boosted_heads")} if "boosted_heads" in more else {}
+        options |= {"boost": boost, **more}
     return options
 
 
@@ -268,7 +274,10 @@ def setting_words(options: dict[str, Any]) -> str:
     }  # fmt: skip
     said = [f"{word} {options[name]:g}" for name, word in names.items() if name in options]
     if "boost" in options:
-        said.append(f"{options['boost']['mode']} alpha {options['boost']['alpha']:g}")
+        boost = options["boost"]
+        heads = f" heads {boost['heads']}" if "heads" in boost else ""
+        said.append(f"{boost['mode']} alpha {boost['alpha']:g}{heads}")
+    said += [f"{name} {options[name]}" for name in READING if name in options]
     return ", ".join(said)
 
 

@@ -1,4 +1,4 @@
-"""Item graphs to boost by instead of one that is learned: the true one, one with false edges, a random one."""
+"""Item graphs to boost by instead of one that is learned: true, with false edges, random, or counted."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,24 +7,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import InputError
+from causalrec.interactions import Sequences, pad_left
+from synth.behaviour_controls import lift, onehot_regression
 
+SCORES = {"lift": lift, "regression": onehot_regression}
 Adjacency = NDArray[np.bool_]
 
 
 def draw_relation(
-    how: Mapping[str, Any], truth: Adjacency | None, items: int, rng: np.random.Generator
+    how: Mapping[str, Any], truth: Adjacency | None, train: Sequences, rng: np.random.Generator
 ) -> Adjacency:
-    """A graph of `items` by its description.
+    """A graph of the items of `train` by its description, (items, items), row the effect.
 
     {"kind": "random", "density"}: every pair of different items an edge with that chance. {"kind": "falsified",
-    "share"}: the truth with that share of its edges false. Raises InputError for another kind, or where there is no
-    truth to falsify.
+    "share"}: the truth with that share of its edges false. {"kind": "lift"}, {"kind": "regression"} and
+    {"kind": "matched"}: the pairs that score highest by that control on the training sequences, or at random; as
+    many as "edges" says or, where it is not given, as the truth has. Raises InputError for another kind, or where
+    there is no truth to look at.
     """
+    items = train.num_items
+    if how["kind"] in (*SCORES, "matched") and (truth is not None or "edges" in how):
+        edges = how["edges"] if truth is None else int(truth.sum())
+        if how["kind"] == "matched":
+            scores = rng.random((items, items))
+        else:
+            rows = [train.row(user) for user in range(len(train))]
+            scores = SCORES[how["kind"]](pad_left(rows, int(train.lengths().max())), items)
+        return strongest(scores, edges)
     if how["kind"] == "random":
         return np.asarray((rng.random((items, items)) < how["density"]) & ~np.eye(items, dtype=bool))
     if how["kind"] != "falsified" or truth is None:
         raise InputError(f"relation {dict(how)} cannot be made here; give a random one, or in a world a falsified one")
     return falsify(truth, how["share"], rng)
+
+
+def strongest(scores: NDArray[np.float64], edges: int) -> Adjacency:
+    """The graph of the `edges` pairs of different items that score highest; ties go to the lower row and column."""
+    items = len(scores)
+    apart = np.where(np.eye(items, dtype=bool), -np.inf, scores).ravel()
+    found = np.zeros(items * items, dtype=bool)
+    found[np.argsort(-apart, kind="stable")[: min(edges, items * (items - 1))]] = True
+    return found.reshape(items, items)
 
 
 def falsify(truth: Adjacency, share: float, rng: np.random.Generator) -> Adjacency:

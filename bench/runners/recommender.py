@@ -27,7 +27,7 @@ from causalrec.acyclicity import is_acyclic
 from causalrec.attention import Block, Boost, causal_mask
 from causalrec.discovery import admissible
 from causalrec.interactions import Sequences, Split, check_leaks, from_rows, global_temporal, leave_one_out, pad_left
-from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
+from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions, two_way_mask
 from causalrec.ranking import Scorer, hit_rate, ndcg, rank_targets, reciprocal_rank
 from causalrec.recommender import Recommender
 from causalrec.rivals.bert4rec import BERT4Rec, BERT4RecOptions
@@ -41,7 +41,7 @@ from causalrec.rivals.tisasrec import TiSASRec, TiSASRecOptions
 from causalrec.training import Progress, TrainingOptions, make_scorer, train
 from synth.behaviour import Behaviour, BehaviourWorld, draw_world
 from synth.behaviour_controls import lift, onehot_regression
-from synth.scoring import edge_auprc, orientation_accuracy, parent_is_row_maximum
+from synth.scoring import average_precision, edge_auprc, orientation_accuracy, parent_is_row_maximum
 
 # Scorers made from the training sequences in one go, and models that `causalrec.training` trains, with their options.
 COUNTED: dict[str, Callable[..., Scorer]] = {
@@ -102,7 +102,8 @@ def run(cell: Cell) -> Outcome:
             arrays |= items_seen(split.train) | lift_edges(split.train)
         if world is not None and behaviour is not None:
             metrics |= _recovery(model, world, behaviour, p)
-            arrays["item_graph"] = model.item_graph().cpu().numpy()
+            if model.has_item_graph:
+                arrays["item_graph"] = model.item_graph().cpu().numpy()
     return Outcome(metrics, arrays)
 
 
@@ -171,7 +172,7 @@ def _fit(
     if "relation" in p and isinstance(model, CausalRec):
         rng = generator(root=p["root"], stream="relation", kind=p["relation"]["kind"], **streams)
         truth = None if world is None else world.graph
-        model.fix(torch.from_numpy(draw_relation(p["relation"], truth, split.num_items, rng)))
+        model.fix(torch.from_numpy(draw_relation(p["relation"], truth, split.train, rng)))
     draws = torch_generator(root=p["root"], stream="dropout", **streams)
     if device != "cpu":
         draws = torch.Generator(device).manual_seed(draws.initial_seed())
@@ -220,18 +221,17 @@ def _audit(model: CausalRec, history: Sequences) -> dict[str, float]:
     tau, h, cyclic, admitted, edges, rows, empty = model.options.tau, [], 0, 0, 0, 0, 0
     with torch.inference_mode():
         for items in _chunks(model, history):
-            embedding, x = model.embed(items)
-            _, z = model.blocks[0](x, causal_mask(items != 0, x.dtype))
-            graph = model.discovery(items, embedding, z)
+            graph = model.graph(items)
             h.append(graph.acyclicity_b.cpu())
-            strong = (graph.weights_bij >= tau) & (graph.weights_bij > 0)
+            strength, related = graph.weights_bij.abs(), graph.relation_bij != 0
+            strong = (strength >= tau) & (strength > 0)
             cyclic += int((~is_acyclic(strong.double())).sum())
             possible = admissible(items).tril(-1)
             admitted += int(possible.sum())
-            edges += int(graph.relation_bij.sum())
+            edges += int(related.sum())
             has_past = possible.any(-1)
             rows += int(has_past.sum())
-            empty += int((has_past & ~graph.relation_bij.any(-1)).sum())
+            empty += int((has_past & ~related.any(-1)).sum())
     values = torch.cat(h).double()
     return {
         "h_mean": float(values.mean()),
@@ -243,26 +243,47 @@ def _audit(model: CausalRec, history: Sequences) -> dict[str, float]:
 
 
 def _recovery(model: CausalRec, world: BehaviourWorld, behaviour: Behaviour, p: Params) -> dict[str, float | None]:
-    """Item-level scores of W and of the controls against the world's graph; all see the training steps alone."""
+    """Scores of W and of the controls against the world's graph; all see the training steps alone.
+
+    At item level those of W are None where a W of each sequence is all that there is; `auprc_positions` is of W_ij
+    with j < i, in every sequence, against the pointers, and of all readings.
+    """
     items, seen = model.options.items, behaviour.items[:, :-2]
     controls: dict[str, Callable[[], NDArray[Any]]] = {
-        "w": lambda: model.item_graph().cpu().numpy(),
         "attention": lambda: _attention(model, seen),
         "lift": lambda: lift(seen, items),
         "regression": lambda: onehot_regression(seen, items),
         "random": lambda: generator(root=p["root"], stream="random", seed=p["seed"]).random((items, items)),
     }
-    metrics: dict[str, float | None] = {}
+    metrics: dict[str, float | None] = dict.fromkeys(
+        ("auprc_w", "orientation_w", "parent_w", "precision", "recall"), None
+    )
+    metrics["auprc_positions"] = _at_positions(model, behaviour)
+    if model.has_item_graph:
+        controls["w"] = lambda: model.item_graph().cpu().numpy()
     for name, make in controls.items():
         scores = make()
         metrics[f"auprc_{name}"] = edge_auprc(world.graph, scores)
         metrics[f"orientation_{name}"] = orientation_accuracy(world.graph, scores)
         metrics[f"parent_{name}"] = parent_is_row_maximum(world.graph, scores)
-    truth, found = world.graph, model.item_graph().cpu().numpy() >= model.options.tau
-    hits = int((truth & found).sum())
-    metrics["precision"] = hits / int(found.sum()) if found.any() else None
-    metrics["recall"] = hits / int(truth.sum()) if truth.any() else None
+    if model.has_item_graph:
+        truth, found = world.graph, model.item_graph().abs().cpu().numpy() >= model.options.tau
+        hits = int((truth & found).sum())
+        metrics["precision"] = hits / int(found.sum()) if found.any() else None
+        metrics["recall"] = hits / int(truth.sum()) if truth.any() else None
     return metrics
+
+
+def _at_positions(model: CausalRec, behaviour: Behaviour, users: int = 512) -> float | None:
+    """Average precision of W_ij, j < i, for the true pointers of the first `users`, over all of their pairs."""
+    seen = behaviour.items[:users, :-2]
+    length, histories = seen.shape[1], from_rows(seen, num_items=model.options.items)
+    past = np.tri(length, k=-1, dtype=bool)
+    with torch.inference_mode():
+        parts = [model.graph(batch).weights_bij[:, -length:, -length:].cpu() for batch in _chunks(model, histories)]
+    weights = torch.cat(parts).numpy()
+    pointed = behaviour.relation[:users, :-2, :-2]
+    return average_precision(pointed[:, past].ravel(), np.nan_to_num(weights[:, past].ravel()))
 
 
 def _attention(model: CausalRec, sequences: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -270,10 +291,11 @@ def _attention(model: CausalRec, sequences: NDArray[np.int64]) -> NDArray[np.flo
     items = model.options.items
     total, count = torch.zeros(2, items + 1, items + 1, dtype=torch.float64)
     first = cast(Block, model.blocks[0])
+    seen = two_way_mask if model.options.bidirectional else causal_mask
     with torch.inference_mode():
         for batch in _chunks(model, from_rows(sequences, num_items=items)):
             _, x = model.embed(batch)
-            weights = first.attention(x, causal_mask(batch != 0, x.dtype)).mean(1).double()
+            weights = first.attention(x, seen(batch != 0, x.dtype)).mean(1).double()
             b, i, j = torch.nonzero(admissible(batch).tril(-1), as_tuple=True)
             place, found = (batch[b, i].cpu(), batch[b, j].cpu()), weights[b, i, j].cpu()
             total.index_put_(place, found, accumulate=True)

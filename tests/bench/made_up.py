@@ -82,7 +82,7 @@ def model(cell: Cell, quality: float = 0.5, valid: float | None = None, luck: in
                 f"{measure}_{score}": 0.5
                 for measure in ("auprc", "orientation", "parent")
                 for score in ("w", "attention", "lift", "regression", "random")
-            } | {"precision": None, "recall": 0.5}
+            } | {"precision": None, "recall": 0.5, "auprc_positions": 0.5}
     return Made(cell, found | metrics, arrays)
 
 

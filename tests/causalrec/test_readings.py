@@ -10,9 +10,18 @@ from hypothesis import strategies as st
 
 from causalrec.attention import Boost, causal_mask, set_dropout_generator
 from causalrec.discovery import (
-    CHOICES, ITEM_LEVEL, SOURCES, Discovery, Graph, Reading, admissible, fit_error, implied_weights, mix,
+    CHOICES,
+    ITEM_LEVEL,
+    SOURCES,
+    Discovery,
+    Graph,
+    Reading,
+    admissible,
+    fit_error,
+    implied_weights,
+    mix,
     solved_weights,
-)  # fmt: skip
+)
 from causalrec.errors import InputError
 from causalrec.interactions import from_rows, leave_one_out
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions, two_way_mask
@@ -314,8 +323,11 @@ def test_the_full_fit_uses_the_future_and_time_does_not():
     assert fit_error(weights, z, valid, "full").item() == pytest.approx((0.5 + 2.0) / 2)
 
 
-@pytest.mark.parametrize(("changes", "without"), [({}, ()), ({"fit": "none"}, ("fit",)), ({"acyclicity": False}, ("h",)),
-                                                  ({"fit": "none", "acyclicity": False}, ("fit", "h"))])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "without"),
+    [({}, ()), ({"fit": "none"}, ("fit",)), ({"acyclicity": False}, ("h",)),
+     ({"fit": "none", "acyclicity": False}, ("fit", "h"))],
+)  # fmt: skip
 def test_the_loss_has_the_terms_of_its_reading(changes, without):
     model = causalrec({"sign": "signed", "beta": 2.0, "sparsity": 0.3, **changes})
     model.lagrangian = replace(model.lagrangian, gamma=0.7, rho=5.0)
