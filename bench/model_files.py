@@ -208,7 +208,7 @@ def _read_trained(path: Path) -> Trained:
     shapes = {tuple(tensor.shape) for tensor in arrays.values()}
     if {tensor.dtype for tensor in arrays.values()} != {torch.int64} or len(shapes) > 1 or len(shapes.pop()) != 1:
         raise InputError(f"{path}: user, length and row must be int64 of one length")
-    return Trained(**{key: tensor.numpy() for key, tensor in arrays.items()})
+    return Trained(**{key: tensor.numpy().copy() for key, tensor in arrays.items()})
 
 
 def _open(path: Path) -> Any:

@@ -1,5 +1,7 @@
 """Every Hypothesis strategy of the suite, by the room it serves."""
 
+import json
+
 import numpy as np
 import torch
 from hypothesis import strategies as st
@@ -333,3 +335,66 @@ def effect_batches(draw: st.DrawFn, length: int = 5) -> torch.Tensor:
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     weights = rng.normal(size=(batch, size, size)) * (rng.random((batch, size, size)) < draw(st.floats(0, 1)))
     return torch.from_numpy(weights * ~np.eye(size, dtype=bool))
+
+
+# bench: files of a trained model
+
+
+def damages(text: str) -> st.SearchStrategy[str]:
+    """A JSON document with one place of it, at any depth, dropped, renamed or put in the place of another value."""
+    odd = st.sampled_from(
+        [None, True, -1, 0, 1, 2**40, 10**30, 0.5, -3.5, "", "../../etc/passwd", "\x1b[2J", [], {}, [1], {"a": 1}]
+    )
+    nested = st.integers(1, 30).map(lambda depth: "[" * depth * 4000 + "]" * depth * 4000)
+    broken = st.sampled_from(["", "{", "null", "[]", "NaN", '{"format": NaN}', '{"seed": ' + "9" * 5000 + "}"])
+
+    @st.composite
+    def edited(draw: st.DrawFn) -> str:
+        document = json.loads(text)
+        inside: dict | list = document
+        while True:
+            keys = sorted(inside) if isinstance(inside, dict) else list(range(len(inside)))
+            key = draw(st.sampled_from(keys))
+            if isinstance(inside[key], dict | list) and inside[key] and draw(st.booleans()):
+                inside = inside[key]
+                continue
+            action = draw(st.sampled_from(["drop", "replace", "add"]))
+            if action == "add" and isinstance(inside, dict):
+                inside[draw(st.text(max_size=5))] = draw(odd)
+            elif action == "drop":
+                del inside[key]
+            else:
+                inside[key] = draw(odd)
+            return json.dumps(document)
+
+    return edited() | nested | broken
+
+
+# --- causalrec: rows that rivals and losses are tried on ---
+
+
+def item_rows(items: int = 6) -> st.SearchStrategy[list[list[int]]]:
+    """One to six rows of up to six items 1..items; some rows may be empty or hold an item twice."""
+    return st.lists(st.lists(st.integers(1, items), max_size=6), min_size=1, max_size=6)
+
+
+def successor_rows(rng: np.random.Generator, users: int = 120, items: int = 12) -> list[list[int]]:
+    """Each item is always followed by the same one, of a cycle through all in random order, from a random start."""
+    cycle = rng.permutation(items) + 1
+    return [np.take(cycle, rng.integers(items) + np.arange(20), mode="wrap").tolist() for _ in range(users)]
+
+
+def second_order_rows(rng: np.random.Generator, users: int = 120, items: int = 7) -> list[list[int]]:
+    """The next item is the sum of the last two, modulo `items`: the last alone tells nothing."""
+    rows = []
+    for _ in range(users):
+        row = rng.integers(items, size=2).tolist()
+        while len(row) < 14:
+            row.append((row[-1] + row[-2] + 1) % items)
+        rows.append([item + 1 for item in row])
+    return rows
+
+
+def block_rows(rng: np.random.Generator, users: int = 120, blocks: int = 3, size: int = 4) -> list[list[int]]:
+    """Each user takes the items of one block, all of them, in random order."""
+    return [(rng.integers(blocks) * size + rng.permutation(size) + 1).tolist() for _ in range(users)]
