@@ -102,7 +102,8 @@ def plan(setup: Setup) -> list[Cell]:
 
 def refine(setup: Setup, results: list[Result]) -> list[Cell]:
     """On the real dataset, the readings of `FEW` and the counted graphs around the setting that tuning chose."""
-    return [cell for cells in _real_cells(setup, results).values() for cell in cells]
+    ran = {r.cell.key for r in results}
+    return [cell for cells in _real_cells(setup, results).values() for cell in cells if cell.key not in ran]
 
 
 def _world_cells(setup: Setup, title: str) -> list[Cell]:
@@ -171,8 +172,8 @@ def _world_table(setup: Setup, done: dict[str, Result]) -> Table:
         "change in AUPRC", "change in NDCG@10",
     )  # fmt: skip
     note = (
-        f"{_seeds(setup)} worlds, {trials.world_sizes(setup.preset.sweep)}. Mean [95 % t interval over worlds]; changes "
-        f"are to the default, paired over worlds, and of readings trained on last positions alone to '{LAST}'. AUPRC, "
+        f"{_seeds(setup)} worlds, {trials.world_sizes(setup.preset.sweep)}. Mean [95 % t interval over worlds]; changes"
+        f" are to the default, paired over worlds, and of readings trained on last positions alone to '{LAST}'. AUPRC, "
         "orientation and the row's maximum are of W at item level, missing where W is made of each sequence anew; "
         "AUPRC at positions is of W in every sequence against the pointers."
     )
