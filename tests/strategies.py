@@ -395,6 +395,12 @@ def second_order_rows(rng: np.random.Generator, users: int = 120, items: int = 7
     return rows
 
 
+def pair_rows(rng: np.random.Generator, users: int = 120, pairs: int = 15) -> list[list[int]]:
+    """Each user takes five random pairs, an item of 1..pairs and then the one that belongs to it."""
+    firsts = [rng.permutation(pairs)[:5] + 1 for _ in range(users)]
+    return [np.stack([first, first + pairs], axis=1).ravel().tolist() for first in firsts]
+
+
 def block_rows(rng: np.random.Generator, users: int = 120, blocks: int = 3, size: int = 4) -> list[list[int]]:
     """Each user takes the items of one block, all of them, in random order."""
     return [(rng.integers(blocks) * size + rng.permutation(size) + 1).tolist() for _ in range(users)]

@@ -44,8 +44,8 @@ class Markov:
         """Scores (rows, items), float64: probabilities of the next item."""
         offsets = history.offsets[rows.start : min(rows.stop, len(history)) + 1]
         known = np.flatnonzero(np.diff(offsets))
-        scores = np.repeat(self.smoothing * self.popularity[None], len(offsets) - 1, axis=0)
+        scores = np.repeat(self.popularity[None], len(offsets) - 1, axis=0)
         last = history.items[offsets[1:][known] - 1] - 1
-        scores[known] += self.following[last].toarray()
-        scores[known] /= (self.total[last] + self.smoothing)[:, None]
+        counts = self.following[last].toarray() + self.smoothing * self.popularity
+        scores[known] = counts / (self.total[last] + self.smoothing)[:, None]
         return torch.from_numpy(scores)
