@@ -29,6 +29,8 @@ from bench.runners.recommender import TRAINED
 from causalrec.interactions import Ints, Sequences, Split
 from causalrec.recommender import Recommender
 
+# One name a class: what else the runner's registry names are settings of one of these.
+MODELS = {name: entry for k, (name, entry) in enumerate(TRAINED.items()) if entry not in [*TRAINED.values()][:k]}
 FORMAT = "causalrec-bench model 1"
 PARAMETERS, USERS, DESCRIPTION = "model.safetensors", "users.safetensors", "model.json"
 LARGEST_JSON, LARGEST_SIZE = 1 << 28, 1 << 20
@@ -127,8 +129,8 @@ def load(folder: Path, device: str) -> Saved:
     if told.get("format") != FORMAT:
         raise InputError(f"{path}: format is {_short(told.get('format'))}; expected {FORMAT!r}")
     name = _take(path, told, "model", str)
-    if name not in TRAINED:
-        raise InputError(f"{path}: model {_short(name)} is unknown; expected one of {', '.join(TRAINED)}")
+    if name not in MODELS:
+        raise InputError(f"{path}: model {_short(name)} is unknown; expected one of {', '.join(MODELS)}")
     items = _labels(path, _take(path, told, "items", list))
     data = build(DataOptions, _take(path, told, "preparation", dict), f"{path}: preparation")
     seen = _take(path, told, "seen", str)
@@ -169,7 +171,7 @@ def _build(
     path: Path, name: str, given: dict[str, Any], num_items: int, parameters: Path, device: str
 ) -> Recommender:
     """The model of these options with the file's parameters, whose shapes are compared before memory is taken."""
-    kind, options_of = TRAINED[name]
+    kind, options_of = MODELS[name]
     options = build(options_of, given, f"{path}: options")
     if options.items != num_items:
         raise InputError(f"{path}: options say {options.items} items and there are {num_items} item ids")

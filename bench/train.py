@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from bench.cell import generator, torch_generator
 from bench.datasets import DATASETS, Loaded, Provenance, data_folder, load, load_own
 from bench.errors import InputError
-from bench.model_files import DESCRIPTION, DataOptions, Trained, read_json, save, write_json
+from bench.model_files import DESCRIPTION, MODELS, DataOptions, Trained, read_json, save, write_json
 from bench.options import build, parse
 from bench.plan import SPLITS
 from bench.provenance import provenance
-from bench.runners.recommender import TRAINED
 from bench.statistics import Interval, clopper_pearson, share_interval
 from bench.tables import Table
 from causalrec.interactions import Sequences, Split, Targets, check_leaks, global_temporal, leave_one_out
@@ -80,9 +79,9 @@ def train(
     gives the numbers of that cell. With `resume` the training in `out` goes on, also to more epochs, to the same
     numbers as one never interrupted. Raises InputError for wrong input, and then has written nothing.
     """
-    if name not in TRAINED:
-        raise InputError(f"model {name!r} is none that is trained; choose one of {', '.join(TRAINED)}")
-    kind, options_of = TRAINED[name]
+    if name not in MODELS:
+        raise InputError(f"model {name!r} is none that is trained here; choose one of {', '.join(MODELS)}")
+    kind, options_of = MODELS[name]
     given = parse(name, options_of, words, fixed=("items",))
     wanted = build(TrainingOptions, training or {}, "training")
     where = pick_device(device)
@@ -95,6 +94,8 @@ def train(
     wanted = replace(wanted, seen=seen)
     streams = {"dataset": loaded.provenance.dataset, "seed": 0}
     options = build(options_of, given | {"items": split.num_items}, name)
+    if getattr(options, "source", None) == "fixed":
+        raise InputError(f"{name}: source = fixed takes a given W, of which there is none here; choose another source")
     model = kind(options, torch_generator(root=seed, stream="initial", **streams), where)
     if model.needs_times and sequences.times is None:
         raise InputError(f"{name} needs the time of every action; name its column with --time, or choose another model")

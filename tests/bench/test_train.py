@@ -17,10 +17,9 @@ from bench import model_files
 from bench.cell import Cell
 from bench.datasets import file_sha256
 from bench.errors import INPUT_ERRORS, InputError
-from bench.model_files import DESCRIPTION, PARAMETERS, USERS
+from bench.model_files import DESCRIPTION, MODELS, PARAMETERS, USERS
 from bench.options import build, names, parse
 from bench.runners import execute
-from bench.runners.recommender import TRAINED
 from bench.saved import evaluate, recommend
 from bench.train import BEGUN, CHECKPOINT, printable, train
 from causalrec.model import CausalRecOptions, SASRecOptions
@@ -86,7 +85,7 @@ def describe(folder: Path, **changes) -> None:
 # Training and what is saved
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", MODELS)
 def test_every_model_is_trained_saved_and_ranks_the_same_again(name, data, tmp_path):
     report = learn(data, tmp_path / "m", name)
     assert {told["part"] for told in report.document()["figures"]} == {"validation", "test"}
@@ -202,8 +201,9 @@ def test_a_damaged_checkpoint_is_told(data, copy):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"name": "popularity"}, r"'popularity' is none that is trained; choose one of sasrec, "),
+        ({"name": "popularity"}, "'popularity' is none that is trained here; choose one of sasrec, causalrec, "),
         ({"words": ("depth=3",)}, "sasrec has no option depth; its options: length, width"),
+        ({"name": "causalrec", "words": ("source=fixed", "beta=0")}, "source = fixed takes a given W"),
         ({"words": ("width=many",)}, "option width is 'many'; give a whole number"),
         ({"words": ("width",)}, "write key=value"),
         ({"words": ("width=8", "width=9")}, "width is given twice"),
@@ -226,7 +226,7 @@ def test_wrong_input_writes_nothing(data, tmp_path, change, told):
 
 
 def test_a_model_that_needs_times_says_so_before_it_writes(data, tmp_path):
-    timed = [name for name, (kind, _) in TRAINED.items() if kind.needs_times]
+    timed = [name for name, (kind, _) in MODELS.items() if kind.needs_times]
     assert timed
     for name in timed:
         with pytest.raises(InputError, match=f"{name} needs the time of every action; name its column with --time"):
@@ -458,9 +458,9 @@ def test_users_that_do_not_fit_a_pickle_and_missing_files_are_told(copy):
 # Options
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", MODELS)
 def test_options_come_back_from_json(name):
-    kind = TRAINED[name][1]
+    kind = MODELS[name][1]
     options = kind(9)
     assert build(kind, json.loads(json.dumps(asdict(options))), name) == options
     assert "items" not in names(kind, ("items",))
