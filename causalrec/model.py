@@ -150,6 +150,7 @@ class SASRec(Recommender):
             negatives=o.negatives,
             calibration=o.calibration,
             generator=self.dropout.generator,
+            products=self.products,
         )
         return loss, graph
 

@@ -29,6 +29,7 @@ def next_item_loss(
     negatives: int | None = None,
     calibration: float = 0.75,
     generator: torch.Generator | None = None,
+    products: torch.dtype | None = None,
 ) -> Tensor:
     """Mean loss of the t real targets of a batch, given the hidden states `x_td` before them.
 
@@ -37,13 +38,14 @@ def next_item_loss(
     exclude the user's whole training row, here its last `length` + 1 actions). "gbce": k negatives a target, uniform
     over all items but the target, positives to the power beta (Petrov & Macdonald 2023). "sampled":
     one softmax set of k different items, uniform, shared by the batch. `negatives` None: as published; with "full"
-    neither it nor `generator` is used. Raises InputError where a row leaves nothing to draw.
+    neither it nor `generator` is used, and the matrix products are in `products`. Raises InputError where a row leaves
+    nothing to draw.
     """
     real = target_bl != 0
     target = target_bl[real] - 1
     items = len(item_id)
     if kind == "full":
-        return linear_cross_entropy(x_td, item_id, target)
+        return linear_cross_entropy(x_td, item_id, target, products)
     if generator is None:
         raise RuntimeError("a loss with negatives needs a generator")
     k = min(PUBLISHED_NEGATIVES[kind], items - 1) if negatives is None else negatives

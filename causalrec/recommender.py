@@ -21,10 +21,12 @@ class Recommender(nn.Module):
     A model gives `_build` (its layers), `_initialise` (all weights, from the generator alone), `loss` and `scores`.
     `options` is a frozen dataclass with at least `items` and `length`, the most items of a history that it reads.
     A model that `needs_times` is given the time of every item, (b, l) float64 in seconds, 0 at padding.
+    `products` is the dtype of the full softmax's matrix products (None: that of the states); training sets it.
     """
 
     options: Any
     needs_times: ClassVar[bool] = False
+    products: torch.dtype | None = None
 
     def __init__(self, options: Any, generator: torch.Generator, device: str = "cpu") -> None:
         super().__init__()

@@ -22,6 +22,7 @@ from causalrec.ranking import NonFiniteScores, Scorer, ndcg, rank_targets
 from causalrec.recommender import Recommender
 
 MEGABATCH = 16
+PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
 BUCKET = 64  # histories of like length that are scored together
 
 
@@ -30,6 +31,8 @@ class TrainingOptions:
     """How to train. `patience` counts epochs without a better validation NDCG@10; None trains all epochs.
 
     `seen` says whether validation ranks over the catalogue with the user's history "kept" or "filtered".
+    `precision` is that of the full softmax's matrix products, three quarters of all arithmetic: "float32" or "bf16",
+    which pays on a GPU or a CPU with matrix units (AMX) and costs time elsewhere. All else stays in float32.
     """
 
     epochs: int = 100
@@ -38,6 +41,7 @@ class TrainingOptions:
     clip_norm: float = 5.0
     patience: int | None = 10
     seen: str = "kept"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1 or (self.patience is not None and self.patience < 1):
@@ -46,6 +50,8 @@ class TrainingOptions:
             raise InputError("learning_rate and clip_norm must be positive")
         if self.seen not in ("kept", "filtered"):
             raise InputError(f"seen = {self.seen!r}; expected 'kept' or 'filtered'")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision = {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
 
 
 @dataclass
@@ -168,6 +174,7 @@ def train(
         times = pad_times(split.train, slice(0, len(split.train)), model.options.length + 1, type(model).__name__)
         times = times[trained]
     set_dropout_generator(model, dropout)
+    model.products = PRECISIONS[options.precision]
     optimiser = torch.optim.Adam(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), fused=True)
     state = _State(model, optimiser, options, shuffle, dropout)
     if checkpoint is not None and checkpoint.exists():

@@ -132,7 +132,7 @@ class BERT4Rec(Recommender):
         row_bn = torch.cat([items_bl, target_bl[:, -1:]], 1)
         hidden_bn = self.hide(row_bn)
         states = self.encode(row_bn.masked_fill(hidden_bn, self.options.items + 1))
-        loss = linear_cross_entropy(*self.head(states[hidden_bn]), row_bn[hidden_bn] - 1)
+        loss = linear_cross_entropy(*self.head(states[hidden_bn]), row_bn[hidden_bn] - 1, self.products)
         return loss, {"recommendation": loss.detach()}
 
     def scores(self, items_bl: Tensor) -> Tensor:

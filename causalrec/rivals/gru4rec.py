@@ -79,7 +79,8 @@ class GRU4Rec(Recommender):
     def loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy of the next items `target_bl` (0 = none), the mean over all real positions."""
         real = target_bl != 0
-        loss = linear_cross_entropy(self.encode(items_bl)[real], self.item.weight[1:], target_bl[real] - 1)
+        hidden, target = self.encode(items_bl)[real], target_bl[real] - 1
+        loss = linear_cross_entropy(hidden, self.item.weight[1:], target, self.products)
         return loss, {"recommendation": loss.detach()}
 
     def scores(self, items_bl: Tensor) -> Tensor:

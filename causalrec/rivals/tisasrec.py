@@ -135,7 +135,7 @@ class TiSASRec(Recommender):
         """Cross-entropy of the next items `target_bl` (0 = none), the mean over all real positions."""
         real = target_bl != 0
         hidden = self.encode(items_bl, times_bl)[real]
-        loss = linear_cross_entropy(hidden, self.item.weight[1:], target_bl[real] - 1)
+        loss = linear_cross_entropy(hidden, self.item.weight[1:], target_bl[real] - 1, self.products)
         return loss, {"recommendation": loss.detach()}
 
     def scores(self, items_bl: Tensor, times_bl: Tensor) -> Tensor:

@@ -71,6 +71,17 @@ def test_a_ring_of_items_is_learned(kind):
     assert ndcg(ranks.kept).mean() > 0.95
 
 
+@pytest.mark.parametrize("kind", ["sasrec", "causalrec"])
+def test_bf16_learns_the_ring_by_other_bits(kind):
+    model, exact = small(kind), small(kind)
+    options = replace(OPTIONS, epochs=40, patience=None, precision="bf16")
+    losses = [epoch["recommendation"] for epoch in run(model, options).trace]
+    first = run(exact, replace(options, epochs=1, precision="float32")).trace[0]["recommendation"]
+    assert losses[0] != first
+    assert losses[0] == pytest.approx(first, rel=1e-2)
+    assert ndcg(rank_targets(make_scorer(model), cycle_split().test).kept).mean() > 0.95
+
+
 def test_the_model_is_left_at_its_best_validation_epoch():
     model, split = small("sasrec"), cycle_split()
     progress = run(model, replace(OPTIONS, learning_rate=0.3), split=split)
@@ -159,7 +170,10 @@ def test_users_with_one_action_leave_nothing_to_train():
         run(small("sasrec"), OPTIONS, split=split)
 
 
-@pytest.mark.parametrize("change", [{"epochs": 0}, {"patience": 0}, {"learning_rate": 0.0}, {"seen": "maybe"}])
+MEANINGLESS = ({"epochs": 0}, {"patience": 0}, {"learning_rate": 0.0}, {"seen": "maybe"}, {"precision": "half"})
+
+
+@pytest.mark.parametrize("change", MEANINGLESS)
 def test_options_without_meaning_are_refused(change):
     with pytest.raises(InputError, match=next(iter(change))):
         replace(OPTIONS, **change)
