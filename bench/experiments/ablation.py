@@ -77,7 +77,8 @@ def refine(setup: Setup, results: list[Result]) -> list[Cell]:
         cells.append(_world_cells(setup, {"alpha": ALPHA, **FIXED}, relation)[int(learned.params["seed"])])
     for name in _real(setup):
         cells += [cell for variant in _real_cells(setup, results, name).values() for cell in variant]
-    return list(dict.fromkeys(cells))
+    planned = {r.cell for r in results}
+    return [cell for cell in dict.fromkeys(cells) if cell not in planned]
 
 
 def _real(setup: Setup) -> list[str]:
@@ -163,7 +164,7 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
     groups = _groups(setup, results)
     for name in sorted(groups, key=lambda name: -_density(groups[name])):
         for title, found in groups[name].items():
-            base = groups[name].get(BARE if "R" in title.split()[:2] else BASE)
+            base = groups[name].get(BARE if title.startswith(("true R", "random R")) else BASE)
             level = {metric: _scores(setup, name, found, metric) for metric in trials.METRICS}
             row: list[Value] = [name, f"{_density(groups[name]):.4f}", title]
             row += [_level(name, values) for values in level.values()]

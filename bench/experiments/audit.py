@@ -3,6 +3,7 @@
 The models are those of `recommend`: the behaviour world, and on real data the setting that tuning chose.
 """
 
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -43,12 +44,15 @@ def plan(setup: Setup) -> list[Cell]:
     ]
     cells += [cell for group in _repeats(setup) for cell in group]
     real = [(name, model) for name in setup.found for model in MODELS]
-    return cells + [cell for name, model in real for cell in trials.tuning_cells(setup, name, model)]
+    cells += [cell for name, model in real for cell in trials.tuning_cells(setup, name, model)]
+    return list(dict.fromkeys(cells))
 
 
 def _repeats(setup: Setup) -> list[list[Cell]]:
     """By world of the sweeps: as it is, trained again under other draws, and on either half of the users."""
-    worlds = trials.world_cells(setup, setup.preset.sweep, setup.preset.sweep_seeds, "causalrec")
+    sweep = setup.preset.sweep
+    worlds = trials.world_cells(setup, sweep, setup.preset.sweep_seeds, "causalrec")
+    worlds = [replace(cell, label=f"{cell.label}, {sweep.users} users") for cell in worlds]
     return [[cell, trials.varied(cell, restart=1), *_halves(cell)] for cell in worlds]
 
 
