@@ -16,7 +16,8 @@ from causalrec.losses import linear_cross_entropy
 
 LOSSES = ("full", "bce", "gbce", "sampled")
 PUBLISHED_NEGATIVES = {"full": 0, "bce": 1, "gbce": 256, "sampled": 256}
-CHUNK = 2**15
+CHUNK = 2**15  # negatives gathered at a time
+DENSE_ROWS, DENSE_ITEMS = 128, 32  # up to 32 items a negative, all scores of 128 rows cost less than gathering
 
 
 def next_item_loss(
@@ -98,17 +99,27 @@ class _BinaryCrossEntropy(torch.autograd.Function):
         k = negative_tk.shape[1]
         total = x_td.new_zeros(())
         grad_x, grad_items = torch.empty_like(x_td), torch.zeros_like(item_id)
-        step = max(1, CHUNK // k)
+        dense = len(item_id) <= DENSE_ITEMS * k
+        step = DENSE_ROWS if dense else max(1, CHUNK // k)
         for start in range(0, len(x_td), step):
             rows = slice(start, start + step)
             x, target, negative = x_td[rows], target_t[rows], negative_tk[rows]
-            right, wrong = item_id[target], item_id[negative]
-            good, bad = (x * right).sum(1), torch.bmm(wrong, x[:, :, None])[:, :, 0]
+            if dense:
+                scores = x @ item_id.T
+                good, bad = scores.gather(1, target[:, None]), scores.gather(1, negative)
+            else:
+                right, wrong = item_id[target], item_id[negative]
+                good, bad = (x * right).sum(1, keepdim=True), torch.bmm(wrong, x[:, :, None])[:, :, 0]
             total += power * functional.softplus(-good).sum() + functional.softplus(bad).sum()
-            pull, push = -power * torch.sigmoid(-good)[:, None], torch.sigmoid(bad)
-            grad_x[rows] = pull * right + torch.bmm(push[:, None], wrong)[:, 0]
-            grad_items.index_add_(0, target, pull * x)
-            grad_items.index_add_(0, negative.flatten(), (push[:, :, None] * x[:, None]).flatten(0, 1))
+            pull, push = -power * torch.sigmoid(-good), torch.sigmoid(bad)
+            if dense:
+                slope = torch.zeros_like(scores).scatter_add_(1, negative, push).scatter_add_(1, target[:, None], pull)
+                grad_x[rows] = slope @ item_id
+                grad_items.addmm_(slope.T, x)
+            else:
+                grad_x[rows] = pull * right + torch.bmm(push[:, None], wrong)[:, 0]
+                grad_items.index_add_(0, target, pull * x)
+                grad_items.index_add_(0, negative.flatten(), (push[:, :, None] * x[:, None]).flatten(0, 1))
         ctx.save_for_backward(grad_x, grad_items)
         ctx.terms = len(x_td) * (k + 1)
         mean: Tensor = total / ctx.terms

@@ -74,12 +74,14 @@ def test_binary_cross_entropy_and_its_gradients_are_those_of_pytorch(seed, rows,
     same(binary_cross_entropy(x, item, target, drawn, power), expected.mean() / (k + 1), x, item)
 
 
-def test_chunks_change_nothing(monkeypatch):
+@pytest.mark.parametrize("changed", [{"DENSE_ROWS": 2}, {"DENSE_ITEMS": 0}, {"DENSE_ITEMS": 0, "CHUNK": 7}])
+def test_neither_chunks_nor_how_scores_are_had_change_anything(monkeypatch, changed):
     x, item, target, g = made(0, rows=9)
     drawn = torch.randint(7, (9, 3), generator=g)
     whole = binary_cross_entropy(x, item, target, drawn, 0.3)
     gradients = torch.autograd.grad(whole, (x, item))
-    monkeypatch.setattr(negatives, "CHUNK", 7)
+    for name, value in changed.items():
+        monkeypatch.setattr(negatives, name, value)
     chunked = binary_cross_entropy(x, item, target, drawn, 0.3)
     torch.testing.assert_close(chunked, whole)
     for a, b in zip(torch.autograd.grad(chunked, (x, item)), gradients, strict=True):
