@@ -87,7 +87,8 @@ def _real(setup: Setup) -> list[str]:
 
 def _real_cells(setup: Setup, results: list[Result], name: str) -> dict[str, list[Cell]]:
     """By title, the cells of the chosen setting and its variants by seed; empty where no trial ran."""
-    best = trials.chosen(setup, [r for r in results if "relation" not in r.params], name, "causalrec")
+    tried = set(trials.tuning_cells(setup, name, "causalrec"))  # a variant of the chosen setting is no trial
+    best = trials.chosen(setup, [r for r in results if r.cell in tried], name, "causalrec")
     if best is None:
         return {}
     p, asked = best.params, setup.preset.real.controls

@@ -18,7 +18,6 @@ from bench.tables import Table, Value
 
 CLAIM = "attention-is-scm"
 MODELS = {"causalrec": "CausalRec", "sasrec": "SASRec (control)"}
-VARIED = ("half", "restart", "relation")
 SHAPES = {
     "correlation": "mean |correlation| of V",
     "excess": "beyond independent rows",
@@ -74,8 +73,8 @@ def refine(setup: Setup, results: list[Result]) -> list[Cell]:
 
 
 def _chosen_cells(setup: Setup, results: list[Result], name: str, model: str) -> list[Cell]:
-    whole = [r for r in results if not set(VARIED) & set(r.params)]
-    best = trials.chosen(setup, whole, name, model)
+    tried = set(trials.tuning_cells(setup, name, model))  # half of the users is no trial
+    best = trials.chosen(setup, [r for r in results if r.cell in tried], name, model)
     if best is None:
         return []
     p, seeds = best.params, range(setup.preset.real.seeds)

@@ -113,7 +113,7 @@ def write_films(folder: Path) -> None:
     (folder / "ml-1m").mkdir()
     rows, lines = [], []
     for k in range(ITEMS):
-        title, genre = f"Film {'abcdefghij'[k // 2 % 10] * (1 + k // 20)}{' II' * (k % 2)} (1990)", 1 + k // 10 % 18
+        title, genre = f"Film {'abcdefghjk'[k // 2 % 10] * (1 + k // 20)}{' II' * (k % 2)} (1990)", 1 + k // 10 % 18
         marks = ["1" if at == genre else "0" for at in range(len(GENRES))]
         rows.append("|".join([str(k), title, "", "", "", *marks]))
         lines.append(f"{k}::{title}::{GENRES[genre]}")
