@@ -273,6 +273,7 @@ def train(
     learning_rate: Annotated[float, typer.Option("--learning-rate", help="Of Adam.")] = 1e-3,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Users a step.")] = 128,
     patience: Annotated[int, typer.Option("--patience", min=0, help="Epochs without a gain; 0: train them all.")] = 10,
+    precision: Annotated[str, typer.Option("--precision", help="float32, or bf16 in the full softmax.")] = "float32",
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what was begun in --out.")] = False,
@@ -283,7 +284,8 @@ def train(
     from bench.console import print_message
 
     prepared = _preparation(repeats, user_core, item_core, split)
-    how = {"epochs": epochs, "learning_rate": learning_rate, "batch": batch, "patience": patience or None}
+    how = {"epochs": epochs, "learning_rate": learning_rate, "batch": batch, "precision": precision}
+    how["patience"] = patience or None
     report = training.train(
         data, model, out, _asked(prepared, user, item, time), words=option or [], training=how, seed=seed,
         device=device, data_dir=data_dir, resume=resume,

@@ -37,7 +37,7 @@ class Recommendation:
             for rank, (item, title, score) in enumerate(self.items, 1)
         ]
         columns = ("rank", "item", *(("title",) if titled else ()), "score")
-        note = f"After {self.actions} actions; items among them {self.seen}."
+        note = f"After {self.actions} actions, whose items are {self.seen}."
         return Table("recommend", printable(self.title), columns, tuple(rows), note)
 
     def document(self) -> dict[str, Any]:

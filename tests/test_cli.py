@@ -169,6 +169,7 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("train --data own.csv --model sasrec --out m", r"own\.csv, line 1: column 'user' is not in the header"),
         ("train --data good.csv --model sasrec --out m --option depth=3", "sasrec has no option depth; its options"),
         ("train --data good.csv --model sasrec --out m --learning-rate 0", "learning_rate"),
+        ("train --data good.csv --model sasrec --out m --precision half", "precision = 'half'; expected one"),
         ("train --data good.csv --model sasrec --out m --epochs 0", "Invalid value for '--epochs'"),
         ("train --data good.csv --model sasrec --out m --split temporal", "needs times"),
         ("train --data good.csv --model sasrec --out m --device tpu", "device 'tpu' is not available here"),
