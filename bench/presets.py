@@ -6,7 +6,7 @@ from typing import Any
 from bench.errors import InputError
 
 FURTHER = ("eqvar_bottom_up", "golem_ev", "golem_nv", "dagma")
-RIVALS = ("sasrec", "sasrec_bce", "sasrec_gbce", "bert4rec", "gru4rec", "tisasrec", "fpmc")
+RIVALS = ("sasrec", "sasrec_bce", "sasrec_gbce", "bert4rec", "gru4rec", "tisasrec", "fpmc", "fpmc_full")
 DECADES = tuple(10.0**exponent for exponent in range(-8, 9))
 
 

@@ -22,6 +22,7 @@ from causalrec.rivals.ease import MOST_ITEMS
 
 CONTROLS = ("popularity", "item_knn", "markov", "ease")
 TRAINED = (*RIVALS, "causalrec")
+FPMC = ("fpmc", "fpmc_full")
 ABLATED = "CausalRec, alpha 0"
 CODE = {
     "popularity": "causalrec.rivals.popularity",
@@ -29,6 +30,7 @@ CODE = {
     "markov": "causalrec.rivals.markov",
     "ease": "causalrec.rivals.ease",
     "fpmc": "causalrec.rivals.fpmc",
+    "fpmc_full": "causalrec.rivals.fpmc",
     "sasrec": "causalrec.model",
     "sasrec_bce": "causalrec.model",
     "sasrec_gbce": "causalrec.model",
@@ -66,11 +68,11 @@ def plan_cell(
         items, tokens = dataset["items"], dataset["users"] * dataset["length"]
     else:
         items, users, actions = (float(provenance.statistics[name] or 0) for name in ("items", "users", "actions"))
-        tokens = actions if model == "fpmc" else min(actions, users * options.get("length", 0))
+        tokens = actions if model in FPMC else min(actions, users * options.get("length", 0))
     epochs = training.get("epochs", 0)
     per_token = TOKEN_SECONDS + ITEM_SECONDS * items * options.get("width", 0) / 64
-    if model == "fpmc":
-        per_token = PAIR_SECONDS
+    if model in FPMC:
+        per_token = PAIR_SECONDS + (2 * (per_token - TOKEN_SECONDS) if model == "fpmc_full" else 0.0)
     setting = ", ".join(filter(None, (model, setting_words({**options, **training}))))
     return Cell(
         "recommender",
@@ -86,7 +88,7 @@ def plan_cell(
         ("bench.runners.recommender", "bench.own_recommender" if is_own(model) else CODE[model]),
         data=None if provenance is None else provenance.content_hash,
         dtype="float32",
-        device=setup.device if model in TRAINED and model != "fpmc" else "cpu",
+        device=setup.device if model in TRAINED and model not in FPMC else "cpu",
         cost=1.0
         + epochs * tokens * per_token * (1.3 if model == "causalrec" else 1.0)
         + (CUBE_SECONDS * items**3 if model == "ease" else 0.0),
@@ -144,8 +146,9 @@ def model_options(
     model: str, length: int, width: int, dropout: float, alpha: float = 1.0, **more: Any
 ) -> dict[str, Any]:
     """Options of a trained model as a cell's parameter."""
-    if model == "fpmc":
-        return {"width": width, "regularisation": FACTOR_WEIGHTS[dropout]}
+    if model in FPMC:
+        loss = {"loss": "full"} if model == "fpmc_full" else {}
+        return {"width": width, "regularisation": FACTOR_WEIGHTS[dropout], **loss}
     options: dict[str, Any] = {"length": length, "width": width, "dropout": dropout}
     if model in ("sasrec_bce", "sasrec_gbce"):
         options["loss"] = model.removeprefix("sasrec_")
@@ -163,7 +166,7 @@ def _trials(setup: Setup, name: str, model: str) -> list[tuple[dict[str, Any], d
     grid = [(dropout, rate) for dropout in DROPOUTS for rate in r.learning_rates]
     drawn = [grid[place] for place in rng.permutation(len(grid))[: r.trials]]
     alphas = np.resize(rng.permutation(ALPHAS), len(drawn))
-    batch = PAIR_BATCH if model == "fpmc" else 32
+    batch = PAIR_BATCH if model in FPMC else 32
     fixed = {"epochs": r.epochs, "patience": r.patience, "batch": batch, "seen": seen_rule(setup, name)}
     return [
         (model_options(model, r.length, r.width, dropout, float(alpha)), fixed | {"learning_rate": rate})
@@ -180,7 +183,7 @@ def tuning_cells(setup: Setup, name: str, model: str) -> list[Cell]:
 def world_cells(setup: Setup, world: World, seeds: int, model: str, **changes: Any) -> list[Cell]:
     """One cell a world for a model in the behaviour world, trained for a fixed number of epochs."""
     options = model_options(model, world.length, world.width, 0.2, **changes) if model in TRAINED else {}
-    batch = PAIR_BATCH if model == "fpmc" else 64
+    batch = PAIR_BATCH if model in FPMC else 64
     training = {"epochs": world.epochs, "patience": None, "batch": batch, "learning_rate": 3e-3} if options else {}
     return [plan_cell(setup, world.dataset, model, options, training, seed) for seed in range(seeds)]
 

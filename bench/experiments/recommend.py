@@ -36,6 +36,7 @@ TITLES = {
     "markov": "Markov chain (control)",
     "ease": "EASE (control)",
     "fpmc": "FPMC",
+    "fpmc_full": "FPMC, full softmax",
     "gru4rec": "GRU4Rec",
     "sasrec": "SASRec",
     "sasrec_bce": "SASRec, BCE",

@@ -59,7 +59,7 @@ TRAINED: dict[str, tuple[type[Recommender], type[Any]]] = {
     "bert4rec": (BERT4Rec, BERT4RecOptions),
     "tisasrec": (TiSASRec, TiSASRecOptions),
 }
-MODELS = (*COUNTED, *TRAINED, "fpmc", "best_possible")
+MODELS = (*COUNTED, *TRAINED, "fpmc", "fpmc_full", "best_possible")
 DATA_VARIABLE, OWN_VARIABLE = "CAUSALREC_DATA", "CAUSALREC_OWN_FILE"
 NEGATIVES = 100
 Params: TypeAlias = Mapping[str, Any]
@@ -160,7 +160,7 @@ def _fit(
             raise InputError("the best possible ranking is known only in the behaviour world")
         return _best_possible(world, behaviour.segments), {}, {}, None
     initial = torch_generator(root=p["root"], stream="initial", **streams)
-    if name == "fpmc":
+    if name in ("fpmc", "fpmc_full"):
         fpmc = FPMC(split, FPMCOptions(**options), TrainingOptions(**p["training"]), initial)
         return fpmc, *_course(fpmc.progress), None
     if name not in TRAINED:

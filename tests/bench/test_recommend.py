@@ -160,7 +160,7 @@ def test_every_neural_model_has_the_same_budget_of_different_trials(preset):
     for cell in load_experiment("recommend").plan(setup):
         if cell.params["model"] in tried and cell.params["dataset"]["name"] == "ml-100k":
             p = cell.params
-            dropout = weights[p["options"]["regularisation"]] if p["model"] == "fpmc" else p["options"]["dropout"]
+            dropout = weights[p["options"]["regularisation"]] if p["model"] in trials.FPMC else p["options"]["dropout"]
             tried[p["model"]].append((dropout, p["training"]["learning_rate"]))
             assert ("boost" in p["options"]) == (p["model"] == "causalrec")
             assert p["options"].get("boost", {}).get("alpha") != 0
@@ -168,7 +168,7 @@ def test_every_neural_model_has_the_same_budget_of_different_trials(preset):
     assert len(set(tried["sasrec"])) == len(tried["sasrec"]) == setup.preset.real.trials
 
 
-@pytest.mark.parametrize(("preset", "rivals"), [("smoke", 1), ("quick", 1), ("standard", 7), ("paper", 7)])
+@pytest.mark.parametrize(("preset", "rivals"), [("smoke", 1), ("quick", 1), ("standard", 8), ("paper", 8)])
 def test_presets_choose_their_rivals_and_tisasrec_needs_times(preset, rivals):
     setup = with_data(preset, ("ml-100k", "beauty"))
     setup.found["beauty"].statistics["ties_share"] = 0.0
