@@ -188,3 +188,14 @@ def test_a_cycle_beyond_the_range_of_the_exponential_is_not_finite(weight, dtype
     W = torch.tensor([[0.0, largest], [largest, 0.0]], dtype=dtype)
     assert not Exponential().value(W).isfinite()
     assert not truncated_exponential(W).isfinite()
+
+
+def test_h_of_a_large_batch_is_that_of_each_matrix():
+    W = torch.randn(7, 200, 200, generator=torch.Generator().manual_seed(0)) * 0.02
+    W[3] *= 20  # one that needs squarings among others that do not
+    h = truncated_exponential(W.requires_grad_())
+    alone = [truncated_exponential(one) for one in W]
+    torch.testing.assert_close(h, torch.stack(alone), rtol=1e-5, atol=0)
+    (gradient,) = torch.autograd.grad(h.sum(), W)
+    expected = torch.cat([torch.autograd.grad(one, W, retain_graph=True)[0][[k]] for k, one in enumerate(alone)])
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
