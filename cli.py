@@ -45,6 +45,20 @@ LearnerOption = Annotated[
     list[str] | None,
     typer.Option("--learner", help="A further learner, or your own as package.module:function; repeat for more."),
 ]
+RecommenderOption = Annotated[
+    list[str] | None,
+    typer.Option("--recommender", help="A recommender of your own as package.module:Class; repeat for more."),
+]
+AS_TRAINED = "Column of {} in --data [default: as trained]."
+TrainedUserOption = Annotated[str | None, typer.Option("--user", help=AS_TRAINED.format("users"))]
+TrainedItemOption = Annotated[str | None, typer.Option("--item", help=AS_TRAINED.format("items"))]
+TrainedTimeOption = Annotated[str | None, typer.Option("--time", help=AS_TRAINED.format("times"))]
+TrainedSplitOption = Annotated[
+    str | None, typer.Option("--split", help="leave_one_out or temporal [default: as trained].")
+]
+TrainedDataOption = Annotated[str, typer.Option("--data", help="A named dataset, or a file of your own.")]
+ModelFolder = Annotated[Path, typer.Argument(help="The folder that `train` wrote.")]
+SkipOption = Annotated[bool, typer.Option("--skip-unknown", help="Leave actions on unknown items out, and say so.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
 RESULTS = Path("results/runs")
 UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
@@ -58,11 +72,13 @@ def _setup(
     preparation: Any = None,
     own: dict[str, Any] | None = None,
     learners: list[str] | None = None,
+    recommenders: list[str] | None = None,
 ) -> Any:
     from bench.plan import make_setup
     from bench.presets import find_preset
 
-    return make_setup(find_preset(preset), seed, data_dir, device, preparation, own, tuple(learners or ()))
+    models = (tuple(learners or ()), tuple(recommenders or ()))
+    return make_setup(find_preset(preset), seed, data_dir, device, preparation, own, *models)
 
 
 def _preparation(repeats: str | None, user_core: int | None, item_core: int | None, split: str) -> Any:
@@ -73,6 +89,17 @@ def _preparation(repeats: str | None, user_core: int | None, item_core: int | No
 
 def _own(data: Path | None, user: str, item: str, time: str | None) -> dict[str, Any] | None:
     return None if data is None else {"path": str(data), "user": user, "item": item, "time": time}
+
+
+def _asked(prepared: Any, user: str | None, item: str | None, time: str | None) -> dict[str, Any]:
+    return {"user": user, "item": item, "time": time, "split": prepared.split, **prepared.of_readers}
+
+
+def _report(found: Any, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(found.document(), ensure_ascii=False, allow_nan=False))
+    else:
+        _show([found.table()], as_json)
 
 
 def _walk(setup: Any, names: tuple[str, ...], out: Path, jobs: int | None, as_json: bool) -> None:
@@ -111,6 +138,7 @@ def reproduce(
     item_core: ItemCoreOption = None,
     split: SplitOption = "leave_one_out",
     learner: LearnerOption = None,
+    recommender: RecommenderOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run every experiment and print a verdict on each claim. What has run already is not run again.
@@ -120,7 +148,7 @@ def reproduce(
     from bench.experiments import EXPERIMENTS
 
     prepared = _preparation(repeats, user_core, item_core, split)
-    setup = _setup(preset, seed, data_dir, device, prepared, learners=learner)
+    setup = _setup(preset, seed, data_dir, device, prepared, learners=learner, recommenders=recommender)
     _walk(setup, EXPERIMENTS, out, jobs, as_json)
 
 
@@ -142,14 +170,15 @@ def run(
     item: ItemOption = "item",
     time: TimeOption = None,
     learner: LearnerOption = None,
+    recommender: RecommenderOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run one experiment; with --data on a file of your own, with --learner beside it a learner of your own."""
+    """Run one experiment; with --data on a file of your own, with --learner or --recommender a model of your own."""
     from bench.experiments import load_experiment
 
     load_experiment(experiment)
     prepared = _preparation(repeats, user_core, item_core, split)
-    setup = _setup(preset, seed, data_dir, device, prepared, _own(data, user, item, time), learner)
+    setup = _setup(preset, seed, data_dir, device, prepared, _own(data, user, item, time), learner, recommender)
     _walk(setup, (experiment,), out, jobs, as_json)
 
 
@@ -166,6 +195,7 @@ def plan(
     item_core: ItemCoreOption = None,
     split: SplitOption = "leave_one_out",
     learner: LearnerOption = None,
+    recommender: RecommenderOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what `reproduce` would run, what is there already, and about how long the rest takes."""
@@ -176,7 +206,7 @@ def plan(
     from bench.store import Store
 
     prepared = _preparation(repeats, user_core, item_core, split)
-    setup = _setup(preset, seed, data_dir, device, prepared, learners=learner)
+    setup = _setup(preset, seed, data_dir, device, prepared, learners=learner, recommenders=recommender)
     check_used(setup, EXPERIMENTS)
     store = Store(out) if (out / "records").is_dir() else None
     workers = jobs or default_jobs(setup.device)
@@ -223,6 +253,103 @@ def learn(
     for warning in learned.warnings:
         print_message(f"warning: {warning}")
     print_message(f"W in {out}: W[i, j] is the effect of {'i on j' if transpose else 'j on i'}")
+
+
+@app.command()
+def train(
+    data: TrainedDataOption,
+    model: Annotated[str, typer.Option("--model", help="sasrec, causalrec, ...: a model that is trained.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the model's files.")],
+    data_dir: DataOption = None,
+    user: UserOption = "user",
+    item: ItemOption = "item",
+    time: TimeOption = None,
+    repeats: RepeatsOption = None,
+    user_core: UserCoreOption = None,
+    item_core: ItemCoreOption = None,
+    split: SplitOption = "leave_one_out",
+    option: Annotated[list[str] | None, typer.Option("--option", help="key=value of the model; repeatable.")] = None,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="At most.")] = 100,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Of Adam.")] = 1e-3,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Users a step.")] = 128,
+    patience: Annotated[int, typer.Option("--patience", min=0, help="Epochs without a gain; 0: train them all.")] = 10,
+    precision: Annotated[str, typer.Option("--precision", help="float32, or bf16 in the full softmax.")] = "float32",
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was begun in --out.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a recommender on data of your own, stopping early on validation; say what it is worth, and save it."""
+    from bench import train as training
+    from bench.console import print_message
+
+    prepared = _preparation(repeats, user_core, item_core, split)
+    how = {"epochs": epochs, "learning_rate": learning_rate, "batch": batch, "precision": precision}
+    how["patience"] = patience or None
+    report = training.train(
+        data, model, out, _asked(prepared, user, item, time), words=option or [], training=how, seed=seed,
+        device=device, data_dir=data_dir, resume=resume,
+        on_epoch=lambda progress: print_message(training.epoch_words(progress)),
+    )  # fmt: skip
+    _report(report, as_json)
+    print_message(f"{model} in {out}; `evaluate {out} --data ...` ranks with it, `recommend {out} ...` asks it")
+
+
+@app.command()
+def evaluate(
+    folder: ModelFolder,
+    data: TrainedDataOption,
+    data_dir: DataOption = None,
+    user: TrainedUserOption = None,
+    item: TrainedItemOption = None,
+    time: TrainedTimeOption = None,
+    repeats: RepeatsOption = None,
+    user_core: UserCoreOption = None,
+    item_core: ItemCoreOption = None,
+    split: TrainedSplitOption = None,
+    skip_unknown: SkipOption = False,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Rank with a saved model what data, the same or new, holds out; what is not given is as it was trained."""
+    from bench import saved
+
+    prepared = _preparation(repeats, user_core, item_core, split or "leave_one_out")
+    asked = _asked(prepared, user, item, time) | {"split": split}
+    _report(
+        saved.evaluate(folder, data, asked, skip_unknown=skip_unknown, device=device, data_dir=data_dir), as_json
+    )
+
+
+@app.command()
+def recommend(
+    folder: ModelFolder,
+    data: Annotated[str | None, typer.Option("--data", help="A named dataset, or a file of your own.")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="Id of a user in --data.")] = None,
+    history: Annotated[str | None, typer.Option("--history", help="Item ids, oldest first, commas between.")] = None,
+    count: Annotated[int, typer.Option("-k", min=1, help="How many items.")] = 10,
+    seen: Annotated[str | None, typer.Option("--seen", help="kept or filtered [default: as validated].")] = None,
+    data_dir: DataOption = None,
+    user_column: Annotated[str | None, typer.Option("--user-column", help=AS_TRAINED.format("users"))] = None,
+    item_column: Annotated[str | None, typer.Option("--item-column", help=AS_TRAINED.format("items"))] = None,
+    time_column: Annotated[str | None, typer.Option("--time-column", help=AS_TRAINED.format("times"))] = None,
+    repeats: RepeatsOption = None,
+    user_core: UserCoreOption = None,
+    item_core: ItemCoreOption = None,
+    skip_unknown: SkipOption = False,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """List the items that a saved model puts first after a user's actions, or after a history that you give."""
+    from bench import saved
+
+    prepared = _preparation(repeats, user_core, item_core, "leave_one_out")
+    asked = _asked(prepared, user_column, item_column, time_column)
+    found = saved.recommend(
+        folder, data=data, user=user, history=history, asked=asked, k=count, seen=seen, skip_unknown=skip_unknown,
+        device=device, data_dir=data_dir,
+    )  # fmt: skip
+    _report(found, as_json)
 
 
 @app.command()
@@ -345,7 +472,7 @@ def main() -> None:
         sys.stderr.write(f"error: the output cannot be written: {error.strerror or error}\n")
         sys.exit(2)
     if code == 130:
-        sys.stderr.write("interrupted; finished cells are kept, the same command goes on from there\n")
+        sys.stderr.write("interrupted; what has finished is kept, the same command goes on there (train: --resume)\n")
     sys.exit(code)
 
 

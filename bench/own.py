@@ -5,38 +5,33 @@ and scores as any other learner.
 """
 
 import contextlib
-import hashlib
-import importlib
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 from typing import cast
 
 import numpy as np
 import torch
 
+from bench import own_module
 from bench.errors import InputError
+from bench.own_module import one_line
 from causalrec.acyclicity import Exponential, is_acyclic
 from causalrec.structure import Fits, Floats, Learner, Problems
-
-NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-LONGEST_ERROR = 300
 
 
 def load(name: str) -> Learner:
     """The function of that name as a learner; raises InputError where it cannot be imported."""
-    return Own(name, _function(name))
+    found = own_module.find(name, "function")
+    if not callable(found):
+        module, _, function = name.partition(":")
+        raise InputError(f"{name!r}: {module} has no function {function}")
+    return Own(name, cast("Callable[[Floats], object]", found))
 
 
 def version(name: str) -> str:
-    """SHA-256 of the source file of the function's module, so that editing it makes new cells; raises as `load`."""
-    file = getattr(_module(name), "__file__", None)
-    if file is None:
-        raise InputError(f"{name!r}: the module has no file, so that a change to it could not be told; give it one")
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    """The hash of the function's source, see `own_module.version`."""
+    return own_module.version(name, "function")
 
 
 @dataclass(frozen=True)
@@ -68,11 +63,6 @@ class Own:
         return Fits(W, np.array([_h(w) for w in W]), fine, np.ones(m, dtype=np.int64), errors=tuple(errors))
 
 
-def one_line(error: BaseException) -> str:
-    """Type and message of an error, on one line, not too long."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_ERROR].removesuffix(": ")
-
-
 def _h(W: Floats) -> float:
     """tr(e^{W∘W}) − n, the largest float where that overflows."""
     largest = float(np.finfo(np.float64).max)
@@ -96,26 +86,3 @@ def _checked(result: object, n: int) -> Floats:
     if W.diagonal().any():
         raise InputError("returned a diagonal that is not 0: a variable that causes itself")
     return W
-
-
-def _function(name: str) -> Callable[[Floats], object]:
-    module, _, function = name.partition(":")
-    found = getattr(_module(name), function, None)
-    if not callable(found):
-        raise InputError(f"{name!r}: {module} has no function {function}")
-    return cast("Callable[[Floats], object]", found)
-
-
-def _module(name: str) -> ModuleType:
-    """The module of a user's function; the current folder goes last on the path, which workers inherit."""
-    if NAME.fullmatch(name) is None:
-        raise InputError(f"{name!r} does not name a function; write package.module:function")
-    here, module = str(Path.cwd()), name.partition(":")[0]
-    if here not in sys.path:
-        sys.path.append(here)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            return importlib.import_module(module)
-    except (Exception, SystemExit) as error:
-        why = one_line(error)
-        raise InputError(f"{name!r}: {module} cannot be imported from {here} ({why})") from error

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import learners as learner_names
+from bench import own_recommender
 from bench.cell import Cell
 from bench.console import duration
 from bench.datasets import REPEATS, Loaded, Provenance, data_folder, load, load_own
@@ -59,7 +60,8 @@ class Preparation:
 class Setup:
     """What a plan is made from: the preset, the root seed, the device, the datasets found and those missing.
 
-    learners: names of `bench.learners` that were asked for beside an experiment's own.
+    learners: names of `bench.learners` that were asked for beside an experiment's own. recommenders: classes of the
+    user's own, see `bench.own_recommender`.
     """
 
     preset: Preset
@@ -69,6 +71,7 @@ class Setup:
     missing: Mapping[str, str] = field(default_factory=dict)
     split: str = "leave_one_out"
     learners: tuple[str, ...] = ()
+    recommenders: tuple[str, ...] = ()
 
     def beside(self, ours: tuple[str, ...]) -> tuple[str, ...]:
         """An experiment's own learners and after them those asked for, each once."""
@@ -83,17 +86,22 @@ def make_setup(
     preparation: Preparation | None = None,
     own: Mapping[str, Any] | None = None,
     learners: tuple[str, ...] = (),
+    recommenders: tuple[str, ...] = (),
 ) -> Setup:
     """Read the preset's datasets once, to know which are there and what they hold; workers are told where.
 
-    `own` names a user's own file and its columns: path, user, item, time. `learners` are names of `bench.learners`,
-    each loaded once here, so that one that is not there is an InputError now and not a failure in every cell.
+    `own` names a user's own file and its columns: path, user, item, time. `learners` are names of `bench.learners`
+    and `recommenders` of `bench.own_recommender`, each loaded once here, so that one that is not there is an InputError
+    now and not a failure in every cell.
     A missing dataset, or under the temporal split one without times, is noted with what to do about it; a bad file
     raises InputError.
     """
     prepared = preparation or Preparation()
     for name in learners:
         learner_names.load(name)
+    for name in recommenders:
+        own_recommender.version(name)
+        own_recommender.load(name)
     folder = data_folder(data_dir)
     os.environ[DATA_VARIABLE] = str(folder.resolve())
     found, missing = {}, {}
@@ -110,7 +118,8 @@ def make_setup(
         loaded = load_own(**place | {"path": Path(place["path"])}, **prepared.of_readers)
         _check_times(loaded, prepared.split)
         found[OWN] = loaded.provenance
-    return Setup(preset, root, pick_device(device), found, missing, prepared.split, tuple(dict.fromkeys(learners)))
+    asked = (tuple(dict.fromkeys(learners)), tuple(dict.fromkeys(recommenders)))
+    return Setup(preset, root, pick_device(device), found, missing, prepared.split, *asked)
 
 
 def _check_times(loaded: Loaded, split: str) -> None:
@@ -119,7 +128,7 @@ def _check_times(loaded: Loaded, split: str) -> None:
 
 
 def check_used(setup: Setup, names: tuple[str, ...]) -> None:
-    """Raise InputError where the user's own file, or a learner asked for, is in no cell of the experiments `names`.
+    """Raise InputError where the user's own file, or a model asked for, is in no cell of the experiments `names`.
 
     The error tells which experiments would use it.
     """
@@ -132,6 +141,8 @@ def check_used(setup: Setup, names: tuple[str, ...]) -> None:
         f"--learner {name}": lambda cell, name=name: cell.params.get("learner") == name  # type: ignore[misc]
         for name in setup.learners
     }
+    for name in setup.recommenders:
+        asked[f"--recommender {name}"] = lambda cell, name=name: cell.params.get("model") == name  # type: ignore[misc]
     if OWN in setup.found:
         asked["--data"] = lambda cell: cell.params.get("dataset", {}).get("name") == OWN
     for option, uses in asked.items():

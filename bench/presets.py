@@ -6,6 +6,7 @@ from typing import Any
 from bench.errors import InputError
 
 FURTHER = ("eqvar_bottom_up", "golem_ev", "golem_nv", "dagma")
+RIVALS = ("sasrec", "sasrec_bce", "sasrec_gbce", "bert4rec", "gru4rec", "tisasrec", "fpmc", "fpmc_full")
 DECADES = tuple(10.0**exponent for exponent in range(-8, 9))
 
 
@@ -69,7 +70,9 @@ class World:
 class Real:
     """How the recommenders are compared on real data: one budget of `trials` settings for every neural model.
 
-    The settings are drawn from 4 dropouts and the learning rates here.
+    The settings are drawn from 4 dropouts and the learning rates here. `controls` are what CausalRec's chosen setting
+    is trained with beside it: names of `bench.experiments.ablation.REAL`, and "halves" of the users. `rivals`: those of
+    `RIVALS` that are run.
     """
 
     datasets: tuple[str, ...]
@@ -80,11 +83,13 @@ class Real:
     epochs: int
     patience: int
     learning_rates: tuple[float, ...]
+    controls: tuple[str, ...] = ()
+    rivals: tuple[str, ...] = ("sasrec",)
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Everything that a run's size is made of."""
+    """Everything that a run's size is made of. `all_readings`: not only the few that `readings` always compares."""
 
     name: str
     about: str
@@ -99,6 +104,7 @@ class Preset:
     sparsities: tuple[float, ...]
     real: Real
     timeout: float
+    all_readings: bool = False
 
 
 PRESETS = {
@@ -206,8 +212,11 @@ PRESETS = {
                 epochs=100,
                 patience=8,
                 learning_rates=(1e-3,),
+                rivals=RIVALS,
+                controls=("filter", "halves"),
             ),
             timeout=3600.0,
+            all_readings=True,
         ),
         Preset(
             name="paper",
@@ -246,8 +255,11 @@ PRESETS = {
                 epochs=200,
                 patience=15,
                 learning_rates=(5e-4, 1e-3, 2e-3),
+                rivals=RIVALS,
+                controls=("filter", "raw", "random", "halves"),
             ),
             timeout=6 * 3600.0,
+            all_readings=True,
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""Ours beside the field on the same draws, in one process, on one thread: `python bench/speed.py structure`.
+"""Ours beside the field on the same data, on one thread: `python bench/speed.py structure`, or `recommend`.
 
 Times are CPU-seconds (`process_time`), medians of repeats that take turns after a warm-up. They drift with the machine;
 the ratios are the claim. Install the peers with `pip install -e ".[peers]" -c constraints.txt`; one that is missing is
@@ -6,9 +6,11 @@ named. Peers run one draw at a time at their defaults; the first draws only, unt
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +19,8 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from bench import peers
+from bench.datasets import data_folder
+from bench.speed_recommend import recommend
 from causalrec.acyclicity import FORMS
 from causalrec.structure import Fits, Floats, Problems, learners, load, threshold_to_dag
 from synth.graphs import draw_dag
@@ -196,11 +200,19 @@ def orders() -> None:
 def main() -> None:
     """Run one suite of timings."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", choices=["structure"])
-    parser.add_argument("--budget", type=float, default=100.0, help="CPU-seconds for each peer at each size")
-    budget = parser.parse_args().budget
+    parser.add_argument("suite", choices=["structure", "recommend"])
+    parser.add_argument("--budget", type=float, default=100.0, help="structure: CPU-seconds for each peer at each size")
+    parser.add_argument("--length", type=int, default=50, help="recommend: the most items of a history")
+    parser.add_argument("--steps", type=int, default=12, help="recommend: training steps timed of each model")
+    parser.add_argument("--data-dir", type=Path, help="recommend: where ml-1m lies")
+    parser.add_argument("--rectools", default=sys.executable, help="recommend: a Python that has rectools[torch]")
+    options = parser.parse_args()
+    budget = options.budget
     torch.set_num_threads(1)
     with threadpool_limits(1):
+        if options.suite == "recommend":
+            recommend(data_folder(options.data_dir), options.length, options.steps, options.rectools)
+            return
         acyclicity()
         orders()
         continuous(20, 64, 8, budget)

@@ -3,35 +3,60 @@
 Neural models are tuned on validation NDCG@10 with one budget: `trials` different settings drawn at random from a
 declared space, on the first seed; the setting chosen then runs on the other seeds. Trial t has the same dropout and
 learning rate for every model, and CausalRec an alpha with it, so that what is compared is the model. The chosen
-CausalRec also runs with alpha = 0: that row isolates the boost from LayerNorm on V and from L_DAG.
+CausalRec also runs with alpha = 0: that row isolates the boost from LayerNorm on V and from L_DAG. FPMC, which has no
+dropout, draws the weight of its factors' squares in its place. Controls have a small grid of their own each.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import own_recommender
 from bench.cell import Cell, generator
 from bench.plan import Result, Setup, select
-from bench.presets import World
+from bench.presets import RIVALS, World
 from causalrec.ranking import hit_rate, ndcg
+from causalrec.rivals.ease import MOST_ITEMS
 
-CONTROLS = ("popularity", "item_knn")
-RIVALS = ("sasrec",)
-NEURAL = ("sasrec", "causalrec")
+CONTROLS = ("popularity", "item_knn", "markov", "ease")
+TRAINED = (*RIVALS, "causalrec")
+FPMC = ("fpmc", "fpmc_full")
 ABLATED = "CausalRec, alpha 0"
 CODE = {
     "popularity": "causalrec.rivals.popularity",
     "item_knn": "causalrec.rivals.item_knn",
+    "markov": "causalrec.rivals.markov",
+    "ease": "causalrec.rivals.ease",
+    "fpmc": "causalrec.rivals.fpmc",
+    "fpmc_full": "causalrec.rivals.fpmc",
     "sasrec": "causalrec.model",
+    "sasrec_bce": "causalrec.model",
+    "sasrec_gbce": "causalrec.model",
     "causalrec": "causalrec.model",
+    "gru4rec": "causalrec.rivals.gru4rec",
+    "bert4rec": "causalrec.rivals.bert4rec",
+    "tisasrec": "causalrec.rivals.tisasrec",
     "best_possible": "synth.behaviour",
 }
 DROPOUTS = (0.2, 0.3, 0.4, 0.5)
 ALPHAS = (0.1, 1.0, 10.0)
-WINDOWS = (5, 20, 100)
+FACTOR_WEIGHTS = dict(zip(DROPOUTS, (1e-4, 1e-3, 3e-3, 1e-2), strict=True))
+GRIDS: dict[str, tuple[dict[str, float], ...]] = {
+    "popularity": ({},),
+    "item_knn": tuple({"window": window} for window in (5, 20, 100)),
+    "markov": ({"window": 1}, {"window": 3, "decay": 0.7}, {"window": 10, "decay": 0.8}),
+    "ease": tuple({"regularisation": weight, "decay": decay} for weight in (100.0, 500.0) for decay in (1.0, 0.9, 0.7)),
+}
+PAIR_BATCH = 1024
+READING = (
+    "layers", "normalised", "beta", "source", "sign", "mixing", "placement", "bidirectional", "fit", "stop",
+    "acyclicity", "relation", "tau", "top", "positions", "branch", "boosted_layers",
+)  # fmt: skip
 METRICS = {"hr10": ("HR@10", hit_rate), "ndcg10": ("NDCG@10", ndcg)}
 TOKEN_SECONDS, ITEM_SECONDS = 9e-6, 4.3e-9
+PAIR_SECONDS, CUBE_SECONDS = 4e-6, 4e-11
 
 
 def plan_cell(
@@ -43,9 +68,11 @@ def plan_cell(
         items, tokens = dataset["items"], dataset["users"] * dataset["length"]
     else:
         items, users, actions = (float(provenance.statistics[name] or 0) for name in ("items", "users", "actions"))
-        tokens = min(actions, users * options.get("length", 0))
+        tokens = actions if model in FPMC else min(actions, users * options.get("length", 0))
     epochs = training.get("epochs", 0)
     per_token = TOKEN_SECONDS + ITEM_SECONDS * items * options.get("width", 0) / 64
+    if model in FPMC:
+        per_token = PAIR_SECONDS + (2 * (per_token - TOKEN_SECONDS) if model == "fpmc_full" else 0.0)
     setting = ", ".join(filter(None, (model, setting_words({**options, **training}))))
     return Cell(
         "recommender",
@@ -56,15 +83,33 @@ def plan_cell(
             "training": training,
             "seed": seed,
             "root": setup.root,
+            **({"identity": own_recommender.version(model)} if is_own(model) else {}),
         },
-        ("bench.runners.recommender", CODE[model]),
+        ("bench.runners.recommender", "bench.own_recommender" if is_own(model) else CODE[model]),
         data=None if provenance is None else provenance.content_hash,
         dtype="float32",
-        device=setup.device if model in NEURAL else "cpu",
-        cost=1.0 + epochs * tokens * per_token * (1.3 if model == "causalrec" else 1.0),
+        device=setup.device if model in TRAINED and model not in FPMC else "cpu",
+        cost=1.0
+        + epochs * tokens * per_token * (1.3 if model == "causalrec" else 1.0)
+        + (CUBE_SECONDS * items**3 if model == "ease" else 0.0),
         timeout=setup.preset.timeout,
         label=f"{setting} on {dataset['name']}, seed {seed}",
     )
+
+
+def varied(cell: Cell, **more: Any) -> Cell:
+    """The cell with further params of the recommender runner: `half`, `restart` or `relation`."""
+    words = "".join(f", {name} {of if not isinstance(of, dict) else _spoken(of)}" for name, of in more.items())
+    return replace(cell, params=dict(cell.params) | more, label=cell.label + words)
+
+
+def _spoken(relation: dict[str, Any]) -> str:
+    return " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in relation.values())
+
+
+def is_own(model: str) -> bool:
+    """Whether it names a class of the user's own, `package.module:Class`, which is run untuned."""
+    return ":" in model
 
 
 def real_dataset(setup: Setup, name: str) -> dict[str, Any]:
@@ -81,13 +126,36 @@ def seen_rule(setup: Setup, name: str) -> str:
     return "kept" if float(setup.found[name].statistics["repeats_share"] or 0) > 0 else "filtered"
 
 
+def controls(setup: Setup, name: str) -> tuple[str, ...]:
+    """The controls on a dataset; EASE inverts a matrix of items x items and stays out where there are too many."""
+    few = name == "behaviour" or float(setup.found[name].statistics["items"] or 0) <= MOST_ITEMS
+    return tuple(model for model in CONTROLS if few or model != "ease")
+
+
+def rivals(setup: Setup, name: str) -> tuple[str, ...]:
+    """The preset's rivals on a dataset; TiSASRec only where there are times."""
+    return tuple(model for model in setup.preset.real.rivals if timed(setup, name) or model != "tisasrec")
+
+
+def timed(setup: Setup, name: str) -> bool:
+    """Whether the actions of a dataset have times."""
+    return name != "behaviour" and setup.found[name].statistics["ties_share"] is not None
+
+
 def model_options(
     model: str, length: int, width: int, dropout: float, alpha: float = 1.0, **more: Any
 ) -> dict[str, Any]:
-    """Options of a neural model as a cell's parameter."""
+    """Options of a trained model as a cell's parameter."""
+    if model in FPMC:
+        loss = {"loss": "full"} if model == "fpmc_full" else {}
+        return {"width": width, "regularisation": FACTOR_WEIGHTS[dropout], **loss}
     options: dict[str, Any] = {"length": length, "width": width, "dropout": dropout}
+    if model in ("sasrec_bce", "sasrec_gbce"):
+        options["loss"] = model.removeprefix("sasrec_")
     if model == "causalrec":
-        options |= {"boost": {"mode": more.pop("mode", "renorm"), "alpha": alpha}, **more}
+        boost = {"mode": more.pop("mode", "renorm"), "alpha": alpha}
+        boost |= {"heads": more.pop("boosted_heads")} if "boosted_heads" in more else {}
+        options |= {"boost": boost, **more}
     return options
 
 
@@ -98,35 +166,47 @@ def _trials(setup: Setup, name: str, model: str) -> list[tuple[dict[str, Any], d
     grid = [(dropout, rate) for dropout in DROPOUTS for rate in r.learning_rates]
     drawn = [grid[place] for place in rng.permutation(len(grid))[: r.trials]]
     alphas = np.resize(rng.permutation(ALPHAS), len(drawn))
-    fixed = {"epochs": r.epochs, "patience": r.patience, "batch": 32, "seen": seen_rule(setup, name)}
+    batch = PAIR_BATCH if model in FPMC else 32
+    fixed = {"epochs": r.epochs, "patience": r.patience, "batch": batch, "seen": seen_rule(setup, name)}
     return [
         (model_options(model, r.length, r.width, dropout, float(alpha)), fixed | {"learning_rate": rate})
         for (dropout, rate), alpha in zip(drawn, alphas, strict=True)
     ]
 
 
+def tuning_cells(setup: Setup, name: str, model: str) -> list[Cell]:
+    """The trials of a trained model on a dataset, on the first seed."""
+    dataset = real_dataset(setup, name)
+    return [plan_cell(setup, dataset, model, options, training, 0) for options, training in _trials(setup, name, model)]
+
+
 def world_cells(setup: Setup, world: World, seeds: int, model: str, **changes: Any) -> list[Cell]:
     """One cell a world for a model in the behaviour world, trained for a fixed number of epochs."""
-    options = model_options(model, world.length, world.width, 0.2, **changes) if model in NEURAL else {}
-    training = {"epochs": world.epochs, "patience": None, "batch": 64, "learning_rate": 3e-3} if options else {}
+    options = model_options(model, world.length, world.width, 0.2, **changes) if model in TRAINED else {}
+    batch = PAIR_BATCH if model in FPMC else 64
+    training = {"epochs": world.epochs, "patience": None, "batch": batch, "learning_rate": 3e-3} if options else {}
     return [plan_cell(setup, world.dataset, model, options, training, seed) for seed in range(seeds)]
 
 
 def plan(setup: Setup) -> list[Cell]:
-    """Tuning trials on real data, the controls, and every model in the behaviour world."""
+    """Tuning trials on real data, the controls and the user's own models, and every model in the behaviour world."""
     cells = [
         cell
-        for model in (*CONTROLS, *RIVALS, "causalrec", "best_possible")
+        for model in (*CONTROLS, *rivals(setup, "behaviour"), "causalrec", *setup.recommenders, "best_possible")
         for cell in world_cells(setup, setup.preset.world, setup.preset.world_seeds, model)
     ]
     for name in setup.found:
         dataset = real_dataset(setup, name)
-        cells.append(plan_cell(setup, dataset, "popularity", {}, {}, 0))
-        cells += [plan_cell(setup, dataset, "item_knn", {"window": window}, {}, 0) for window in WINDOWS]
         cells += [
-            plan_cell(setup, dataset, model, options, training, 0)
-            for model in NEURAL
-            for options, training in _trials(setup, name, model)
+            plan_cell(setup, dataset, model, options, {}, 0)
+            for model in controls(setup, name)
+            for options in GRIDS[model]
+        ]
+        cells += [cell for model in (*rivals(setup, name), "causalrec") for cell in tuning_cells(setup, name, model)]
+        cells += [
+            plan_cell(setup, dataset, model, {}, {}, seed)
+            for model in setup.recommenders
+            for seed in range(setup.preset.real.seeds)
         ]
     return cells
 
@@ -148,10 +228,10 @@ def _without_boost(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def refine(setup: Setup, results: list[Result]) -> list[Cell]:
-    """The chosen setting of each neural model on the remaining seeds, and CausalRec's without boost on all."""
+    """The chosen setting of each trained model on the remaining seeds, and CausalRec's without boost on all."""
     cells = []
     for name in setup.found:
-        for model in NEURAL:
+        for model in (*rivals(setup, name), "causalrec"):
             best = chosen(setup, results, name, model)
             if best is None:
                 continue
@@ -191,10 +271,16 @@ def scores(setup: Setup, results: list[Result], name: str, model: str, metric: s
 
 def setting_words(options: dict[str, Any]) -> str:
     """What may differ between the cells of one model on one dataset."""
-    names = {"window": "window", "dropout": "dropout", "sparsity": "lambda", "learning_rate": "lr"}
+    names = {
+        "window": "window", "decay": "decay", "regularisation": "weight", "dropout": "dropout", "sparsity": "lambda",
+        "learning_rate": "lr",
+    }  # fmt: skip
     said = [f"{word} {options[name]:g}" for name, word in names.items() if name in options]
     if "boost" in options:
-        said.append(f"{options['boost']['mode']} alpha {options['boost']['alpha']:g}")
+        boost = options["boost"]
+        heads = f" heads {boost['heads']}" if "heads" in boost else ""
+        said.append(f"{boost['mode']} alpha {boost['alpha']:g}{heads}")
+    said += [f"{name} {options[name]}" for name in READING if name in options]
     return ", ".join(said)
 
 

@@ -22,10 +22,13 @@ class Boost:
     - `renorm`: softmax(S + log(1 + alpha R)), which is A∘(1 + alpha R) with rows brought back to 1; alpha > -1.
     - `raw`: A∘(1 + alpha R), the paper's formula to the letter; rows no longer sum to 1; alpha >= -1.
     - `filter`: positions outside R are masked, the position itself is kept; alpha is not used.
+
+    `heads`: how many heads of a layer are boosted, the first ones; None for all.
     """
 
     mode: str = "renorm"
     alpha: float = 1.0
+    heads: int | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in BOOSTS:
@@ -34,6 +37,8 @@ class Boost:
             raise InputError(f"alpha = {self.alpha} under renorm; log(1 + alpha) needs a finite alpha > -1")
         if self.mode == "raw" and not -1 <= self.alpha < float("inf"):
             raise InputError(f"alpha = {self.alpha} under raw; weights 1 + alpha need a finite alpha >= -1")
+        if self.heads is not None and self.heads < 1:
+            raise InputError(f"heads = {self.heads} are boosted; expected at least 1, or None for all")
 
     @property
     def active(self) -> bool:
@@ -45,8 +50,11 @@ def causal_mask(valid_bl: Tensor, dtype: torch.dtype) -> Tensor:
     """Additive mask (b, 1, q, k): 0 where k <= q and k holds an item, or k = q; -inf elsewhere.
 
     The diagonal is always allowed, so that a padded query has a finite row (Kang & McAuley 2018, Sec. III-B).
+    Where nothing is padded, all sequences share one mask: (1, 1, q, k).
     """
     length = valid_bl.shape[1]
+    if bool(valid_bl.all()):
+        valid_bl = valid_bl[:1]
     past = torch.ones(length, length, dtype=torch.bool, device=valid_bl.device).tril()
     itself = torch.eye(length, dtype=torch.bool, device=valid_bl.device)
     allowed = (past & valid_bl[:, None, :]) | itself
@@ -72,8 +80,13 @@ def attend(
     mask = mask_b1qk
     if boost is None or relation_bqk is None or not boost.active:
         return functional.scaled_dot_product_attention(q_bhqf, k_bhkf, v_bhkf, mask)
-    relation = relation_bqk[:, None].to(mask.dtype)
-    if boost.mode == "renorm":
+    relation = relation_bqk[:, None]
+    if boost.heads is not None:
+        plain = torch.arange(q_bhqf.shape[1], device=mask.device) >= boost.heads
+        relation = relation.where(~plain[:, None, None], boost.mode == "filter")  # an R that changes nothing
+    if boost.mode == "renorm" and relation.dtype == torch.bool:  # the same sum in one pass
+        mask = torch.where(relation, mask + torch.log1p(mask.new_tensor(boost.alpha)), mask)
+    elif boost.mode == "renorm":
         mask = mask + torch.log1p(boost.alpha * relation)
     elif boost.mode == "filter":
         itself = torch.eye(mask.shape[-1], dtype=torch.bool, device=mask.device)[-mask.shape[-2] :]

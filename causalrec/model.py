@@ -1,24 +1,30 @@
-"""SASRec, and CausalRec as SASRec with a causal discovery block and a CausalBooster.
+"""SASRec, and CausalRec as SASRec with a causal discovery block and a CausalBooster, in every reading.
 
 Shape letters: b sequences, l positions, d features, t real tokens of a batch, i items. Item 0 is padding; sequences
 are padded on the left; positions count from the right end, so that trimming padding changes nothing.
 """
 
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from causalrec.attention import Block, Boost, Dropout, causal_mask
-from causalrec.discovery import Discovery, Graph
+from causalrec.discovery import ITEM_LEVEL, Discovery, DiscoveryBlock, Graph, Reading
 from causalrec.errors import InputError
 from causalrec.lagrangian import Lagrangian
-from causalrec.losses import linear_cross_entropy
+from causalrec.negatives import LOSSES, next_item_loss
+from causalrec.recommender import Recommender, require_positive
 
 
 @dataclass(frozen=True)
 class SASRecOptions:
-    """Sizes of the transformer (Kang & McAuley 2018); `normalised` layers have LayerNorm on their values."""
+    """Sizes of the transformer (Kang & McAuley 2018); `normalised` layers have LayerNorm on their values.
+
+    `loss`, `negatives` (None: as published) and `calibration` (t of gBCE) are those of `negatives.next_item_loss`.
+    """
 
     items: int
     length: int = 50
@@ -27,46 +33,62 @@ class SASRecOptions:
     heads: int = 2
     dropout: float = 0.2
     normalised: int = 0
+    loss: str = "full"
+    negatives: int | None = None
+    calibration: float = 0.75
 
     def __post_init__(self) -> None:
-        for name in ("items", "length", "width", "layers", "heads"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} = {getattr(self, name)}; expected at least 1")
+        require_positive(self, "items", "length", "width", "layers", "heads")
+        if self.loss not in LOSSES:
+            raise InputError(f"loss = {self.loss!r}; expected one of {', '.join(LOSSES)}")
+        if self.negatives is not None and not 1 <= self.negatives <= self.items:
+            raise InputError(f"negatives = {self.negatives}; expected 1 to {self.items}, the number of items, or None")
+        if not 0 <= self.calibration <= 1:
+            raise InputError(f"calibration = {self.calibration}; expected t of gBCE, 0 to 1")
 
 
 @dataclass(frozen=True)
-class CausalRecOptions(SASRecOptions):
+class CausalRecOptions(Reading, SASRecOptions):
     """The default reading: discovery in the first layer, the boost in every later one.
 
-    beta weighs L_DAG, `sparsity` is lambda of the L1 term, delta and tau are the two thresholds of W and R.
+    beta weighs L_DAG, `sparsity` is lambda of the L1 term; the discovery block's own options are those of `Reading`.
+    branch: the discovery layer stands in `series` with the others, or at the `side`, so that they do not see its
+    output but through R. boosted_layers: which of layers 1, 2, ... (0 is the discovery layer) are boosted; None: all.
     """
 
     normalised: int = 1
     boost: Boost = field(default_factory=Boost)
     beta: float = 1.0
     sparsity: float = 0.01
-    delta: float = 0.05
-    tau: float = 0.3
+    branch: str = "series"
+    boosted_layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        SASRecOptions.__post_init__(self)
+        Reading.__post_init__(self)
         if self.layers < 2:
             raise InputError(f"layers = {self.layers}; CausalRec needs one discovery and at least one booster layer")
-        for name in ("beta", "sparsity", "delta", "tau"):
+        for name in ("beta", "sparsity"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} = {getattr(self, name)}; expected a finite number >= 0")
+        if self.source == "fixed" and self.beta != 0:
+            raise InputError(f"beta = {self.beta} with a fixed W, of which L_DAG can teach nothing; choose beta = 0")
+        if self.placement == "mixed" and self.normalised < 1:
+            raise InputError("placement mixed needs normalised >= 1; normalised = 0 is no LayerNorm on V nor on Z")
+        if self.branch not in ("series", "side"):
+            raise InputError(f"branch {self.branch!r} is unknown; choose one of series, side")
+        if self.boosted_layers is not None:
+            object.__setattr__(self, "boosted_layers", tuple(self.boosted_layers))  # JSON gives a list
+            if not self.boosted_layers or not set(self.boosted_layers) <= set(range(1, self.layers)):
+                raise InputError(f"boosted_layers = {self.boosted_layers}; expected some of 1 to {self.layers - 1}")
+        if self.boost.heads is not None and self.boost.heads > self.heads:
+            raise InputError(f"{self.boost.heads} heads are boosted of heads = {self.heads}")
 
 
-class SASRec(nn.Module):
-    """Self-attentive sequential recommendation with tied embeddings and full-softmax cross-entropy."""
+class SASRec(Recommender):
+    """Self-attentive sequential recommendation with tied embeddings; full-softmax cross-entropy unless asked."""
 
-    def __init__(self, options: SASRecOptions, generator: torch.Generator, device: str = "cpu") -> None:
-        super().__init__()
-        self.options = options
-        with torch.device("meta"):
-            self._build()
-        self.to_empty(device=device)
-        self._initialise(generator)
+    options: SASRecOptions
 
     def _build(self) -> None:
         o = self.options
@@ -113,10 +135,24 @@ class SASRec(nn.Module):
         return self.final_norm(x), None
 
     def recommendation_loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, Graph | None]:
-        """Cross-entropy of the next items `target_bl` (0 = none) at every real position, and the graph if any."""
+        """Loss of the next items `target_bl` (0 = none) at every real position, and the graph if any.
+
+        Negatives, where the loss has any, come from the generator of dropout.
+        """
+        o = self.options
         hidden, graph = self.encode(items_bl)
-        real = target_bl != 0
-        return linear_cross_entropy(hidden[real], self.item.weight[1:], target_bl[real] - 1), graph
+        loss = next_item_loss(
+            o.loss,
+            hidden[target_bl != 0],
+            self.item.weight[1:],
+            items_bl,
+            target_bl,
+            negatives=o.negatives,
+            calibration=o.calibration,
+            generator=self.dropout.generator,
+            products=self.products,
+        )
+        return loss, graph
 
     def loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Training loss and the detached terms that make it up."""
@@ -128,9 +164,6 @@ class SASRec(nn.Module):
         hidden, _ = self.encode(items_bl, last=True)
         return hidden[:, -1] @ self.item.weight[1:].T
 
-    def end_period(self, means: dict[str, float]) -> None:
-        """Take note of an epoch's mean terms; SASRec has nothing to adapt."""
-
 
 class CausalRec(SASRec):
     """CausalRec (arXiv 2510.21333), default reading; alpha = beta = 0 is `SASRec(normalised=1)` to the bit."""
@@ -139,7 +172,9 @@ class CausalRec(SASRec):
 
     def _build(self) -> None:
         super()._build()
-        self.discovery = Discovery(self.options.width, self.options.delta, self.options.tau)
+        o = self.options
+        self.blocks[0] = DiscoveryBlock(o.width, o.heads, o.dropout, o.normalised > 0, o)
+        self.discovery = Discovery(o.items, o.width, o)
         self.multipliers: Tensor
         self.register_buffer("multipliers", torch.empty(3, dtype=torch.float64))
 
@@ -162,22 +197,45 @@ class CausalRec(SASRec):
     def encode(self, items_bl: Tensor, last: bool = False) -> tuple[Tensor, Graph | None]:
         """Discover the graph from the first layer, boost the attention of the others by it; see `SASRec.encode`."""
         o = self.options
-        embedding, x = self.embed(items_bl)
-        mask = causal_mask(items_bl != 0, x.dtype)
-        x, z = self.blocks[0](x, mask)
-        graph: Graph | None = None
-        if o.beta > 0 or o.boost.active:
-            graph = self.discovery(items_bl, embedding, z)
+        mask, x, graph = self._discover(items_bl, needed=o.beta > 0 or o.boost.active)
         relation = None if graph is None else graph.relation_bij
-        for block in self.blocks[1:-1]:
-            x, _ = block(x, mask, o.boost, relation)
-        if last:
-            mask, relation = mask[:, :, -1:], None if relation is None else relation[:, -1:]
-        x, _ = self.blocks[-1](x, mask, o.boost, relation)
+        for layer, block in enumerate(self.blocks[1:], start=1):
+            if last and layer == o.layers - 1:
+                mask, relation = mask[:, :, -1:], None if relation is None else relation[:, -1:]
+            boosted = o.boosted_layers is None or layer in o.boosted_layers
+            x, _ = block(x, mask, o.boost, relation if boosted else None)
         return self.final_norm(x), graph
 
+    def _discover(self, items_bl: Tensor, needed: bool) -> tuple[Tensor, Tensor, Graph | None]:
+        """The causal mask, what the next layer is given, and the graph if it is needed."""
+        o = self.options
+        embedding, x = self.embed(items_bl)
+        mask = causal_mask(items_bl != 0, x.dtype)
+        seen = two_way_mask(items_bl != 0, x.dtype) if o.bidirectional else mask
+        out, z, mixing = cast(DiscoveryBlock, self.blocks[0]).discover(x, seen)
+        graph = self.discovery(items_bl, embedding, z, mixing) if needed else None
+        return mask, x if o.branch == "side" else out, graph
+
+    def graph(self, items_bl: Tensor) -> Graph:
+        """W and R of left-padded sequences (b, l), whether or not the model's boost and loss make use of them."""
+        return cast(Graph, self._discover(items_bl, needed=True)[2])
+
+    def fix(self, weights: Tensor) -> None:
+        """Give the source `fixed` its W (items, items), row the effect; see `Discovery.fix`."""
+        self.discovery.fix(weights)
+
+    def recommendation_loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, Graph | None]:
+        """As `SASRec.recommendation_loss`; where positions = last, of the last position of each sequence alone."""
+        if self.options.positions == "last":
+            target_bl = functional.pad(target_bl[:, -1:], (target_bl.shape[1] - 1, 0))
+        return super().recommendation_loss(items_bl, target_bl)
+
     def loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """L = L_rec + beta (L_fit + lambda |W|_1 / n + gamma h + rho h²/2), means over the batch."""
+        """L = L_rec + beta (L_fit + lambda |W|_1 / n + gamma h + rho h²/2), means over the batch.
+
+        A W that explodes makes h, and with it the loss, not finite: the training loop skips and counts such a step.
+        """
+        o = self.options
         recommendation, graph = self.recommendation_loss(items_bl, target_bl)
         terms = {"recommendation": recommendation.detach()}
         if graph is None:
@@ -188,19 +246,42 @@ class CausalRec(SASRec):
             "h_max": graph.acyclicity_b.detach().max(),
             "fit": fit.detach(),
             "sparsity": sparsity.detach(),
-        }
-        if self.options.beta == 0:
+        } | graph.guards
+        if o.beta == 0:
             return recommendation, terms
-        dag = fit + self.options.sparsity * sparsity + self.lagrangian.penalty(h)
-        return recommendation + self.options.beta * dag, terms
+        dag = o.sparsity * sparsity
+        if o.fit != "none":
+            dag = fit + dag
+        if o.acyclicity:
+            dag = dag + self.lagrangian.penalty(h)
+        return recommendation + o.beta * dag, terms
 
-    def end_period(self, means: dict[str, float]) -> None:
+    def end_period(self, means: dict[str, float]) -> dict[str, float]:
         """Update (gamma, rho) once with the epoch's mean h (Sec. 4.4.2)."""
-        if self.options.beta > 0:
+        if self.options.beta > 0 and self.options.acyclicity:
             self.lagrangian = self.lagrangian.update(means["h"])
+        return {"rho": float(self.lagrangian.rho), "gamma": float(self.lagrangian.gamma)}
+
+    @property
+    def has_item_graph(self) -> bool:
+        """Whether one graph of the items stands behind every sequence."""
+        return self.options.source in ITEM_LEVEL
 
     def item_graph(self) -> Tensor:
-        """W at item level (items, items), row the effect, column the cause; zero diagonal, no gradient."""
+        """W at item level (items, items), row the effect, column the cause; zero diagonal, no gradient.
+
+        Raises:
+            InputError: W is made from each sequence anew, so that there is none.
+        """
+        if not self.has_item_graph:
+            raise InputError(f"source {self.options.source} has no item-level graph; {', '.join(ITEM_LEVEL)} have")
         with torch.no_grad():
-            weights = self.discovery.pair_scores(self.item.weight[1:])
-            return weights.fill_diagonal_(0)
+            items = torch.arange(1, self.options.items + 1, device=self.item.weight.device)
+            return self.discovery.weights(items, self.item.weight[1:])
+
+
+def two_way_mask(valid_bl: Tensor, dtype: torch.dtype) -> Tensor:
+    """Additive mask (b, 1, q, k): 0 where k holds an item, or k = q; -inf elsewhere. For bidirectional discovery."""
+    itself = torch.eye(valid_bl.shape[1], dtype=torch.bool, device=valid_bl.device)
+    allowed = valid_bl[:, None, None, :] | itself
+    return torch.zeros(allowed.shape, dtype=dtype, device=valid_bl.device).masked_fill_(~allowed, float("-inf"))

@@ -42,11 +42,13 @@ def expected_rank(scores: Tensor, target: Tensor, excluded: Tensor | None = None
 
     `target` (rows,) column numbers; `excluded` (rows, items) bool. A target that is excluded has rank infinity.
     """
-    own = scores.gather(1, target[:, None])
-    above, tied = scores > own, scores == own
+    # Summed signs count those above less those below; half of that and of all columns is above + tied / 2.
+    sign = torch.sub(scores, scores.gather(1, target[:, None])).sign_()
+    columns: Tensor | int = scores.shape[1]
     if excluded is not None:
-        above, tied = above & ~excluded, tied & ~excluded
-    rank = above.sum(1).double() + 0.5 * (tied.sum(1).double() + 1)
+        sign.masked_fill_(excluded, 0)
+        columns = columns - excluded.sum(1)
+    rank = 0.5 * (sign.sum(1, dtype=torch.float64) + columns + 1)
     if excluded is not None:
         rank = rank.masked_fill(excluded.gather(1, target[:, None])[:, 0], float("inf"))
     result: NDArray[np.float64] = rank.cpu().numpy()
@@ -87,7 +89,7 @@ def rank_targets(
     score: Scorer,
     targets: Targets,
     *,
-    chunk: int = 256,
+    chunk: int = 512,
     negatives: int | None = None,
     generator: np.random.Generator | None = None,
 ) -> Ranks:
@@ -104,7 +106,7 @@ def rank_targets(
     for start in range(0, users, chunk):
         rows = slice(start, min(start + chunk, users))
         scores = score(targets.history, rows)
-        if not bool(torch.isfinite(scores).all()):
+        if not bool(torch.isfinite(torch.stack(torch.aminmax(scores))).all()):
             raise NonFiniteScores(f"scores of users {rows.start} to {rows.stop - 1} are not all finite")
         target = torch.from_numpy(targets.target[rows] - 1).to(scores.device)
         seen = seen_items(targets.history, rows, scores.device)

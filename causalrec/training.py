@@ -18,10 +18,12 @@ from torch import Tensor
 from causalrec.attention import set_dropout_generator
 from causalrec.errors import InputError
 from causalrec.interactions import Sequences, Split, pad_left
-from causalrec.model import CausalRec, SASRec
 from causalrec.ranking import NonFiniteScores, Scorer, ndcg, rank_targets
+from causalrec.recommender import Recommender
 
 MEGABATCH = 16
+PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
+BUCKET = 64  # histories of like length that are scored together
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class TrainingOptions:
     """How to train. `patience` counts epochs without a better validation NDCG@10; None trains all epochs.
 
     `seen` says whether validation ranks over the catalogue with the user's history "kept" or "filtered".
+    `precision` is that of the full softmax's matrix products, three quarters of all arithmetic: "float32" or "bf16",
+    which pays on a GPU or a CPU with matrix units (AMX) and costs time elsewhere. All else stays in float32.
     """
 
     epochs: int = 100
@@ -37,6 +41,7 @@ class TrainingOptions:
     clip_norm: float = 5.0
     patience: int | None = 10
     seen: str = "kept"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1 or (self.patience is not None and self.patience < 1):
@@ -45,6 +50,8 @@ class TrainingOptions:
             raise InputError("learning_rate and clip_norm must be positive")
         if self.seen not in ("kept", "filtered"):
             raise InputError(f"seen = {self.seen!r}; expected 'kept' or 'filtered'")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision = {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
 
 
 @dataclass
@@ -71,27 +78,59 @@ def pick_device(name: str = "auto") -> str:
     return name
 
 
-def make_scorer(model: SASRec) -> Scorer:
-    """The model as a scorer of histories; it sees the last `length` items of each."""
+def make_scorer(model: Recommender) -> Scorer:
+    """The model as a scorer of histories; it sees the last `length` items of each, and their times if it needs them.
+
+    The scorer raises InputError for histories without times where the model needs them.
+    """
 
     def score(history: Sequences, rows: slice) -> Tensor:
-        past = [history.row(user) for user in range(rows.start, rows.stop)]
-        items = torch.from_numpy(pad_left(past, model.options.length))
-        items = items[:, int((items != 0).any(0).to(torch.uint8).argmax()) :]
+        padded = pad_left([history.row(user) for user in range(rows.start, rows.stop)], model.options.length)
+        asked: list[NDArray[Any]] = [padded]
+        if model.needs_times:
+            asked.append(pad_times(history, rows, model.options.length, type(model).__name__))
+        lengths = (padded != 0).sum(1)
+        order = np.argsort(lengths, kind="stable")
+        buckets = [order[start : start + BUCKET] for start in range(0, len(order), BUCKET)]
         model.eval()
         with torch.inference_mode():
-            return model.scores(items.to(model.item.weight.device))
+            parts = []
+            for bucket in buckets:
+                longest = max(int(lengths[bucket[-1]]), 1)
+                batch = (torch.from_numpy(part[bucket, -longest:]).to(model.device) for part in asked)
+                parts.append(model.scores(*batch))
+            return torch.cat(parts)[torch.from_numpy(np.argsort(order)).to(model.device)]
 
     return score
 
 
+def pad_times(sequences: Sequences, rows: slice, length: int, model: str) -> NDArray[np.float64]:
+    """Times of the last `length` actions of the rows, padded with 0 on the left: (rows, length) float64.
+
+    Raises InputError where the sequences have no times; `model` is named as the one that needs them.
+    """
+    if sequences.times is None:
+        raise InputError(
+            f"{model} needs the time of every action and this data has none (file order only); "
+            "choose a model without times, or data with them"
+        )
+    spans = [np.arange(*sequences.offsets[user : user + 2]) for user in range(rows.start, rows.stop)]
+    places = pad_left([span + 1 for span in spans], length)
+    return np.where(places == 0, 0.0, sequences.times[places - 1])
+
+
 def batches(
-    padded: NDArray[np.int64], size: int, generator: np.random.Generator, device: str
-) -> Iterator[tuple[Tensor, Tensor]]:
+    padded: NDArray[np.int64],
+    size: int,
+    generator: np.random.Generator,
+    device: str,
+    times: NDArray[np.float64] | None = None,
+) -> Iterator[tuple[Tensor, ...]]:
     """One epoch of (items, next items), both (b, l), from rows (users, length + 1) padded on the left with 0.
 
-    Rows of like length go together, so that little padding is computed: users are shuffled, sorted by length within
-    groups of `MEGABATCH` batches, and the batches shuffled again.
+    With `times` of the same shape, the times of the items are a third of each batch. Rows of like length go together,
+    so that little padding is computed: users are shuffled, sorted by length within groups of `MEGABATCH` batches, and
+    the batches shuffled again.
     """
     lengths = (padded != 0).sum(1)
     order = generator.permutation(len(padded))
@@ -101,13 +140,15 @@ def batches(
     starts = generator.permutation(np.arange(0, len(order), size))
     for start in starts:
         rows = order[start : start + size]
-        block = torch.from_numpy(padded[rows, -int(lengths[rows].max()) :]).to(device)
+        longest = int(lengths[rows].max())
+        block = torch.from_numpy(padded[rows, -longest:]).to(device)
         items = block[:, :-1]
-        yield items, block[:, 1:] * (items != 0)
+        batch = (items, block[:, 1:] * (items != 0))
+        yield batch if times is None else (*batch, torch.from_numpy(times[rows, -longest:-1]).to(device))
 
 
 def train(
-    model: SASRec,
+    model: Recommender,
     split: Split,
     options: TrainingOptions,
     *,
@@ -120,22 +161,27 @@ def train(
 
     `dropout` lives on the model's device. With `checkpoint`, an epoch's state is written there atomically and a run
     that finds it goes on from it, to the same numbers as a run never interrupted. Steps whose loss is not finite are
-    skipped and counted. Raises InputError for no training data or a foreign checkpoint, Diverged where nothing is
-    finite any more.
+    skipped and counted. Raises InputError for no training data, for data without times where the model needs them
+    or a foreign checkpoint, Diverged where nothing is finite any more.
     """
-    device = str(model.item.weight.device)
     padded = pad_left(split.train, model.options.length + 1)
-    padded = padded[(padded != 0).sum(1) >= 2]
+    trained = (padded != 0).sum(1) >= 2
+    padded = padded[trained]
     if len(padded) == 0:
         raise InputError("no user has two training actions; lower the k-core or give longer sequences")
+    times = None
+    if model.needs_times:
+        times = pad_times(split.train, slice(0, len(split.train)), model.options.length + 1, type(model).__name__)
+        times = times[trained]
     set_dropout_generator(model, dropout)
+    model.products = PRECISIONS[options.precision]
     optimiser = torch.optim.Adam(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), fused=True)
     state = _State(model, optimiser, options, shuffle, dropout)
     if checkpoint is not None and checkpoint.exists():
         state.load(checkpoint)
     progress = state.progress
     while progress.epoch < options.epochs and not _out_of_patience(progress, options):
-        progress.trace.append(_train_epoch(model, padded, options, optimiser, shuffle, device, progress))
+        progress.trace.append(_train_epoch(model, padded, times, options, optimiser, shuffle, progress))
         progress.epoch += 1
         if options.patience is not None:
             score = _validate(model, split, options)
@@ -158,19 +204,19 @@ def _out_of_patience(progress: Progress, options: TrainingOptions) -> bool:
 
 
 def _train_epoch(
-    model: SASRec,
+    model: Recommender,
     padded: NDArray[np.int64],
+    times: NDArray[np.float64] | None,
     options: TrainingOptions,
     optimiser: torch.optim.Optimizer,
     shuffle: np.random.Generator,
-    device: str,
     progress: Progress,
 ) -> dict[str, float]:
     model.train()
     totals: dict[str, float] = {}
     rows = 0
-    for items, target in batches(padded, options.batch, shuffle, device):
-        loss, terms = model.loss(items, target)
+    for batch in batches(padded, options.batch, shuffle, str(model.device), times):
+        loss, terms = model.loss(*batch)
         optimiser.zero_grad()
         if not bool(torch.isfinite(loss)):
             progress.skipped_steps += 1
@@ -178,22 +224,19 @@ def _train_epoch(
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm)
         optimiser.step()
-        rows += len(items)
+        rows += len(batch[0])
         for name, value in terms.items():
             if name.endswith("_max"):
                 totals[name] = max(totals.get(name, -math.inf), float(value))
             else:
-                totals[name] = totals.get(name, 0.0) + float(value) * len(items)
+                totals[name] = totals.get(name, 0.0) + float(value) * len(batch[0])
     if rows == 0:
         raise Diverged(f"no finite loss in epoch {progress.epoch + 1}; lower the learning rate or beta")
     means = {name: total if name.endswith("_max") else total / rows for name, total in totals.items()}
-    model.end_period(means)
-    if isinstance(model, CausalRec):
-        means |= {"rho": float(model.lagrangian.rho), "gamma": float(model.lagrangian.gamma)}
-    return means
+    return means | model.end_period(means)
 
 
-def _validate(model: SASRec, split: Split, options: TrainingOptions) -> float:
+def _validate(model: Recommender, split: Split, options: TrainingOptions) -> float:
     try:
         ranks = rank_targets(make_scorer(model), split.validation)
     except NonFiniteScores:
@@ -206,7 +249,7 @@ class _State:
 
     def __init__(
         self,
-        model: SASRec,
+        model: Recommender,
         optimiser: torch.optim.Optimizer,
         options: TrainingOptions,
         shuffle: np.random.Generator,
@@ -253,12 +296,31 @@ class _State:
             raise InputError(f"checkpoint {path} cannot be read ({error}); remove it to train anew") from error
         if metadata.get("identity") != self.identity:
             raise InputError(f"checkpoint {path} belongs to another model or other options; remove it to train anew")
+        try:
+            self._restore(tensors, metadata)
+        except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
+            why = " ".join(str(error).split())[:200]
+            raise InputError(f"checkpoint {path} is damaged ({why}); remove it to train anew") from error
+
+    def _restore(self, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+        """Take up a checkpoint's state; raises one of many errors where it is not one that `save` wrote."""
+        state = self.model.state_dict()
+        like = {f"{part}.{name}": tensor for part in ("model", "best") for name, tensor in state.items()}
+        for place, parameter in enumerate(self.model.parameters()):
+            like |= {f"adam.{place}.{moment}": parameter for moment in ("exp_avg", "exp_avg_sq")}
+            like[f"adam.{place}.step"] = torch.tensor(0.0)
+        like["dropout"] = self.dropout.get_state()
+        for name, tensor in tensors.items():
+            if tensor.shape != like[name].shape or tensor.dtype != like[name].dtype:
+                raise ValueError(f"{name} has shape {tuple(tensor.shape)} and dtype {tensor.dtype}")
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
         self.model.load_state_dict(part("model."))
         self.best = part("best.")
+        if self.best and set(self.best) != set(state):
+            raise ValueError("the best parameters are incomplete")
         adam: dict[int, dict[str, Tensor]] = {}
         for name, tensor in part("adam.").items():
             number, key = name.split(".", 1)
@@ -268,11 +330,14 @@ class _State:
         self.dropout.set_state(tensors["dropout"])
         self.shuffle.bit_generator.state = json.loads(metadata["shuffle"])
         stored: dict[str, Any] = json.loads(metadata["progress"])
-        stored["best"] = -math.inf if stored["best"] is None else stored["best"]
-        self.progress = Progress(**stored)
+        stored["best"] = -math.inf if stored["best"] is None else float(stored["best"])
+        progress = Progress(**stored)
+        if not 0 <= progress.best_epoch <= progress.epoch == len(progress.trace) or not progress.skipped_steps >= 0:
+            raise ValueError("its epochs do not agree")
+        self.progress = progress
 
 
-def save_model(model: SASRec, path: Path) -> None:
+def save_model(model: Recommender, path: Path) -> None:
     """Write the model's parameters and options as safetensors."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, path, {"model": type(model).__name__, "options": json.dumps(asdict(model.options))})

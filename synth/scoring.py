@@ -171,15 +171,20 @@ def _scored(truth: ArrayLike, scores: ArrayLike) -> tuple[Adjacency, Floats]:
 
 
 def edge_auprc(truth: ArrayLike, scores: ArrayLike) -> float | None:
-    """Average precision of edge scores (n, n) over all ordered pairs; None where the truth has no edge.
-
-    sum_k (recall_k - recall_{k-1}) precision_k over the distinct scores, from high to low: tied pairs enter
-    together, so their order cannot matter. A constant score gives the base rate, edges / (n (n - 1)).
-    """
+    """`average_precision` of edge scores (n, n) over all ordered pairs; None where the truth has no edge."""
     T, s = _scored(truth, scores)
     off_diagonal = ~np.eye(len(T), dtype=bool)
-    values, group = np.unique(-s[off_diagonal], return_inverse=True)
-    hits = np.bincount(group, weights=T[off_diagonal], minlength=len(values))
+    return average_precision(T[off_diagonal], s[off_diagonal])
+
+
+def average_precision(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> float | None:
+    """Average precision of scores (pairs,) without NaN for what is true (pairs,); None where nothing is.
+
+    sum_k (recall_k - recall_{k-1}) precision_k over the distinct scores, from high to low: tied pairs enter
+    together, so their order cannot matter. A constant score gives the base rate.
+    """
+    values, group = np.unique(-scores, return_inverse=True)
+    hits = np.bincount(group, weights=truth, minlength=len(values))
     precision = np.cumsum(hits) / np.cumsum(np.bincount(group, minlength=len(values)))
     return float(hits @ precision / hits.sum()) if hits.sum() else None
 

@@ -1,5 +1,7 @@
 """Every Hypothesis strategy of the suite, by the room it serves."""
 
+import json
+
 import numpy as np
 import torch
 from hypothesis import strategies as st
@@ -41,6 +43,14 @@ def item_batches(draw: st.DrawFn, items: int = 12, length: int = 6) -> torch.Ten
         st.lists(st.lists(st.integers(1, items), min_size=1, max_size=length), min_size=batch, max_size=batch)
     )
     return torch.tensor([[0] * (length - len(row)) + row for row in rows])
+
+
+@st.composite
+def timed_batches(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor]:
+    """The rows of `item_batches` and their times (b, l) float64, whole numbers that never fall, 0 at padding."""
+    items = draw(item_batches())
+    gaps = draw(hnp.arrays(np.int64, tuple(items.shape), elements=st.sampled_from([0, 1, 3, 7, 1000])))
+    return items, torch.from_numpy(gaps.cumsum(1)).double() * (items != 0)
 
 
 @st.composite
@@ -313,3 +323,84 @@ def softmax_attentions(draw: st.DrawFn, causal: bool = True) -> NDArray[np.float
     alone = rng.random(nodes) < draw(st.sampled_from([0.0, 0.3, 1.0]))
     A = np.where(alone[:, None], np.eye(nodes), np.tril(weights) if causal else weights)
     return np.asarray(A / A.sum(1, keepdims=True))
+
+
+# causalrec: readings
+
+
+@st.composite
+def effect_batches(draw: st.DrawFn, length: int = 5) -> torch.Tensor:
+    """W (b, l, l) float64 of up to 3 sequences: a zero diagonal, some zeros, both signs, no ties but those zeros."""
+    batch, size = draw(st.integers(1, 3)), draw(st.integers(1, length))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    weights = rng.normal(size=(batch, size, size)) * (rng.random((batch, size, size)) < draw(st.floats(0, 1)))
+    return torch.from_numpy(weights * ~np.eye(size, dtype=bool))
+
+
+# bench: files of a trained model
+
+
+def damages(text: str) -> st.SearchStrategy[str]:
+    """A JSON document with one place of it, at any depth, dropped, renamed or put in the place of another value."""
+    odd = st.sampled_from(
+        [None, True, -1, 0, 1, 2**40, 10**30, 0.5, -3.5, "", "../../etc/passwd", "\x1b[2J", [], {}, [1], {"a": 1}]
+    )
+    nested = st.integers(1, 30).map(lambda depth: "[" * depth * 4000 + "]" * depth * 4000)
+    broken = st.sampled_from(["", "{", "null", "[]", "NaN", '{"format": NaN}', '{"seed": ' + "9" * 5000 + "}"])
+
+    @st.composite
+    def edited(draw: st.DrawFn) -> str:
+        document = json.loads(text)
+        inside: dict | list = document
+        while True:
+            keys = sorted(inside) if isinstance(inside, dict) else list(range(len(inside)))
+            key = draw(st.sampled_from(keys))
+            if isinstance(inside[key], dict | list) and inside[key] and draw(st.booleans()):
+                inside = inside[key]
+                continue
+            action = draw(st.sampled_from(["drop", "replace", "add"]))
+            if action == "add" and isinstance(inside, dict):
+                inside[draw(st.text(max_size=5))] = draw(odd)
+            elif action == "drop":
+                del inside[key]
+            else:
+                inside[key] = draw(odd)
+            return json.dumps(document)
+
+    return edited() | nested | broken
+
+
+# --- causalrec: rows that rivals and losses are tried on ---
+
+
+def item_rows(items: int = 6) -> st.SearchStrategy[list[list[int]]]:
+    """One to six rows of up to six items 1..items; some rows may be empty or hold an item twice."""
+    return st.lists(st.lists(st.integers(1, items), max_size=6), min_size=1, max_size=6)
+
+
+def successor_rows(rng: np.random.Generator, users: int = 120, items: int = 12) -> list[list[int]]:
+    """Each item is always followed by the same one, of a cycle through all in random order, from a random start."""
+    cycle = rng.permutation(items) + 1
+    return [np.take(cycle, rng.integers(items) + np.arange(20), mode="wrap").tolist() for _ in range(users)]
+
+
+def second_order_rows(rng: np.random.Generator, users: int = 120, items: int = 7) -> list[list[int]]:
+    """The next item is the sum of the last two, modulo `items`: the last alone tells nothing."""
+    rows = []
+    for _ in range(users):
+        row = rng.integers(items, size=2).tolist()
+        while len(row) < 14:
+            row.append((row[-1] + row[-2] + 1) % items)
+        rows.append([item + 1 for item in row])
+    return rows
+
+
+def pair_rows(rng: np.random.Generator, users: int = 120, pairs: int = 15) -> list[list[int]]:
+    """Each user takes five random pairs, an item of 1..pairs and then the one that belongs to it."""
+    firsts = [rng.permutation(pairs)[:5] + 1 for _ in range(users)]
+    return [np.stack([first, first + pairs], axis=1).ravel().tolist() for first in firsts]
+
+
+def block_rows(rng: np.random.Generator, users: int = 120, blocks: int = 3, size: int = 4) -> list[list[int]]:
+    """Each user takes the items of one block, all of them, in random order."""
+    return [(rng.integers(blocks) * size + rng.permutation(size) + 1).tolist() for _ in range(users)]

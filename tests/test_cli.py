@@ -18,7 +18,7 @@ import cli
 from bench.cell import ROOT
 from bench.datasets import DATASETS
 from bench.experiments import EXPERIMENTS
-from bench.presets import PRESETS
+from bench.presets import PRESETS, World
 from bench.store import Store
 from tests.bench.test_claims import IDS
 
@@ -159,6 +159,28 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("learn samples.csv --out W.csv --covariance", r"has 6 rows and 2 columns; a covariance is square"),
         ("learn samples.csv --out W.csv --delimiter space", "--delimiter is 'space'; choose one of comma, tab"),
         ("learn own.csv --out W.csv", r"own\.csv, line 2: column 'who' is 'a'; expected a number"),
+        ("run recommend --preset smoke --recommender none_such:M", "none_such cannot be imported from .*ModuleNotF"),
+        ("plan --recommender json:loads", "'json:loads': json has no class loads"),
+        ("reproduce --preset smoke --recommender json:JSONDecoder", "JSONDecoder has no method fit; a recommender has"),
+        ("train --data good.csv --model sasrec", "Missing option '--out'"),
+        ("train --data good.csv --model sasrek --out m", "model 'sasrek' is none that is trained here; choose one"),
+        ("train --data none.csv --model sasrec --out m", r"none\.csv: there is no such file; check the path"),
+        ("train --data ml-9 --model sasrec --out m", "there is no dataset 'ml-9'; choose from ml-100k"),
+        ("train --data own.csv --model sasrec --out m", r"own\.csv, line 1: column 'user' is not in the header"),
+        ("train --data good.csv --model sasrec --out m --option depth=3", "sasrec has no option depth; its options"),
+        ("train --data good.csv --model sasrec --out m --learning-rate 0", "learning_rate"),
+        ("train --data good.csv --model sasrec --out m --precision half", "precision = 'half'; expected one"),
+        ("train --data good.csv --model sasrec --out m --epochs 0", "Invalid value for '--epochs'"),
+        ("train --data good.csv --model sasrec --out m --split temporal", "needs times"),
+        ("train --data good.csv --model sasrec --out m --device tpu", "device 'tpu' is not available here"),
+        ("train --data good.csv --model sasrec --out taken", "taken: is no folder; choose another --out"),
+        ("evaluate nowhere --data good.csv", r"nowhere/model\.json: there is no such file; name the folder"),
+        ("evaluate cut --data good.csv", r"cut/model\.json: there is no such file"),
+        ("evaluate cut", "Missing option '--data'"),
+        ("recommend nowhere --data good.csv", "say whose history: --data FILE --user ID, or --history ITEM,ITEM"),
+        ("recommend nowhere --history 1,2", r"nowhere/model\.json: there is no such file"),
+        ("recommend nowhere --history 1,2 --seen all", "seen must be one of kept, filtered, got 'all'"),
+        ("recommend nowhere --history 1,2 -k 0", "Invalid value for '-k'"),
     ],
 )
 def test_wrong_input_is_one_line_and_writes_nothing(call, home, arguments, told):
@@ -197,7 +219,7 @@ def test_an_interrupt_is_told_and_is_130(call, monkeypatch):
 
     monkeypatch.setattr("bench.claims.read_register", interrupted)
     assert call("claims") == (
-        130, "", "interrupted; finished cells are kept, the same command goes on from there\n"
+        130, "", "interrupted; what has finished is kept, the same command goes on there (train: --resume)\n"
     )  # fmt: skip
 
 
@@ -373,4 +395,106 @@ def regress(X):
     for k, i in enumerate(order[1:], 1):
         W[i, order[:k]] = np.linalg.lstsq(X[:, order[:k]], X[:, i], rcond=None)[0]
     return W
+"""
+
+
+# A model trained on the user's own data, and a recommender of the user's own
+
+
+def ring(home: Path) -> Path:
+    rows = [f"u{user},{chr(97 + (user + at) % 9)},{at}" for user in range(20) for at in range(7)]
+    return put(home / "ring.csv", "user,item,when\n" + "\n".join(rows) + "\n")
+
+
+TINY = (
+    "--option", "width=8", "--option", "length=6", "--batch", "8", "--epochs", "2", "--learning-rate", "0.01",
+    "--device", "cpu",
+)  # fmt: skip
+
+
+def test_a_model_is_trained_ranks_the_same_and_recommends(call, home):
+    ring(home)
+    trained = ("train", "--data", "ring.csv", "--time", "when", "--model", "sasrec", "--out", "m", *TINY)
+    code, out, err = call(*trained)
+    assert code == 0, err
+    assert re.findall(r"^epoch \d", err, re.MULTILINE) == ["epoch 1", "epoch 2"]
+    assert re.findall(r"^(validation|test) +(kept|filtered) +20 ", out, re.MULTILINE) == [
+        ("validation", "kept"), ("validation", "filtered"), ("test", "kept"), ("test", "filtered"),
+    ]  # fmt: skip
+    assert "leave-one-out" in out
+    tests = [line for line in out.splitlines() if line.startswith("test ")]
+
+    code, out, err = call("evaluate", "m", "--data", "ring.csv", "--device", "cpu")
+    assert (code, err) == (0, "")
+    assert [line.split() for line in out.splitlines() if line.startswith("test ")] == [t.split() for t in tests]
+    assert "the data that the model was trained on. Held out and asked: one action of each of 20 users" in out
+
+    asked = ("-k", 3, "--seen", "kept", "--device", "cpu")
+    code, out, err = call("recommend", "m", "--data", "ring.csv", "--user", "u3", *asked, "--json")
+    assert (code, err) == (0, "")
+    told = json.loads(out)
+    assert [item["rank"] for item in told["items"]] == [1, 2, 3]
+    code, out, err = call("recommend", "m", "--history", "d,e,f,g,h,i,a", *asked)
+    assert (code, err) == (0, "")
+    assert re.findall(r"^ +\d  (\w) ", out, re.MULTILINE) == [item["item"] for item in told["items"]]
+
+    before = {file: file.read_bytes() for file in (home / "m").iterdir()}
+    code, out, err = call(*trained)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: m: holds model.json, training.json, checkpoint.safetensors; go on with --resume, or")
+    assert {file: file.read_bytes() for file in (home / "m").iterdir()} == before
+    code, out, err = call(*trained, "--resume", "--epochs", 3, "--json")
+    assert (code, json.loads(out)["epochs"]) == (0, 3)
+
+
+def test_a_trained_model_moves_to_another_process_and_a_hostile_one_is_one_line(call, home):
+    ring(home)
+    code, told, _ = call("train", "--data", "ring.csv", "--model", "causalrec", "--out", "m", *TINY, "--json")
+    assert code == 0
+    with Path("there.json").open("w") as out:
+        assert piped("evaluate", "m", "--data", "ring.csv", "--device", "cpu", "--json", stdout=out) == (0, "")
+    here = [figures for figures in json.loads(told)["figures"] if figures["part"] == "test"]
+    assert json.loads(Path("there.json").read_text())["figures"] == here
+    (home / "m" / "model.safetensors").write_bytes(b"\x80\x04\x95 pickle")
+    code, err = piped("recommend", "m", "--history", "a", stdout=None)
+    assert code == 2
+    assert re.fullmatch(r"error: m/model\.safetensors is not the file that m/model\.json was written with.*\n", err)
+
+
+def test_a_recommender_of_the_users_own_stands_beside_ours(call, home, monkeypatch):
+    smoke = PRESETS["smoke"]
+    world = World(items=12, users=40, length=8, width=8, epochs=1)
+    monkeypatch.setitem(PRESETS, "smoke", replace(smoke, world=world))
+    put(home / "my_model_of_the_cli.py", OWN_RECOMMENDER)
+    names = ("my_model_of_the_cli:Last", "my_model_of_the_cli:Broken")
+    asked = [word for name in names for word in ("--recommender", name)]
+    code, out, err = call("run", "recommend", "--preset", "smoke", "--device", "cpu", "--jobs", 1, "--out", "runs",
+                          *asked, "--json")  # fmt: skip
+    assert code == 3
+    assert "RuntimeError: no luck" in err
+    tables = {table["name"]: table for table in json.loads(out)["tables"]}
+    assert names[0] in {row[1] for row in tables["recommend"]["rows"]}
+    assert names[1] not in {row[1] for row in tables["recommend"]["rows"]}
+    failed = [record for record in Store(home / "runs").records() if not record.ok]
+    assert {record.params["model"] for record in failed} == {names[1]}
+
+
+OWN_RECOMMENDER = """
+import numpy as np
+
+
+class Last:
+    def fit(self, train, num_items, generator):
+        self.items = num_items
+
+    def score(self, histories):
+        scores = np.zeros((len(histories), self.items))
+        for row, history in zip(scores, histories):
+            row[history[-1] - 1] = 1
+        return scores
+
+
+class Broken(Last):
+    def score(self, histories):
+        raise RuntimeError("no luck")
 """

@@ -4,6 +4,7 @@ Initial weights, the order of batches and dropout depend on dataset and seed alo
 compared under the same draws.
 """
 
+import importlib
 import json
 import os
 import time
@@ -18,21 +19,47 @@ from torch import Tensor
 
 from bench.cell import Cell, Outcome, generator, torch_generator
 from bench.datasets import load, load_own
+from bench.datasets.titles import TITLED
 from bench.errors import InputError
+from bench.runners.audit import audit, item_edges, items_seen, lift_edges
+from bench.runners.given import draw_relation
 from causalrec.acyclicity import is_acyclic
 from causalrec.attention import Block, Boost, causal_mask
 from causalrec.discovery import admissible
 from causalrec.interactions import Sequences, Split, check_leaks, from_rows, global_temporal, leave_one_out, pad_left
-from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
+from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions, two_way_mask
 from causalrec.ranking import Scorer, hit_rate, ndcg, rank_targets, reciprocal_rank
+from causalrec.recommender import Recommender
+from causalrec.rivals.bert4rec import BERT4Rec, BERT4RecOptions
+from causalrec.rivals.ease import EASE
+from causalrec.rivals.fpmc import FPMC, FPMCOptions
+from causalrec.rivals.gru4rec import GRU4Rec, GRU4RecOptions
 from causalrec.rivals.item_knn import ItemKNN
+from causalrec.rivals.markov import Markov
 from causalrec.rivals.popularity import Popularity
-from causalrec.training import TrainingOptions, make_scorer, train
+from causalrec.rivals.tisasrec import TiSASRec, TiSASRecOptions
+from causalrec.training import Progress, TrainingOptions, make_scorer, train
 from synth.behaviour import Behaviour, BehaviourWorld, draw_world
 from synth.behaviour_controls import lift, onehot_regression
-from synth.scoring import edge_auprc, orientation_accuracy, parent_is_row_maximum
+from synth.scoring import average_precision, edge_auprc, orientation_accuracy, parent_is_row_maximum
 
-MODELS = ("popularity", "item_knn", "sasrec", "causalrec", "best_possible")
+# Scorers made from the training sequences in one go, and models that `causalrec.training` trains, with their options.
+COUNTED: dict[str, Callable[..., Scorer]] = {
+    "popularity": Popularity,
+    "item_knn": ItemKNN,
+    "markov": Markov,
+    "ease": EASE,
+}
+TRAINED: dict[str, tuple[type[Recommender], type[Any]]] = {
+    "sasrec": (SASRec, SASRecOptions),
+    "sasrec_bce": (SASRec, SASRecOptions),
+    "sasrec_gbce": (SASRec, SASRecOptions),
+    "causalrec": (CausalRec, CausalRecOptions),
+    "gru4rec": (GRU4Rec, GRU4RecOptions),
+    "bert4rec": (BERT4Rec, BERT4RecOptions),
+    "tisasrec": (TiSASRec, TiSASRecOptions),
+}
+MODELS = (*COUNTED, *TRAINED, "fpmc", "fpmc_full", "best_possible")
 DATA_VARIABLE, OWN_VARIABLE = "CAUSALREC_DATA", "CAUSALREC_OWN_FILE"
 NEGATIVES = 100
 Params: TypeAlias = Mapping[str, Any]
@@ -40,7 +67,11 @@ Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 
 def run(cell: Cell) -> Outcome:
-    """Fit `params.model` on `params.dataset`; params are those of `bench.trials.plan_cell`."""
+    """Fit `params.model` on `params.dataset`; params are those of `bench.trials.plan_cell`.
+
+    Further params, where there: `half`, 0 or 1, the half of the users that is all the data; `restart`, a name for
+    other initial weights, batches and dropout; `relation`, the W of source `fixed`, see `given.draw_relation`.
+    """
     p = cell.params
     world, behaviour, sequences = _read(p, cell.data)
     split = _split(p, sequences)
@@ -60,11 +91,19 @@ def run(cell: Cell) -> Outcome:
             metrics[f"{part}_hr10_{seen}"] = float(hit_rate(rank).mean())
             metrics[f"{part}_ndcg10_{seen}"] = float(ndcg(rank).mean())
             metrics[f"{part}_mrr_{seen}"] = float(reciprocal_rank(rank).mean())
+    metrics["data_density"] = sequences.statistics()["density"]
+    if isinstance(model, SASRec) and "relation" not in p:
+        arrays |= audit(model, split.test.history, generator(root=p["root"], stream="audit", seed=p["seed"]))
     if isinstance(model, CausalRec):
         metrics |= _audit(model, split.test.history)
+        if model.has_item_graph and "relation" not in p:
+            arrays |= item_edges(model)
+        if p["dataset"]["name"] in TITLED:
+            arrays |= items_seen(split.train) | lift_edges(split.train)
         if world is not None and behaviour is not None:
             metrics |= _recovery(model, world, behaviour, p)
-            arrays["item_graph"] = model.item_graph().cpu().numpy()
+            if model.has_item_graph:
+                arrays["item_graph"] = model.item_graph().cpu().numpy()
     return Outcome(metrics, arrays)
 
 
@@ -76,6 +115,16 @@ def _split(p: Params, sequences: Sequences) -> Split:
 
 
 def _read(p: Params, content: str | None) -> tuple[BehaviourWorld | None, Behaviour | None, Sequences]:
+    world, behaviour, sequences = _read_whole(p, content)
+    if "half" in p:
+        users = np.arange(p["half"], len(sequences), 2)
+        sequences = sequences.take(users, sequences.lengths()[users])
+        if behaviour is not None:
+            behaviour = Behaviour(**{name: rows[users] for name, rows in vars(behaviour).items()})
+    return world, behaviour, sequences
+
+
+def _read_whole(p: Params, content: str | None) -> tuple[BehaviourWorld | None, Behaviour | None, Sequences]:
     d = p["dataset"]
     if d["name"] == "behaviour":
         rng = generator(root=p["root"], stream="world", world=d, seed=p["seed"])
@@ -95,25 +144,35 @@ def _read(p: Params, content: str | None) -> tuple[BehaviourWorld | None, Behavi
 
 def _fit(
     p: Params, split: Split, world: BehaviourWorld | None, behaviour: Behaviour | None, device: str
-) -> tuple[Scorer, dict[str, Any], Arrays, SASRec | None]:
+) -> tuple[Scorer, dict[str, Any], Arrays, Recommender | None]:
     name, options = p["model"], p["options"]
-    if name == "popularity":
-        return Popularity(split.train), {}, {}, None
-    if name == "item_knn":
-        return ItemKNN(split.train, **options), {}, {}, None
+    streams = {"dataset": p["dataset"]["name"], "seed": p["seed"]}
+    if "restart" in p:
+        streams["restart"] = p["restart"]
+    if ":" in name:  # a class of the user's own; imported by name, so that it is in no other model's fingerprint
+        own = importlib.import_module("bench.own_recommender")
+        rng = generator(root=p["root"], stream="own", **streams)
+        return own.OwnScorer(name, split.train, rng), {}, {}, None
+    if name in COUNTED:
+        return COUNTED[name](split.train, **options), {}, {}, None
     if name == "best_possible":
         if world is None or behaviour is None:
             raise InputError("the best possible ranking is known only in the behaviour world")
         return _best_possible(world, behaviour.segments), {}, {}, None
-    streams = {"dataset": p["dataset"]["name"], "seed": p["seed"]}
     initial = torch_generator(root=p["root"], stream="initial", **streams)
-    if name == "sasrec":
-        model: SASRec = SASRec(SASRecOptions(split.num_items, **options), initial, device)
-    elif name == "causalrec":
-        boost = Boost(**options["boost"])
-        model = CausalRec(CausalRecOptions(split.num_items, **options | {"boost": boost}), initial, device)
-    else:
+    if name in ("fpmc", "fpmc_full"):
+        fpmc = FPMC(split, FPMCOptions(**options), TrainingOptions(**p["training"]), initial)
+        return fpmc, *_course(fpmc.progress), None
+    if name not in TRAINED:
         raise InputError(f"model {name!r} is unknown; choose one of {', '.join(MODELS)}")
+    kind, sizes = TRAINED[name]
+    if "boost" in options:
+        options = options | {"boost": Boost(**options["boost"])}
+    model = kind(sizes(split.num_items, **options), initial, device)
+    if "relation" in p and isinstance(model, CausalRec):
+        rng = generator(root=p["root"], stream="relation", kind=p["relation"]["kind"], **streams)
+        truth = None if world is None else world.graph
+        model.fix(torch.from_numpy(draw_relation(p["relation"], truth, split.train, rng)))
     draws = torch_generator(root=p["root"], stream="dropout", **streams)
     if device != "cpu":
         draws = torch.Generator(device).manual_seed(draws.initial_seed())
@@ -124,6 +183,11 @@ def _fit(
         shuffle=generator(root=p["root"], stream="batches", **streams),
         dropout=draws,
     )
+    return make_scorer(model), *_course(progress), model
+
+
+def _course(progress: Progress) -> tuple[dict[str, Any], Arrays]:
+    """How training went, as metrics and traces."""
     metrics = {
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch or progress.epoch,
@@ -131,7 +195,7 @@ def _fit(
     }
     names = sorted({name for epoch in progress.trace for name in epoch})
     arrays = {f"trace_{name}": np.array([epoch[name] for epoch in progress.trace]) for name in names}
-    return make_scorer(model), metrics, arrays, model
+    return metrics, arrays
 
 
 def _best_possible(world: BehaviourWorld, segments: NDArray[np.int64]) -> Scorer:
@@ -157,18 +221,17 @@ def _audit(model: CausalRec, history: Sequences) -> dict[str, float]:
     tau, h, cyclic, admitted, edges, rows, empty = model.options.tau, [], 0, 0, 0, 0, 0
     with torch.inference_mode():
         for items in _chunks(model, history):
-            embedding, x = model.embed(items)
-            _, z = model.blocks[0](x, causal_mask(items != 0, x.dtype))
-            graph = model.discovery(items, embedding, z)
+            graph = model.graph(items)
             h.append(graph.acyclicity_b.cpu())
-            strong = (graph.weights_bij >= tau) & (graph.weights_bij > 0)
+            strength, related = graph.weights_bij.abs(), graph.relation_bij != 0
+            strong = (strength >= tau) & (strength > 0)
             cyclic += int((~is_acyclic(strong.double())).sum())
             possible = admissible(items).tril(-1)
             admitted += int(possible.sum())
-            edges += int(graph.relation_bij.sum())
+            edges += int(related.sum())
             has_past = possible.any(-1)
             rows += int(has_past.sum())
-            empty += int((has_past & ~graph.relation_bij.any(-1)).sum())
+            empty += int((has_past & ~related.any(-1)).sum())
     values = torch.cat(h).double()
     return {
         "h_mean": float(values.mean()),
@@ -180,26 +243,47 @@ def _audit(model: CausalRec, history: Sequences) -> dict[str, float]:
 
 
 def _recovery(model: CausalRec, world: BehaviourWorld, behaviour: Behaviour, p: Params) -> dict[str, float | None]:
-    """Item-level scores of W and of the controls against the world's graph; all see the training steps alone."""
+    """Scores of W and of the controls against the world's graph; all see the training steps alone.
+
+    At item level those of W are None where a W of each sequence is all that there is; `auprc_positions` is of W_ij
+    with j < i, in every sequence, against the pointers, and of all readings.
+    """
     items, seen = model.options.items, behaviour.items[:, :-2]
     controls: dict[str, Callable[[], NDArray[Any]]] = {
-        "w": lambda: model.item_graph().cpu().numpy(),
         "attention": lambda: _attention(model, seen),
         "lift": lambda: lift(seen, items),
         "regression": lambda: onehot_regression(seen, items),
         "random": lambda: generator(root=p["root"], stream="random", seed=p["seed"]).random((items, items)),
     }
-    metrics: dict[str, float | None] = {}
+    metrics: dict[str, float | None] = dict.fromkeys(
+        ("auprc_w", "orientation_w", "parent_w", "precision", "recall"), None
+    )
+    metrics["auprc_positions"] = _at_positions(model, behaviour)
+    if model.has_item_graph:
+        controls["w"] = lambda: model.item_graph().cpu().numpy()
     for name, make in controls.items():
         scores = make()
         metrics[f"auprc_{name}"] = edge_auprc(world.graph, scores)
         metrics[f"orientation_{name}"] = orientation_accuracy(world.graph, scores)
         metrics[f"parent_{name}"] = parent_is_row_maximum(world.graph, scores)
-    truth, found = world.graph, model.item_graph().cpu().numpy() >= model.options.tau
-    hits = int((truth & found).sum())
-    metrics["precision"] = hits / int(found.sum()) if found.any() else None
-    metrics["recall"] = hits / int(truth.sum()) if truth.any() else None
+    if model.has_item_graph:
+        truth, found = world.graph, model.item_graph().abs().cpu().numpy() >= model.options.tau
+        hits = int((truth & found).sum())
+        metrics["precision"] = hits / int(found.sum()) if found.any() else None
+        metrics["recall"] = hits / int(truth.sum()) if truth.any() else None
     return metrics
+
+
+def _at_positions(model: CausalRec, behaviour: Behaviour, users: int = 512) -> float | None:
+    """Average precision of W_ij, j < i, for the true pointers of the first `users`, over all of their pairs."""
+    seen = behaviour.items[:users, :-2]
+    length, histories = seen.shape[1], from_rows(seen, num_items=model.options.items)
+    past = np.tri(length, k=-1, dtype=bool)
+    with torch.inference_mode():
+        parts = [model.graph(batch).weights_bij[:, -length:, -length:].cpu() for batch in _chunks(model, histories)]
+    weights = torch.cat(parts).numpy()
+    pointed = behaviour.relation[:users, :-2, :-2]
+    return average_precision(pointed[:, past].ravel(), np.nan_to_num(weights[:, past].ravel()))
 
 
 def _attention(model: CausalRec, sequences: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -207,10 +291,11 @@ def _attention(model: CausalRec, sequences: NDArray[np.int64]) -> NDArray[np.flo
     items = model.options.items
     total, count = torch.zeros(2, items + 1, items + 1, dtype=torch.float64)
     first = cast(Block, model.blocks[0])
+    seen = two_way_mask if model.options.bidirectional else causal_mask
     with torch.inference_mode():
         for batch in _chunks(model, from_rows(sequences, num_items=items)):
             _, x = model.embed(batch)
-            weights = first.attention(x, causal_mask(batch != 0, x.dtype)).mean(1).double()
+            weights = first.attention(x, seen(batch != 0, x.dtype)).mean(1).double()
             b, i, j = torch.nonzero(admissible(batch).tril(-1), as_tuple=True)
             place, found = (batch[b, i].cpu(), batch[b, j].cpu()), weights[b, i, j].cpu()
             total.index_put_(place, found, accumulate=True)

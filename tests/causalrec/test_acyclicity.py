@@ -243,3 +243,14 @@ def test_the_exponential_of_a_matrix_has_the_same_bits_alone_and_in_a_batch(seed
         alone, slope = Exponential().value_and_gradient(W[k])
         assert torch.equal(h[k], alone)
         assert torch.equal(gradient[k], slope)
+
+
+def test_h_of_a_large_batch_is_that_of_each_matrix():
+    W = torch.randn(7, 200, 200, generator=torch.Generator().manual_seed(0)) * 0.02
+    W[3] *= 20  # one that needs squarings among others that do not
+    h = truncated_exponential(W.requires_grad_())
+    alone = [truncated_exponential(one) for one in W]
+    torch.testing.assert_close(h, torch.stack(alone), rtol=1e-5, atol=0)
+    (gradient,) = torch.autograd.grad(h.sum(), W)
+    expected = torch.cat([torch.autograd.grad(one, W, retain_graph=True)[0][[k]] for k, one in enumerate(alone)])
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)

@@ -91,6 +91,13 @@ def test_the_mask_allows_the_past_and_always_oneself():
     assert (mask == 0).tolist() == [[True, False, False], [False, True, False], [False, True, True]]
 
 
+def test_one_mask_serves_sequences_without_padding():
+    whole = causal_mask(torch.ones(3, 4, dtype=torch.bool), torch.float32)
+    padded = causal_mask(torch.tensor([[True] * 4, [False] + [True] * 3]), torch.float32)
+    assert whole.shape == (1, 1, 4, 4)
+    assert torch.equal(whole[0], padded[0])
+
+
 def test_normalised_values_have_unit_variance():
     block = Block(16, 2, 0.0, normalise_values=True)
     rows = block.exogenous(torch.randn(3, 5, 16, generator=torch.Generator().manual_seed(0)) * 7)

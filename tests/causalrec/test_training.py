@@ -14,7 +14,7 @@ from causalrec.errors import InputError
 from causalrec.interactions import from_rows, leave_one_out, pad_left
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
 from causalrec.ranking import ndcg, rank_targets
-from causalrec.training import Diverged, TrainingOptions, batches, make_scorer, pick_device, save_model, train
+from causalrec.training import BUCKET, Diverged, TrainingOptions, batches, make_scorer, pick_device, save_model, train
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "training.json"
 ITEMS = 9
@@ -71,6 +71,17 @@ def test_a_ring_of_items_is_learned(kind):
     assert ndcg(ranks.kept).mean() > 0.95
 
 
+@pytest.mark.parametrize("kind", ["sasrec", "causalrec"])
+def test_bf16_learns_the_ring_by_other_bits(kind):
+    model, exact = small(kind), small(kind)
+    options = replace(OPTIONS, epochs=40, patience=None, precision="bf16")
+    losses = [epoch["recommendation"] for epoch in run(model, options).trace]
+    first = run(exact, replace(options, epochs=1, precision="float32")).trace[0]["recommendation"]
+    assert losses[0] != first
+    assert losses[0] == pytest.approx(first, rel=1e-2)
+    assert ndcg(rank_targets(make_scorer(model), cycle_split().test).kept).mean() > 0.95
+
+
 def test_the_model_is_left_at_its_best_validation_epoch():
     model, split = small("sasrec"), cycle_split()
     progress = run(model, replace(OPTIONS, learning_rate=0.3), split=split)
@@ -121,6 +132,16 @@ def test_every_action_is_a_target_once_an_epoch_and_no_padding_column_is_kept():
     assert sorted(seen) == sorted(expected)
 
 
+@pytest.mark.parametrize("kind", ["sasrec", "causalrec"])
+def test_each_history_is_scored_as_it_would_be_alone(kind):
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(1, ITEMS + 1, size=length) for length in rng.integers(0, 12, size=2 * BUCKET + 5)]
+    history, score = from_rows(rows, num_items=ITEMS), make_scorer(small(kind))
+    together = score(history, slice(3, len(rows)))
+    alone = torch.cat([score(history, slice(user, user + 1)) for user in range(3, len(rows))])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     path = tmp_path / "c.safetensors"
     run(small("sasrec"), replace(OPTIONS, epochs=1), path)
@@ -149,7 +170,10 @@ def test_users_with_one_action_leave_nothing_to_train():
         run(small("sasrec"), OPTIONS, split=split)
 
 
-@pytest.mark.parametrize("change", [{"epochs": 0}, {"patience": 0}, {"learning_rate": 0.0}, {"seen": "maybe"}])
+MEANINGLESS = ({"epochs": 0}, {"patience": 0}, {"learning_rate": 0.0}, {"seen": "maybe"}, {"precision": "half"})
+
+
+@pytest.mark.parametrize("change", MEANINGLESS)
 def test_options_without_meaning_are_refused(change):
     with pytest.raises(InputError, match=next(iter(change))):
         replace(OPTIONS, **change)
@@ -167,5 +191,5 @@ def test_a_saved_model_holds_its_options(tmp_path):
     model = small("causalrec")
     save_model(model, tmp_path / "m.safetensors")
     with safe_open(tmp_path / "m.safetensors", "pt") as file:
-        assert json.loads(file.metadata()["options"])["boost"] == {"mode": "renorm", "alpha": 1.0}
+        assert json.loads(file.metadata()["options"])["boost"] == {"mode": "renorm", "alpha": 1.0, "heads": None}
         assert torch.equal(file.get_tensor("item.weight"), model.item.weight)

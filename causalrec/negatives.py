@@ -1,0 +1,161 @@
+"""Training losses on a few sampled negatives: BCE, gBCE and sampled softmax, beside the full softmax of `losses`.
+
+All negatives come from a generator passed in. Letters as in `model`, and k negatives; items are rows of `item_id`,
+so that row 0 is item 1.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from causalrec.errors import InputError
+from causalrec.losses import linear_cross_entropy
+
+LOSSES = ("full", "bce", "gbce", "sampled")
+PUBLISHED_NEGATIVES = {"full": 0, "bce": 1, "gbce": 256, "sampled": 256}
+CHUNK = 2**15  # negatives gathered at a time
+DENSE_ROWS, DENSE_ITEMS = 128, 32  # up to 32 items a negative, all scores of 128 rows cost less than gathering
+
+
+def next_item_loss(
+    kind: str,
+    x_td: Tensor,
+    item_id: Tensor,
+    items_bl: Tensor,
+    target_bl: Tensor,
+    *,
+    negatives: int | None = None,
+    calibration: float = 0.75,
+    generator: torch.Generator | None = None,
+    products: torch.dtype | None = None,
+) -> Tensor:
+    """Mean loss of the t real targets of a batch, given the hidden states `x_td` before them.
+
+    "full": softmax over all items. "bce": k negatives a target, uniform over the items that are not among the row's
+    inputs and targets (Kang & McAuley 2018, Eq. 5, k = 1; they sum the k + 1 terms, here as in gBCE their mean; they
+    exclude the user's whole training row, here its last `length` + 1 actions). "gbce": k negatives a target, uniform
+    over all items but the target, positives to the power beta (Petrov & Macdonald 2023). "sampled":
+    one softmax set of k different items, uniform, shared by the batch. `negatives` None: as published; with "full"
+    neither it nor `generator` is used, and the matrix products are in `products`. Raises InputError where a row leaves
+    nothing to draw.
+    """
+    real = target_bl != 0
+    target = target_bl[real] - 1
+    items = len(item_id)
+    if kind == "full":
+        return linear_cross_entropy(x_td, item_id, target, products)
+    if generator is None:
+        raise RuntimeError("a loss with negatives needs a generator")
+    k = min(PUBLISHED_NEGATIVES[kind], items - 1) if negatives is None else negatives
+    if kind == "sampled":
+        drawn = torch.randperm(items, generator=generator, device=x_td.device)[:k]
+        return sampled_softmax(x_td, item_id, target, drawn)
+    if kind == "bce":
+        return binary_cross_entropy(x_td, item_id, target, draw_unseen(items_bl, target_bl, items, k, generator)[real])
+    drawn = draw_others(target, items, k, generator)
+    return binary_cross_entropy(x_td, item_id, target, drawn, gbce_power(items, k, calibration))
+
+
+def draw_unseen(items_bl: Tensor, target_bl: Tensor, items: int, k: int, generator: torch.Generator) -> Tensor:
+    """(b, l, k) rows of `item_id`, uniform with replacement over those not in the row's inputs or targets.
+
+    The r-th unseen item is r plus the number of seen ones with at most r unseen below them: no draw is rejected.
+    """
+    batch, length = items_bl.shape
+    seen = torch.cat([items_bl, target_bl], 1).sort(1).values
+    again = torch.zeros_like(seen, dtype=torch.bool)
+    again[:, 1:] = seen[:, 1:] == seen[:, :-1]
+    seen = (seen - 1).masked_fill(again | (seen == 0), items).sort(1).values
+    unseen_below = seen - torch.arange(seen.shape[1], device=seen.device)
+    unseen_below = unseen_below.masked_fill(seen == items, items)
+    unseen = items - (seen < items).sum(1, keepdim=True)
+    if bool((unseen == 0).any()):
+        raise InputError(f"a row has all {items} items, so that BCE has no negative to draw; use the full softmax")
+    draws = torch.rand(batch, length * k, dtype=torch.float64, generator=generator, device=seen.device)
+    rank = (draws * unseen).long()
+    return (rank + torch.searchsorted(unseen_below, rank, right=True)).view(batch, length, k)
+
+
+def draw_others(target_t: Tensor, items: int, k: int, generator: torch.Generator) -> Tensor:
+    """(t, k) rows of `item_id`, uniform with replacement over all but the target."""
+    if items < 2:
+        raise InputError(f"{items} item leaves no negative to draw; give at least 2")
+    drawn = torch.randint(items - 1, (len(target_t), k), generator=generator, device=target_t.device)
+    return drawn + (drawn >= target_t[:, None])
+
+
+def gbce_power(items: int, k: int, calibration: float) -> float:
+    """beta = a (t (1 - 1/a) + 1/a) of gBCE, with a = k / (items - 1): 1 (BCE) at t = 0, a (calibrated) at t = 1."""
+    rate = k / (items - 1)
+    return calibration * (rate - 1) + 1
+
+
+class _BinaryCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_td: Tensor, item_id: Tensor, target_t: Tensor, negative_tk: Tensor, power: float) -> Tensor:
+        k = negative_tk.shape[1]
+        total = x_td.new_zeros(())
+        grad_x, grad_items = torch.empty_like(x_td), torch.zeros_like(item_id)
+        dense = len(item_id) <= DENSE_ITEMS * k
+        step = DENSE_ROWS if dense else max(1, CHUNK // k)
+        for start in range(0, len(x_td), step):
+            rows = slice(start, start + step)
+            x, target, negative = x_td[rows], target_t[rows], negative_tk[rows]
+            if dense:
+                scores = x @ item_id.T
+                good, bad = scores.gather(1, target[:, None]), scores.gather(1, negative)
+            else:
+                right, wrong = item_id[target], item_id[negative]
+                good, bad = (x * right).sum(1, keepdim=True), torch.bmm(wrong, x[:, :, None])[:, :, 0]
+            total += power * functional.softplus(-good).sum() + functional.softplus(bad).sum()
+            pull, push = -power * torch.sigmoid(-good), torch.sigmoid(bad)
+            if dense:
+                slope = torch.zeros_like(scores).scatter_add_(1, negative, push).scatter_add_(1, target[:, None], pull)
+                grad_x[rows] = slope @ item_id
+                grad_items.addmm_(slope.T, x)
+            else:
+                grad_x[rows] = pull * right + torch.bmm(push[:, None], wrong)[:, 0]
+                grad_items.index_add_(0, target, pull * x)
+                grad_items.index_add_(0, negative.flatten(), (push[:, :, None] * x[:, None]).flatten(0, 1))
+        ctx.save_for_backward(grad_x, grad_items)
+        ctx.terms = len(x_td) * (k + 1)
+        mean: Tensor = total / ctx.terms
+        return mean
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, Tensor, None, None, None]:
+        grad_x, grad_items = ctx.saved_tensors
+        scale = grads[0] / ctx.terms
+        return grad_x * scale, grad_items * scale, None, None, None
+
+
+def binary_cross_entropy(
+    x_td: Tensor, item_id: Tensor, target_t: Tensor, negative_tk: Tensor, power: float = 1.0
+) -> Tensor:
+    """Mean over rows of -(power log s(x·target) + sum_k log(1 - s(x·negative))) / (k + 1), s the logistic function.
+
+    `target_t` and `negative_tk` are rows of `item_id`, int64. Gradients are made in the forward pass by chunks of
+    negatives, so that memory does not grow with t * k * d.
+    """
+    loss: Tensor = _BinaryCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        x_td, item_id, target_t, negative_tk, power
+    )
+    return loss
+
+
+def sampled_softmax(x_td: Tensor, item_id: Tensor, target_t: Tensor, negative_k: Tensor) -> Tensor:
+    """Mean of -log softmax of the target among itself and k different items that all rows share.
+
+    Each negative's logit gets -log q, where q = k / items is its chance to be drawn (logQ correction; Bengio &
+    Senécal 2008): the sum over negatives is then unbiased for the sum over all other items. A negative that is the
+    row's target is left out, the target stands uncorrected, and with k = items the loss is the full softmax.
+    """
+    good = (x_td * item_id[target_t]).sum(1, keepdim=True)
+    bad = x_td @ item_id[negative_k].T - math.log(len(negative_k) / len(item_id))
+    bad = bad.masked_fill(negative_k == target_t[:, None], -math.inf)
+    logits = torch.cat([good, bad], 1)
+    loss: Tensor = functional.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.int64))
+    return loss

@@ -1,0 +1,78 @@
+"""The rules that read a relation R off the weights W of a sequence.
+
+Shape letters: b sequences, i effect position, j cause position. `W[b, i, j]` is the effect of j on i; R has entries in
+[0, 1] and only j < i. Strength is |W|, since a negative effect is an effect too; no rule relates by a strength of 0.
+"""
+
+import torch
+from torch import Tensor
+
+from causalrec.acyclicity import is_acyclic
+from causalrec.errors import InputError
+
+RULES = (
+    "threshold", "top_k", "row_relative", "soft", "straight_through", "closure", "max_relative", "dag",
+)  # fmt: skip
+LEAKING = ("max_relative", "dag")
+
+
+def relate(weights_bij: Tensor, rule: str = "threshold", tau: float = 0.3, top: int = 3) -> Tensor:
+    """R (b, i, j) of W (b, i, j): bool without gradient, or of W's dtype with one under `soft`, `straight_through`.
+
+    - `threshold`: |W_ij| >= tau (the design's default);
+    - `top_k`: the `top` strongest causes of each row;
+    - `row_relative`: at least tau times the strongest cause of the row;
+    - `soft`: the strength itself, at most 1; its gradient goes back into W;
+    - `straight_through`: `threshold` forwards, the gradient of `soft` backwards (Bengio et al. 2013);
+    - `closure`: whatever reaches i along edges of `threshold`, a cause of a cause being one;
+    - `max_relative`: at least tau times the strongest entry of the whole W, later rows and columns included;
+    - `dag`: the smallest threshold above which the whole W, both directions of time, has no cycle.
+
+    The rules of `LEAKING` look at all of W, so that R of an early row depends on what comes later; row i of the
+    others depends on W_ij with j < i, or on rows before i, alone.
+
+    Raises:
+        InputError: the rule is unknown.
+    """
+    strength = weights_bij.detach().abs()
+    past = strength.tril(-1)
+    if rule == "threshold":
+        return (past >= tau) & (past > 0)
+    if rule == "top_k":
+        strongest = past.topk(min(top, past.shape[-1])).indices
+        return torch.zeros_like(past, dtype=torch.bool).scatter_(-1, strongest, value=True) & (past > 0)
+    if rule == "row_relative":
+        return (past >= tau * past.amax(-1, keepdim=True)) & (past > 0)
+    if rule == "soft":
+        return weights_bij.tril(-1).abs().clamp(max=1)
+    if rule == "straight_through":
+        soft = relate(weights_bij, "soft")
+        hard = relate(weights_bij, "threshold", tau).to(soft.dtype)
+        return hard + (soft - soft.detach())
+    if rule == "closure":
+        return _closure(relate(weights_bij, "threshold", tau))
+    if rule == "max_relative":
+        return (past >= tau * strength.amax((-2, -1), keepdim=True)) & (past > 0)
+    if rule == "dag":
+        return past > _least_acyclic(strength)[:, None, None]
+    raise InputError(f"relation {rule!r} is unknown; choose one of {', '.join(RULES)}")
+
+
+def _closure(relation_bij: Tensor) -> Tensor:
+    """All paths: R ∪ R² doubles the longest path that is closed, and none is longer than the sequence."""
+    paths = relation_bij.float()
+    for _ in range((relation_bij.shape[-1] - 1).bit_length()):
+        paths = (paths + paths @ paths > 0).float()
+    return paths > 0
+
+
+def _least_acyclic(strength_bij: Tensor) -> Tensor:
+    """The smallest t (b,), 0 or an entry, with {strength > t} a DAG, by bisection over the sorted entries."""
+    levels = torch.nn.functional.pad(strength_bij.flatten(1).sort().values, (1, 0))
+    low = torch.zeros(len(levels), dtype=torch.int64, device=levels.device)
+    high = torch.full_like(low, levels.shape[1] - 1)
+    while bool((low < high).any()):
+        middle = (low + high) // 2
+        dag = is_acyclic((strength_bij > levels.gather(1, middle[:, None])[..., None]).to(levels.dtype))
+        low, high = torch.where(dag, low, middle + 1), torch.where(dag, middle, high)
+    return levels.gather(1, low[:, None])[:, 0]

@@ -1,0 +1,131 @@
+"""FPMC: matrix factorisation plus a factorised Markov chain (Rendle, Freudenthaler & Schmidt-Thieme 2010)."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from causalrec.errors import InputError
+from causalrec.interactions import Sequences, Split
+from causalrec.losses import linear_cross_entropy
+from causalrec.negatives import draw_others
+from causalrec.ranking import NonFiniteScores, ndcg, rank_targets
+from causalrec.training import Diverged, Progress, TrainingOptions
+
+LOSSES = ("sbpr", "full")
+
+
+@dataclass(frozen=True)
+class FPMCOptions:
+    """`width` of each of the four factor matrices, weight of |factors|² in the loss of an action, and the loss.
+
+    "sbpr" is the published one: -log s(score of the next item - score of one uniform other item), s the logistic
+    function. "full" is the softmax over all items, as SASRec is trained by.
+    """
+
+    width: int = 64
+    regularisation: float = 1e-3
+    loss: str = "sbpr"
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or not 0 <= self.regularisation < math.inf:
+            raise InputError(
+                f"width = {self.width}, regularisation = {self.regularisation}; expected at least 1, and at least 0"
+            )
+        if self.loss not in LOSSES:
+            raise InputError(f"loss = {self.loss!r}; expected one of {', '.join(LOSSES)}")
+
+
+class FPMC:
+    """score(i | user u, last item j) = user_u · a_i + last_j · b_i, trained here by Adam, on the CPU, in float32.
+
+    `context` is (user_u, last_j) and row i - 1 of `item` is (a_i, b_i). Users are known by their label; a user without
+    training actions, and the place before a user's first action, are zero vectors. Every training action is one
+    example, `training.batch` of them a step. Validation after each epoch, patience and the epoch kept are as in
+    `causalrec.training.train`; `progress` tells how it went. `generator` draws the first factors, the order and the
+    negatives. Raises InputError for a split without training actions, Diverged where the loss is not finite.
+    """
+
+    def __init__(
+        self, split: Split, options: FPMCOptions, training: TrainingOptions, generator: torch.Generator
+    ) -> None:
+        train, width = split.train, options.width
+        if not len(train.items):
+            raise InputError("there are no training actions; lower the k-core or give longer sequences")
+        self.options, self.training, self.generator = options, training, generator
+        self.rows = {label: row for row, label in enumerate(train.user_labels, 1) if train.lengths()[row - 1]}
+        sizes = ((len(train) + 1, width), (train.num_items + 1, width), (train.num_items, 2 * width))
+        self.user, self.last, self.item = (
+            torch.randn(size, generator=generator).mul_(0.1 * width**-0.5).requires_grad_() for size in sizes
+        )
+        self.progress = Progress()
+        self._train(split)
+
+    def context(self, user_t: Tensor, last_t: Tensor) -> Tensor:
+        """(t, 2 width) of users 1.. and last items 1..; 0 is none."""
+        return torch.cat([
+            functional.embedding(user_t, self.user, padding_idx=0) * (user_t != 0)[:, None],
+            functional.embedding(last_t, self.last, padding_idx=0) * (last_t != 0)[:, None],
+        ], 1)  # fmt: skip
+
+    def loss(self, user_t: Tensor, last_t: Tensor, target_t: Tensor) -> Tensor:
+        """Mean loss of the actions `target_t`, rows of `item`."""
+        context, right = self.context(user_t, last_t), functional.embedding(target_t, self.item)
+        size = context.square().sum() + right.square().sum()
+        if self.options.loss == "full":
+            loss = linear_cross_entropy(context, self.item, target_t)
+        else:
+            wrong = functional.embedding(draw_others(target_t, len(self.item), 1, self.generator)[:, 0], self.item)
+            size = size + wrong.square().sum()
+            loss = functional.softplus((context * (wrong - right)).sum(1)).mean()
+        return loss + self.options.regularisation * size / len(target_t)
+
+    def _train(self, split: Split) -> None:
+        train, options, progress = split.train, self.training, self.progress
+        user = torch.from_numpy(np.repeat(np.arange(1, len(train) + 1), train.lengths()))
+        target = torch.from_numpy(train.items - 1)
+        last = torch.from_numpy(np.concatenate([np.zeros(1, np.int64), train.items[:-1]]))
+        last[1:][user[1:] != user[:-1]] = 0
+        factors = (self.user, self.last, self.item)
+        optimiser = torch.optim.Adam(factors, lr=options.learning_rate, fused=True)
+        best = tuple(factor.detach().clone() for factor in factors)
+        while progress.epoch < options.epochs:
+            if options.patience is not None and progress.epoch - progress.best_epoch >= options.patience:
+                break
+            total = 0.0
+            for rows in torch.split(torch.randperm(len(target), generator=self.generator), options.batch):
+                optimiser.zero_grad()
+                loss = self.loss(user[rows], last[rows], target[rows])
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                total += float(loss.detach()) * len(rows)
+            progress.epoch += 1
+            if not math.isfinite(total):
+                raise Diverged(f"loss not finite in epoch {progress.epoch}; lower the learning rate")
+            progress.trace.append({"recommendation": total / len(target)})
+            if options.patience is not None:
+                progress.trace[-1]["validation"] = score = self._validate(split)
+                if score > progress.best:
+                    progress.best, progress.best_epoch = score, progress.epoch
+                    best = tuple(factor.detach().clone() for factor in factors)
+        if options.patience is None:
+            best = factors
+        self.user, self.last, self.item = (factor.detach() for factor in best)
+
+    def _validate(self, split: Split) -> float:
+        try:
+            ranks = rank_targets(self, split.validation)
+        except NonFiniteScores:
+            return -math.inf
+        return float(ndcg(ranks.filtered if self.training.seen == "filtered" else ranks.kept).mean())
+
+    def __call__(self, history: Sequences, rows: slice) -> Tensor:
+        """Scores (rows, items), float32."""
+        users = range(rows.start, min(rows.stop, len(history)))
+        user = [self.rows.get(history.user_labels[row], 0) for row in users]
+        last = [int(past[-1]) if len(past := history.row(row)) else 0 for row in users]
+        with torch.inference_mode():
+            return self.context(torch.tensor(user), torch.tensor(last)) @ self.item.T

@@ -1,0 +1,88 @@
+"""GRU4Rec: a recurrent network over the items of a session (Hidasi, Karatzoglou, Baltrunas & Tikk, ICLR 2016).
+
+    h_t = GRU(e_t, h_{t-1}),    scores_t = (W h_t + b) Eᵀ
+
+What the paper leaves to choice or later work changed: input and output share the item embedding E ("constrained
+embedding"; Hidasi & Karatzoglou, CIKM 2018), and the loss is the cross-entropy over all items, not TOP1 or BPR on the
+other items of the batch, since this suite compares architectures under one loss. A session is a user's last `length`
+actions, and the gradient goes back through all of them, not through one step of session-parallel batches.
+
+Shape letters: b sequences, l positions, d features of an item, g of the hidden state. Item 0 is padding, on the left.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from causalrec.attention import Dropout
+from causalrec.errors import InputError
+from causalrec.losses import linear_cross_entropy
+from causalrec.recommender import Recommender, require_positive
+
+
+@dataclass(frozen=True)
+class GRU4RecOptions:
+    """Sizes: `width` features of an item, `hidden` of each of the `layers` GRU layers."""
+
+    items: int
+    length: int = 50
+    width: int = 64
+    hidden: int = 128
+    layers: int = 1
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        require_positive(self, "items", "length", "width", "hidden", "layers")
+
+
+class GRU4Rec(Recommender):
+    """Next item from the hidden state of a GRU that has read the items before it."""
+
+    options: GRU4RecOptions
+
+    def _build(self) -> None:
+        o = self.options
+        self.item = nn.Embedding(o.items + 1, o.width)
+        inputs = [o.width] + [o.hidden] * (o.layers - 1)
+        self.layers = nn.ModuleList(nn.GRU(size, o.hidden, batch_first=True) for size in inputs)
+        self.out = nn.Linear(o.hidden, o.width)
+        self.dropout = Dropout(o.dropout)
+
+    def _initialise(self, generator: torch.Generator) -> None:
+        nn.init.normal_(self.item.weight, std=self.options.width**-0.5, generator=generator)
+        for name, weight in self.named_parameters():
+            if "bias" in name:
+                nn.init.zeros_(weight)
+            elif "weight_ih" in name or "weight_hh" in name:
+                for gate in weight.chunk(3):  # Glorot for each gate, as the authors' code does
+                    nn.init.xavier_uniform_(gate, generator=generator)
+        nn.init.xavier_uniform_(self.out.weight, generator=generator)
+        with torch.no_grad():
+            self.item.weight[0] = 0
+
+    def encode(self, items_bl: Tensor) -> Tensor:
+        """W h_t + b at every position, (b, l, d); meaningless at padding."""
+        length = items_bl.shape[1]
+        if not 1 <= length <= self.options.length:
+            raise InputError(f"sequences of {length} positions; the model takes 1 to {self.options.length}")
+        # Rows turn so that they begin with their first item: the state starts from 0 there, whatever the padding.
+        padding_b1 = (items_bl == 0).sum(1, keepdim=True)
+        place_l = torch.arange(length, device=items_bl.device)
+        x = self.dropout(self.item(items_bl.gather(1, (place_l + padding_b1) % length)))
+        for layer in self.layers:
+            x = self.dropout(layer(x)[0])
+        back_bl = (place_l - padding_b1) % length
+        hidden: Tensor = self.out(x.gather(1, back_bl[:, :, None].expand(-1, -1, x.shape[2])))
+        return hidden
+
+    def loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross-entropy of the next items `target_bl` (0 = none), the mean over all real positions."""
+        real = target_bl != 0
+        hidden, target = self.encode(items_bl)[real], target_bl[real] - 1
+        loss = linear_cross_entropy(hidden, self.item.weight[1:], target, self.products)
+        return loss, {"recommendation": loss.detach()}
+
+    def scores(self, items_bl: Tensor) -> Tensor:
+        """Scores (b, items) of items 1..items as the next one; column k is item k + 1."""
+        return self.encode(items_bl)[:, -1] @ self.item.weight[1:].T
