@@ -150,7 +150,7 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("learn samples.csv --out no/W.csv", r"no/W\.csv: cannot be written \(No such file or directory\)"),
         ("learn samples.csv --out W.csv --graphml no/G.graphml", r"no/G\.graphml: cannot be written"),
         ("learn samples.csv --out W.csv --method nope", "no learner is called 'nope'; choose one of"),
-        ("learn samples.csv --out W.csv --method oracle", "oracle: these problems carry no order"),
+        ("learn samples.csv --out W.csv --method oracle", "--method oracle needs the true causal order"),
         ("learn samples.csv --out W.csv --method math:sqrt", "math:sqrt failed: TypeError"),
         ("learn samples.csv --out W.csv --option sparsity=x", "notears: option sparsity is 'x'; give a number"),
         ("learn samples.csv --out W.csv --option depth=1", "notears has no option depth; its options: sparsity"),

@@ -148,6 +148,8 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
                 shares.append((name, title, len(seeds), count, link, float(share), float(chance),
                                ratio if len(seeds) > 1 else one))  # fmt: skip
         strongest += _strongest(name, runs[0], films)
+    if not shares:
+        return []
     columns = ("data", "graph", "runs", "edges", "link", "share linked", "at equal popularity", "enrichment")
     note = (
         f"The {EDGES} strongest edges between different items. At equal popularity: the share of linked pairs among "
