@@ -1,4 +1,4 @@
-"""The named sizes of a run: smoke (CI), quick (a reviewer's first look), standard (an evening), paper (a GPU)."""
+"""The named sizes of a run: smoke (CI), quick (a reviewer's first look), standard (a night), paper (a GPU)."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -177,7 +177,7 @@ PRESETS = {
         ),
         Preset(
             name="standard",
-            about="about two hours on 2 cores; ML-1M and Beauty as well",
+            about="all rivals and finer grids, overnight on 2 cores; ML-1M and Beauty as well",
             structure=Structure(
                 draws=100,
                 families=(("er", 1), ("er", 2), ("er", 4), ("sf", 2), ("sf", 4), ("chain", 1), ("layered", 2)),
