@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synth.errors import InputError
-from synth.graphs import Adjacency, Indices
-from synth.scm import LinearSCM
+from synth.scm import DerivedSCM
 
 Floats = NDArray[np.float64]
 Reach = Literal["sum", "parents"]
@@ -22,13 +21,13 @@ MECHANISMS: Mapping[str, Callable[[Floats], Floats]] = MappingProxyType(
 
 
 @dataclass(frozen=True, eq=False)
-class NonlinearSCM:
+class NonlinearSCM(DerivedSCM):
     """X_i = f(sum_j B_ij X_j) + Lambda_i U_i (of `sum`), or X_i = sum_j B_ij f(X_j) + Lambda_i U_i (of `parents`).
 
-    mechanism: f by its name in `MECHANISMS`. Raises InputError for other names.
+    B are the weights inside the mechanisms: their support is the graph, they are nobody's regression. mechanism: f by
+    its name in `MECHANISMS`. Raises InputError for other names.
     """
 
-    scm: LinearSCM
     mechanism: str
     of: Reach = "sum"
 
@@ -37,26 +36,6 @@ class NonlinearSCM:
             raise InputError(f"mechanism: got {self.mechanism!r}; expected one of {', '.join(MECHANISMS)}.")
         if self.of not in get_args(Reach):
             raise InputError(f"of: got {self.of!r}; expected one of {', '.join(get_args(Reach))}.")
-
-    @property
-    def nodes(self) -> int:
-        """The number of variables, n."""
-        return self.scm.nodes
-
-    @property
-    def graph(self) -> Adjacency:
-        """The support of B, (n, n) bool: [i, j] says j -> i."""
-        return self.scm.graph
-
-    @property
-    def order(self) -> Indices:
-        """The variables, causes first, (n,) int64."""
-        return self.scm.order
-
-    @property
-    def B(self) -> Floats:
-        """The weights inside the mechanisms, (n, n): their support is the graph, they are nobody's regression."""
-        return self.scm.B
 
     @property
     def covariance(self) -> Floats:

@@ -101,6 +101,33 @@ class LinearSCM:
         return self.sample_noise(rng, samples) @ self.mixing.T
 
 
+@dataclass(frozen=True, eq=False)
+class DerivedSCM:
+    """A world with the graph, order and weights of the SCM it is made from."""
+
+    scm: LinearSCM
+
+    @property
+    def nodes(self) -> int:
+        """The number of observed variables, n."""
+        return self.scm.nodes
+
+    @property
+    def graph(self) -> Adjacency:
+        """The SCM's DAG, (n, n) bool."""
+        return self.scm.graph
+
+    @property
+    def order(self) -> Indices:
+        """The SCM's order, (n,) int64."""
+        return self.scm.order
+
+    @property
+    def B(self) -> Floats:
+        """The SCM's weights, (n, n): before any scaling of what is observed."""
+        return self.scm.B
+
+
 def sample_many(scms: Sequence[LinearSCM], rngs: Sequence[np.random.Generator], samples: int) -> Floats:
     """Sample several SCMs of n variables, each from its own generator: (len(scms), samples, n) float64.
 

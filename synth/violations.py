@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from synth.errors import InputError
 from synth.graphs import Adjacency, Indices
 from synth.nonlinear import NonlinearSCM
-from synth.scm import NOISES, LinearSCM
+from synth.scm import NOISES, DerivedSCM, LinearSCM
 
 Floats = NDArray[np.float64]
 Placement = Literal["raw", "exogenous", "mixed"]
@@ -49,33 +49,6 @@ class World(Protocol):
         """Draw what is observed, (samples, n) float64."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Derived:
-    """A world with the graph, order and weights of the SCM it is made from."""
-
-    scm: LinearSCM
-
-    @property
-    def nodes(self) -> int:
-        """The number of observed variables, n."""
-        return self.scm.nodes
-
-    @property
-    def graph(self) -> Adjacency:
-        """The SCM's DAG, (n, n) bool."""
-        return self.scm.graph
-
-    @property
-    def order(self) -> Indices:
-        """The SCM's order, (n,) int64."""
-        return self.scm.order
-
-    @property
-    def B(self) -> Floats:
-        """The SCM's weights, (n, n): before any scaling of what is observed."""
-        return self.scm.B
-
-
 def standardise(samples: ArrayLike) -> Floats:
     """Give each column of (samples, n) mean 0 and variance 1 (divisor: samples); InputError names constant columns."""
     X = np.asarray(samples, dtype=np.float64)
@@ -99,7 +72,7 @@ def standardise_covariance(covariance: ArrayLike) -> Floats:
     return R
 
 
-class StandardisedSCM(_Derived):
+class StandardisedSCM(DerivedSCM):
     """An SCM whose data are standardised once drawn, each column by its own sample mean and deviation."""
 
     @cached_property
@@ -136,7 +109,7 @@ def internally_standardise(scm: LinearSCM) -> LinearSCM:
 
 
 @dataclass(frozen=True, eq=False)
-class ConfoundedSCM(_Derived):
+class ConfoundedSCM(DerivedSCM):
     """X = B X + Lambda U + C L: latents L, independent, of U's law and variance 1, that act and are not observed.
 
     loadings: C (n, c) float64, C[i, k] the effect of latent k on variable i. The truth is the DAG over X.
@@ -196,7 +169,7 @@ def layernorm(rows: ArrayLike, eps: float = 1e-12) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class AttentionRows(_Derived):
+class AttentionRows(DerivedSCM):
     """An SCM seen the way attention does: variables are token rows, samples are their features.
 
     V (n, features) holds the exogenous rows Lambda U, Z = (I - B)^-1 V the mixed ones. placement `raw` observes Z;
