@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from importlib import import_module, metadata
@@ -39,16 +40,16 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Peer:
+class Peer(ABC):
     """What all peers share; a subclass gives its module and `learn`."""
 
     name: ClassVar[str]
     package: ClassVar[str]
     module: ClassVar[str]
 
+    @abstractmethod
     def learn(self, rows: Floats, seed: int) -> Found:
         """Run the peer on rows (s, n), its own to write to."""
-        raise NotImplementedError
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:
         """One result a problem; raises InputError where there are no rows."""

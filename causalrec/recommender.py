@@ -1,5 +1,6 @@
 """What training, ranking and checkpoints ask of a neural recommender; every such model is one of these."""
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -15,7 +16,7 @@ def require_positive(options: Any, *names: str) -> None:
             raise InputError(f"{name} = {getattr(options, name)}; expected at least 1")
 
 
-class Recommender(nn.Module):
+class Recommender(nn.Module, ABC):
     """A model of item sequences: items 1..items, 0 is padding on the left, positions count from the right end.
 
     A model gives `_build` (its layers), `_initialise` (all weights, from the generator alone), `loss` and `scores`.
@@ -36,28 +37,28 @@ class Recommender(nn.Module):
         self.to_empty(device=device)
         self._initialise(generator)
 
-    def _build(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _build(self) -> None: ...
 
-    def _initialise(self, generator: torch.Generator) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _initialise(self, generator: torch.Generator) -> None: ...
 
     @property
     def device(self) -> torch.device:
         """Where the parameters live."""
         return next(self.parameters()).device
 
+    @abstractmethod
     def loss(self, *args: Any, **kwargs: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """`loss(items_bl, target_bl[, times_bl])`: the training loss and the detached terms that make it up.
 
         `target_bl` holds the item after each item, 0 at padding; the last position of every row has one.
         A term whose name ends in `_max` is kept by its maximum over an epoch, any other by its mean.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def scores(self, *args: Any, **kwargs: Any) -> Tensor:
         """`scores(items_bl[, times_bl])`: scores (b, items) of items 1..items as the next; column k is item k + 1."""
-        raise NotImplementedError
 
     def end_period(self, means: dict[str, float]) -> dict[str, float]:  # noqa: ARG002
         """Adapt to an epoch's mean terms, where the model does; return what of its state the trace should hold."""
