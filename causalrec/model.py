@@ -85,6 +85,22 @@ class CausalRecOptions(Reading, SASRecOptions):
             raise InputError(f"{self.boost.heads} heads are boosted of heads = {self.heads}")
 
 
+def initialise_transformer(model: Recommender, generator: torch.Generator) -> None:
+    """Draw SASRec's initial weights: embeddings N(0, 1/width), Glorot for every `Block`; padding's embedding is 0."""
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=model.options.width**-0.5, generator=generator)
+        elif isinstance(module, nn.LayerNorm):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, Block):
+            for linear in (module.query, module.key, module.value, module.out, module.widen, module.narrow):
+                nn.init.xavier_uniform_(linear.weight, generator=generator)
+                nn.init.zeros_(linear.bias)
+    with torch.no_grad():
+        model.item.weight[0] = 0
+
+
 class SASRec(Recommender):
     """Self-attentive sequential recommendation with tied embeddings; full-softmax cross-entropy unless asked."""
 
@@ -101,24 +117,11 @@ class SASRec(Recommender):
         self.dropout = Dropout(o.dropout)
 
     def _initialise(self, generator: torch.Generator) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight, std=self.options.width**-0.5, generator=generator)
-            elif isinstance(module, nn.LayerNorm):
-                nn.init.ones_(module.weight)
-                nn.init.zeros_(module.bias)
-            elif isinstance(module, Block):
-                for linear in (module.query, module.key, module.value, module.out, module.widen, module.narrow):
-                    nn.init.xavier_uniform_(linear.weight, generator=generator)
-                    nn.init.zeros_(linear.bias)
-        with torch.no_grad():
-            self.item.weight[0] = 0
+        initialise_transformer(self, generator)
 
     def embed(self, items_bl: Tensor) -> tuple[Tensor, Tensor]:
         """Item embeddings E[s] and X = Drop(E[s] + P), both (b, l, d)."""
-        length = items_bl.shape[1]
-        if not 1 <= length <= self.options.length:
-            raise InputError(f"sequences of {length} positions; the model takes 1 to {self.options.length}")
+        length = self.check_length(items_bl)
         embedding = self.item(items_bl)
         return embedding, self.dropout(embedding + self.position.weight[-length:])
 

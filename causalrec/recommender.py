@@ -21,11 +21,13 @@ class Recommender(nn.Module, ABC):
 
     A model gives `_build` (its layers), `_initialise` (all weights, from the generator alone), `loss` and `scores`.
     `options` is a frozen dataclass with at least `items` and `length`, the most items of a history that it reads.
+    `item` embeds items, its row 0 padding.
     A model that `needs_times` is given the time of every item, (b, l) float64 in seconds, 0 at padding.
     `products` is the dtype of the full softmax's matrix products (None: that of the states); training sets it.
     """
 
     options: Any
+    item: nn.Embedding
     needs_times: ClassVar[bool] = False
     products: torch.dtype | None = None
 
@@ -47,6 +49,13 @@ class Recommender(nn.Module, ABC):
     def device(self) -> torch.device:
         """Where the parameters live."""
         return next(self.parameters()).device
+
+    def check_length(self, items_bl: Tensor) -> int:
+        """The positions of a batch; raises InputError where they are more than the model takes, or none."""
+        length = items_bl.shape[1]
+        if not 1 <= length <= self.options.length:
+            raise InputError(f"sequences of {length} positions; the model takes 1 to {self.options.length}")
+        return length
 
     @abstractmethod
     def loss(self, *args: Any, **kwargs: Any) -> tuple[Tensor, dict[str, Tensor]]:

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from causalrec.attention import Dropout
-from causalrec.errors import InputError
 from causalrec.losses import linear_cross_entropy
 from causalrec.recommender import Recommender, require_positive
 
@@ -63,9 +62,7 @@ class GRU4Rec(Recommender):
 
     def encode(self, items_bl: Tensor) -> Tensor:
         """W h_t + b at every position, (b, l, d); meaningless at padding."""
-        length = items_bl.shape[1]
-        if not 1 <= length <= self.options.length:
-            raise InputError(f"sequences of {length} positions; the model takes 1 to {self.options.length}")
+        length = self.check_length(items_bl)
         # Rows turn so that they begin with their first item: the state starts from 0 there, whatever the padding.
         padding_b1 = (items_bl == 0).sum(1, keepdim=True)
         place_l = torch.arange(length, device=items_bl.device)

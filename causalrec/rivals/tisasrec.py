@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from causalrec.attention import Block, Dropout, causal_mask
-from causalrec.errors import InputError
 from causalrec.losses import linear_cross_entropy
+from causalrec.model import initialise_transformer
 from causalrec.recommender import Recommender, require_positive
 
 
@@ -99,23 +99,11 @@ class TiSASRec(Recommender):
         self.dropout = Dropout(o.dropout)
 
     def _initialise(self, generator: torch.Generator) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight, std=self.options.width**-0.5, generator=generator)
-            elif isinstance(module, nn.LayerNorm):
-                nn.init.ones_(module.weight)
-                nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight, generator=generator)
-                nn.init.zeros_(module.bias)
-        with torch.no_grad():
-            self.item.weight[0] = 0
+        initialise_transformer(self, generator)
 
     def encode(self, items_bl: Tensor, times_bl: Tensor, last: bool = False) -> Tensor:
         """Hidden states (b, l, d) after the last LayerNorm; with `last`, of the last position alone, (b, 1, d)."""
-        length = items_bl.shape[1]
-        if not 1 <= length <= self.options.length:
-            raise InputError(f"sequences of {length} positions; the model takes 1 to {self.options.length}")
+        length = self.check_length(items_bl)
         x = self.dropout(self.item(items_bl))
         mask = causal_mask(items_bl != 0, x.dtype)
         interval = intervals(items_bl, times_bl, self.options.span)
