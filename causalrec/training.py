@@ -33,6 +33,8 @@ class TrainingOptions:
     `seen` says whether validation ranks over the catalogue with the user's history "kept" or "filtered".
     `precision` is that of the full softmax's matrix products, three quarters of all arithmetic: "float32" or "bf16",
     which pays on a GPU or a CPU with matrix units (AMX) and costs time elsewhere. All else stays in float32.
+    `windows`: train on the "last" window of each user's actions, as long as the model reads (Kang & McAuley 2018,
+    Sec. III-A), or on "all" of them, cut into windows so that every action but the first is a target once.
     """
 
     epochs: int = 100
@@ -42,6 +44,7 @@ class TrainingOptions:
     patience: int | None = 10
     seen: str = "kept"
     precision: str = "float32"
+    windows: str = "last"
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1 or (self.patience is not None and self.patience < 1):
@@ -52,6 +55,8 @@ class TrainingOptions:
             raise InputError(f"seen = {self.seen!r}; expected 'kept' or 'filtered'")
         if self.precision not in PRECISIONS:
             raise InputError(f"precision = {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
+        if self.windows not in ("last", "all"):
+            raise InputError(f"windows = {self.windows!r}; expected 'last' or 'all'")
 
 
 @dataclass
@@ -109,14 +114,36 @@ def pad_times(sequences: Sequences, rows: slice, length: int, model: str) -> NDA
 
     Raises InputError where the sequences have no times; `model` is named as the one that needs them.
     """
+    times = _times(sequences, model)
+    spans = [np.arange(*sequences.offsets[user : user + 2]) for user in range(rows.start, rows.stop)]
+    places = pad_left([span + 1 for span in spans], length)
+    return np.where(places == 0, 0.0, times[places - 1])
+
+
+def _times(sequences: Sequences, model: str) -> NDArray[np.float64]:
     if sequences.times is None:
         raise InputError(
             f"{model} needs the time of every action and this data has none (file order only); "
             "choose a model without times, or data with them"
         )
-    spans = [np.arange(*sequences.offsets[user : user + 2]) for user in range(rows.start, rows.stop)]
-    places = pad_left([span + 1 for span in spans], length)
-    return np.where(places == 0, 0.0, sequences.times[places - 1])
+    return sequences.times
+
+
+def place_windows(sequences: Sequences, length: int, windows: str) -> NDArray[np.int64]:
+    """Rows to train on, (rows, length + 1) places in `sequences.items`, -1 for padding on the left.
+
+    Each row's first action is read and not predicted. "last": one row a user, of the last actions. "all": further rows
+    before it, each ending where the one behind begins to predict. A user without a target has no row.
+    """
+    starts, ends = sequences.offsets[:-1], sequences.offsets[1:]
+    trained = ends - starts >= 2
+    starts, ends = starts[trained], ends[trained]
+    if windows == "all":
+        counts = -(-(ends - starts - 1) // length)
+        back = np.concatenate([np.arange(count)[::-1] for count in counts] or [np.empty(0, np.int64)])
+        starts, ends = np.repeat(starts, counts), np.repeat(ends, counts) - length * back
+    places = ends[:, None] + np.arange(-length - 1, 0)
+    return np.where(places < starts[:, None], -1, places)
 
 
 def batches(
@@ -155,24 +182,22 @@ def train(
     shuffle: np.random.Generator,
     dropout: torch.Generator,
     checkpoint: Path | None = None,
-    on_epoch: Callable[[Progress], None] | None = None,
+    on_epoch: Callable[[Progress], object] | None = None,
 ) -> Progress:
     """Train in place and leave the model at its best validation epoch (at its last one where patience is None).
 
     `dropout` lives on the model's device. With `checkpoint`, an epoch's state is written there atomically and a run
     that finds it goes on from it, to the same numbers as a run never interrupted. Steps whose loss is not finite are
-    skipped and counted. Raises InputError for no training data, for data without times where the model needs them
-    or a foreign checkpoint, Diverged where nothing is finite any more.
+    skipped and counted. Training ends early where `on_epoch` returns True. Raises InputError for no training data, for
+    data without times where the model needs them or a foreign checkpoint, Diverged where nothing is finite any more.
     """
-    padded = pad_left(split.train, model.options.length + 1)
-    trained = (padded != 0).sum(1) >= 2
-    padded = padded[trained]
-    if len(padded) == 0:
+    places = place_windows(split.train, model.options.length, options.windows)
+    if len(places) == 0:
         raise InputError("no user has two training actions; lower the k-core or give longer sequences")
+    padded = np.where(places < 0, 0, split.train.items[places])
     times = None
     if model.needs_times:
-        times = pad_times(split.train, slice(0, len(split.train)), model.options.length + 1, type(model).__name__)
-        times = times[trained]
+        times = np.where(places < 0, 0.0, _times(split.train, type(model).__name__)[places])
     set_dropout_generator(model, dropout)
     model.products = PRECISIONS[options.precision]
     optimiser = torch.optim.Adam(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), fused=True)
@@ -191,8 +216,8 @@ def train(
                 state.keep_best()
         if checkpoint is not None:
             state.save(checkpoint)
-        if on_epoch is not None:
-            on_epoch(progress)
+        if on_epoch is not None and on_epoch(progress) is True:
+            break
     if options.patience is not None:
         state.restore_best()
     model.eval()

@@ -8,13 +8,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from causalrec.attention import Boost
 from causalrec.errors import InputError
 from causalrec.interactions import from_rows, leave_one_out, pad_left
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
 from causalrec.ranking import ndcg, rank_targets
-from causalrec.training import BUCKET, Diverged, TrainingOptions, batches, make_scorer, pick_device, save_model, train
+from causalrec.training import (
+    BUCKET,
+    Diverged,
+    TrainingOptions,
+    batches,
+    make_scorer,
+    pick_device,
+    place_windows,
+    save_model,
+    train,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "training.json"
 ITEMS = 9
@@ -132,6 +144,48 @@ def test_every_action_is_a_target_once_an_epoch_and_no_padding_column_is_kept():
     assert sorted(seen) == sorted(expected)
 
 
+def test_windows_by_hand():
+    sequences = from_rows([[1, 2, 3, 4, 5, 6], [7], [8, 9]], num_items=ITEMS)
+    last, every = (place_windows(sequences, 2, windows) for windows in ("last", "all"))
+    assert last.tolist() == [[3, 4, 5], [-1, 7, 8]]
+    assert every.tolist() == [[-1, 0, 1], [1, 2, 3], [3, 4, 5], [-1, 7, 8]]
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=6), st.integers(1, 8))
+def test_all_windows_predict_every_action_but_the_first_once(counts, length):
+    ends = np.cumsum(counts)
+    items = [list(range(end - count + 1, end + 1)) for count, end in zip(counts, ends, strict=True)]
+    sequences = from_rows(items, num_items=int(ends[-1]))
+    places = place_windows(sequences, length, "all")
+    assert (places.max(1, initial=-1) >= 1).all()
+    first = (places >= 0).argmax(1)
+    predicted = [place for row, skip in zip(places, first, strict=True) for place in row[skip + 1 :]]
+    assert sorted(predicted) == [place for place in range(sum(counts)) if place not in sequences.offsets[:-1]]
+    last = place_windows(sequences, length, "last")
+    rows = pad_left([row for row in items if len(row) > 1], length + 1)
+    assert np.array_equal(np.where(last < 0, 0, sequences.items[last]), rows)
+
+
+def test_training_on_all_windows_reads_what_the_last_one_leaves_out():
+    last, every = (run(small("sasrec"), replace(OPTIONS, epochs=1, windows=of)) for of in ("last", "all"))
+    assert last.trace == every.trace  # these histories are as short as the window
+    long = leave_one_out(from_rows([[1 + step % ITEMS for step in range(30)]] * 8, num_items=ITEMS))
+    last, every = (run(small("sasrec"), replace(OPTIONS, windows=of), split=long) for of in ("last", "all"))
+    assert every.trace[-1]["recommendation"] < last.trace[-1]["recommendation"]
+
+
+def test_training_ends_where_the_caller_says():
+    progress = train(
+        small("sasrec"),
+        cycle_split(),
+        OPTIONS,
+        shuffle=np.random.default_rng(1),
+        dropout=torch.Generator().manual_seed(2),
+        on_epoch=lambda progress: progress.epoch == 2,
+    )
+    assert progress.epoch == 2
+
+
 @pytest.mark.parametrize("kind", ["sasrec", "causalrec"])
 def test_each_history_is_scored_as_it_would_be_alone(kind):
     rng = np.random.default_rng(0)
@@ -170,7 +224,8 @@ def test_users_with_one_action_leave_nothing_to_train():
         run(small("sasrec"), OPTIONS, split=split)
 
 
-MEANINGLESS = ({"epochs": 0}, {"patience": 0}, {"learning_rate": 0.0}, {"seen": "maybe"}, {"precision": "half"})
+MEANINGLESS = ({"epochs": 0}, {"patience": 0}, {"learning_rate": 0.0}, {"seen": "maybe"}, {"precision": "half"},
+               {"windows": "some"})  # fmt: skip
 
 
 @pytest.mark.parametrize("change", MEANINGLESS)
