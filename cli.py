@@ -37,6 +37,12 @@ ItemCoreOption = Annotated[
     int | None, typer.Option("--item-core", help="Fewest actions of an item [default: the dataset's own].")
 ]
 SplitOption = Annotated[str, typer.Option("--split", help="leave_one_out or temporal, for real data.")]
+DatasetOption = Annotated[
+    list[str] | None, typer.Option("--dataset", help="A real dataset, instead of the preset's; repeatable.")
+]
+RivalOption = Annotated[
+    list[str] | None, typer.Option("--rival", help="A trained rival, instead of the preset's; repeatable.")
+]
 FileOption = Annotated[Path | None, typer.Option("--data", help="A file of your own: CSV, TSV or RecBole .inter.")]
 UserOption = Annotated[str, typer.Option("--user", help="Column of users in --data.")]
 ItemOption = Annotated[str, typer.Option("--item", help="Column of items in --data.")]
@@ -73,12 +79,15 @@ def _setup(
     own: dict[str, Any] | None = None,
     learners: list[str] | None = None,
     recommenders: list[str] | None = None,
+    datasets: list[str] | None = None,
+    rivals: list[str] | None = None,
 ) -> Any:
     from bench.plan import make_setup
-    from bench.presets import find_preset
+    from bench.presets import find_preset, narrow
 
     models = (tuple(learners or ()), tuple(recommenders or ()))
-    return make_setup(find_preset(preset), seed, data_dir, device, preparation, own, *models)
+    wanted = narrow(find_preset(preset), tuple(datasets or ()), tuple(rivals or ()))
+    return make_setup(wanted, seed, data_dir, device, preparation, own, *models)
 
 
 def _preparation(repeats: str | None, user_core: int | None, item_core: int | None, split: str) -> Any:
@@ -139,6 +148,8 @@ def reproduce(
     split: SplitOption = "leave_one_out",
     learner: LearnerOption = None,
     recommender: RecommenderOption = None,
+    dataset: DatasetOption = None,
+    rival: RivalOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run every experiment and print a verdict on each claim. What has run already is not run again.
@@ -148,7 +159,7 @@ def reproduce(
     from bench.experiments import EXPERIMENTS
 
     prepared = _preparation(repeats, user_core, item_core, split)
-    setup = _setup(preset, seed, data_dir, device, prepared, learners=learner, recommenders=recommender)
+    setup = _setup(preset, seed, data_dir, device, prepared, None, learner, recommender, dataset, rival)
     _walk(setup, EXPERIMENTS, out, jobs, as_json)
 
 
@@ -171,6 +182,8 @@ def run(
     time: TimeOption = None,
     learner: LearnerOption = None,
     recommender: RecommenderOption = None,
+    dataset: DatasetOption = None,
+    rival: RivalOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run one experiment; with --data on a file of your own, with --learner or --recommender a model of your own."""
@@ -178,7 +191,8 @@ def run(
 
     load_experiment(experiment)
     prepared = _preparation(repeats, user_core, item_core, split)
-    setup = _setup(preset, seed, data_dir, device, prepared, _own(data, user, item, time), learner, recommender)
+    own = _own(data, user, item, time)
+    setup = _setup(preset, seed, data_dir, device, prepared, own, learner, recommender, dataset, rival)
     _walk(setup, (experiment,), out, jobs, as_json)
 
 
@@ -196,6 +210,8 @@ def plan(
     split: SplitOption = "leave_one_out",
     learner: LearnerOption = None,
     recommender: RecommenderOption = None,
+    dataset: DatasetOption = None,
+    rival: RivalOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what `reproduce` would run, what is there already, and about how long the rest takes."""
@@ -206,7 +222,7 @@ def plan(
     from bench.store import Store
 
     prepared = _preparation(repeats, user_core, item_core, split)
-    setup = _setup(preset, seed, data_dir, device, prepared, learners=learner, recommenders=recommender)
+    setup = _setup(preset, seed, data_dir, device, prepared, None, learner, recommender, dataset, rival)
     check_used(setup, EXPERIMENTS)
     store = Store(out) if (out / "records").is_dir() else None
     workers = jobs or default_jobs(setup.device)

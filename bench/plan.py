@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import learners as learner_names
-from bench import own_recommender
+from bench import own_recommender, peer_recommenders
 from bench.cell import Cell
 from bench.console import duration
 from bench.datasets import REPEATS, Loaded, Provenance, data_folder, load, load_own
@@ -61,7 +61,7 @@ class Setup:
     """What a plan is made from: the preset, the root seed, the device, the datasets found and those missing.
 
     learners: names of `bench.learners` that were asked for beside an experiment's own. recommenders: classes of the
-    user's own, see `bench.own_recommender`.
+    user's own, see `bench.own_recommender`. rectools: the version of RecTools where there is one.
     """
 
     preset: Preset
@@ -72,6 +72,7 @@ class Setup:
     split: str = "leave_one_out"
     learners: tuple[str, ...] = ()
     recommenders: tuple[str, ...] = ()
+    rectools: str | None = None
 
     def beside(self, ours: tuple[str, ...]) -> tuple[str, ...]:
         """An experiment's own learners and after them those asked for, each once."""
@@ -119,7 +120,7 @@ def make_setup(
         _check_times(loaded, prepared.split)
         found[OWN] = loaded.provenance
     asked = (tuple(dict.fromkeys(learners)), tuple(dict.fromkeys(recommenders)))
-    return Setup(preset, root, pick_device(device), found, missing, prepared.split, *asked)
+    return Setup(preset, root, pick_device(device), found, missing, prepared.split, *asked, peer_recommenders.version())
 
 
 def _check_times(loaded: Loaded, split: str) -> None:

@@ -1,12 +1,13 @@
 """The named sizes of a run: smoke (CI), quick (a reviewer's first look), standard (a night), paper (a GPU)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.errors import InputError
 
 FURTHER = ("eqvar_bottom_up", "golem_ev", "golem_nv", "dagma")
 RIVALS = ("sasrec", "sasrec_bce", "sasrec_gbce", "bert4rec", "gru4rec", "tisasrec", "fpmc", "fpmc_full")
+SCHEDULES = ((1.0, 2.0), (100.0, 10.0), (1e4, 1.0))  # rho at first and its growth, beside the default (1, 10)
 DECADES = tuple(10.0**exponent for exponent in range(-8, 9))
 
 
@@ -71,8 +72,8 @@ class Real:
     """How the recommenders are compared on real data: one budget of `trials` settings for every neural model.
 
     The settings are drawn from 4 dropouts and the learning rates here. `controls` are what CausalRec's chosen setting
-    is trained with beside it: names of `bench.experiments.ablation.REAL`, and "halves" of the users. `rivals`: those of
-    `RIVALS` that are run.
+    is trained with beside it: names of `bench.experiments.ablation.REAL`, and "halves" of the users. `agreement`: on
+    which of the datasets implementations are held against each other. `rivals`: those of `RIVALS` that are run.
     """
 
     datasets: tuple[str, ...]
@@ -84,12 +85,17 @@ class Real:
     patience: int
     learning_rates: tuple[float, ...]
     controls: tuple[str, ...] = ()
+    agreement: tuple[str, ...] = ()
     rivals: tuple[str, ...] = ("sasrec",)
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Everything that a run's size is made of. `all_readings`: not only the few that `readings` always compares."""
+    """Everything that a run's size is made of.
+
+    `taus` and `schedules` (rho at first, growth) are tried beside the defaults. `all_readings`: not only the few that
+    `readings` always compares.
+    """
 
     name: str
     about: str
@@ -102,6 +108,8 @@ class Preset:
     sweep_seeds: int
     alphas: tuple[float, ...]
     sparsities: tuple[float, ...]
+    taus: tuple[float, ...]
+    schedules: tuple[tuple[float, float], ...]
     real: Real
     timeout: float
     all_readings: bool = False
@@ -131,6 +139,8 @@ PRESETS = {
             sweep_seeds=2,
             alphas=(1e-8, 1.0, 1e8),
             sparsities=(0.001, 0.1),
+            taus=(0.1,),
+            schedules=((100.0, 10.0),),
             real=Real(
                 datasets=(), seeds=2, trials=1, length=20, width=16, epochs=2, patience=2, learning_rates=(3e-3,)
             ),
@@ -163,6 +173,8 @@ PRESETS = {
             sweep_seeds=5,
             alphas=(1e-8, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e8),
             sparsities=(0.0, 0.001, 0.01, 0.1, 1.0),
+            taus=(0.1, 0.6),
+            schedules=((100.0, 10.0), (1e4, 1.0)),
             real=Real(
                 datasets=("ml-100k", "foursquare-nyc"),
                 seeds=3,
@@ -203,6 +215,8 @@ PRESETS = {
             sweep_seeds=5,
             alphas=DECADES,
             sparsities=(0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
+            taus=(0.05, 0.1, 0.2, 0.5, 1.0),
+            schedules=SCHEDULES,
             real=Real(
                 datasets=("ml-100k", "foursquare-nyc", "beauty", "ml-1m"),
                 seeds=3,
@@ -214,6 +228,7 @@ PRESETS = {
                 learning_rates=(1e-3,),
                 rivals=RIVALS,
                 controls=("filter", "halves"),
+                agreement=("ml-100k",),
             ),
             timeout=3600.0,
             all_readings=True,
@@ -246,6 +261,8 @@ PRESETS = {
             sweep_seeds=10,
             alphas=DECADES,
             sparsities=(0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
+            taus=(0.05, 0.1, 0.2, 0.5, 1.0),
+            schedules=SCHEDULES,
             real=Real(
                 datasets=("ml-100k", "foursquare-nyc", "foursquare-tky", "kgrec-music", "beauty", "ml-1m"),
                 seeds=10,
@@ -257,6 +274,7 @@ PRESETS = {
                 learning_rates=(5e-4, 1e-3, 2e-3),
                 rivals=RIVALS,
                 controls=("filter", "raw", "random", "halves"),
+                agreement=("ml-100k", "ml-1m"),
             ),
             timeout=6 * 3600.0,
             all_readings=True,
@@ -270,3 +288,21 @@ def find_preset(name: str) -> Preset:
     if name not in PRESETS:
         raise InputError(f"preset {name!r} is unknown; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def narrow(preset: Preset, datasets: tuple[str, ...] = (), rivals: tuple[str, ...] = ()) -> Preset:
+    """The preset on these datasets and against these rivals alone; none named: its own. InputError for unknown rivals.
+
+    What is left out is said beside the preset's description, and so below every verdict.
+    """
+    if unknown := [name for name in rivals if name not in RIVALS]:
+        raise InputError(f"rival {unknown[0]!r} is unknown; choose among {', '.join(RIVALS)}")
+    if not datasets and not rivals:
+        return preset
+    real = replace(
+        preset.real,
+        datasets=tuple(dict.fromkeys(datasets)) or preset.real.datasets,
+        rivals=tuple(name for name in RIVALS if name in rivals) or preset.real.rivals,
+    )
+    said = f"here on {', '.join(real.datasets) or 'no real data'} against {', '.join(real.rivals)} alone"
+    return replace(preset, real=real, about=f"{preset.about}; {said}")

@@ -1,8 +1,9 @@
 """Recommenders on ML-1M, ours beside RecTools on the same training rows: the suite `recommend` of `bench.speed`.
 
 CPU-seconds of one thread. An epoch is extrapolated from its first steps by the tokens (RecTools: the steps) they hold;
-all models take turns, so that a busy machine slows all. RecTools runs in a process of its own, because its memory is
-measured, and by an interpreter of its own where `--rectools` names one.
+our models take turns, so that a busy machine slows all. RecTools runs in a process of its own, because its memory is
+measured, and by an interpreter of its own where `--rectools` names one: as installed, and with glibc's malloc told to
+keep its memory, which alone makes it nearly twice as fast.
 """
 
 import json
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 
 from bench.datasets import load
+from bench.peer_recommenders import call, write_rows
 from causalrec.attention import set_dropout_generator
 from causalrec.interactions import Split, leave_one_out, pad_left
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
@@ -26,9 +28,13 @@ from causalrec.ranking import rank_targets
 from causalrec.training import PRECISIONS, batches, make_scorer
 
 BATCH, WIDTH, LAYERS = 128, 64, 2
-# Times faster than RecTools as installed, by length; and the most that a CausalRec step may take, in SASRec's.
-GOALS = {50: 4.0, 200: 8.0}
-SAMPLED_GOAL, RANKING_GOAL = 10.0, 2.5
+# Times faster than RecTools as installed and with malloc tuned, by length; and the most that a CausalRec step may take,
+# in SASRec's.
+GOALS, TUNED_GOALS = {50: 4.0, 200: 8.0}, {50: 2.5, 200: 4.0}
+SAMPLED_GOAL, BCE_GOAL, RANKING_GOAL = 10.0, 1.5, 2.5
+MEMORY_GOALS = {50: 600.0}  # MB
+MALLOC = {f"MALLOC_{name}_": str(size) for name, size in
+          {"MMAP_THRESHOLD": 2**32, "TRIM_THRESHOLD": 2**32, "TOP_PAD": 2**28}.items()}  # fmt: skip
 STEP_GOALS = {50: 1.5, 200: 1.8}
 # The rate that the goal's floor assumes, operations a second of one thread, and the most times that floor.
 FLOOR_RATE, FLOOR_GOALS = 90e9, {50: 2.0}
@@ -57,13 +63,13 @@ class Clock:
 
 
 def build(kind: str, items: int, length: int) -> Clock:
-    """A fresh model of a kind: sasrec, bf16, sampled or causalrec."""
+    """A fresh model of a kind: sasrec, bf16, sampled, bce or causalrec."""
     generator = torch.Generator().manual_seed(0)
     model: SASRec
     if kind == "causalrec":
         model = CausalRec(CausalRecOptions(items, length), generator)
     else:
-        model = SASRec(SASRecOptions(items, length, loss="sampled" if kind == "sampled" else "full"), generator)
+        model = SASRec(SASRecOptions(items, length, loss=kind if kind in ("sampled", "bce") else "full"), generator)
     model.products = PRECISIONS["bf16" if kind == "bf16" else "float32"]
     set_dropout_generator(model, torch.Generator().manual_seed(1))
     model.train()
@@ -88,20 +94,19 @@ def product_rate(items: int) -> float:
     return 2 * BATCH * WIDTH * items / best
 
 
-def rectools(python: str, split: Split, length: int, loss: str, steps: int) -> dict[str, float] | str:
-    """What `bench/rectools_speed.py` measured, or why it did not."""
+def rectools(
+    python: str, split: Split, length: int, loss: str, steps: int, environment: dict[str, str] | None = None
+) -> dict[str, float] | str:
+    """What `bench/rectools_script.py` measured, or why it did not."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.npz"
-        train = split.train
-        np.savez(path, users=np.repeat(np.arange(len(train)), train.lengths()), items=train.items)
-        # -P: this folder's `statistics` must not hide the standard library's.
-        script = str(Path(__file__).with_name("rectools_speed.py"))
-        command = [python, "-P", script, str(path), str(length), loss, str(steps)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
-        missing = "No module named 'rectools'" in done.stderr or "No module named 'pytorch_lightning'" in done.stderr
-        return "not installed" if missing else f"failed: {done.stderr.strip().splitlines()[-1]}"
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        write_rows(path, split.train)
+        try:
+            said = call(python, "time", path, length, loss, steps, environment=environment)
+        except RuntimeError as error:
+            missing = any(f"No module named '{name}'" in str(error) for name in ("rectools", "pytorch_lightning"))
+            return "not installed" if missing else f"failed: {error}"
+    result: dict[str, float] = json.loads(said.splitlines()[-1])
     return result
 
 
@@ -135,7 +140,7 @@ def recommend(data: Path, length: int, steps: int, python: str) -> None:
     flops = floor_flops(targets, lengths, items)
     print(f"ML-1M, {len(rows)} users, {items} items, length {length}, d = {WIDTH}, {LAYERS} blocks, batch {BATCH}; "
           f"CPU-seconds of one thread, an epoch from {steps} of its {epoch_steps} steps")  # fmt: skip
-    clocks = {kind: build(kind, items, length) for kind in ("sasrec", "bf16", "sampled", "causalrec")}
+    clocks = {kind: build(kind, items, length) for kind in ("sasrec", "bf16", "sampled", "bce", "causalrec")}
     epoch = batches(rows, BATCH, np.random.default_rng(0), "cpu")
     for number, (block, target) in zip(range(steps + 1), epoch, strict=False):
         for clock in clocks.values():
@@ -144,33 +149,38 @@ def recommend(data: Path, length: int, steps: int, python: str) -> None:
     start = time.process_time()
     rank_targets(make_scorer(clocks["sasrec"].model), split.test)
     ranking = time.process_time() - start
-    peers = {loss: rectools(python, split, length, loss, steps) for loss in ("full", "sampled")}
+    runs = {"full": ("full", None), "tuned": ("full", MALLOC), "sampled": ("sampled", None), "bce": ("bce", None)}
+    peers = {name: rectools(python, split, length, loss, steps, malloc) for name, (loss, malloc) in runs.items()}
     names = {"sasrec": "SASRec, full softmax", "bf16": "SASRec, full softmax, bf16", "sampled": "SASRec, 256 sampled",
-             "causalrec": "CausalRec, full softmax"}  # fmt: skip
-    print(f"{'epoch at the product rate of ' + format(rate / 1e9, '.0f') + ' GFLOP/s':42} {flops / rate:8.2f} "
+             "bce": "SASRec, BCE of one negative", "causalrec": "CausalRec, full softmax"}  # fmt: skip
+    theirs = {"full": names["sasrec"], "tuned": "SASRec, full softmax, malloc tuned", **names}
+    print(f"{'epoch at the product rate of ' + format(rate / 1e9, '.0f') + ' GFLOP/s':46} {flops / rate:8.2f} "
           f"({flops / 1e9:.0f} GFLOP)")  # fmt: skip
     for kind, name in names.items():
-        print(f"{'ours: ' + name:42} {ours[kind]:8.2f}", flush=True)
-    for loss, peer in peers.items():
+        print(f"{'ours: ' + name:46} {ours[kind]:8.2f}", flush=True)
+    for kind, peer in peers.items():
         cell = peer if isinstance(peer, str) else f"{peer['step'] * epoch_steps:8.2f}"
-        print(f"{'RecTools: SASRec, ' + ('full softmax' if loss == 'full' else '256 sampled'):42} {cell}")
-    print(f"{'ours: ranking all users, kept and filtered':42} {ranking:8.2f}")
-    full, sampled = peers["full"], peers["sampled"]
+        print(f"{'RecTools: ' + theirs[kind]:46} {cell}")
+    print(f"{'ours: ranking all users, kept and filtered':46} {ranking:8.2f}")
+    full, memory = peers["full"], peak_memory(split, length)
     if not isinstance(full, str):
-        print(f"{'RecTools: recommend 10, filtered':42} {full['ranking']:8.2f}")
-    print(f"{'ours: peak memory, MB':42} {peak_memory(split, length):8.0f}")
+        print(f"{'RecTools: recommend 10, filtered':46} {full['ranking']:8.2f}")
+    print(f"{'ours: peak memory, MB':46} {memory:8.0f}")
     if not isinstance(full, str):
-        print(f"{'RecTools: peak memory, MB':42} {full['memory']:8.0f}")
+        print(f"{'RecTools: peak memory, MB':46} {full['memory']:8.0f}")
     print("ratios")
     _ratio("our SASRec / floor at 90 GFLOP/s", ours["sasrec"] * FLOOR_RATE / flops, FLOOR_GOALS.get(length), most=True)
     _ratio("our SASRec / floor at the product rate", ours["sasrec"] * rate / flops, None, most=True)
     _ratio("CausalRec / SASRec", ours["causalrec"] / ours["sasrec"], STEP_GOALS.get(length), most=True)
     _ratio("bf16 / float32", ours["bf16"] / ours["sasrec"], None, most=True)
+    _ratio("our peak memory, MB", memory, MEMORY_GOALS.get(length), most=True)
+    goals = {"full": GOALS.get(length), "tuned": TUNED_GOALS.get(length), "sampled": SAMPLED_GOAL, "bce": BCE_GOAL}
+    for kind, goal in goals.items():
+        if not isinstance(peer := peers[kind], str):
+            mine = ours.get(kind, ours["sasrec"])
+            _ratio(f"RecTools / ours, {theirs[kind].removeprefix('SASRec, ')}", peer["step"] * epoch_steps / mine, goal)
     if not isinstance(full, str):
-        _ratio("RecTools / ours, full softmax", full["step"] * epoch_steps / ours["sasrec"], GOALS.get(length))
         _ratio("RecTools / ours, ranking", full["ranking"] / ranking, RANKING_GOAL)
-    if not isinstance(sampled, str):
-        _ratio("RecTools / ours, 256 sampled", sampled["step"] * epoch_steps / ours["sampled"], SAMPLED_GOAL)
 
 
 def _ratio(name: str, value: float, goal: float | None, most: bool = False) -> None:
@@ -179,4 +189,4 @@ def _ratio(name: str, value: float, goal: float | None, most: bool = False) -> N
     if goal is not None:
         reached = value <= goal if most else value >= goal
         verdict = f"  goal {'at most' if most else 'at least'} {goal:g}: {'reached' if reached else 'not reached'}"
-    print(f"{name:42} {value:8.2f}{verdict}")
+    print(f"{name:46} {value:8.2f}{verdict}")

@@ -39,7 +39,10 @@ CODE = {
     "bert4rec": "causalrec.rivals.bert4rec",
     "tisasrec": "causalrec.rivals.tisasrec",
     "best_possible": "synth.behaviour",
+    "rectools_sasrec": "bench.peer_recommenders",
+    "rectools_bert4rec": "bench.peer_recommenders",
 }
+PEERS = ("rectools_sasrec", "rectools_bert4rec")
 DROPOUTS = (0.2, 0.3, 0.4, 0.5)
 ALPHAS = (0.1, 1.0, 10.0)
 FACTOR_WEIGHTS = dict(zip(DROPOUTS, (1e-4, 1e-3, 3e-3, 1e-2), strict=True))
@@ -52,9 +55,10 @@ GRIDS: dict[str, tuple[dict[str, float], ...]] = {
 PAIR_BATCH = 1024
 READING = (
     "layers", "normalised", "beta", "source", "sign", "mixing", "placement", "bidirectional", "fit", "stop",
-    "acyclicity", "relation", "tau", "top", "positions", "branch", "boosted_layers",
+    "acyclicity", "rho", "growth", "relation", "tau", "top", "positions", "branch", "boosted_layers",
 )  # fmt: skip
 METRICS = {"hr10": ("HR@10", hit_rate), "ndcg10": ("NDCG@10", ndcg)}
+COST = {"causalrec": 1.3, "rectools_sasrec": 4.0, "rectools_bert4rec": 6.0}
 TOKEN_SECONDS, ITEM_SECONDS = 9e-6, 4.3e-9
 PAIR_SECONDS, CUBE_SECONDS = 4e-6, 4e-11
 
@@ -84,13 +88,14 @@ def plan_cell(
             "seed": seed,
             "root": setup.root,
             **({"identity": own_recommender.version(model)} if is_own(model) else {}),
+            **({"rectools": setup.rectools} if model in PEERS else {}),
         },
         ("bench.runners.recommender", "bench.own_recommender" if is_own(model) else CODE[model]),
         data=None if provenance is None else provenance.content_hash,
         dtype="float32",
         device=setup.device if model in TRAINED and model not in FPMC else "cpu",
         cost=1.0
-        + epochs * tokens * per_token * (1.3 if model == "causalrec" else 1.0)
+        + epochs * tokens * per_token * COST.get(model, 1.0)
         + (CUBE_SECONDS * items**3 if model == "ease" else 0.0),
         timeout=setup.preset.timeout,
         label=f"{setting} on {dataset['name']}, seed {seed}",
@@ -180,11 +185,17 @@ def tuning_cells(setup: Setup, name: str, model: str) -> list[Cell]:
     return [plan_cell(setup, dataset, model, options, training, 0) for options, training in _trials(setup, name, model)]
 
 
+def world_training(epochs: int) -> dict[str, Any]:
+    """How models are trained in a behaviour world."""
+    return {"epochs": epochs, "patience": None, "batch": 64, "learning_rate": 3e-3}
+
+
 def world_cells(setup: Setup, world: World, seeds: int, model: str, **changes: Any) -> list[Cell]:
     """One cell a world for a model in the behaviour world, trained for a fixed number of epochs."""
     options = model_options(model, world.length, world.width, 0.2, **changes) if model in TRAINED else {}
-    batch = PAIR_BATCH if model in FPMC else 64
-    training = {"epochs": world.epochs, "patience": None, "batch": batch, "learning_rate": 3e-3} if options else {}
+    training = world_training(world.epochs) if options else {}
+    if model in FPMC:
+        training["batch"] = PAIR_BATCH
     return [plan_cell(setup, world.dataset, model, options, training, seed) for seed in range(seeds)]
 
 

@@ -51,7 +51,8 @@ class SASRecOptions:
 class CausalRecOptions(Reading, SASRecOptions):
     """The default reading: discovery in the first layer, the boost in every later one.
 
-    beta weighs L_DAG, `sparsity` is lambda of the L1 term; the discovery block's own options are those of `Reading`.
+    beta weighs L_DAG, `sparsity` is lambda of the L1 term; `rho` is the penalty coefficient at the start and `growth`
+    its factor at each update, see `Lagrangian`; the discovery block's own options are those of `Reading`.
     branch: the discovery layer stands in `series` with the others, or at the `side`, so that they do not see its
     output but through R. boosted_layers: which of layers 1, 2, ... (0 is the discovery layer) are boosted; None: all.
     """
@@ -60,6 +61,8 @@ class CausalRecOptions(Reading, SASRecOptions):
     boost: Boost = field(default_factory=Boost)
     beta: float = 1.0
     sparsity: float = 0.01
+    rho: float = 1.0
+    growth: float = 10.0
     branch: str = "series"
     boosted_layers: tuple[int, ...] | None = None
 
@@ -71,6 +74,10 @@ class CausalRecOptions(Reading, SASRecOptions):
         for name in ("beta", "sparsity"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} = {getattr(self, name)}; expected a finite number >= 0")
+        if not (0 < self.rho <= Lagrangian.cap and 1 <= self.growth < float("inf")):
+            raise InputError(
+                f"rho = {self.rho}, growth = {self.growth}; expected 0 < rho <= {Lagrangian.cap:g} and growth >= 1"
+            )
         if self.source == "fixed" and self.beta != 0:
             raise InputError(f"beta = {self.beta} with a fixed W, of which L_DAG can teach nothing; choose beta = 0")
         if self.placement == "mixed" and self.normalised < 1:
@@ -184,13 +191,13 @@ class CausalRec(SASRec):
     def _initialise(self, generator: torch.Generator) -> None:
         super()._initialise(generator)
         self.discovery.initialise(generator)
-        self.lagrangian = Lagrangian()
+        self.lagrangian = Lagrangian(rho=self.options.rho)
 
     @property
     def lagrangian(self) -> Lagrangian:
         """The augmented Lagrangian's state, kept in a buffer so that checkpoints carry it."""
         gamma, rho, previous = self.multipliers.tolist()
-        return Lagrangian(gamma=gamma, rho=rho, h_previous=previous)
+        return Lagrangian(gamma=gamma, rho=rho, h_previous=previous, growth=self.options.growth)
 
     @lagrangian.setter
     def lagrangian(self, state: Lagrangian) -> None:

@@ -17,6 +17,7 @@ from causalrec.losses import linear_cross_entropy
 LOSSES = ("full", "bce", "gbce", "sampled")
 PUBLISHED_NEGATIVES = {"full": 0, "bce": 1, "gbce": 256, "sampled": 256}
 CHUNK = 2**15  # negatives gathered at a time
+SAMPLED_ROWS = 1024  # whose scores of a shared set of negatives stay in a core's cache
 DENSE_ROWS, DENSE_ITEMS = 128, 32  # up to 32 items a negative, all scores of 128 rows cost less than gathering
 
 
@@ -146,16 +147,54 @@ def binary_cross_entropy(
     return loss
 
 
+class _SampledSoftmax(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_td: Tensor, item_id: Tensor, target_t: Tensor, negative_k: Tensor) -> Tensor:
+        k = len(negative_k)
+        right, wrong_kd = item_id[target_t], item_id[negative_k]
+        wrong_dk = wrong_kd.T.contiguous()
+        good = (x_td * right).sum(1, keepdim=True)
+        # Which negative is a row's own target, if any: a look-up, where comparing all would touch t x k entries.
+        place = target_t.new_full((len(item_id),), -1)
+        place[negative_k] = torch.arange(k, device=place.device)
+        own_t = place[target_t]
+        total = x_td.new_zeros(())
+        grad_x, grad_wrong, pull = torch.empty_like(x_td), torch.zeros_like(wrong_kd), torch.empty_like(good)
+        for start in range(0, len(x_td), SAMPLED_ROWS):
+            rows = slice(start, start + SAMPLED_ROWS)
+            x, mine, own = x_td[rows], good[rows], own_t[rows]
+            bad = (x @ wrong_dk).sub_(math.log(k / len(item_id)))
+            clash = torch.nonzero(own >= 0)[:, 0]
+            bad[clash, own[clash]] = -math.inf
+            largest = torch.maximum(bad.amax(1, keepdim=True), mine)
+            weights, first = bad.sub_(largest).exp_(), (mine - largest).exp_()
+            sums = weights.sum(1, keepdim=True) + first
+            total += (sums.log() + largest - mine).sum()
+            torch.div(weights @ wrong_kd, sums, out=grad_x[rows])
+            grad_wrong.addmm_(weights.T, x / sums)
+            torch.div(first, sums, out=pull[rows])
+        pull -= 1
+        grad_x.addcmul_(right, pull)
+        grad_items = torch.zeros_like(item_id).index_add_(0, target_t, pull * x_td)
+        ctx.save_for_backward(grad_x, grad_items.index_add_(0, negative_k, grad_wrong))
+        ctx.rows = len(x_td)
+        mean: Tensor = total / ctx.rows
+        return mean
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, Tensor, None, None]:
+        grad_x, grad_items = ctx.saved_tensors
+        scale = grads[0] / ctx.rows
+        return grad_x * scale, grad_items * scale, None, None
+
+
 def sampled_softmax(x_td: Tensor, item_id: Tensor, target_t: Tensor, negative_k: Tensor) -> Tensor:
     """Mean of -log softmax of the target among itself and k different items that all rows share.
 
     Each negative's logit gets -log q, where q = k / items is its chance to be drawn (logQ correction; Bengio &
     Senécal 2008): the sum over negatives is then unbiased for the sum over all other items. A negative that is the
     row's target is left out, the target stands uncorrected, and with k = items the loss is the full softmax.
+    Gradients are made in the forward pass by chunks of rows.
     """
-    good = (x_td * item_id[target_t]).sum(1, keepdim=True)
-    bad = x_td @ item_id[negative_k].T - math.log(len(negative_k) / len(item_id))
-    bad = bad.masked_fill(negative_k == target_t[:, None], -math.inf)
-    logits = torch.cat([good, bad], 1)
-    loss: Tensor = functional.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.int64))
+    loss: Tensor = _SampledSoftmax.apply(x_td, item_id, target_t, negative_k)  # type: ignore[no-untyped-call]
     return loss

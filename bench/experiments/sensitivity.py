@@ -1,4 +1,7 @@
-"""Sweeps in the behaviour world: alpha by decades under both boosts, and lambda. Seeds are shared along a sweep."""
+"""Sweeps in the behaviour world: alpha by decades under both boosts, lambda, tau, and the schedule of rho.
+
+Seeds are shared along a sweep.
+"""
 
 from typing import Any
 
@@ -14,6 +17,7 @@ from bench.tables import Table, Value
 
 BOOSTS = ("renorm", "raw")
 DEFAULT_SPARSITY = 0.01
+DEFAULT_TAU, DEFAULT_SCHEDULE = 0.3, (1.0, 10.0)
 
 
 def plan(setup: Setup) -> list[Cell]:
@@ -25,22 +29,35 @@ def plan(setup: Setup) -> list[Cell]:
             cells += _cells(setup, alpha=alpha, mode=mode)
     for sparsity in sorted({*p.sparsities, DEFAULT_SPARSITY}):
         cells += _cells(setup, sparsity=sparsity)
+    for tau in p.taus:
+        cells += _cells(setup, tau=tau)
+    for schedule in p.schedules:
+        cells += _cells(setup, schedule=schedule)
     return list(dict.fromkeys(cells))
 
 
-def _cells(setup: Setup, alpha: float = 1.0, mode: str = "renorm", sparsity: float = DEFAULT_SPARSITY) -> list[Cell]:
-    """The default lambda is left unsaid, so that a cell of both sweeps is one cell."""
+def _cells(
+    setup: Setup,
+    alpha: float = 1.0,
+    mode: str = "renorm",
+    sparsity: float = DEFAULT_SPARSITY,
+    tau: float = DEFAULT_TAU,
+    schedule: tuple[float, float] = DEFAULT_SCHEDULE,
+) -> list[Cell]:
+    """Defaults are left unsaid, so that a cell of several sweeps is one cell."""
     changes: dict[str, Any] = {"alpha": alpha, "mode": mode}
     if sparsity != DEFAULT_SPARSITY:
         changes["sparsity"] = sparsity
+    if tau != DEFAULT_TAU:
+        changes["tau"] = tau
+    if schedule != DEFAULT_SCHEDULE:
+        changes |= dict(zip(("rho", "growth"), schedule, strict=True))
     return trials.world_cells(setup, setup.preset.sweep, setup.preset.sweep_seeds, "causalrec", **changes)
 
 
-def _at(
-    setup: Setup, results: list[Result], alpha: float = 1.0, mode: str = "renorm", sparsity: float = DEFAULT_SPARSITY
-) -> list[Result]:
-    """The results at one setting by seed, all seeds or none."""
-    want = _cells(setup, alpha, mode, sparsity)[0].params["options"]
+def _at(setup: Setup, results: list[Result], **setting: Any) -> list[Result]:
+    """The results at one setting, that of `_cells`, by seed; all seeds or none."""
+    want = _cells(setup, **setting)[0].params["options"]
     found = sorted(select(results, options=want), key=lambda r: int(r.params["seed"]))
     return found if len(found) == setup.preset.sweep_seeds else []
 
@@ -55,7 +72,19 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
         f"{setup.preset.sweep_seeds} worlds, {trials.world_sizes(setup.preset.sweep)}; test NDCG@10 over the full "
         "catalogue, mean [95 % t interval]; gains are paired over worlds and relative to alpha = 0."
     )
-    return [_alpha_table(setup, results, note), _lambda_table(setup, results, note)]
+    p = setup.preset
+    sparsities, taus, schedules = (
+        tuple(sorted({*grid, default}))
+        for grid, default in (
+            (p.sparsities, DEFAULT_SPARSITY), (p.taus, DEFAULT_TAU), (p.schedules, DEFAULT_SCHEDULE)
+        )
+    )  # fmt: skip
+    grids = (
+        ("lambda", "The lambda grid, alpha = 1 under renorm", "lambda", "sparsity", sparsities),
+        ("tau", "The threshold of R, alpha = 1 under renorm", "tau", "tau", taus),
+        ("rho", "The schedule of rho, alpha = 1 under renorm", "rho at first, growth", "schedule", schedules),
+    )
+    return [_alpha_table(setup, results, note), *(_grid_table(setup, results, note, *grid) for grid in grids)]
 
 
 def _alpha_table(setup: Setup, results: list[Result], note: str) -> Table:
@@ -65,7 +94,7 @@ def _alpha_table(setup: Setup, results: list[Result], note: str) -> Table:
         rows.append(("0", "–", *(share_interval(_values(base, f"test_{m}_kept")) for m in ("ndcg10", "hr10")), None))
     for mode in BOOSTS:
         for alpha in setup.preset.alphas:
-            found = _at(setup, results, alpha, mode)
+            found = _at(setup, results, alpha=alpha, mode=mode)
             if found and base:
                 ndcg, plain = _values(found, "test_ndcg10_kept"), _values(base, "test_ndcg10_kept")
                 gain = t_interval(100 * (ndcg - plain) / plain.mean())
@@ -75,16 +104,21 @@ def _alpha_table(setup: Setup, results: list[Result], note: str) -> Table:
     return Table("alpha", "The alpha grid", columns, tuple(rows), note)
 
 
-def _lambda_table(setup: Setup, results: list[Result], note: str) -> Table:
+def _grid_table(
+    setup: Setup, results: list[Result], note: str, name: str, title: str, column: str, option: str, grid: Any
+) -> Table:
+    """What a change of one option of L_DAG or of R does to the graph and to the ranking."""
     rows: list[tuple[Value, ...]] = []
-    for sparsity in sorted({*setup.preset.sparsities, DEFAULT_SPARSITY}):
-        found = _at(setup, results, sparsity=sparsity)
+    for value in grid:
+        found = _at(setup, results, **{option: value})
         if found:
+            said = ", ".join(f"{part:g}" for part in value) if isinstance(value, tuple) else f"{value:g}"
             metrics = ("density", "empty_rows", "auprc_w", "test_ndcg10_kept", "test_hr10_kept")
             shares = [share_interval(_values(found, metric)) for metric in metrics]
-            rows.append((f"{sparsity:g}", *shares, float(_values(found, "h_max").max())))
-    columns = ("lambda", "density of R", "empty rows", "AUPRC of W", "NDCG@10", "HR@10", "largest h")
-    return Table("lambda", "The lambda grid, alpha = 1 under renorm", columns, tuple(rows), note)
+            h = t_interval(_values(found, "h_mean")).within(0.0, np.inf)
+            rows.append((said, *shares, h, float(_values(found, "h_max").max())))
+    columns = (column, "density of R", "empty rows", "AUPRC of W", "NDCG@10", "HR@10", "mean h", "largest h")
+    return Table(name, title, columns, tuple(rows), note)
 
 
 def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
@@ -100,7 +134,7 @@ def _window(setup: Setup, results: list[Result], base: list[Result], mode: str, 
     """Two halves: some alpha helps, and the largest alpha harms. An alpha that changes no rank is not a try."""
     claim = "alpha-window"
     plain, alphas = _values(base, "test_ndcg10_kept"), setup.preset.alphas
-    ran = {alpha: found for alpha in alphas if (found := _at(setup, results, alpha, mode))}
+    ran = {alpha: found for alpha in alphas if (found := _at(setup, results, alpha=alpha, mode=mode))}
     tried = {alpha: found for alpha, found in ran.items() if _differs(found, base)}
     if not ran:
         return []

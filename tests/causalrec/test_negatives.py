@@ -55,6 +55,24 @@ def test_sampled_softmax_over_all_items_is_the_full_softmax(seed, rows, items):
     same(sampled_softmax(x, item, target, everything), linear_cross_entropy(x, item, target), x, item)
 
 
+@given(SEEDS, st.integers(1, 9), st.integers(1, 7))
+def test_sampled_softmax_and_its_gradients_are_those_of_pytorch(seed, rows, k):
+    x, item, target, g = made(seed, rows)
+    drawn = torch.randperm(7, generator=g)[:k]
+    bad = (x @ item[drawn].T - np.log(k / 7)).masked_fill(drawn == target[:, None], -np.inf)
+    logits = torch.cat([(x * item[target]).sum(1, keepdim=True), bad], 1)
+    expected = functional.cross_entropy(logits, torch.zeros(rows, dtype=torch.int64))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(negatives, "SAMPLED_ROWS", 4)
+        same(sampled_softmax(x, item, target, drawn), expected, x, item)
+
+
+def test_sampled_softmax_does_not_overflow():
+    x, item, target, _ = made(0)
+    loss = sampled_softmax(1e3 * x, item, target, torch.arange(3))
+    assert all(bool(torch.isfinite(value).all()) for value in (loss, *torch.autograd.grad(loss, (x, item))))
+
+
 @given(SEEDS)
 def test_the_sum_over_sampled_negatives_is_unbiased(seed):
     """Over all sets of k of the items, each as likely, e^-(log softmax) averages to that of the full softmax."""

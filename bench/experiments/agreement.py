@@ -1,0 +1,130 @@
+"""What should make no difference: who wrote SASRec and BERT4Rec (ours or RecTools'), and float32 or bf16 products.
+
+Both sides of a pair have the same options, rows and number of epochs, no early stopping and no tuning. In the
+behaviour world at the sizes of the sweeps; on real data where the preset says so.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import peer_recommenders, trials
+from bench.cell import Cell
+from bench.claims import Finding, Margins
+from bench.plan import Result, Setup
+from bench.statistics import Interval, crossed_gain, crossed_interval, equivalence, t_interval
+from bench.tables import Table, Value
+
+MARGIN = 0.05  # of NDCG@10: a difference between two tables of one model that no one would remark upon
+REAL_TRAINING = {"epochs": 40, "patience": None, "batch": 32, "learning_rate": 1e-3}
+DROPOUT = 0.2
+Side = tuple[str, str]  # a model's name and the precision of its full softmax
+PAIRS: dict[str, tuple[Side, Side]] = {
+    "SASRec: ours, RecTools'": (("sasrec", "float32"), ("rectools_sasrec", "float32")),
+    "BERT4Rec: ours, RecTools'": (("bert4rec", "float32"), ("rectools_bert4rec", "float32")),
+    "SASRec: bf16, float32": (("sasrec", "bf16"), ("sasrec", "float32")),
+    "CausalRec: bf16, float32": (("causalrec", "bf16"), ("causalrec", "float32")),
+}
+
+
+def plan(setup: Setup) -> list[Cell]:
+    """Every side of every pair; RecTools' where there is one."""
+    sides = list(dict.fromkeys(side for pair in _pairs(setup).values() for side in pair))
+    return [cell for name in _places(setup) for side in sides for cell in _cells(setup, name, side)]
+
+
+def _pairs(setup: Setup) -> dict[str, tuple[Side, Side]]:
+    return {title: pair for title, pair in PAIRS.items() if setup.rectools or pair[1][0] not in trials.PEERS}
+
+
+def _places(setup: Setup) -> list[str]:
+    return ["behaviour", *(name for name in setup.preset.real.agreement if name in setup.found)]
+
+
+def _cells(setup: Setup, name: str, side: Side) -> list[Cell]:
+    """The cells of one side by seed."""
+    model, precision = side
+    sizes = setup.preset.sweep if name == "behaviour" else setup.preset.real
+    options = trials.model_options(model, sizes.length, sizes.width, DROPOUT)
+    changed: dict[str, Any] = {} if precision == "float32" else {"precision": precision}
+    if name == "behaviour":
+        world = setup.preset.sweep
+        training = trials.world_training(world.epochs) | changed
+        return [
+            trials.plan_cell(setup, world.dataset, model, options, training, seed)
+            for seed in range(setup.preset.sweep_seeds)
+        ]
+    training = REAL_TRAINING | {"seen": trials.seen_rule(setup, name)} | changed
+    dataset = trials.real_dataset(setup, name)
+    return [
+        trials.plan_cell(setup, dataset, model, options, training, seed) for seed in range(setup.preset.real.seeds)
+    ]
+
+
+def tables(setup: Setup, results: list[Result]) -> list[Table]:
+    """NDCG@10 of both sides, their relative difference, and what that says."""
+    by_cell = {r.cell: r for r in results if r.ok}
+    rows: list[tuple[Value, ...]] = []
+    for name in _places(setup):
+        for title, pair in _pairs(setup).items():
+            sides = [[by_cell[cell] for cell in _cells(setup, name, side) if cell in by_cell] for side in pair]
+            asked = setup.preset.sweep_seeds if name == "behaviour" else setup.preset.real.seeds
+            if any(len(found) < asked for found in sides):
+                continue
+            ours, theirs = (_ndcg(setup, name, found) for found in sides)
+            costs = [float(np.mean([r.metrics["fit_cpu_s"] for r in found])) for found in sides]
+            gain = _difference(name, ours, theirs)
+            levels = [_level(name, values).within(0.0, 1.0) for values in (ours, theirs)]
+            rows.append((name, title, asked, *levels, gain and _percent(gain), _words(gain), *costs))
+    columns = (
+        "data", "one, the other", "seeds", "NDCG@10 of one", "of the other", "difference, %", "says", "CPU s of one",
+        "of the other, CPU s",
+    )  # fmt: skip
+    peer = f"RecTools {setup.rectools}" if setup.rectools else f"RecTools not run: ${peer_recommenders.VARIABLE} unset"
+    note = (
+        f"Same options, rows and epochs on both sides, dropout {DROPOUT:g}; behaviour: "
+        f"{trials.world_sizes(setup.preset.sweep)}; real data: {REAL_TRAINING['epochs']} epochs, batch "
+        f"{REAL_TRAINING['batch']}. Relative difference in test NDCG@10 with its 90 % interval, over worlds, or over "
+        f"seeds and users crossed; the same: all of it within {100 * MARGIN:g} %. {peer}. RecTools' BERT4Rec is of "
+        "another make than the authors' and ours (LayerNorm first). bf16 is of the full softmax's products alone."
+    )
+    return [Table("agreement", "What should make no difference", columns, tuple(rows), note)]
+
+
+def _ndcg(setup: Setup, name: str, found: list[Result]) -> NDArray[np.float64]:
+    """(seeds, users)."""
+    seen = trials.seen_rule(setup, name)
+    return np.stack([trials.METRICS["ndcg10"][1](r.arrays[f"test_{seen}"]) for r in found])
+
+
+def _level(name: str, values: NDArray[np.float64]) -> Interval:
+    return t_interval(values.mean(1)) if name == "behaviour" else crossed_interval(values)
+
+
+def _difference(name: str, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Interval | None:
+    """The relative difference at 90 %, the level of an equivalence test at 5 %."""
+    if not theirs.any():
+        return None
+    if name != "behaviour":
+        return crossed_gain(ours, theirs, level=0.9)
+    return equivalence((ours.mean(1) - theirs.mean(1)) / theirs.mean(), MARGIN).interval
+
+
+def _percent(gain: Interval) -> Interval:
+    return Interval(100 * gain.estimate, 100 * gain.low, 100 * gain.high, gain.n, gain.level)
+
+
+def _words(gain: Interval | None) -> str:
+    if gain is None:
+        return "nothing to compare"
+    if gain.inside(-MARGIN, MARGIN):
+        return "the same"
+    if gain.below(-MARGIN) or gain.above(MARGIN):
+        return "different"
+    return "within noise" if gain.low <= 0 <= gain.high else "differs, by how much is open"
+
+
+def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:  # noqa: ARG001
+    """Compares implementations and judges no claim."""
+    return []
