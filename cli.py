@@ -290,6 +290,7 @@ def train(
     batch: Annotated[int, typer.Option("--batch", min=1, help="Users a step.")] = 128,
     patience: Annotated[int, typer.Option("--patience", min=0, help="Epochs without a gain; 0: train them all.")] = 10,
     precision: Annotated[str, typer.Option("--precision", help="float32, or bf16 in the full softmax.")] = "float32",
+    windows: Annotated[str, typer.Option("--windows", help="Train on each user's last actions, or all.")] = "last",
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what was begun in --out.")] = False,
@@ -301,6 +302,7 @@ def train(
 
     prepared = _preparation(repeats, user_core, item_core, split)
     how = {"epochs": epochs, "learning_rate": learning_rate, "batch": batch, "precision": precision}
+    how["windows"] = windows
     how["patience"] = patience or None
     report = training.train(
         data, model, out, _asked(prepared, user, item, time), words=option or [], training=how, seed=seed,

@@ -1,4 +1,4 @@
-"""Two makes or two precisions of one model: what is compared, what is said of it, and that RecTools is asked rightly."""
+"""Two makes or precisions of one model: what is compared, what is said of it, and that RecTools is asked rightly."""
 
 import json
 import os

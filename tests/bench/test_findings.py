@@ -405,6 +405,17 @@ def sparsity(options) -> float:
     return options.get("sparsity", sensitivity.DEFAULT_SPARSITY)
 
 
+def test_each_grid_has_a_row_a_value_and_its_default():
+    setup = bare()
+    tau = {0.1: 0.9, 0.3: 0.5, 0.6: 0.2}
+    results = swept(setup, density=lambda o, seed: tau[o.get("tau", 0.3)] - 0.1 * (o.get("rho", 1.0) == 100.0))
+    found = {table.name: table for table in sensitivity.tables(setup, results)}
+    densities = {name: {row[0]: row[1].estimate for row in found[name].rows} for name in ("lambda", "tau", "rho")}
+    assert densities["tau"] == pytest.approx({"0.1": 0.9, "0.3": 0.5, "0.6": 0.2})
+    assert densities["rho"] == pytest.approx({"1, 10": 0.5, "100, 10": 0.4, "10000, 1": 0.5})
+    assert list(densities["lambda"]) == ["0", "0.001", "0.01", "0.1", "1"]
+
+
 @pytest.mark.parametrize(
     ("density", "outcome"),
     [

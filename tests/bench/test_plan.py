@@ -10,7 +10,7 @@ from bench.console import duration
 from bench.errors import InputError
 from bench.experiments import EXPERIMENTS
 from bench.plan import OWN, Preparation, Setup, collect, make_setup, plan_table, select, stacked
-from bench.presets import PRESETS, find_preset
+from bench.presets import PRESETS, find_preset, narrow
 from bench.reproduce import plan_cells
 from bench.store import Record, Store
 from causalrec.errors import InputError as ModelInputError
@@ -51,6 +51,17 @@ def test_presets_are_named_and_grow():
         assert len(preset.sparsities) >= 2
     with pytest.raises(InputError, match="preset 'big' is unknown; choose one of smoke, quick, standard, paper"):
         find_preset("big")
+
+
+def test_a_preset_is_narrowed_to_what_is_named_and_says_so():
+    standard = PRESETS["standard"]
+    assert narrow(standard) is standard
+    found = narrow(standard, ("beauty", "beauty"), ("tisasrec", "sasrec"))
+    assert (found.real.datasets, found.real.rivals) == (("beauty",), ("sasrec", "tisasrec"))
+    assert replace(found, real=standard.real, about=standard.about) == standard
+    assert found.about.startswith(standard.about)
+    assert "here on beauty against sasrec, tisasrec alone" in found.about
+    assert narrow(standard, rivals=("gru4rec",)).real.datasets == standard.real.datasets
 
 
 def totals(setup: Setup) -> tuple[int, float]:

@@ -173,6 +173,16 @@ def test_the_lagrangian_moves_with_h_and_lives_in_the_state():
     assert model.state_dict()["multipliers"].tolist() == pytest.approx([0.9, 10.0, 0.4])
 
 
+def test_rho_starts_and_grows_as_asked():
+    model = causalrec(replace(SMALL, rho=4.0, growth=3.0))
+    for h in (0.5, 0.4):
+        model.end_period({"h": h})
+    assert (model.lagrangian.gamma, model.lagrangian.rho) == (pytest.approx(4 * 0.5 + 4 * 0.4), 12.0)
+    for wrong in ({"rho": 0.0}, {"rho": 1e9}, {"growth": 0.5}, {"growth": float("inf")}):
+        with pytest.raises(InputError, match=r"rho = .* growth = "):
+            replace(SMALL, **wrong)
+
+
 def test_building_a_model_leaves_the_global_generator_alone():
     before = torch.get_rng_state()
     first, second = causalrec(seed=3), causalrec(seed=3)

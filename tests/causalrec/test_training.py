@@ -44,7 +44,8 @@ def cycle_split(users=40, seed=0):
 def small(kind, seed=0):
     sizes = {"length": 6, "width": 16, "layers": 2, "heads": 2, "dropout": 0.1}
     generator = torch.Generator().manual_seed(seed)
-    if kind == "sasrec":
+    if kind != "causalrec":
+        sizes |= {} if kind == "sasrec" else {"loss": kind, "negatives": 1 if kind == "bce" else 4}
         return SASRec(SASRecOptions(ITEMS, **sizes), generator)
     return CausalRec(CausalRecOptions(ITEMS, boost=Boost("renorm", 1.0), delta=0.0, tau=0.05, **sizes), generator)
 
@@ -112,7 +113,7 @@ def test_golden_losses():
     """Exact on one machine; 1e-4 leaves room for another BLAS. Remake: delete the file, run, look, commit."""
     got = {
         kind: [epoch["recommendation"] for epoch in run(small(kind), replace(OPTIONS, patience=None)).trace]
-        for kind in ("sasrec", "causalrec")
+        for kind in ("sasrec", "causalrec", "bce", "gbce", "sampled")
     }
     if not GOLDEN.exists():
         GOLDEN.write_text(json.dumps(got, indent=1) + "\n")
