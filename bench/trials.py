@@ -94,7 +94,7 @@ def plan_cell(
         data=None if provenance is None else provenance.content_hash,
         dtype="float32",
         device=setup.device if model in TRAINED and model not in FPMC else "cpu",
-        cost=1.0
+        cost=0.5
         + epochs * tokens * per_token * COST.get(model, 1.0)
         + (CUBE_SECONDS * items**3 if model == "ease" else 0.0),
         timeout=setup.preset.timeout,
