@@ -71,7 +71,8 @@ class World:
 class Real:
     """How the recommenders are compared on real data: one budget of `trials` settings for every neural model.
 
-    The settings are drawn from 4 dropouts and the learning rates here. `controls` are what CausalRec's chosen setting
+    The settings are drawn from 4 dropouts and the learning rates here; `batch` and `windows` are those of
+    `causalrec.training.TrainingOptions`. `controls` are what CausalRec's chosen setting
     is trained with beside it: names of `bench.experiments.ablation.REAL`, and "halves" of the users. `agreement`: on
     which of the datasets implementations are held against each other. `rivals`: those of `RIVALS` that are run.
     """
@@ -84,6 +85,8 @@ class Real:
     epochs: int
     patience: int
     learning_rates: tuple[float, ...]
+    batch: int = 32
+    windows: str = "last"
     controls: tuple[str, ...] = ()
     agreement: tuple[str, ...] = ()
     rivals: tuple[str, ...] = ("sasrec",)
@@ -223,9 +226,11 @@ PRESETS = {
                 trials=2,
                 length=50,
                 width=64,
-                epochs=100,
-                patience=8,
-                learning_rates=(1e-3,),
+                epochs=60,
+                patience=5,
+                learning_rates=(2e-3,),
+                batch=64,
+                windows="all",
                 rivals=RIVALS,
                 controls=("filter", "halves"),
                 agreement=("ml-100k",),
@@ -272,6 +277,8 @@ PRESETS = {
                 epochs=200,
                 patience=15,
                 learning_rates=(5e-4, 1e-3, 2e-3),
+                batch=128,
+                windows="all",
                 rivals=RIVALS,
                 controls=("filter", "raw", "random", "halves"),
                 agreement=("ml-100k", "ml-1m"),

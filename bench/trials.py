@@ -72,7 +72,8 @@ def plan_cell(
         items, tokens = dataset["items"], dataset["users"] * dataset["length"]
     else:
         items, users, actions = (float(provenance.statistics[name] or 0) for name in ("items", "users", "actions"))
-        tokens = actions if model in FPMC else min(actions, users * options.get("length", 0))
+        whole = model in FPMC or training.get("windows") == "all"
+        tokens = actions if whole else min(actions, users * options.get("length", 0))
     epochs = training.get("epochs", 0)
     per_token = TOKEN_SECONDS + ITEM_SECONDS * items * options.get("width", 0) / 64
     if model in FPMC:
@@ -171,8 +172,11 @@ def _trials(setup: Setup, name: str, model: str) -> list[tuple[dict[str, Any], d
     grid = [(dropout, rate) for dropout in DROPOUTS for rate in r.learning_rates]
     drawn = [grid[place] for place in rng.permutation(len(grid))[: r.trials]]
     alphas = np.resize(rng.permutation(ALPHAS), len(drawn))
-    batch = PAIR_BATCH if model in FPMC else 32
-    fixed = {"epochs": r.epochs, "patience": r.patience, "batch": batch, "seen": seen_rule(setup, name)}
+    fixed: dict[str, Any] = {"epochs": r.epochs, "patience": r.patience, "seen": seen_rule(setup, name)}
+    if model in FPMC:  # which knows no windows: every pair of actions is one of its rows
+        fixed |= {"batch": PAIR_BATCH}
+    else:
+        fixed |= {"batch": r.batch} | ({} if r.windows == "last" else {"windows": r.windows})
     return [
         (model_options(model, r.length, r.width, dropout, float(alpha)), fixed | {"learning_rate": rate})
         for (dropout, rate), alpha in zip(drawn, alphas, strict=True)
