@@ -50,6 +50,14 @@ class Attribution:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """Sizes at which h(W) is timed, ascending, and how often each."""
+
+    nodes: tuple[int, ...]
+    repeats: int
+
+
+@dataclass(frozen=True)
 class World:
     """A behaviour world and how a model is trained on it; `knobs` are those of `synth.behaviour.draw_world`."""
 
@@ -105,6 +113,7 @@ class Preset:
     structure: Structure
     limits: Limits
     attribution: Attribution
+    cost: Cost
     world: World
     world_seeds: int
     sweep: World
@@ -136,6 +145,7 @@ PRESETS = {
             ),
             limits=Limits(draws=30, nodes=(5, 10), samples=(100, 1000), densities=(1,), ratios=(1.0, 16.0)),
             attribution=Attribution(draws=30, nodes=6, samples=(1000,)),
+            cost=Cost(nodes=(32, 64, 128), repeats=5),
             world=World(items=30, users=150, length=12, width=16, epochs=3),
             world_seeds=2,
             sweep=World(items=30, users=100, length=10, width=16, epochs=2),
@@ -170,6 +180,7 @@ PRESETS = {
                 ratios=(1.0, 4.0, 16.0),
             ),
             attribution=Attribution(draws=30, nodes=8, samples=(100, 1000)),
+            cost=Cost(nodes=(64, 128, 256, 512, 1024), repeats=5),
             world=World(items=100, users=1000, length=30, width=32, epochs=30),
             world_seeds=5,
             sweep=World(items=50, users=250, length=20, width=32, epochs=10),
@@ -212,6 +223,7 @@ PRESETS = {
                 ratios=(1.0, 2.0, 4.0, 16.0, 64.0),
             ),
             attribution=Attribution(draws=100, nodes=12, samples=(30, 100, 300, 1000, 3000, 10_000)),
+            cost=Cost(nodes=(64, 128, 256, 512, 1024, 2048), repeats=10),
             world=World(items=100, users=3000, length=30, width=64, epochs=40),
             world_seeds=5,
             sweep=World(items=100, users=500, length=20, width=32, epochs=20),
@@ -260,6 +272,7 @@ PRESETS = {
                 ratios=(1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0),
             ),
             attribution=Attribution(draws=200, nodes=14, samples=(30, 100, 300, 1000, 3000, 10_000)),
+            cost=Cost(nodes=(64, 128, 256, 512, 1024, 2048, 4096), repeats=10),
             world=World(items=100, users=3000, length=40, width=64, epochs=60),
             world_seeds=10,
             sweep=World(items=100, users=3000, length=40, width=64, epochs=60),

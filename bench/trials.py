@@ -295,7 +295,7 @@ def setting_words(options: dict[str, Any]) -> str:
         boost = options["boost"]
         heads = f" heads {boost['heads']}" if "heads" in boost else ""
         said.append(f"{boost['mode']} alpha {boost['alpha']:g}{heads}")
-    said += [f"{name} {options[name]}" for name in READING if name in options]
+    said += [f"{name} {options[name]}" for name in (*READING, "windows", "precision") if name in options]
     return ", ".join(said)
 
 

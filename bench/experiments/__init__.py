@@ -14,7 +14,7 @@ from bench.errors import InputError
 
 EXPERIMENTS = (
     "recovery", "variance", "limits", "attribution", "layernorm", "mixing", "acyclicity", "discovery", "recommend",
-    "sensitivity", "ablation", "audit", "graph_view", "readings", "agreement",
+    "sensitivity", "ablation", "audit", "graph_view", "readings", "agreement", "cost",
 )  # fmt: skip
 
 
