@@ -9,10 +9,11 @@ from typing import Literal, TypeAlias
 
 from bench.errors import InputError
 from bench.experiments import EXPERIMENTS
+from bench.power import Bar, Outcome, power_words
+from bench.statistics import Interval
 from bench.tables import Table, Value, format_value
 
 REGISTER = Path(__file__).with_name("claims.toml")
-Outcome: TypeAlias = Literal["holds", "fails", "unclear"]
 Judgement: TypeAlias = Literal["reproduced", "partly", "contradicted", "inconclusive", "not run"]
 
 
@@ -45,6 +46,11 @@ class Finding:
     outcome: Outcome
     estimate: Value
     detail: str = ""
+
+
+def held(claim: str, part: str, found: Interval, bar: Bar, detail: str, units: str | None = None) -> Finding:
+    """The finding of an interval held against a bar; it also says what it could have seen, see `power_words`."""
+    return Finding(claim, part, bar.judge(found), found, f"{detail}; {power_words(found, bar, units)}")
 
 
 @dataclass(frozen=True)

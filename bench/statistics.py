@@ -49,6 +49,10 @@ class Interval:
         """The same interval cut to what the quantity can be, such as 0 to 1 for a share."""
         return Interval(self.estimate, max(self.low, low), min(self.high, high), self.n, self.level)
 
+    def scaled(self, by: float) -> "Interval":
+        """The interval in another unit, `by` > 0 of it to one of this: 100 for a share in %."""
+        return Interval(by * self.estimate, by * self.low, by * self.high, self.n, self.level)
+
     @property
     def half_width(self) -> float:
         """Half of high − low."""
@@ -227,19 +231,38 @@ def crossed_interval(differences: ArrayLike, level: float = 0.95) -> Interval:
         InputError: no seeds or users, or values that are not finite.
     """
     x = _matrix(differences, "differences")
+    mean, error, freedom = _crossed_error(x)
+    if not np.isfinite(error):
+        return Interval(mean, -np.inf, np.inf, len(x), level)
+    half = _t_quantile(freedom, level) * error if error > 0 else 0.0
+    return Interval(mean, mean - half, mean + half, len(x), level)
+
+
+def crossed_p(differences: ArrayLike) -> float:
+    """Two-sided p-value of no difference, shape (seeds, users), of the test that `crossed_interval` inverts.
+
+    1 for one seed or one user, which say nothing. Raises InputError as `crossed_interval` does.
+    """
+    mean, error, freedom = _crossed_error(_matrix(differences, "differences"))
+    if not np.isfinite(error) or mean == 0:
+        return 1.0
+    return float(2 * special.stdtr(freedom, -abs(mean) / error)) if error > 0 else 0.0
+
+
+def _crossed_error(x: Floats) -> tuple[float, float, float]:
+    """The mean over seeds and users, its standard error (infinite for one of either), its degrees of freedom."""
     seeds, users = x.shape
     mean = float(x.mean())
     if seeds == 1 or users == 1:
-        return Interval(mean, -np.inf, np.inf, seeds, level)
+        return mean, np.inf, 1.0
     by_seed, by_user = x.mean(axis=1), x.mean(axis=0)
     rest = x - by_seed[:, None] - by_user + mean
     freedom = np.array([seeds - 1, users - 1, (seeds - 1) * (users - 1)])
     parts = np.array([by_seed.var(ddof=1) / seeds, by_user.var(ddof=1) / users, (rest**2).sum() / freedom[2] / x.size])
     variance = max(parts[0] + parts[1] - parts[2], parts[0], parts[1])
     if variance == 0:
-        return Interval(mean, mean, mean, seeds, level)
-    half = _t_quantile(float(variance**2 / (parts**2 / freedom).sum()), level) * float(np.sqrt(variance))
-    return Interval(mean, mean - half, mean + half, seeds, level)
+        return mean, 0.0, 1.0
+    return mean, float(np.sqrt(variance)), float(variance**2 / (parts**2 / freedom).sum())
 
 
 def crossed_gain(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from bench import trials
 from bench.cell import Cell
-from bench.claims import Finding, Margins, Outcome
+from bench.claims import Finding, Margins, held
 from bench.figures import Curves, Figure, Panel, make_series
 from bench.plan import OWN, Result, Setup
+from bench.power import Bar, Outcome, power_words
 from bench.statistics import Interval, crossed_gain, crossed_interval, slope_interval, t_interval
 from bench.tables import Table, Value
 
@@ -156,7 +157,7 @@ def _gain(name: str, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> 
 
 
 def _percent(gain: Interval | None) -> Interval | None:
-    return gain and Interval(100 * gain.estimate, 100 * gain.low, 100 * gain.high, gain.n, gain.level)
+    return gain and gain.scaled(100)
 
 
 def tables(setup: Setup, results: list[Result]) -> list[Table]:
@@ -250,21 +251,22 @@ def _filter_findings(
         return []
     boosted, plain, filtered = (_scores(setup, name, variants[title], "hr10") for title in (boost, BASE, "filter"))
     margin, claimed = margins.of(claim), margins.claimed(claim)["hr10"]
-    parts: list[tuple[str, Interval | None, Outcome]] = []
-    if hurt := _gain(name, filtered, plain):
-        outcome: Outcome = "holds" if hurt.below(0) and hurt.low <= claimed else "unclear"
-        parts.append(("filtering hurts", hurt, "fails" if hurt.above(claimed / 2) else outcome))
-    if safe := _gain(name, boosted, plain):
-        outcome = "holds" if safe.above(-margin) else "fails" if safe.below(0) else "unclear"
-        parts.append(("boosting does not", safe, outcome))
-    if better := _gain(name, boosted, filtered):
-        outcome = "holds" if better.above(0) else "fails" if better.below(0) else "unclear"
-        parts.append(("the boost beats the filter", better, outcome))
     detail = (
         f"relative gain in HR@10, {len(plain)} seeds, {plain.shape[1]} users; density of data "
         f"{_density(variants):.4f}; {100 * _mean(variants[boost], 'empty_rows'):.0f} % of R's rows have no edge"
     )
-    return [Finding(claim, f"{part}, {name}", outcome, gain, detail) for part, gain, outcome in parts]
+    made, units = list[Finding](), "worlds" if name == "behaviour" else None
+    if hurt := _gain(name, filtered, plain):
+        outcome: Outcome = "holds" if hurt.below(0) and hurt.low <= claimed else "unclear"
+        outcome = "fails" if hurt.above(claimed / 2) else outcome
+        seen = power_words(hurt, Bar(holds=0.0, fails=claimed / 2, large=False), units)
+        made.append(Finding(claim, f"filtering hurts, {name}", outcome, hurt, f"{detail}; {seen}"))
+    if safe := _gain(name, boosted, plain):
+        made.append(held(claim, f"boosting does not, {name}", safe, Bar(holds=-margin, fails=0.0), detail, units))
+    if better := _gain(name, boosted, filtered):
+        bar = Bar(holds=0.0, fails=0.0)
+        made.append(held(claim, f"the boost beats the filter, {name}", better, bar, detail, units))
+    return made
 
 
 def _false_finding(setup: Setup, results: list[Result], mode: str, margins: Margins) -> list[Finding]:
@@ -275,14 +277,14 @@ def _false_finding(setup: Setup, results: list[Result], mode: str, margins: Marg
     if not ndcg[0].mean() > 0:
         return []
     slope = t_interval([slope_interval(SHARES, world).estimate for world in (ndcg / ndcg[0].mean()).T])
-    outcome: Outcome = "holds" if slope.below(0) else "fails" if slope.above(-margins.of(claim)) else "unclear"
     detail = (
         f"slope on the share, relative to NDCG@10 with all edges true, {slope.n} worlds; NDCG@10 {ndcg[0].mean():.3f} "
         f"with all true, {ndcg[-1].mean():.3f} with all false"
     )
     if bare := _at(results, _world_cells(setup, *WORLD[BARE])):
         detail += f", {_scores(setup, 'behaviour', bare, 'ndcg10').mean():.3f} with no graph"
-    return [Finding(claim, f"{mode}, alpha {ALPHA:g}", outcome, slope, detail)]
+    bar = Bar(holds=0.0, fails=-margins.of(claim), large=False)
+    return [held(claim, f"{mode}, alpha {ALPHA:g}", slope, bar, detail, "worlds")]
 
 
 def gaps(setup: Setup) -> dict[str, str]:

@@ -4,9 +4,10 @@ import numpy as np
 
 from bench import trials
 from bench.cell import Cell
-from bench.claims import Finding, Margins, Outcome
+from bench.claims import Finding, Margins
 from bench.experiments.recovery import plan_cell
 from bench.plan import Result, Setup
+from bench.power import Outcome
 from bench.statistics import clopper_pearson
 from bench.tables import Table, Value
 

@@ -76,7 +76,7 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
             costs = [float(np.mean([r.metrics["fit_cpu_s"] for r in found])) for found in sides]
             gain = _difference(name, ours, theirs)
             levels = [_level(name, values).within(0.0, 1.0) for values in (ours, theirs)]
-            rows.append((name, title, asked, *levels, gain and _percent(gain), _words(gain), *costs))
+            rows.append((name, title, asked, *levels, gain and gain.scaled(100), _words(gain), *costs))
     columns = (
         "data", "one, the other", "seeds", "NDCG@10 of one", "of the other", "difference, %", "says", "CPU s of one",
         "of the other, CPU s",
@@ -109,10 +109,6 @@ def _difference(name: str, ours: NDArray[np.float64], theirs: NDArray[np.float64
     if name != "behaviour":
         return crossed_gain(ours, theirs, level=0.9)
     return equivalence((ours.mean(1) - theirs.mean(1)) / theirs.mean(), MARGIN).interval
-
-
-def _percent(gain: Interval) -> Interval:
-    return Interval(100 * gain.estimate, 100 * gain.low, 100 * gain.high, gain.n, gain.level)
 
 
 def _words(gain: Interval | None) -> str:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from bench import trials
 from bench.cell import Cell
-from bench.claims import Finding, Margins, Outcome
+from bench.claims import Finding, Margins, held
 from bench.plan import OWN, Result, Setup
+from bench.power import Bar, Outcome
 from bench.statistics import Interval, crossed_interval, share_interval, t_interval
 from bench.tables import Table, Value
 
@@ -267,14 +268,15 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
         said = f"largest relative error, {rests}; true of any A and V"
         made.append(Finding(CLAIM, f"the identity, {name}", exact, error, said))
         said = f"mean |correlation| beyond that of independent rows, {rests}"
-        made.append(Finding(CLAIM, f"Cov(V) diagonal, {name}", _under(excess, margins.of(CLAIM)), excess, said))
+        units = "worlds" if name == "behaviour" else None
+        made.append(held(CLAIM, f"Cov(V) diagonal, {name}", excess, _under(margins.of(CLAIM)), said, units))
         said = f"largest over smallest variance, {rests}; of the noises that A implies: {noise.estimate:.3g}"
-        made.append(Finding(CLAIM, f"equal variances of V, {name}", _under(variance, most), variance, said))
+        made.append(held(CLAIM, f"equal variances of V, {name}", variance, _under(most), said, kind))
     return made
 
 
-def _under(figure: Interval, bound: float) -> Outcome:
-    return "holds" if figure.below(bound) else "fails" if figure.above(bound) else "unclear"
+def _under(bound: float) -> Bar:
+    return Bar(holds=bound, fails=bound, large=False)
 
 
 def gaps(setup: Setup) -> dict[str, str]:

@@ -3,9 +3,10 @@
 import numpy as np
 
 from bench.cell import Cell
-from bench.claims import Finding, Margins, Outcome
+from bench.claims import Finding, Margins
 from bench.figures import Curves, Figure, Panel, Series
 from bench.plan import Result, Setup
+from bench.power import Outcome
 from bench.runners.cost import SERIES
 from bench.statistics import Interval, t_interval
 from bench.tables import Table, Value

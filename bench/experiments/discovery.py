@@ -2,8 +2,9 @@
 
 from bench import trials
 from bench.cell import Cell
-from bench.claims import Finding, Margins, Outcome
+from bench.claims import Finding, Margins, held
 from bench.plan import Result, Setup
+from bench.power import Bar
 from bench.statistics import Interval, paired_difference, share_interval
 from bench.tables import Table, Value
 
@@ -51,7 +52,6 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
     ours = [r.metrics["auprc_w"] for r in done]
     for control in list(SCORES)[1:]:
         difference = paired_difference(ours, [r.metrics[f"auprc_{control}"] for r in done])
-        outcome: Outcome = "holds" if difference.above(0) else "fails" if difference.below(0) else "unclear"
-        detail = f"AUPRC difference, {difference.n} worlds"
-        found.append(Finding(CLAIM, f"better than {SCORES[control]}", outcome, difference, detail))
+        detail, bar = f"AUPRC difference, {difference.n} worlds", Bar(holds=0.0, fails=0.0)
+        found.append(held(CLAIM, f"better than {SCORES[control]}", difference, bar, detail, "worlds"))
     return found

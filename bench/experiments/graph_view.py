@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from bench import trials
 from bench.cell import Cell
-from bench.claims import Finding, Margins, Outcome
+from bench.claims import Finding, Margins, held
 from bench.datasets import data_folder
 from bench.datasets.titles import TITLED, Film, read_films
 from bench.errors import DataMissing
 from bench.figures import Curves, Figure, Panel, Series
 from bench.plan import Result, Setup
+from bench.power import Bar
 from bench.statistics import Interval, crossed_gain
 from bench.tables import Table, Value
 
@@ -201,11 +202,11 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
             ratio = enrichment(runs, films, link)
             if ratio is None:
                 continue
-            outcome: Outcome = "holds" if ratio.above(1) else "fails" if ratio.below(margins.of(CLAIM)) else "unclear"
             control = enrichment(runs[:1], films, link, "lift")
             detail = f"share over that at equal popularity, {EDGES} strongest edges, {ratio.n} seeds"
             detail += f"; lift {control.estimate:.2f}" if control else ""
-            made.append(Finding(CLAIM, f"{link}, {name}", outcome, ratio, detail))
+            bar = Bar(holds=1.0, fails=margins.of(CLAIM))
+            made.append(held(CLAIM, f"{link}, {name}", ratio, bar, detail))
     return made
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from bench.cell import Cell
-from bench.claims import Finding, Margins, Outcome
+from bench.claims import Finding, Margins, held
 from bench.experiments.recovery import mean_known, plan_cell
 from bench.learners import title
 from bench.plan import Result, Setup, select
+from bench.power import Bar
 from bench.statistics import Interval, paired_difference, t_interval
 from bench.tables import Table, Value, format_value
 
@@ -171,10 +172,10 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
             continue
         margin = margins.of(claim) * float(base.arrays["true_edges"].mean())
         difference = paired_difference(r.arrays["shd"].astype(float), base.arrays["shd"].astype(float))
-        outcome: Outcome = "holds" if difference.below(margin) else "fails" if difference.above(margin) else "unclear"
         detail = (
             f"SHD more than raw, margin {margin:.2g}; {difference.n} draws, {nodes} nodes; order accuracy "
             f"{format_value(_order(r))}"
         )
-        found.append(Finding(claim, f"{view[0]}, d = {features}", outcome, difference, detail))
+        bar = Bar(holds=margin, fails=margin, large=False)
+        found.append(held(claim, f"{view[0]}, d = {features}", difference, bar, detail, "draws"))
     return found

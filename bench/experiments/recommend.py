@@ -6,11 +6,12 @@ Cells, tuning and what counts as a model's result are in `bench.trials`.
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.claims import Finding, Margins, Outcome
+from bench.claims import Finding, Margins, held
 from bench.datasets.listing import provenance_table
 from bench.plan import OWN, Result, Setup
+from bench.power import Bar, Outcome, power_words
 from bench.published import PUBLISHED, SIZES
-from bench.statistics import Interval, crossed_gain, crossed_interval, t_interval
+from bench.statistics import Interval, crossed_gain, crossed_interval, crossed_p, holm, t_interval
 from bench.tables import Table, Value
 from bench.trials import (
     ABLATED,
@@ -29,6 +30,7 @@ from bench.trials import (
 
 __all__ = ["details", "findings", "gaps", "plan", "refine", "tables"]
 
+ALPHA = 0.05
 SPLIT_WORDS = {"leave_one_out": "Leave-one-out", "temporal": "Real data cut at a point in time"}
 TITLES = {
     "popularity": "popularity (control)",
@@ -207,10 +209,6 @@ def _mean_gain(gains: list[Interval]) -> Interval:
     return Interval(mean, mean - low, mean + high, min(g.n for g in gains))
 
 
-def _percent(gain: Interval) -> Interval:
-    return Interval(100 * gain.estimate, 100 * gain.low, 100 * gain.high, gain.n, gain.level)
-
-
 def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
     """`beats-rivals`, `foursquare-gain` and `beats-each-rival`, on the named datasets that were found."""
     found: list[Finding] = []
@@ -225,7 +223,7 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
             total = _mean_gain(counted) if counted else None
             outcome = _against(total, claimed) if total else "unclear"
             part = f"{title} +{100 * claimed:.2f} %"
-            estimate = _percent(total) if total else None
+            estimate = total.scaled(100) if total else None
             found.append(Finding("beats-rivals", part, outcome, estimate, f"gain in %: {each}"))
         for name, (gain, rival) in gains.items():
             if name.startswith("foursquare"):
@@ -234,7 +232,7 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
                 detail = f"gain in % over {rival}, {gain.n} seeds, {setup.found[name].statistics['users']} users"
                 outcome = "unclear" if ahead[name] else _against(gain, claimed)
                 detail += f"; {ahead[name]}" if ahead[name] else f"; {_reach(setup, results, name)}"
-                found.append(Finding("foursquare-gain", part, outcome, _percent(gain), detail))
+                found.append(Finding("foursquare-gain", part, outcome, gain.scaled(100), detail))
     return found + _each_rival(setup, results) + _booster(setup, results, margins)
 
 
@@ -247,12 +245,11 @@ def _booster(setup: Setup, results: list[Result], margins: Margins) -> list[Find
         if len(boosted) < setup.preset.real.seeds or boosted.shape != plain.shape or not plain.any():
             continue
         gain = crossed_gain(boosted, plain)
-        outcome: Outcome = "holds" if gain.above(0) else "fails" if gain.below(margins.of(claim)) else "unclear"
         detail = (
             f"relative gain in test NDCG@10 over alpha 0, {gain.n} seeds, {boosted.shape[1]} users; "
             f"{_reach(setup, results, name)}"
         )
-        found.append(Finding(claim, name, outcome, gain, detail))
+        found.append(held(claim, name, gain, Bar(holds=0.0, fails=margins.of(claim)), detail))
     return found
 
 
@@ -262,16 +259,23 @@ def _named(setup: Setup) -> list[str]:
 
 
 def _each_rival(setup: Setup, results: list[Result]) -> list[Finding]:
+    """Every paired difference in NDCG@10, controls included; the p-values are Holm's of all that were made."""
     pairs = [(name, rival) for name in _named(setup) for rival in (*controls(setup, name), *rivals(setup, name))]
-    found = []
+    differences = {}
     for name, rival in pairs:
         seen = seen_rule(setup, name)
         ours, theirs = (scores(setup, results, name, model, "ndcg10", seen) for model in ("causalrec", rival))
-        if len(ours) < setup.preset.real.seeds or ours.shape != theirs.shape:
-            continue
-        difference = crossed_interval(ours - theirs, level=1 - 0.05 / len(pairs))
-        outcome: Outcome = "holds" if difference.above(0) else "fails" if difference.below(0) else "unclear"
-        detail = f"NDCG@10 difference, {len(ours)} seeds, {ours.shape[1]} users, level {100 * difference.level:.1f} %"
+        if len(ours) == setup.preset.real.seeds and ours.shape == theirs.shape:
+            differences[name, rival] = ours - theirs
+    if not differences:
+        return []
+    adjusted = holm([crossed_p(values) for values in differences.values()])
+    found = []
+    for ((name, rival), values), p in zip(differences.items(), adjusted, strict=True):
+        difference, (seeds, users) = crossed_interval(values), values.shape
+        outcome: Outcome = "unclear" if p >= ALPHA else "holds" if difference.estimate > 0 else "fails"
+        detail = f"NDCG@10 difference, {seeds} seeds, {users} users, Holm's p {p:.2g} of {len(differences)}"
+        detail += f"; {power_words(difference, Bar(0.0, 0.0))}"
         found.append(Finding("beats-each-rival", f"{TITLES[rival]}, {name}", outcome, difference, detail))
     return found
 

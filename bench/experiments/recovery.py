@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from bench import learners
 from bench.cell import Cell
-from bench.claims import Finding, Margins, Outcome
+from bench.claims import Finding, Margins, held
 from bench.figures import Curves, Figure, Panel, Series, make_series
 from bench.plan import Result, Setup, select, stacked
+from bench.power import Bar
 from bench.statistics import Interval, clopper_pearson, paired_difference, t_interval
 from bench.tables import Table
 
@@ -223,15 +224,13 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
     rates = {graphs: clopper_pearson(r.metrics["exact"], r.metrics["draws"]) for graphs, r in large.items()}
     (family, edges, nodes), worst = min(rates.items(), key=lambda entry: entry[1].low)
     floor = margins.of(claim)
-    outcome: Outcome = "holds" if worst.above(floor) else "fails" if worst.below(floor) else "unclear"
     detail = f"the worst of {len(rates)} kinds of graph, {family.upper()}{edges} of {nodes} nodes; {worst.n} draws"
-    passes = Finding(claim, f"recovery rate above {floor:g} at n = {samples[-1]}", outcome, worst, detail)
+    bar, part = Bar(holds=floor, fails=floor), f"recovery rate above {floor:g} at n = {samples[-1]}"
+    passes = held(claim, part, worst, bar, detail, "draws")
     before, after = (stacked([part[graphs] for graphs in both], "shd") == 0 for part in (small, large))
     rise = paired_difference(after.astype(float), before.astype(float)).within(-1.0, 1.0)
-    grows: Outcome = "holds" if rise.above(0) else "fails" if rise.below(0) else "unclear"
-    rises = Finding(
-        claim, f"rate rises from n = {samples[0]} to {samples[-1]}", grows, rise, f"paired over {len(after)} draws"
-    )
+    part, paired = f"rate rises from n = {samples[0]} to {samples[-1]}", f"paired over {len(after)} draws"
+    rises = held(claim, part, rise, Bar(holds=0.0, fails=0.0), paired, "draws")
     return [exact, passes, rises]
 
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from bench import trials
 from bench.cell import Cell
-from bench.claims import Finding, Margins, Outcome
+from bench.claims import Finding, Margins, held
 from bench.plan import Result, Setup, select
+from bench.power import Bar, Outcome, power_words
 from bench.statistics import paired_difference, share_interval, spearman_interval, t_interval
 from bench.tables import Table, Value
 
@@ -140,7 +141,7 @@ def _window(setup: Setup, results: list[Result], base: list[Result], mode: str, 
         return []
     if not tried:
         return [Finding(claim, f"a helpful alpha under {mode}", "unclear", None, "no alpha changed a single rank")]
-    level = 1 - 0.05 / len(tried)
+    level, bar = 1 - 0.05 / len(tried), Bar(holds=0.0, fails=margins.of(claim))
     changes = {alpha: (_values(found, "test_ndcg10_kept") - plain) / plain.mean() for alpha, found in tried.items()}
     gains = {alpha: t_interval(change, level) for alpha, change in changes.items()}
     best, gain = max(gains.items(), key=lambda entry: entry[1].estimate)
@@ -151,13 +152,14 @@ def _window(setup: Setup, results: list[Result], base: list[Result], mode: str, 
     elif all(interval.below(margins.of(claim)) for interval in gains.values()):
         helps = "fails"
     detail = f"relative gain at alpha {best:g}, the best of {len(tried)}, level {100 * level:.1f} %; {gain.n} worlds"
+    detail += f"; {power_words(gain, bar, 'worlds')}"
     halves = [Finding(claim, f"a helpful alpha under {mode}", helps, gain, detail)]
     if max(alphas) in changes:
         loss = t_interval(changes[max(alphas)])
-        harms: Outcome = "holds" if loss.below(0) else "fails" if loss.above(-margins.of(claim)) else "unclear"
         onset = [f"{alpha:g}" for alpha, interval in gains.items() if interval.below(0)]
         detail = f"relative gain there; {loss.n} worlds; harm first seen at alpha {onset[0] if onset else '–'}"
-        halves.append(Finding(claim, f"harm at alpha {max(alphas):g} under {mode}", harms, loss, detail))
+        bar = Bar(holds=0.0, fails=-margins.of(claim), large=False)
+        halves.append(held(claim, f"harm at alpha {max(alphas):g} under {mode}", loss, bar, detail, "worlds"))
     return halves
 
 
@@ -175,17 +177,20 @@ def _saturation(setup: Setup, results: list[Result], margins: Margins) -> list[F
         return []
     density = np.stack([_values(found, "density") for found in grid.values()])
     rank = t_interval([spearman_interval(list(grid), world).estimate for world in density.T]).within(-1.0, 1.0)
-    falls: Outcome = "holds" if rank.below(0) else "fails" if rank.above(0) else "unclear"
     least, saturated = min(grid), margins.claimed(claim)["saturated"]
     plain = _values(default, "test_ndcg10_kept")
     drop = paired_difference(_values(grid[least], "test_ndcg10_kept") / plain.mean(), plain / plain.mean())
-    hurts: Outcome = "holds" if drop.below(0) else "fails" if drop.above(-margins.of(claim)) else "unclear"
+    bar = Bar(holds=0.0, fails=-margins.of(claim), large=False)
+    hurts = bar.judge(drop)
     reached = float(density[0].mean())
     detail = f"relative difference in test NDCG@10, {drop.n} worlds; density of R {reached:.2f} at lambda {least:g}"
     if reached < saturated:
         hurts, detail = "unclear", f"{detail}, under {saturated:g}: no graph was saturated, so nothing is tested"
+    else:
+        detail += f"; {power_words(drop, bar, 'worlds')}"
+    ranked, either = f"mean rank correlation, {rank.n} worlds", Bar(holds=0.0, fails=0.0, large=False)
     return [
-        Finding(claim, "density of R falls in lambda", falls, rank, f"mean rank correlation, {rank.n} worlds"),
+        held(claim, "density of R falls in lambda", rank, either, ranked, "worlds"),
         Finding(claim, f"lambda {least:g} is less accurate than {DEFAULT_SPARSITY:g}", hurts, drop, detail),
     ]
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from bench.cell import Cell
-from bench.claims import Finding, Margins, Outcome
+from bench.claims import Finding, Margins, held
 from bench.experiments.recovery import failed_draws, mean_known, plan_cell
 from bench.figures import Curves, Figure, Panel, Series, make_series
 from bench.learners import can_run, title
 from bench.plan import Result, Setup, select
+from bench.power import Bar
 from bench.statistics import Interval, clopper_pearson, crossing, t_interval
 from bench.tables import Table, Value
 
@@ -228,12 +229,11 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
             x = np.log2(ratios)
             excess = np.stack([a.arrays["shd"] - b.arrays["shd"] for a, b in zip(curve, oracle, strict=True)])
             slope = t_interval((x - x.mean()) @ excess.astype(float) / ((x - x.mean()) ** 2).sum())
-            below = slope.below(margins.of(claim))
-            outcome: Outcome = "holds" if slope.above(0) else "fails" if below else "unclear"
             detail = (
                 f"SHD beyond the oracle's, a doubling of the ratio, {slope.n} draws; at ratio {ratios[-1]:g} "
                 f"{excess[-1].mean():.1f} beyond, {len(ratios)} ratios; exact recovery under 1/2 from ratio "
                 f"{half_crossing(curve)}"
             )
-            found.append(Finding(claim, f"{title(learner)}, {profile}", outcome, slope, detail))
+            bar = Bar(holds=0.0, fails=margins.of(claim))
+            found.append(held(claim, f"{title(learner)}, {profile}", slope, bar, detail, "draws"))
     return found
