@@ -254,7 +254,7 @@ def test_items_steer_nothing() -> Measured:
     def fitted(shift: int) -> tuple[list[float], Tensor]:
         rows = [[1 + (user + step) % ITEMS for step in range(5)] for user in range(24)]
         split = leave_one_out(from_rows([[*row[:-1], 1 + (row[-1] + shift) % ITEMS] for row in rows], num_items=ITEMS))
-        net, options = _sasrec(), TrainingOptions(epochs=2, batch=8, learning_rate=0.01, patience=2)
+        net, options = _sasrec(), TrainingOptions(epochs=2, batch=24, learning_rate=0.01, patience=2)
         progress = train(net, split, options, shuffle=np.random.default_rng(0), dropout=_rng())
         return [epoch["validation"] for epoch in progress.trace], net.item.weight.detach()
 

@@ -22,10 +22,10 @@ from bench.selftest_checks import Check, Measured
 from bench.statistics import clopper_pearson, t_interval
 from bench.store import Record, Store
 
-NODES = 5
+NODES, FEATURES = 5, 256
 SMALL = replace(
     PRESETS["smoke"].structure, draws=40, families=(("er", 2),), nodes=(NODES,), samples=(10, 1000),
-    placement_nodes=(NODES,), features=(1024,),
+    placement_nodes=(NODES,), features=(FEATURES,),
 )  # fmt: skip
 
 
@@ -50,19 +50,20 @@ def _said(verdict: Verdict) -> str:
 
 
 def equal_variances_are_judged_reproduced() -> Measured:
-    """`recovery` of EqVar on 40 graphs of 5 nodes: exact on the exact covariance, rising with n, hence "reproduced"."""
+    """`recovery` of EqVar on 40 graphs of 5 nodes: exact on the exact covariance, rising in n, so "reproduced"."""
     setup = _setup()
-    cells = [plan_cell(setup, "eqvar", "er", 2, NODES, samples) for samples in (*SMALL.samples, None)]
+    cells = [plan_cell(setup, "eqvar", "er", 2, NODES, samples) for samples in SMALL.samples]
+    cells.append(plan_cell(setup, "eqvar", "er", 2, NODES, None, draws=10))
     verdict = _judge("recovery", setup, cells, "equal-variance-identifies")
     return Measured(verdict.judgement == "reproduced", _said(verdict))
 
 
 def layernorm_is_judged_by_its_place() -> Measured:
-    """`layernorm` on 12 graphs of 5 nodes: both views with LayerNorm on V hold, the one on Z fails, hence "partly"."""
+    """`layernorm` on 12 graphs of 5 nodes: both views with LayerNorm on V hold, the one on Z fails, so "partly"."""
     setup = replace(_setup(), preset=replace(_setup().preset, structure=replace(SMALL, draws=12)))
     cells = [
         plan_cell(
-            setup, "eqvar", "er", 2, NODES, 1024, violation={"kind": "layernorm", "placement": place}, ratio=ratio,
+            setup, "eqvar", "er", 2, NODES, FEATURES, violation={"kind": "layernorm", "placement": place}, ratio=ratio,
             profile="equal" if ratio == 1 else "random",
         )
         for _, place, ratio in VIEWS[:-1]
