@@ -382,11 +382,27 @@ def claims(
 
 
 @app.command()
-def doctor(data_dir: DataOption = None, out: OutOption = RESULTS, as_json: JsonOption = False) -> None:
-    """Tell what this machine, these versions and this data are, and what is wrong with them."""
-    from bench.doctor import examine
+def doctor(
+    data_dir: DataOption = None,
+    out: OutOption = RESULTS,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Break the suite on purpose, one fault at a time: is each one noticed?")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what this machine, these versions and this data are, and what is wrong with them; or test the suite itself.
 
-    tables, healthy = examine(data_dir, out)
+    Exit code 3: no run could start; with --self-test, a check fails by itself or a fault goes unnoticed.
+    """
+    if self_test:
+        from bench.console import print_message
+        from bench.selftest import run
+
+        tables, healthy = run(on_step=print_message)
+    else:
+        from bench.doctor import examine
+
+        tables, healthy = examine(data_dir, out)
     _show(tables, as_json)
     if not healthy:
         raise typer.Exit(3)

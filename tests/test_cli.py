@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,13 @@ import torch
 from typer.main import get_command
 
 import cli
+from bench import selftest
 from bench.cell import ROOT
 from bench.datasets import DATASETS
 from bench.experiments import EXPERIMENTS
 from bench.presets import PRESETS, World
+from bench.selftest_checks import Measured, ndcg_by_hand
+from bench.selftest_faults import Fault
 from bench.store import Store
 from tests.bench.test_claims import IDS
 
@@ -329,6 +333,35 @@ def test_doctor_tells_a_healthy_machine_from_a_bad_results_folder(call, home):
     code, out, err = call("doctor", "--out", "taken")
     assert (code, err) == (3, "")
     assert "Not a directory; choose another results folder" in out
+
+
+UNNOTICED = Fault("NDCG as it is", "causalrec.ranking:ndcg", lambda ndcg: lambda ranks, k=10: ndcg(ranks, k))
+DOUBLED = Fault("NDCG doubled", "causalrec.ranking:ndcg", lambda ndcg: lambda ranks, k=10: 2 * ndcg(ranks, k))
+
+
+def two_is_three() -> Measured:
+    """Two is three."""
+    return Measured(False, "2")
+
+
+@pytest.mark.parametrize(
+    ("checks", "faults", "ended", "tables", "told", "said"),
+    [
+        ([ndcg_by_hand], [DOUBLED], 0, 2, r"NDCG doubled +causalrec\.ranking\.ndcg +ndcg by hand +2", "ndcg by hand"),
+        ([ndcg_by_hand], [DOUBLED, UNNOTICED], 3, 2, r"NDCG as it is +causalrec\.ranking\.ndcg +NOTHING", "NOTHING"),
+        ([two_is_three], [DOUBLED], 3, 1, "Without any fault these do not hold: two is three", "1 do not hold"),
+    ],
+)
+def test_doctor_tests_the_suite_itself(call, home, monkeypatch, checks, faults, ended, tables, told, said):
+    monkeypatch.setattr(selftest, "run", partial(selftest.run, checks, faults))
+    code, out, err = call("doctor", "--self-test")
+    assert code == ended
+    assert re.search(told, out)
+    assert err.endswith(f": {said}\n")
+    code, out, _ = call("doctor", "--self-test", "--json")
+    assert code == ended
+    assert [table["name"] for table in json.loads(out)] == ["selftest_checks", "selftest_faults"][:tables]
+    assert files(home) == set()
 
 
 # A graph from a file, and a learner, of the user's own
