@@ -13,6 +13,7 @@ from bench.console import Progress
 from bench.engine import run_cells
 from bench.experiments import load_experiment
 from bench.figures import Figure, figure_table, write_figure, write_file
+from bench.latex import to_latex
 from bench.plan import Result, Setup, collect
 from bench.provenance import provenance
 from bench.store import Store
@@ -150,7 +151,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def write(run: Run, folder: Path) -> list[Path]:
-    """Write the document, every table as CSV, all of them as Markdown and the figures below `folder`.
+    """Write the document, every table as CSV and LaTeX, all of them as Markdown and the figures below `folder`.
 
     A figure is SVG, PNG and the CSV of what it shows. Returns the files; raises StoreError where the folder cannot be
     written.
@@ -159,6 +160,8 @@ def write(run: Run, folder: Path) -> list[Path]:
     texts[folder / "tables.md"] = "\n".join([*map(to_markdown, reversed(run.tables)), *map(_link, run.figures)])
     for table in (*run.tables, *run.details):
         texts[folder / "tables" / f"{table.name}.csv"] = to_csv(table)
+    for table in run.tables:
+        texts[folder / "tables" / f"{table.name}.tex"] = to_latex(table)
     for figure in run.figures:
         texts[folder / "figures" / f"{figure.name}.csv"] = to_csv(figure_table(figure))
     for path, text in texts.items():

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from bench.cell import Cell, generator, torch_generator
-from bench.claims import Finding, Margins, Outcome, Verdict, judge, read_register
+from bench.claims import Finding, Margins, Verdict, judge, read_register
 from bench.experiments import load_experiment
 from bench.experiments.layernorm import VIEWS
 from bench.experiments.recovery import plan_cell
 from bench.plan import Setup, collect
+from bench.power import Outcome
 from bench.presets import PRESETS
 from bench.runners import structure
 from bench.selftest_checks import Check, Measured

@@ -263,6 +263,16 @@ def test_each_control_stands_beside_eqvar_in_its_view():
     assert table("layernorm", lost, "layernorm_controls", setup).rows[0][2] is None
 
 
+@pytest.mark.parametrize("accuracy", [0.5, 0.0, np.nan])
+def test_layernorm_is_not_judged_beside_raw_rows_that_nothing_recovers(accuracy):
+    setup = bare()
+    results = [graphs(cell, shd=3) for cell in load_experiment("layernorm").plan(setup)]
+    assert set(outcomes(find("layernorm", setup, results), "layernorm-identifies").values()) == {HOLDS}
+    for result in results:
+        result.arrays["order_accuracy"] = np.full(len(result.arrays["shd"]), accuracy)
+    assert set(outcomes(find("layernorm", setup, results), "layernorm-identifies").values()) == {UNCLEAR}
+
+
 @pytest.mark.parametrize(("more", "noise", "outcome"), [(0, 0.1, HOLDS), (5, 0.1, FAILS), (1, 2.0, UNCLEAR)])
 def test_layernorm_identifies_each_placement_apart(more, noise, outcome):
     """The margin is 0.05 of 20 true edges: one edge."""
