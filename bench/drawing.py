@@ -28,7 +28,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.textpath import TextToPath
 from matplotlib.transforms import Affine2DBase, ScaledTranslation
 
-from bench.figures import Curves, Figure, Grid, Map, Series
+from bench.figures import Curves, Figure, Forest, Grid, Map, Series
 from bench.tables import MISSING
 
 NOTHING = "nothing was run"
@@ -66,6 +66,8 @@ def style(salt: str) -> Iterator[None]:
 
 def draw(figure: Figure) -> Drawing:
     """The figure as Matplotlib's, to be made and saved within `style`."""
+    if isinstance(figure, Forest):
+        return _draw_forest(figure)
     return _draw_curves(figure) if isinstance(figure, Curves) else _draw_grid(figure)
 
 
@@ -279,6 +281,46 @@ def _legend(drawing: Drawing, handles: Sequence[Artist], labels: list[str], corn
     if handles:
         place = (corner[0] / width, corner[1] / height)
         drawing.legend(handles, labels, loc="upper left", bbox_to_anchor=place)
+
+
+# Forests
+
+ROW = 0.2  # inches
+
+
+def _draw_forest(figure: Forest) -> Drawing:
+    count = max(1, len(figure.rows))
+    ticks = max((_width(_plain(row), 7) for row in figure.rows), default=0.3) + 0.12
+    page = _lay_out(figure, (2.2, max(0.6, ROW * count)), 4, ticks, 0.0, 0.0)
+    known = [[i for i in panel.intervals if i is not None] for panel in figure.panels]
+    if not any(known):
+        for axes in page.axes:
+            axes.set_axis_off()
+        return _say_nothing(page).drawing
+    for axes, panel, intervals in zip(page.axes, figure.panels, known, strict=True):
+        axes.set(ylim=(count - 0.5, -0.5))
+        axes.set_yticks(range(count), [_plain(row) for row in figure.rows])
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="y", color="0.92", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.xaxis.set_major_formatter(_number)
+        axes.locator_params(axis="x", nbins=5)
+        values = [v for i in intervals for v in (i.low, i.estimate, i.high) if math.isfinite(v)]
+        values += [] if panel.level is None else [panel.level]
+        if not intervals:
+            axes.set_xticks([])
+            axes.text(0.5, 0.5, NOTHING, transform=axes.transAxes, ha="center", va="center", color="0.3")
+            continue
+        limits = _spread((min(values), max(values)), False)
+        axes.set(xlim=limits)
+        if panel.level is not None:
+            axes.axvline(panel.level, color="0.35", linewidth=0.9, linestyle=RULES[0])
+        for y, i in enumerate(panel.intervals):
+            if i is not None:  # a bound that is infinite ends at the edge
+                axes.hlines(y, max(i.low, limits[0]), min(i.high, limits[1]), color=COLOURS[0], linewidth=1.4, zorder=2)
+                axes.plot(i.estimate, y, marker="s", color="black", markersize=3.6, zorder=3)
+    return page.drawing
 
 
 # Maps

@@ -1,7 +1,7 @@
 """Figures as plain data, their tables and their files.
 
-`Curves` are small multiples of y against x with intervals; `Grid` is a map of shares as heat maps. `bench.drawing`
-draws them; it and Matplotlib are imported by the first figure written.
+`Curves` are small multiples of y against x with intervals; `Grid` is a map of shares as heat maps; `Forest` is a row an
+interval. `bench.drawing` draws them; it and Matplotlib are imported by the first figure written.
 """
 
 import math
@@ -140,7 +140,43 @@ class Grid:
                     raise InputError(f"figure {self.name!r}, map {panel.title!r}: a share lies outside [0, 1]")
 
 
-Figure: TypeAlias = Curves | Grid
+@dataclass(frozen=True)
+class Column:
+    """One interval a row of a forest, None where there is none; `level` is a vertical line, that of no difference."""
+
+    title: str
+    intervals: tuple[Interval | None, ...]
+    level: float | None = None
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Intervals by row, the first on top, in panels with an axis of their own.
+
+    Raises:
+        InputError: a name no file can safely have, a panel with another number of intervals than rows, or an estimate
+            that is not finite.
+    """
+
+    name: str
+    title: str
+    x_label: str
+    rows: tuple[str, ...]
+    panels: tuple[Column, ...]
+    note: str = ""
+    y_label: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        for panel in self.panels:
+            if len(panel.intervals) != len(self.rows):
+                raise InputError(f"figure {self.name!r}, panel {panel.title!r}: {len(panel.intervals)} intervals for "
+                                 f"{len(self.rows)} rows")  # fmt: skip
+            if not all(i is None or math.isfinite(i.estimate) for i in panel.intervals):
+                raise InputError(f"figure {self.name!r}, panel {panel.title!r}: an estimate is not finite; give None")
+
+
+Figure: TypeAlias = Curves | Grid | Forest
 
 
 def _check_name(name: str) -> None:
@@ -166,7 +202,17 @@ def position(value: float, ticks: Sequence[float]) -> float:
 
 def figure_table(figure: Figure) -> Table:
     """All that a figure draws, a row a point or cell, to the last digit."""
+    if isinstance(figure, Forest):
+        return _forest_table(figure)
     return _curves_table(figure) if isinstance(figure, Curves) else _grid_table(figure)
+
+
+def _forest_table(figure: Forest) -> Table:
+    rows: list[tuple[Value, ...]] = []
+    for panel in figure.panels:
+        for label, i in zip(figure.rows, panel.intervals, strict=True):
+            rows.append((panel.title, label, *((i.estimate, i.low, i.high) if i else (None, None, None))))
+    return Table(figure.name, figure.title, ("panel", "row", figure.x_label, "low", "high"), tuple(rows), figure.note)
 
 
 def _curves_table(figure: Curves) -> Table:

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from bench.claims import Claim, Finding
-from bench.figures import Curves, Grid, Map, Mark, Panel, Series
+from bench.figures import Column, Curves, Forest, Grid, Map, Mark, Panel, Series
 from bench.statistics import Interval
 from causalrec.attention import causal_mask
 from causalrec.interactions import Interactions, Targets, from_rows, leave_one_out
@@ -310,6 +310,18 @@ def grid_figures(draw: st.DrawFn) -> Grid:
         panels.append(Map(draw(st.text(max_size=4)), draw(matrix), *bounds, lines))
     ticks = (tuple(map(str, range(size))) for size in (columns, rows))
     return Grid("f", draw(st.text(max_size=9)), "x", "y", *ticks, tuple(panels))
+
+
+@st.composite
+def forest_figures(draw: st.DrawFn) -> Forest:
+    """Up to three panels of up to four rows; an interval may be missing, of width 0 or without bounds."""
+    low, width = st.floats(-1e3, 1e3), st.floats(0, 1e3)
+    known = st.builds(lambda a, w: Interval(a + w / 2, a, a + w, 5), low, width)
+    open_ended = low.map(lambda a: Interval(a, -np.inf, np.inf, 1))
+    rows = draw(st.lists(st.text(max_size=9), max_size=4))
+    intervals = st.tuples(*[st.none() | known | open_ended for _ in rows])
+    panel = st.builds(Column, st.text(max_size=4), intervals, st.none() | low)
+    return Forest("f", draw(st.text(max_size=9)), "x", tuple(rows), tuple(draw(st.lists(panel, max_size=3))))
 
 
 # causalrec: attention read as an SCM

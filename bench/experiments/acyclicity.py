@@ -6,6 +6,7 @@ from bench import trials
 from bench.cell import Cell
 from bench.claims import Finding, Margins
 from bench.experiments.recovery import plan_cell
+from bench.figures import NAN, Curves, Figure, Panel, Series
 from bench.plan import Result, Setup
 from bench.power import Outcome
 from bench.statistics import clopper_pearson
@@ -67,6 +68,35 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:  # noqa: ARG001
         title = f"CausalRec in {len(models)} behaviour worlds"
         made.append(Table("acyclicity_causalrec", title, heads, tuple(rows), "Median over the worlds."))
     return [*made, _ends(graphs, models)]
+
+
+def figures(setup: Setup, results: list[Result]) -> list[Figure]:  # noqa: ARG001
+    """h and rho of CausalRec over the epochs, a curve a world; an h of 0 is a gap on the logarithmic axis."""
+    models = _models(results)
+    if not models:
+        return []
+
+    def curve(r: Result, name: str) -> Series:
+        trace = np.asarray(r.arrays[f"trace_{name}"], dtype=np.float64)
+        epochs = tuple(float(epoch) for epoch in range(1, len(trace) + 1))
+        return Series(f"world {r.params['seed']}", epochs, tuple(np.where(trace > 0, trace, NAN)))
+
+    def panel(title: str, name: str, levels: tuple[tuple[float, str], ...]) -> Panel:
+        return Panel(title, tuple(curve(r, name) for r in models), levels=levels)
+
+    aim = ((1e-8, "1e-8, where it counts as 0"),)
+    note = f"CausalRec in {len(models)} behaviour worlds; rho rises tenfold where h has not fallen to a quarter."
+    return [
+        Curves(
+            "acyclicity_h", "What training leaves of h", "epoch", "h",
+            (panel("mean over histories", "h", aim), panel("largest of a history", "h_max", aim)),
+            log_y=True, note=note,
+        ),
+        Curves(
+            "acyclicity_rho", "The penalty coefficient", "epoch", "rho",
+            (panel("rho", "rho", ((CAP, "its cap"),)),), log_y=True, note=note,
+        ),
+    ]  # fmt: skip
 
 
 def _ends(graphs: list[Result], models: list[Result]) -> Table:

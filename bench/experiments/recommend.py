@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bench.claims import Finding, Margins, held
 from bench.datasets.listing import provenance_table
+from bench.figures import Column, Figure, Forest
 from bench.plan import OWN, Result, Setup
 from bench.power import Bar, Outcome, power_words
 from bench.published import PUBLISHED, SIZES
@@ -28,7 +29,7 @@ from bench.trials import (
     timed,
 )
 
-__all__ = ["details", "findings", "gaps", "plan", "refine", "tables"]
+__all__ = ["details", "figures", "findings", "gaps", "plan", "refine", "tables"]
 
 ALPHA = 0.05
 SPLIT_WORDS = {"leave_one_out": "Leave-one-out", "temporal": "Real data cut at a point in time"}
@@ -103,6 +104,41 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
     if setup.found:
         tables.append(provenance_table(setup.found.values()))
     return tables
+
+
+def figures(setup: Setup, results: list[Result]) -> list[Figure]:
+    """NDCG@10 of every model on every dataset, and CausalRec's difference to each on real data."""
+    places = [name for name in ("behaviour", *setup.found) if runs(setup, results, name, "causalrec")]
+    names = TITLES | {ABLATED: ABLATED} | {own: own for own in setup.recommenders}
+    models = [model for model in names if any(runs(setup, results, name, model) for name in places)]
+    if not models:
+        return []
+    values = {
+        (name, model): scores(setup, results, name, model, "ndcg10", seen_rule(setup, name))
+        for name in places
+        for model in models
+    }
+    levels = tuple(Column(name, tuple(_score(name, values[name, model]) for model in models)) for name in places)
+    note = "Test NDCG@10, full catalogue, with 95 % intervals, over seeds and users crossed (behaviour: over worlds)."
+    drawn: list[Figure] = [
+        Forest("recommend_ndcg10", "NDCG@10 by model", "NDCG@10", tuple(names[m] for m in models), levels, note)
+    ]
+    others, real = [m for m in models if m != "causalrec"], [name for name in places if name != "behaviour"]
+    gaps_to = tuple(Column(name, tuple(_lead(values, name, other) for other in others), 0.0) for name in real)
+    if real:
+        note = f"CausalRec less each model, paired over seeds and users; right of the line CausalRec is ahead. {note}"
+        title = "What CausalRec is ahead in NDCG@10"
+        drawn.append(Forest("recommend_lead", title, "difference", tuple(names[m] for m in others), gaps_to, note))
+    return drawn
+
+
+def _score(name: str, values: NDArray[np.float64]) -> Interval | None:
+    return _interval(name, values).within(0.0, 1.0) if values.size else None
+
+
+def _lead(values: dict[tuple[str, str], NDArray[np.float64]], name: str, other: str) -> Interval | None:
+    ours, theirs = values[name, "causalrec"], values[name, other]
+    return crossed_interval(ours - theirs) if ours.shape == theirs.shape and ours.size else None
 
 
 def _published(setup: Setup, results: list[Result]) -> Table:

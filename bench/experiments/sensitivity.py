@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bench import trials
 from bench.cell import Cell
 from bench.claims import Finding, Margins, held
+from bench.figures import Curves, Figure, Panel, make_series
 from bench.plan import Result, Setup, select
 from bench.power import Bar, Outcome, power_words
 from bench.statistics import paired_difference, share_interval, spearman_interval, t_interval
@@ -103,6 +104,37 @@ def _alpha_table(setup: Setup, results: list[Result], note: str) -> Table:
                 rows.append((f"{alpha:g}", mode, share_interval(ndcg), hr, gain))
     columns = ("alpha", "boost", "NDCG@10", "HR@10", "gain in NDCG@10, %")
     return Table("alpha", "The alpha grid", columns, tuple(rows), note)
+
+
+def figures(setup: Setup, results: list[Result]) -> list[Figure]:
+    """The gain against alpha under both boosts; density of R and NDCG@10 against lambda above 0."""
+    base, made = _at(setup, results, alpha=0.0), list[Figure]()
+    note = f"{setup.preset.sweep_seeds} worlds, {trials.world_sizes(setup.preset.sweep)}; 95 % t intervals over worlds."
+    gains = []
+    for mode in BOOSTS:
+        points = []
+        for alpha in setup.preset.alphas:
+            if base and (found := _at(setup, results, alpha=alpha, mode=mode)):
+                plain = _values(base, "test_ndcg10_kept")
+                gain = t_interval(100 * (_values(found, "test_ndcg10_kept") - plain) / plain.mean())
+                points.append((alpha, gain))
+        if points:
+            gains.append(Panel(mode, (make_series("gain over alpha 0", points),), levels=((0.0, "no difference"),)))
+    if gains:
+        title = "NDCG@10 against the strength of the boost"
+        made.append(Curves("alpha", title, "alpha", "gain in NDCG@10, %", tuple(gains), log_x=True, note=note))
+    tried = (s for s in sorted({*setup.preset.sparsities, DEFAULT_SPARSITY}) if s > 0)
+    grid = [s for s in tried if _at(setup, results, sparsity=s)]
+    if grid:
+        panels = tuple(
+            Panel(title, (make_series("CausalRec", [
+                (s, share_interval(_values(_at(setup, results, sparsity=s), metric))) for s in grid
+            ]),))
+            for title, metric in (("density of R", "density"), ("NDCG@10", "test_ndcg10_kept"))
+        )  # fmt: skip
+        title = "What the sparsity lambda does, alpha = 1"
+        made.append(Curves("lambda", title, "lambda", "share", panels, log_x=True, y_range=(0.0, 1.0), note=note))
+    return made
 
 
 def _grid_table(

@@ -26,7 +26,10 @@ from bench.errors import InputError
 from bench.experiments import EXPERIMENTS
 from bench.figures import (
     NAN,
+    Column,
     Curves,
+    Figure,
+    Forest,
     Grid,
     Map,
     Mark,
@@ -41,7 +44,7 @@ from bench.figures import (
 from bench.statistics import Interval, clopper_pearson
 from bench.store import StoreError
 from bench.tables import to_csv
-from tests.strategies import curve_figures, grid_figures
+from tests.strategies import curve_figures, forest_figures, grid_figures
 
 INF = float("inf")
 NOTE = "40 draws each of ER1, ER2 and SF2, taken together; weights ±U(0.5, 2); 95 % Clopper-Pearson intervals. " * 3
@@ -69,11 +72,21 @@ GRID = Grid(
 )  # fmt: skip
 
 
+FOREST = Forest(
+    "forest", "NDCG@10 by model", "NDCG@10", ("popularity (control)", "SASRec", "CausalRec, alpha 0"),
+    (
+        Column("ml-100k", (Interval(0.04, 0.03, 0.05, 3), Interval(0.09, 0.07, 0.11, 3), None), 0.0),
+        Column("a dataset whose name takes more than one line of the panel", (None, Interval(0.5, -INF, 0.7, 3), None)),
+    ),
+    NOTE,
+)  # fmt: skip
+
+
 def one(series: Series, **changes) -> Curves:
     return replace(Curves("one", "One", "x", "y", (Panel("p", (series,)),)), **changes)
 
 
-def rows(figure: Curves | Grid) -> list[dict[str, str]]:
+def rows(figure: Figure) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(to_csv(figure_table(figure)), newline="")))
 
 
@@ -99,6 +112,17 @@ def test_the_table_holds_every_point_rule_and_level(figure):
         for y, label in panel.levels:
             assert next(left) == (panel.title, label, None, y, None, None)
     assert next(left, None) is None
+
+
+@given(forest_figures())
+def test_the_table_holds_every_interval(figure):
+    table = figure_table(figure)
+    assert table.columns[:2] == ("panel", "row")
+    pairs = ((panel, zip(figure.rows, panel.intervals, strict=True)) for panel in figure.panels)
+    expected = [(panel.title, row, i) for panel, cells in pairs for row, i in cells]
+    assert len(table.rows) == len(expected)
+    for row, (title, label, i) in zip(table.rows, expected, strict=True):
+        assert row == (title, label, *((i.estimate, i.low, i.high) if i else (None,) * 3))
 
 
 @given(grid_figures())
@@ -157,6 +181,9 @@ def test_positions_among_ticks_go_by_logarithms():
         (lambda: replace(CURVES, panels=(Panel("p", (), (), ((NAN, "half"),)),)), "levels at .nan.; give finite"),
         (lambda: one(Series("a", (1,), (1,)), name="../up"), "'../up' becomes a file's"),
         (lambda: replace(GRID, name=""), "'' becomes a file's"),
+        (lambda: replace(FOREST, name="a/b"), "'a/b' becomes a file's"),
+        (lambda: replace(FOREST, rows=("a",)), "'forest', panel 'ml-100k': 3 intervals for 1 rows"),
+        (lambda: replace(FOREST, rows=("a",), panels=(Column("p", (Interval(NAN, 0, 1, 2),)),)), "'p': an estimate is"),
         (lambda: replace(GRID, y_ticks=("1",)), r"'limits', map 'ER1': rows of \[3, 3\] values for ticks of \[3\]"),
         (lambda: replace(GRID, panels=(Map("m", VALUES, VALUES[:1]),)), "map 'm': rows of"),
         (lambda: replace(GRID, panels=(Map("m", ((0, 1, 1.01), (0, 0, 0))),)), r"outside \[0, 1\]"),
@@ -170,12 +197,12 @@ def test_wrong_data_are_refused_with_what_was_given(make, said):
 # Bytes
 
 
-def digests(figure: Curves | Grid) -> list[str]:
+def digests(figure: Figure) -> list[str]:
     return [hashlib.sha256(content).hexdigest() for content in render(figure).values()]
 
 
 SCRIPT = """import sys, tests.bench.test_figures as t
-print(*t.digests(t.CURVES), *t.digests(t.GRID))
+print(*t.digests(t.CURVES), *t.digests(t.GRID), *t.digests(t.FOREST))
 assert 'matplotlib.pyplot' not in sys.modules
 """
 
@@ -183,8 +210,8 @@ assert 'matplotlib.pyplot' not in sys.modules
 def test_equal_data_give_equal_bytes_in_any_process_and_under_any_settings(tmp_path):
     """A matplotlibrc of the user's, a date from outside and another hash seed change nothing."""
     (tmp_path / "matplotlibrc").write_text("font.size: 20\naxes.grid: True\nsavefig.dpi: 30\nsvg.fonttype: none\n")
-    here = [*digests(CURVES), *digests(GRID)]
-    assert here == [*digests(CURVES), *digests(GRID)]
+    here = [*digests(CURVES), *digests(GRID), *digests(FOREST)]
+    assert here == [*digests(CURVES), *digests(GRID), *digests(FOREST)]
     more = {"MATPLOTLIBRC": str(tmp_path), "SOURCE_DATE_EPOCH": "1", "PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=os.environ | more, cwd=tmp_path, capture_output=True,
                           check=True, text=True)  # fmt: skip
@@ -272,20 +299,20 @@ MANY = one(Series("s", (1, 2), (1, 2)), panels=(Panel("p", tuple(
     Series(f"learner number {k}", (30, 1000), (k, 1e5 * k)) for k in range(1, 25))),))  # fmt: skip
 
 
-@pytest.mark.parametrize("figure", [CURVES, GRID, WIDE, MANY, one(RISING[0])])
+@pytest.mark.parametrize("figure", [CURVES, GRID, FOREST, WIDE, MANY, one(RISING[0])])
 def test_no_text_overlaps_or_leaves_the_page(figure):
     assert_disjoint(figure)
 
 
 @settings(max_examples=12)
-@given(curve_figures() | grid_figures())
+@given(curve_figures() | grid_figures() | forest_figures())
 def test_every_figure_is_drawn(figure):
     svg, png = render(figure).values()
     assert ET.fromstring(svg).tag.endswith("svg")
     assert png.startswith(b"\x89PNG")
 
 
-def drawn(figure: Curves | Grid):
+def drawn(figure: Figure):
     with style("salt"):
         return draw(figure)
 
@@ -299,6 +326,18 @@ def test_a_gap_stays_a_gap_and_an_infinite_bound_ends_at_the_edge():
     bars = [segment[:, 1] for segment in axes.collections[0].get_segments() if len(segment)]
     np.testing.assert_allclose(bars, [(0, 2), (low, high), (3, 5)])
     render(figure)
+
+
+def test_a_forest_has_its_first_row_on_top_and_an_open_bound_at_the_edge():
+    first, second = drawn(FOREST).axes
+    assert [text.get_text() for text in first.get_yticklabels()] == list(FOREST.rows)
+    assert first.get_ylim() == (2.5, -0.5)
+    marks = [(line.get_xdata()[0], line.get_ydata()[0]) for line in first.lines if line.get_marker() == "s"]
+    assert marks == [(0.04, 0), (0.09, 1)]
+    [level] = [line for line in first.lines if line.get_marker() != "s"]
+    assert list(level.get_xdata()) == [0.0, 0.0]
+    [bar] = [segments for collection in second.collections if len(segments := collection.get_segments())]
+    assert bar[0][:, 0].tolist() == pytest.approx([second.get_xlim()[0], 0.7])
 
 
 def test_panels_share_axes_and_a_label_has_one_look():
@@ -332,6 +371,7 @@ def test_the_map_shows_shares_bounds_and_what_was_not_run():
         replace(CURVES, panels=()), replace(CURVES, panels=(Panel("p", ()),)),
         one(Series("a", (1,), (NAN,), (NAN,), (NAN,)), log_y=True), one(Series("a", (), ())), replace(GRID, panels=()),
         replace(GRID, panels=(Map("m", ((NAN,) * 3,) * 2),)), Grid("g", "t", "x", "y", (), (), (Map("m", ()),)),
+        replace(FOREST, panels=()), replace(FOREST, panels=(Column("p", (None,) * 3),)),
     ],
 )  # fmt: skip
 def test_nothing_run_is_said(figure):
