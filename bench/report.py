@@ -203,8 +203,8 @@ def _part(part: Part, level: int) -> Html:
     csv = element("p", link("CSV", part.csv), class_="back") if part.csv else Html()
     if part.table is None:
         source = "data:image/svg+xml;base64," + base64.b64encode(part.svg).decode()
-        picture = element("figure", element("img", src=source, alt=part.title))
-        return element("section", head, picture, csv, id=part.anchor)
+        picture = element("img", src=source, alt=part.title)
+        return element("section", head, _scroll(picture, part.title), csv, id=part.anchor)
     note = element("p", prose(part.table.note), class_="note") if part.table.note else Html()
     return element("section", head, _scroll(to_html(part.table), part.title), note, csv, id=part.anchor)
 
@@ -243,9 +243,9 @@ def _section(place: str, *content: str) -> Html:
     return element("section", element("h2", CONTENTS[place]), _lines(*content), id=place)
 
 
-def _scroll(table: Html, label: str) -> Html:
-    """A box of its own to scroll a wide table in, also by keyboard."""
-    return element("div", table, class_="scroll", tabindex="0", role="group", aria_label=label)
+def _scroll(content: Html, label: str) -> Html:
+    """A box of its own in which a wide table or picture scrolls, also by keyboard."""
+    return element("div", content, class_="scroll", tabindex="0", role="group", aria_label=label)
 
 
 def _lines(*content: str) -> Html:
