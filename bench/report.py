@@ -32,6 +32,7 @@ CONTENTS = {
 }  # fmt: skip
 # Tables of the whole run, which have a section of their own.
 OWN_SECTION = ("verdicts", "failures")
+UNNAMED = "Of no named experiment"
 
 
 def write_report(folder: Path) -> Path:
@@ -103,7 +104,8 @@ def _verdicts(run: RunFile) -> Html:
 
 
 def _claims(run: RunFile) -> Html:
-    return _section("claims", *(_claim(run, verdict) for verdict in run.verdicts))
+    told = "What remakes a claim also takes the options that this run was given, such as `--data-dir` or `--dataset`."
+    return _section("claims", element("p", prose(told)), *(_claim(run, verdict) for verdict in run.verdicts))
 
 
 def _claim(run: RunFile, verdict: Verdict) -> Html:
@@ -179,7 +181,9 @@ def _parts(run: RunFile) -> Html:
     """Every table and figure, by experiment in the run's order; those that name none come last."""
     listed = [part for part in run.parts if not (part.kind == "table" and part.name in OWN_SECTION)]
     names = sorted(dict.fromkeys(part.experiment for part in listed), key=lambda name: name == "")
-    return _section("parts", *(_experiment(run, name, [p for p in listed if p.experiment == name]) for name in names))
+    places = [element("li", link(name or UNNAMED, f"#{_place(name)}")) for name in names]
+    made = [_experiment(run, name, [part for part in listed if part.experiment == name]) for name in names]
+    return _section("parts", element("nav", element("ul", *places), aria_label=CONTENTS["parts"]), *made)
 
 
 def _experiment(run: RunFile, name: str, parts: list[Part]) -> Html:
@@ -188,12 +192,12 @@ def _experiment(run: RunFile, name: str, parts: list[Part]) -> Html:
     filed = [part for part in parts if part.kind == "detail"]
     return element(
         "section",
-        element("h3", element("code", name) if name else "Of no named experiment"),
+        element("h3", element("code", name) if name else UNNAMED),
         *([element("p", "Tests ", together(*claims, between=", "), ".")] if claims else []),
         *([element("p", element("code", _command(run, name)), class_="quiet")] if name else []),
         *(_part(part, 4) for part in parts if part.kind != "detail"),
         *([element("p", "As files only:"), _files(filed)] if filed else []),
-        id=f"experiment-{name or 'none'}",
+        id=_place(name),
     )
 
 
@@ -237,6 +241,10 @@ def _badge(word: str) -> Html:
 
 def _anchor(verdict: Verdict) -> str:
     return f"claim-{verdict.claim.id}"
+
+
+def _place(experiment: str) -> str:
+    return f"experiment-{experiment}" if experiment else "unnamed"
 
 
 def _section(place: str, *content: str) -> Html:
