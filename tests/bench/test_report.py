@@ -282,7 +282,11 @@ def test_text_with_markup_is_text(folder, tmp_path):
     assert HOSTILE in read.all("aria-label")
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r")))
+MARKUP = st.lists(st.sampled_from(["<b>", "</p>", "&lt;", "&", "<!--", '"', "'", "x y"])).map("".join)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"))
+
+
+@given(MARKUP | TEXT)
 def test_elements_give_back_the_text_they_were_given(text):
     read = Page(element("p", text, id="here", title=text) + element("p", prose(text.replace("`", "")), id="there"))
     assert read.text.get("here", "") == text

@@ -92,6 +92,8 @@ def test_dict_is_strict_json():
 
 def test_a_table_comes_back_from_its_dict():
     assert from_dict(json.loads(json.dumps(to_dict(TABLE)))) == TABLE
+    unbounded = Table("t", "", ("x",), ((Interval(1.0, -float("inf"), float("inf"), 1),),))
+    assert format_value(from_dict(to_dict(unbounded)).rows[0][0]) == "1.000 [–, –]"
 
 
 def test_a_row_of_the_wrong_length_is_named():
