@@ -382,6 +382,17 @@ def claims(
 
 
 @app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run, which `reproduce` or `run` wrote.")],
+) -> None:
+    """Make the report of a run, one HTML page that needs no network, anew from what lies in its folder."""
+    from bench.console import print_message
+    from bench.report import write_report
+
+    print_message(f"report in {write_report(folder)}")
+
+
+@app.command()
 def doctor(
     data_dir: DataOption = None,
     out: OutOption = RESULTS,

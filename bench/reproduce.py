@@ -16,13 +16,17 @@ from bench.figures import Figure, figure_table, write_figure, write_file
 from bench.latex import to_latex
 from bench.plan import Result, Setup, collect
 from bench.provenance import provenance
+from bench.report import write_report
 from bench.store import Store
 from bench.tables import Table, to_csv, to_dict, to_markdown
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a walk ended with: tables for readers, further tables and figures for files, verdicts, what failed."""
+    """What a walk ended with: tables for readers, further tables and figures for files, verdicts, what failed.
+
+    made_by: the experiment of each table and figure, by its name; those that are of the whole run are not in it.
+    """
 
     setup: Setup
     tables: tuple[Table, ...]
@@ -31,6 +35,7 @@ class Run:
     verdicts: tuple[Verdict, ...]
     failures: tuple[Result, ...]
     cells: int
+    made_by: Mapping[str, str]
 
 
 def plan_cells(setup: Setup, names: tuple[str, ...]) -> dict[str, list[Cell]]:
@@ -66,18 +71,23 @@ def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
     register = read_register()
     margins, findings, gaps = Margins(register), list[Finding](), dict[str, str]()
     tables, details, figures = list[Table](), list[Table](), list[Figure]()
+    made_by: dict[str, str] = {}
     for name, found in results.items():
         experiment = load_experiment(name)
-        tables += experiment.tables(setup, found)
-        details += getattr(experiment, "details", lambda *_: [])(setup, found)
-        figures += getattr(experiment, "figures", lambda *_: [])(setup, found)
+        listed: list[Table] = experiment.tables(setup, found)
+        filed: list[Table] = getattr(experiment, "details", lambda *_: [])(setup, found)
+        drawn: list[Figure] = getattr(experiment, "figures", lambda *_: [])(setup, found)
+        made_by |= {part.name: name for part in (*listed, *filed, *drawn)}
+        tables += listed
+        details += filed
+        figures += drawn
         findings += experiment.findings(setup, found, margins)
         gaps |= _gaps(name, setup, found, register)
     verdicts = judge(register, findings, gaps)
     every = {r.cell.key: r for found in results.values() for r in found}
     failures = tuple(r for r in every.values() if not r.ok)
     shown = (*tables, *([failure_table(failures)] if failures else []), verdict_table(verdicts, _verdict_note(setup)))
-    return Run(setup, shown, tuple(details), tuple(figures), tuple(verdicts), failures, len(every))
+    return Run(setup, shown, tuple(details), tuple(figures), tuple(verdicts), failures, len(every), made_by)
 
 
 def _gaps(name: str, setup: Setup, results: list[Result], register: Mapping[str, Claim]) -> dict[str, str]:
@@ -133,11 +143,17 @@ def document(run: Run) -> dict[str, Any]:
             }
             for verdict in run.verdicts
         ],
-        "tables": [to_dict(table) for table in run.tables],
+        "tables": [to_dict(table) | {"experiment": run.made_by.get(table.name, "")} for table in run.tables],
+        "details": [_named(table, run) for table in run.details],
+        "figures": [_named(figure, run) for figure in run.figures],
         "datasets": {name: asdict(found) for name, found in setup.found.items()},
         "missing": dict(setup.missing),
         "environment": provenance(),
     }
+
+
+def _named(part: Table | Figure, run: Run) -> dict[str, str]:
+    return {"name": part.name, "title": part.title, "experiment": run.made_by.get(part.name, "")}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
@@ -151,7 +167,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def write(run: Run, folder: Path) -> list[Path]:
-    """Write the document, every table as CSV and LaTeX, all of them as Markdown and the figures below `folder`.
+    """Write the document, every table as CSV and LaTeX, all of them as Markdown, the figures and the report.
 
     A figure is SVG, PNG and the CSV of what it shows. Returns the files; raises StoreError where the folder cannot be
     written.
@@ -166,7 +182,8 @@ def write(run: Run, folder: Path) -> list[Path]:
         texts[folder / "figures" / f"{figure.name}.csv"] = to_csv(figure_table(figure))
     for path, text in texts.items():
         write_file(path, text.encode())
-    return [*texts, *(path for figure in run.figures for path in write_figure(figure, folder / "figures"))]
+    drawn = [path for figure in run.figures for path in write_figure(figure, folder / "figures")]
+    return [*texts, *drawn, write_report(folder)]
 
 
 def _link(figure: Figure) -> str:

@@ -1,4 +1,4 @@
-"""Tables as plain data, and their renderings: text, Markdown, CSV, JSON and Rich.
+"""Tables as plain data, and their renderings: text, Markdown, HTML, CSV, JSON and Rich.
 
 An interval reads `0.123 [0.101, 0.145]`, what is missing reads `–`; a number keeps three decimals, or three
 significant digits where it is small or large.
@@ -8,10 +8,11 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bench.errors import InputError
+from bench.markup import Html, element, together
 from bench.statistics import Interval
 
 if TYPE_CHECKING:
@@ -100,6 +101,17 @@ def to_markdown(table: Table) -> str:
     return "\n".join([f"**{table.title}**", "", *lines, *(["", table.note] if table.note else [])]) + "\n"
 
 
+def to_html(table: Table) -> Html:
+    """An HTML table without its title and note; columns of numbers are of class `number`."""
+    rows = [
+        [element(tag, text, **({"class_": "number"} if right else {}))
+         for text, right in zip(row, table.numeric, strict=True)]
+        for tag, row in zip(["th", *["td"] * len(table.rows)], _cells(table), strict=True)
+    ]  # fmt: skip
+    head, *body = [element("tr", *row) for row in rows]
+    return element("table", element("thead", head), "\n", element("tbody", together(*body, between="\n")))
+
+
 def to_csv(table: Table) -> str:
     """CSV (RFC 4180) with numbers to the last digit; an interval takes three columns: estimate, low, high.
 
@@ -128,6 +140,31 @@ def to_dict(table: Table) -> dict[str, Any]:
         "rows": [[_json(value) for value in row] for row in table.rows],
         "note": table.note,
     }
+
+
+def from_dict(entry: object) -> Table:
+    """The table that `to_dict` gave; what was not finite is missing. Raises InputError for anything else."""
+    texts = [entry.get(key) for key in ("name", "title", "note")] if isinstance(entry, dict) else []
+    if not isinstance(entry, dict) or not all(isinstance(text, str) for text in texts):
+        raise InputError("a table is no object with a name, a title and a note of text")
+    columns, rows = entry.get("columns"), entry.get("rows")
+    if not isinstance(columns, list) or not all(isinstance(column, str) for column in columns):
+        raise InputError(f"table {entry['name']!r}: columns are no list of text")
+    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+        raise InputError(f"table {entry['name']!r}: rows are no list of lists")
+    values = tuple(tuple(from_json(value, f"table {entry['name']!r}") for value in row) for row in rows)
+    return Table(entry["name"], entry["title"], tuple(columns), values, entry["note"])
+
+
+def from_json(value: object, where: str) -> Value:
+    """One value of `to_dict`; InputError, which begins with `where`, for what is no text, number or interval."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, dict) and set(value) == {entry.name for entry in fields(Interval)}:
+        numbers: dict[str, Any] = {name: math.nan if number is None else number for name, number in value.items()}
+        if all(isinstance(number, int | float) for number in numbers.values()):
+            return Interval(**numbers)
+    raise InputError(f"{where}: {repr(value)[:80]} is no text, number or interval")
 
 
 def to_rich(table: Table) -> "rich.table.Table":

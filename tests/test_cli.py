@@ -186,6 +186,9 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("recommend nowhere --data good.csv", "say whose history: --data FILE --user ID, or --history ITEM,ITEM"),
         ("recommend nowhere --history 1,2", r"nowhere/model\.json: there is no such file"),
         ("recommend nowhere --history 1,2 --seen all", "seen must be one of kept, filtered, got 'all'"),
+        ("report", "Missing argument"),
+        ("report nowhere", r"nowhere/run\.json: there is no such file; name the folder that `reproduce`"),
+        ("report taken", r"taken/run\.json: there is no such file"),
         ("recommend nowhere --history 1,2 -k 0", "Invalid value for '-k'"),
     ],
 )

@@ -203,6 +203,15 @@ def test_real_data_is_tuned_then_run_on_every_seed(tiny):
     assert parts == {"SASRec, ml-100k", *(f"{control} (control), ml-100k" for control in controls)}
 
 
+def test_every_table_and_figure_names_its_experiment(tiny):
+    document = reproduce.document(tiny)
+    parts = [part for kind in ("tables", "details", "figures") for part in document[kind]]
+    made = {(part["name"], part["experiment"]) for part in parts}
+    assert made >= {("recovery_shd", "recovery"), ("recovery_all", "recovery"), ("recommend", "recommend")}
+    assert {name for name, experiment in made if experiment not in NAMES} == {"verdicts"}
+    assert [figure["experiment"] for figure in document["figures"]] == ["recovery"] * len(tiny.figures)
+
+
 def test_a_missing_dataset_is_said_and_is_no_failure(tiny):
     assert tiny.failures == ()
     document = reproduce.document(tiny)

@@ -11,7 +11,7 @@ from bench.console import Progress, duration, print_message, print_table
 from bench.engine import Event
 from bench.errors import InputError
 from bench.statistics import Interval
-from bench.tables import Table, format_value, to_csv, to_dict, to_markdown, to_rich, to_text
+from bench.tables import Table, format_value, from_dict, to_csv, to_dict, to_html, to_markdown, to_rich, to_text
 from tests.bench.toy_cells import toy
 
 INTERVAL = Interval(0.12345, 0.1009, 0.145, 5)
@@ -52,6 +52,13 @@ def test_text_and_markdown_are_pinned():
     )
 
 
+def test_html_escapes_and_aligns_numbers():
+    assert to_html(Table("t", "", ("a <b>", "n"), (("x & y", 1),))) == (
+        '<table><thead><tr><th>a &lt;b&gt;</th><th class="number">n</th></tr></thead>\n'
+        '<tbody><tr><td>x &amp; y</td><td class="number">1</td></tr></tbody></table>'
+    )
+
+
 def test_csv_keeps_every_digit_and_spreads_intervals():
     rows = list(csv.reader(io.StringIO(to_csv(TABLE))))
     assert rows[0] == ["learner", "nodes", "SHD", "SHD low", "SHD high"]
@@ -81,6 +88,12 @@ def test_dict_is_strict_json():
     assert json.loads(json.dumps(to_dict(table), allow_nan=False))["rows"] == [
         [{"estimate": 1.0, "low": None, "high": 2.0, "n": 1, "level": 0.95}], [None], ["a"],
     ]  # fmt: skip
+
+
+def test_a_table_comes_back_from_its_dict():
+    assert from_dict(json.loads(json.dumps(to_dict(TABLE)))) == TABLE
+    unbounded = Table("t", "", ("x",), ((Interval(1.0, -float("inf"), float("inf"), 1),),))
+    assert format_value(from_dict(to_dict(unbounded)).rows[0][0]) == "1.000 [–, –]"
 
 
 def test_a_row_of_the_wrong_length_is_named():

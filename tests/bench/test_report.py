@@ -1,0 +1,373 @@
+"""The report of a run, as a browser would read it: whole, by itself, true to run.json, and safe with any text."""
+
+import base64
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cli
+from bench import reproduce
+from bench.cell import ROOT
+from bench.claims import Finding, judge, read_register, verdict_table
+from bench.figures import Curves, Panel, Series
+from bench.markup import VOID, element, prose
+from bench.plan import Result, Setup
+from bench.presets import PRESETS
+from bench.report import PAPER, write_report
+from bench.statistics import Interval
+from bench.tables import Table, format_value
+from tests.bench.test_claims import IDS
+from tests.bench.toy_cells import toy
+
+REFERENCE = ROOT / "results" / "reference" / "quick"
+HOSTILE = '<script>alert("1")</script>&amp;\'><img src=x onerror=y>'
+ESTIMATE = Interval(0.12345, 0.1009, 0.145, 5, 0.9)
+
+
+class Page(HTMLParser):
+    """A page read tag by tag: every tag with its attributes, the text within each id, rows of cells by id."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.open: list[tuple[str, str]] = []
+        self.text: dict[str, str] = {}
+        self.rows: dict[str, list[list[str]]] = {}
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        named = dict(attrs)
+        self.tags.append((tag, named))
+        if tag not in VOID:
+            self.open.append((tag, named.get("id", "")))
+        for place in self.places:
+            if tag == "tr":
+                self.rows.setdefault(place, []).append([])
+            if tag in ("th", "td"):
+                self.rows[place][-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, data):
+        for place in self.places:
+            self.text[place] = self.text.get(place, "") + data
+            if {"th", "td"} & {tag for tag, _ in self.open}:
+                self.rows[place][-1][-1] += data
+
+    @property
+    def places(self) -> list[str]:
+        return ["", *(place for _, place in self.open if place)]
+
+    def all(self, key: str) -> list[str]:
+        return [named[key] for _, named in self.tags if key in named]
+
+
+def made_up(text: str = "ml-100k") -> reproduce.Run:
+    """A run of two experiments, one failed cell, one missing dataset; `text` stands wherever a run holds text."""
+    found = [
+        Finding("equal-variance-identifies", text, "holds", ESTIMATE, text),
+        Finding("layernorm-identifies", "a part", "fails", 2.0),
+        Finding("layernorm-identifies", "another", "unclear", None),
+    ]
+    verdicts = judge(read_register(), found, {"layernorm-identifies": f"left out: {text}"})
+    failures = (Result(toy(1), None, None),)
+    table = Table("first", text, (text, "n"), ((text, 1), ("b", ESTIMATE)), text)
+    tables = (
+        table, Table("second", "Second", ("x",), ((None,),)), reproduce.failure_table(failures),
+        verdict_table(verdicts, "How to `read`."),
+    )  # fmt: skip
+    figure = Curves("first", text, "x", "y", (Panel(text, (Series("s", (1.0, 2.0), (1.0, 2.0)),)),))
+    setup = Setup(PRESETS["smoke"], 3, "cpu", missing={text: f"{text} is not there"})
+    made_by = {"first": "recovery", "every": "recovery", "second": "layernorm"}
+    every = Table("every", "Every cell", ("x",), ((1,),))
+    return reproduce.Run(setup, tables, (every,), (figure,), tuple(verdicts), failures, 7, made_by)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("run")
+    reproduce.write(made_up(), place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory) -> Path:
+    """The committed run, whose run.json is from before tables named their experiment."""
+    place = tmp_path_factory.mktemp("reference") / "quick"
+    shutil.copytree(REFERENCE, place)
+    write_report(place)
+    return place
+
+
+@pytest.fixture
+def call(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
+    def run(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cli.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return run
+
+
+def page(place: Path) -> Page:
+    return Page((place / "report.html").read_text())
+
+
+# The page by itself
+
+
+@pytest.mark.parametrize("which", ["folder", "reference"])
+def test_it_is_whole_and_every_link_has_its_target(which, request):
+    place = request.getfixturevalue(which)
+    read = page(place)
+    assert read.open == []
+    ids, links = read.all("id"), read.all("href")
+    assert len(set(ids)) == len(ids)
+    inside = {link[1:] for link in links if link.startswith("#")}
+    assert {f"claim-{name}" for name in IDS} < inside <= set(ids)
+    beside = {link for link in links if not link.startswith(("#", "data:", PAPER))}
+    there = {str(path.relative_to(place)) for path in place.rglob("*.csv")}
+    # The committed run.json does not name the tables that are files only.
+    assert beside == {name for name in there if which == "folder" or not name.endswith("_all.csv")}
+
+
+@pytest.mark.parametrize("which", ["folder", "reference"])
+def test_it_loads_nothing(which, request):
+    text = (request.getfixturevalue(which) / "report.html").read_text()
+    read = Page(text)
+    assert not {"script", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in read.tags}
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in read.all("src"))
+    away = [(tag, named["href"]) for tag, named in read.tags if "://" in named.get("href", "")]
+    assert away == [("a", PAPER)]
+    assert not re.search(r"url\(|@import|srcset", text)
+    (policy,) = [named["content"] for _, named in read.tags if "http-equiv" in named]
+    assert policy.startswith("default-src 'none'; ")
+
+
+def test_equal_runs_give_equal_bytes_and_the_command_makes_them_anew(folder, tmp_path, call):
+    before = (folder / "report.html").read_bytes()
+    reproduce.write(made_up(), tmp_path)
+    assert (tmp_path / "report.html").read_bytes() == before
+    (tmp_path / "report.html").unlink()
+    assert call("report", tmp_path) == (0, "", f"report in {tmp_path / 'report.html'}\n")
+    assert (tmp_path / "report.html").read_bytes() == before
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+# What it says
+
+
+def test_every_claim_has_its_row_and_its_section(folder):
+    read = page(folder)
+    rows = {row[0]: row[1:] for row in read.rows["verdicts"][1:]}
+    assert tuple(rows) == IDS
+    assert rows["equal-variance-identifies"][0] == "● reproduced"
+    assert rows["layernorm-identifies"][0] == "? inconclusive"
+    assert [rows[name][2:] for name in IDS[:3]] == [["1", "0", "0"], ["0", "1", "1"], ["", "", ""]]
+    for name, claim in read_register().items():
+        told = read.text[f"claim-{name}"]
+        assert rows[name][1] == claim.statement
+        assert all(part.replace("`", "") in told for part in (claim.statement, claim.source, claim.rule))
+        if claim.experiment:
+            assert f"python cli.py run {claim.experiment} --preset smoke --seed 3" in told
+        if claim.margin is not None:
+            assert f"margin{format_value(claim.margin)}" in told.replace("\n", "")
+
+
+def test_a_claim_leads_to_what_its_experiment_made_and_to_nothing_else(folder):
+    text = (folder / "report.html").read_text()
+    for name, expected in (
+        ("equal-variance-identifies", ["#table-first", "tables/first.csv", "tables/every.csv", "#figure-first",
+                                       "figures/first.csv", "#verdicts"]),
+        ("layernorm-identifies", ["#table-second", "tables/second.csv", "#verdicts"]),
+        ("cubic-cost", ["#verdicts"]),
+    ):  # fmt: skip
+        (section,) = re.findall(rf'<section id="claim-{name}">(.*?)</section>', text, re.DOTALL)
+        assert Page(section).all("href") == expected
+
+
+def test_the_interval_shown_is_that_of_run_json(folder, reference):
+    shown = page(folder).rows["claim-equal-variance-identifies"]
+    assert shown[1] == ["ml-100k", "● holds", "0.123 [0.101, 0.145]", "90 %", "ml-100k"]
+    read = page(reference)
+    count = 0
+    for verdict in json.loads((reference / "run.json").read_text())["verdicts"]:
+        rows = read.rows.get(f"claim-{verdict['claim']}", [[]])[1:]
+        for row, finding in zip(rows, verdict["findings"], strict=True):
+            estimate = finding["estimate"]
+            assert row[0] == finding["part"]
+            assert row[1].endswith(f" {finding['outcome']}")
+            assert row[4] == finding["rests_on"]
+            if isinstance(estimate, dict):
+                assert row[2] == format_value(Interval(**estimate))
+                assert float(row[3].removesuffix(" %")) == pytest.approx(100 * estimate["level"], rel=1e-3)
+            else:
+                assert row[2:4] == [format_value(estimate), ""]
+            count += 1
+    assert count > 40
+
+
+def test_every_table_and_figure_stands_in_it(reference):
+    read = page(reference)
+    for table in json.loads((reference / "run.json").read_text())["tables"]:
+        if table["name"] != "verdicts":
+            rows = read.rows[f"table-{table['name']}"]
+            assert rows[0] == table["columns"]
+            assert len(rows) == 1 + len(table["rows"])
+    pictures = {named["alt"]: named["src"] for tag, named in read.tags if tag == "img"}
+    inlined = {base64.b64decode(source.partition(",")[2]) for source in pictures.values()}
+    assert inlined == {path.read_bytes() for path in (reference / "figures").glob("*.svg")}
+    assert "Share of graphs recovered exactly" in pictures
+
+
+def test_what_failed_or_was_not_run_says_so(folder, reference):
+    read = page(folder)
+    left = read.text["not-run"]
+    assert "cubic-cost, not run: the timing experiment is not built yet" in left
+    assert "layernorm-identifies, left out: left out: ml-100k" in left
+    assert "ml-100k, dataset: ml-100k is not there" in left
+    assert "○ not run" in read.text["claim-cubic-cost"]
+    assert "the timing experiment is not built yet" in read.text["claim-cubic-cost"]
+    assert "python cli.py run recommend" in read.text["claim-beats-rivals"]
+    assert read.rows["failures"][1][1] == "not run"
+    assert "7 cells, 1 of which failed" in read.text[""]
+    assert "None: all 1336 cells ended well." in page(reference).text["failures"]
+
+
+def test_readings_are_pointed_to_where_there_are_any(folder, reference):
+    assert "on the default reading" in page(folder).text["readings"]
+    assert "compares no other reading" in page(folder).text["readings"]
+    assert "Every reading of CausalRec in the behaviour world" in page(reference).text["readings"]
+
+
+def test_a_claim_that_the_file_does_not_name_is_not_lost(folder, tmp_path):
+    told = json.loads((folder / "run.json").read_text())
+    del told["verdicts"][0]
+    told["verdicts"][0]["claim"] = "of-another-version"
+    told |= {"figures": [], "failed": 2, "tables": []}
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    write_report(tmp_path)
+    read = page(tmp_path)
+    assert {row[0] for row in read.rows["verdicts"][1:]} == {*IDS, "of-another-version"}
+    assert "does not name the claim" in read.text[f"claim-{IDS[0]}"]
+    assert "not in this version's register" in read.text["claim-of-another-version"]
+    assert "2 of 7 cells; this run's file does not list them" in read.text["failures"]
+    assert {link for link in read.all("href") if link.endswith(".csv")} == set()
+
+
+# Any text
+
+
+def test_text_with_markup_is_text(folder, tmp_path):
+    reproduce.write(made_up(HOSTILE), tmp_path)
+    read, harmless = page(tmp_path), page(folder)
+    assert [tag for tag, _ in read.tags] == [tag for tag, _ in harmless.tags]
+    assert not [key for _, named in read.tags for key in named if key.startswith("on")]
+    assert read.rows["table-first"][:2] == [[HOSTILE, "n"], [HOSTILE, "1"]]
+    assert read.rows["claim-equal-variance-identifies"][1][0] == HOSTILE
+    assert f"{HOSTILE}, dataset: {HOSTILE} is not there" in read.text["not-run"]
+    assert HOSTILE in read.all("alt")
+    assert HOSTILE in read.all("aria-label")
+
+
+MARKUP = st.lists(st.sampled_from(["<b>", "</p>", "&lt;", "&", "<!--", '"', "'", "x y"])).map("".join)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"))
+
+
+@given(MARKUP | TEXT)
+def test_elements_give_back_the_text_they_were_given(text):
+    read = Page(element("p", text, id="here", title=text) + element("p", prose(text.replace("`", "")), id="there"))
+    assert read.text.get("here", "") == text
+    assert read.tags[0] == ("p", {"id": "here", "title": text})
+    assert read.text.get("there", "") == text.replace("`", "")
+
+
+def test_text_that_is_no_unicode_is_written_all_the_same(folder, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    told = json.loads((folder / "run.json").read_text())
+    told["tables"][0]["note"] = "half \ud800"
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    write_report(tmp_path)
+    assert "half ?" in page(tmp_path).text["table-first"]
+
+
+# A wrong folder
+
+
+def changed(key: str, value: object) -> Callable[[dict], object]:
+    return lambda told: told.update({key: value})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (changed("preset", 7), "preset is 7; expected str"),
+        (changed("seed", "0"), "seed is '0'; expected int"),
+        (changed("failed", True), "failed is True; expected int"),
+        (changed("verdicts", {}), "verdicts is {}; expected list"),
+        (changed("verdicts", ["x"]), "verdicts must be a list of objects"),
+        (changed("missing", {"a": 1}), "missing must say why"),
+        (changed("environment", {"cpu": []}), "environment must hold text"),
+        (changed("figures", [{"name": "gone", "title": "t", "experiment": "x"}]), "gone.svg cannot be read"),
+        (changed("figures", [{"name": "../first", "title": "t"}]), "name is '../first'; expected letters"),
+        (changed("tables", None), "tables is None; expected list"),
+        (lambda told: told.pop("cells"), "cells is None; expected int"),
+        (lambda told: told["verdicts"].append(told["verdicts"][0]), "verdicts name a claim twice"),
+        (lambda told: told["verdicts"][0].update(claim='"><b>'), "claim is '\"><b>'; expected letters"),
+        (lambda told: told["verdicts"][0].update(verdict="true"), "verdict is 'true'; expected one of reproduced"),
+        (lambda told: told["verdicts"][0].update(margin="big"), "margin is 'big'; expected a number or null"),
+        (lambda told: told["verdicts"][0]["findings"][0].update(outcome="yes"), "outcome is 'yes'; expected one of"),
+        (lambda told: told["verdicts"][0]["findings"][0].update(estimate={"low": 1}), "is no text, number or interval"),
+        (lambda told: told["tables"].append(told["tables"][0]), "two tables or two figures have the same name"),
+        (lambda told: told["tables"][0]["rows"].append([1]), "table 'first', row 2: 1 values for 2 columns"),
+        (lambda told: told["tables"][0]["rows"].append([[], 1]), "table 'first': [] is no text, number or interval"),
+        (lambda told: told["tables"][0].update(columns="xy"), "table 'first': columns are no list of text"),
+        (lambda told: told["tables"][0].update(rows=[3]), "table 'first': rows are no list of lists"),
+        (lambda told: told["tables"][0].update(note=None), "a table is no object with a name, a title and a note"),
+        (lambda told: told["tables"][0].update(experiment="a b"), "experiment is 'a b'; expected letters"),
+    ],
+)  # fmt: skip
+def test_a_wrong_run_json_is_refused_in_one_line(folder, tmp_path, call, spoil, why):
+    told = json.loads((folder / "run.json").read_text()) | {"figures": []}
+    spoil(told)
+    refused(tmp_path, json.dumps(told), call, why)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "cannot be read as JSON"), ("{", "cannot be read as JSON"), ("[" * 100_000, "cannot be read as JSON"),
+        ('{"seed": NaN}', "NaN is no JSON"), ("[]", "it is a list; expected an object"),
+    ],
+)  # fmt: skip
+def test_what_is_no_run_is_refused_in_one_line(tmp_path, call, text, why):
+    refused(tmp_path, text, call, why)
+
+
+def test_a_folder_without_a_run_is_refused_in_one_line(tmp_path, call):
+    for place in (tmp_path, tmp_path / "nowhere"):
+        told = f"error: {place}/run.json: there is no such file; name the folder that `reproduce` or `run` wrote\n"
+        assert call("report", place) == (2, "", told)
+    assert list(tmp_path.iterdir()) == []
+
+
+def refused(place: Path, text: str, call: Callable[..., tuple[int, str, str]], why: str) -> None:
+    (place / "run.json").write_text(text)
+    code, out, err = call("report", place)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {place}/run.json: ")
+    assert err.count("\n") == 1
+    assert why in err
+    assert [path.name for path in place.iterdir()] == ["run.json"]
