@@ -21,9 +21,10 @@ from bench.tables import Table, to_csv, to_dict, to_markdown
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a walk ended with: tables for readers, further tables and figures for files, verdicts, what failed."""
+    """What a walk ended with: its experiments, tables for readers, more for files, figures, verdicts, what failed."""
 
     setup: Setup
+    experiments: tuple[str, ...]
     tables: tuple[Table, ...]
     details: tuple[Table, ...]
     figures: tuple[Figure, ...]
@@ -76,7 +77,7 @@ def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
     every = {r.cell.key: r for found in results.values() for r in found}
     failures = tuple(r for r in every.values() if not r.ok)
     shown = (*tables, *([failure_table(failures)] if failures else []), verdict_table(verdicts, _verdict_note(setup)))
-    return Run(setup, shown, tuple(details), tuple(figures), tuple(verdicts), failures, len(every))
+    return Run(setup, tuple(results), shown, tuple(details), tuple(figures), tuple(verdicts), failures, len(every))
 
 
 def _gaps(name: str, setup: Setup, results: list[Result], register: Mapping[str, Claim]) -> dict[str, str]:
@@ -118,6 +119,7 @@ def document(run: Run) -> dict[str, Any]:
         "preset": setup.preset.name,
         "seed": setup.root,
         "device": setup.device,
+        "experiments": list(run.experiments),
         "cells": run.cells,
         "failed": len(run.failures),
         "verdicts": [
