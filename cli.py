@@ -407,11 +407,26 @@ def recommend(
 @app.command()
 def claims(
     rules: Annotated[bool, typer.Option("--rules", help="Show how each claim is judged, with its margin.")] = False,
+    show: Annotated[
+        str | None, typer.Option("--show", help="One claim whole: data, rule, command, time, last verdict.")
+    ] = None,
+    preset: Annotated[str, typer.Option("--preset", help="Of --show: whose data, time and last verdict.")] = "quick",
+    out: Annotated[Path, typer.Option("--out", help="Of --show: results folder of your runs.")] = RESULTS,
+    data_dir: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the register: every claim, its source, the experiment that tests it."""
+    """List the register: every claim, its source, the experiment that tests it; or with --show one claim whole."""
     from bench.claims import read_register, register_table
 
+    if show is not None:
+        from bench.claim_card import claim_card
+        from bench.console import print_message
+
+        tables, unread = claim_card(show, preset, out, data_dir)
+        _show(tables, as_json)
+        for line in unread:
+            print_message(line)
+        return
     _show([register_table(read_register(), rules)], as_json)
 
 
