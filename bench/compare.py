@@ -38,7 +38,7 @@ def compare(run: RunFile, reference: RunFile) -> Comparison:
     for claim in dict.fromkeys((*run.verdicts, *reference.verdicts)):
         here, there = _verdict(run, claim), _verdict(reference, claim)
         experiment = register[claim].experiment if claim in register else ""
-        asked = all(not experiment or experiment in (f.experiments or (experiment,)) for f in (run, reference))
+        asked = not experiment or all(_asked(file, experiment) for file in (run, reference))
         rows.append((claim, here, there, ("yes" if here == there else "no") if asked else "not asked"))
         if asked and here != there:
             differing.append(f"{claim} is {here or 'not there'}, in the reference {there or 'not there'}")
@@ -51,6 +51,10 @@ def compare(run: RunFile, reference: RunFile) -> Comparison:
     verdicts = Table("compared_verdicts", f"Verdicts of {run.path} and {reference.path}", columns, tuple(rows), note)
     tables = (_made_with(run, reference), _numbers(run, reference), _findings(run, reference), verdicts)
     return Comparison(tables, compared, tuple(differing))
+
+
+def _asked(run: RunFile, experiment: str) -> bool:
+    return run.experiments is None or experiment in run.experiments
 
 
 def _verdict(run: RunFile, claim: str) -> str | None:
@@ -163,8 +167,12 @@ def _kind(a: Value, b: Value) -> str:
 
 
 def _key_columns(tables: list[Table]) -> tuple[str, ...]:
-    """The first column and every shared one that tells rows apart which those before it do not, in either table."""
+    """Of the shared columns the first, and every one that tells rows apart which those before it do not, in either.
+
+    Their order is that of both tables, so that it does not matter which table is the first.
+    """
     shared = [name for name in tables[0].columns if all(name in table.columns for table in tables)]
+    shared.sort(key=lambda name: (sum(table.columns.index(name) for table in tables), name))
     keys = shared[:1]
     for name in shared[1:]:
         if any(len(set(_rows(table, [*keys, name]))) > len(set(_rows(table, keys))) for table in tables):
