@@ -65,6 +65,12 @@ TrainedSplitOption = Annotated[
 TrainedDataOption = Annotated[str, typer.Option("--data", help="A named dataset, or a file of your own.")]
 ModelFolder = Annotated[Path, typer.Argument(help="The folder that `train` wrote.")]
 SkipOption = Annotated[bool, typer.Option("--skip-unknown", help="Leave actions on unknown items out, and say so.")]
+ExpectOption = Annotated[
+    Path | None, typer.Option("--expect", help="A run's folder: exit code 1 where a verdict is not as there.")
+]
+DemandOption = Annotated[
+    bool, typer.Option("--require-data", help="Exit code 3 where a dataset of the preset is missing.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
 RESULTS = Path("results/runs")
 UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
@@ -111,11 +117,23 @@ def _report(found: Any, as_json: bool) -> None:
         _show([found.table()], as_json)
 
 
-def _walk(setup: Any, names: tuple[str, ...], out: Path, jobs: int | None, as_json: bool) -> None:
+def _expected(folder: Path | None) -> Any:
+    """What --expect names, read before anything runs."""
+    from bench.run_files import read_run
+
+    return None if folder is None else read_run(folder)
+
+
+def _walk(
+    setup: Any, names: tuple[str, ...], out: Path, jobs: int | None, as_json: bool, expected: Any, demand: bool
+) -> None:
+    """Run, write, print; exit code 3 where cells failed or demanded data is missing, else 1 where a verdict differs."""
+    from bench.compare import compare
     from bench.console import print_message, print_table
     from bench.engine import default_jobs
     from bench.plan import check_used
     from bench.reproduce import document, walk, write
+    from bench.run_files import read_run
     from bench.store import Store
 
     check_used(setup, names)
@@ -130,8 +148,14 @@ def _walk(setup: Any, names: tuple[str, ...], out: Path, jobs: int | None, as_js
         for table in run.tables:
             print_table(table)
     print_message(f"{run.cells} cells, {len(run.failures)} failed; tables and run.json in {folder}")
-    if run.failures:
-        raise typer.Exit(3)
+    missing = setup.missing if demand else {}
+    for name, why in missing.items():
+        print_message(f"--require-data: {name}: {why}")
+    differing = () if expected is None else compare(read_run(folder), expected).differing
+    for sentence in differing:
+        print_message(f"--expect: {sentence}")
+    if run.failures or missing or differing:
+        raise typer.Exit(3 if run.failures or missing else 1)
 
 
 @app.command()
@@ -150,17 +174,21 @@ def reproduce(
     recommender: RecommenderOption = None,
     dataset: DatasetOption = None,
     rival: RivalOption = None,
+    expect: ExpectOption = None,
+    require_data: DemandOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run every experiment and print a verdict on each claim. What has run already is not run again.
 
-    Exit code: 0 all ran, 2 wrong input, 3 some cells failed, 130 interrupted (finished cells are kept).
+    Exit code: 0 all ran, 1 a verdict is not as in --expect, 2 wrong input, 3 some cells failed or, with --require-data,
+    data is missing (3 goes before 1), 130 interrupted (finished cells are kept).
     """
     from bench.experiments import EXPERIMENTS
 
+    expected = _expected(expect)
     prepared = _preparation(repeats, user_core, item_core, split)
     setup = _setup(preset, seed, data_dir, device, prepared, None, learner, recommender, dataset, rival)
-    _walk(setup, EXPERIMENTS, out, jobs, as_json)
+    _walk(setup, EXPERIMENTS, out, jobs, as_json, expected, require_data)
 
 
 @app.command()
@@ -184,16 +212,22 @@ def run(
     recommender: RecommenderOption = None,
     dataset: DatasetOption = None,
     rival: RivalOption = None,
+    expect: ExpectOption = None,
+    require_data: DemandOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run one experiment; with --data on a file of your own, with --learner or --recommender a model of your own."""
+    """Run one experiment; with --data on a file of your own, with --learner or --recommender a model of your own.
+
+    Exit codes are those of `reproduce`; --expect looks at the claims that this experiment tests.
+    """
     from bench.experiments import load_experiment
 
     load_experiment(experiment)
+    expected = _expected(expect)
     prepared = _preparation(repeats, user_core, item_core, split)
     own = _own(data, user, item, time)
     setup = _setup(preset, seed, data_dir, device, prepared, own, learner, recommender, dataset, rival)
-    _walk(setup, (experiment,), out, jobs, as_json)
+    _walk(setup, (experiment,), out, jobs, as_json, expected, require_data)
 
 
 @app.command()
@@ -373,12 +407,52 @@ def recommend(
 @app.command()
 def claims(
     rules: Annotated[bool, typer.Option("--rules", help="Show how each claim is judged, with its margin.")] = False,
+    show: Annotated[
+        str | None, typer.Option("--show", help="One claim whole: data, rule, command, time, last verdict.")
+    ] = None,
+    preset: Annotated[str, typer.Option("--preset", help="Of --show: whose data, time and last verdict.")] = "quick",
+    out: Annotated[Path, typer.Option("--out", help="Of --show: results folder of your runs.")] = RESULTS,
+    data_dir: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the register: every claim, its source, the experiment that tests it."""
+    """List the register: every claim, its source, the experiment that tests it; or with --show one claim whole."""
     from bench.claims import read_register, register_table
 
+    if show is not None:
+        from bench.claim_card import claim_card
+        from bench.console import print_message
+
+        tables, unread = claim_card(show, preset, out, data_dir)
+        _show(tables, as_json)
+        for line in unread:
+            print_message(line)
+        return
     _show([register_table(read_register(), rules)], as_json)
+
+
+@app.command()
+def compare(
+    run: Annotated[Path, typer.Argument(help="A folder that `reproduce` or `run` wrote, or its run.json.")],
+    reference: Annotated[
+        Path | None, typer.Argument(help="Another [default: the run of the same preset in results/reference].")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold a run against another: verdicts, findings, numbers, what they were made with.
+
+    Exit code: 0 verdicts equal, 1 a verdict differs, 2 wrong input.
+    """
+    from bench import compare as comparing
+    from bench.console import print_message
+    from bench.run_files import read_run, reference_of
+
+    told = read_run(run)
+    found = comparing.compare(told, read_run(reference or reference_of(told.preset)))
+    _show(list(found.tables), as_json)
+    for sentence in found.differing:
+        print_message(sentence)
+    if found.differing:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torch import Tensor
 from bench.datasets import REPEATS, file_sha256
 from bench.errors import INPUT_ERRORS, InputError
 from bench.export import write_whole
+from bench.json_files import read_object, short, take
 from bench.options import build
 from bench.plan import SPLITS
 from bench.runners.recommender import TRAINED
@@ -35,7 +36,6 @@ FORMAT = "causalrec-bench model 1"
 PARAMETERS, USERS, DESCRIPTION = "model.safetensors", "users.safetensors", "model.json"
 LARGEST_JSON, LARGEST_SIZE = 1 << 28, 1 << 20
 SEEN = ("kept", "filtered")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -127,20 +127,20 @@ def load(folder: Path, device: str) -> Saved:
     path = folder / DESCRIPTION
     told = read_json(path)
     if told.get("format") != FORMAT:
-        raise InputError(f"{path}: format is {_short(told.get('format'))}; expected {FORMAT!r}")
-    name = _take(path, told, "model", str)
+        raise InputError(f"{path}: format is {short(told.get('format'))}; expected {FORMAT!r}")
+    name = take(path, told, "model", str)
     if name not in MODELS:
-        raise InputError(f"{path}: model {_short(name)} is unknown; expected one of {', '.join(MODELS)}")
-    items = _labels(path, _take(path, told, "items", list))
-    data = build(DataOptions, _take(path, told, "preparation", dict), f"{path}: preparation")
-    seen = _take(path, told, "seen", str)
+        raise InputError(f"{path}: model {short(name)} is unknown; expected one of {', '.join(MODELS)}")
+    items = _labels(path, take(path, told, "items", list))
+    data = build(DataOptions, take(path, told, "preparation", dict), f"{path}: preparation")
+    seen = take(path, told, "seen", str)
     if seen not in SEEN:
-        raise InputError(f"{path}: seen is {_short(seen)}; expected one of {', '.join(SEEN)}")
+        raise InputError(f"{path}: seen is {short(seen)}; expected one of {', '.join(SEEN)}")
     for part in (PARAMETERS, USERS):
-        if _take(path, told, "sha256", dict).get(part) != file_sha256(_regular(folder / part)):
+        if take(path, told, "sha256", dict).get(part) != file_sha256(_regular(folder / part)):
             raise InputError(f"{folder / part} is not the file that {path} was written with; get both again")
-    model = _build(path, name, _take(path, told, "options", dict), len(items), folder / PARAMETERS, device)
-    content, dataset, file = (_take(path, told, key, str) for key in ("content_hash", "dataset", "file"))
+    model = _build(path, name, take(path, told, "options", dict), len(items), folder / PARAMETERS, device)
+    content, dataset, file = (take(path, told, key, str) for key in ("content_hash", "dataset", "file"))
     return Saved(name, model, items, data, seen, content, dataset, file, _read_trained(folder / USERS))
 
 
@@ -152,19 +152,7 @@ def write_json(path: Path, value: object) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; raises InputError for anything else."""
-    if _regular(path).stat().st_size > LARGEST_JSON:
-        raise InputError(f"{path}: is larger than {LARGEST_JSON} bytes; expected a model's description")
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no JSON")
-
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
-    except (ValueError, RecursionError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({' '.join(str(error).split())[:200]})") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: is a {type(value).__name__}; expected an object")
-    return value
+    return read_object(_regular(path), LARGEST_JSON, "a model's description")
 
 
 def _build(
@@ -188,7 +176,7 @@ def _build(
             raise InputError(f"{path}: these options make no model ({' '.join(str(error).split())[:200]})") from error
         if held != set(expected):
             odd = ", ".join(sorted(held ^ set(expected))[:5])
-            raise InputError(f"{parameters}: tensors are missing or too many: {_short(odd)}")
+            raise InputError(f"{parameters}: tensors are missing or too many: {short(odd)}")
         for key, tensor in expected.items():
             part = file.get_slice(key)
             if tuple(part.get_shape()) != tuple(tensor.shape):
@@ -226,22 +214,10 @@ def _regular(path: Path) -> Path:
     return path
 
 
-def _take(path: Path, told: Mapping[str, Any], key: str, kind: type[T]) -> T:
-    value = told.get(key)
-    if type(value) is not kind:
-        raise InputError(f"{path}: {key} is {_short(value)}; expected {kind.__name__}")
-    return value
-
-
 def _labels(path: Path, given: list[Any]) -> tuple[str, ...]:
     if not given or not all(type(label) is str for label in given) or len(set(given)) != len(given):
         raise InputError(f"{path}: items must be different texts, at least one")
     return tuple(given)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _label_hashes(labels: tuple[str, ...]) -> Ints:

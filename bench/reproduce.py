@@ -23,12 +23,13 @@ from bench.tables import Table, to_csv, to_dict, to_markdown
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a walk ended with: tables for readers, further tables and figures for files, verdicts, what failed.
+    """What a walk ended with: its experiments, tables for readers, more for files, figures, verdicts, what failed.
 
     made_by: the experiment of each table and figure, by its name; those that are of the whole run are not in it.
     """
 
     setup: Setup
+    experiments: tuple[str, ...]
     tables: tuple[Table, ...]
     details: tuple[Table, ...]
     figures: tuple[Figure, ...]
@@ -87,7 +88,8 @@ def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
     every = {r.cell.key: r for found in results.values() for r in found}
     failures = tuple(r for r in every.values() if not r.ok)
     shown = (*tables, *([failure_table(failures)] if failures else []), verdict_table(verdicts, _verdict_note(setup)))
-    return Run(setup, shown, tuple(details), tuple(figures), tuple(verdicts), failures, len(every), made_by)
+    judged = tuple(verdicts)
+    return Run(setup, tuple(results), shown, tuple(details), tuple(figures), judged, failures, len(every), made_by)
 
 
 def _gaps(name: str, setup: Setup, results: list[Result], register: Mapping[str, Claim]) -> dict[str, str]:
@@ -129,6 +131,7 @@ def document(run: Run) -> dict[str, Any]:
         "preset": setup.preset.name,
         "seed": setup.root,
         "device": setup.device,
+        "experiments": list(run.experiments),
         "cells": run.cells,
         "failed": len(run.failures),
         "verdicts": [

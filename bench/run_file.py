@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
-from bench.claims import Claim, Finding, Judgement, Outcome, Verdict, read_register
+from bench.claims import Claim, Finding, Judgement, Verdict, read_register
 from bench.errors import InputError
+from bench.power import Outcome
 from bench.tables import Table, from_dict, from_json
 
 NAME = "run.json"

@@ -10,9 +10,10 @@ import torch
 from bench.datasets import Loaded, data_folder
 from bench.datasets.titles import TITLED, read_films
 from bench.errors import DataMissing, InputError
+from bench.json_files import printable
 from bench.model_files import SEEN, Saved, load
 from bench.tables import Table, Value
-from bench.train import Asked, Report, data_words, make_split, preparation_words, printable, rank, read_data
+from bench.train import Asked, Report, data_words, make_split, preparation_words, rank, read_data
 from causalrec.interactions import Sequences, Targets, check_leaks, from_rows
 from causalrec.ranking import seen_items
 from causalrec.training import make_scorer, pick_device

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bench.cell import generator, torch_generator
 from bench.datasets import DATASETS, Loaded, Provenance, data_folder, load, load_own
 from bench.errors import InputError
+from bench.json_files import printable
 from bench.model_files import DESCRIPTION, MODELS, DataOptions, Trained, read_json, save, write_json
 from bench.options import build, parse
 from bench.plan import SPLITS
@@ -217,11 +218,6 @@ def data_words(loaded: Loaded) -> str:
         f"{printable(p.dataset)} ({printable(Path(p.file).name)}, SHA-256 {p.file_sha256[:12]}): {s['users']} users, "
         f"{s['items']} items, {s['actions']} actions; order by {p.order}; {preparation_words(p)}"
     )
-
-
-def printable(text: str) -> str:
-    """A text of a user's file for a terminal: what cannot be printed is escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def _told(figures: Figures) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Every Hypothesis strategy of the suite, by the room it serves."""
 
 import json
+import math
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +12,9 @@ from numpy.typing import NDArray
 
 from bench.claims import Claim, Finding
 from bench.figures import Column, Curves, Forest, Grid, Map, Mark, Panel, Series
+from bench.run_files import Judged, RunFile
 from bench.statistics import Interval
+from bench.tables import Table
 from causalrec.attention import causal_mask
 from causalrec.interactions import Interactions, Targets, from_rows, leave_one_out
 from synth.behaviour import BehaviourWorld, draw_world
@@ -380,6 +384,51 @@ def damages(text: str) -> st.SearchStrategy[str]:
             return json.dumps(document)
 
     return edited() | nested | broken
+
+
+# bench: runs read back
+
+
+@st.composite
+def intervals(draw: st.DrawFn) -> Interval:
+    """Intervals around their estimate, of two levels, some of width zero or unbounded on a side."""
+    estimate = draw(st.integers(-3, 3).map(float) | st.floats(-9, 9))
+    half = st.just(0.0) | st.just(math.inf) | st.floats(0, 5)
+    level = draw(st.sampled_from([0.95, 0.95, 0.99]))
+    return Interval(estimate, estimate - draw(half), estimate + draw(half), 5, level)
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> RunFile:
+    """A run as its file tells it: few claims, parts and tables, so that two runs share some."""
+    values = intervals() | st.floats(-9, 9) | st.sampled_from(["a", None, 3])
+
+    def judged(claim: str) -> Judged:
+        parts = draw(st.lists(st.sampled_from("pqr"), unique=True, max_size=3))
+        outcomes = st.sampled_from(["holds", "fails", "unclear"])
+        found = tuple(Finding(claim, part, draw(outcomes), draw(values)) for part in parts)
+        return Judged(draw(st.sampled_from(["reproduced", "partly", "not run"])), "", found)
+
+    def table(name: str) -> Table:
+        columns = draw(st.lists(st.sampled_from("klmn"), unique=True, min_size=1, max_size=4))
+        row = st.tuples(st.sampled_from("ab"), *[values for _ in columns[1:]])
+        return Table(name, name, tuple(columns), tuple(draw(st.lists(row, max_size=4))))
+
+    def some(names: list[str]) -> list[str]:
+        return draw(st.lists(st.sampled_from(names), unique=True))
+
+    return RunFile(
+        path=Path("run.json"),
+        preset=draw(st.sampled_from(["smoke", "quick"])),
+        seed=draw(st.integers(0, 1)),
+        device="cpu",
+        experiments=None,
+        verdicts={claim: judged(claim) for claim in some(["beats-rivals", "cubic-cost", "of-another-register"])},
+        tables={name: table(name) for name in some(["one", "two"])},
+        datasets={},
+        missing=(),
+        environment={"torch": draw(st.sampled_from(["2.13.0", None]))},
+    )
 
 
 # --- causalrec: rows that rivals and losses are tried on ---

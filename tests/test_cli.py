@@ -102,6 +102,16 @@ def test_every_command_has_help_and_no_command_shows_it(call):
 # Wrong input
 
 SAMPLES = "rain,wet\n0,0.1\n1,2.3\n-1,-1.7\n2,4.4\n-2,-3.9\n0.5,0.8\n"
+RUN_FILES = {
+    "listed": "[1]",
+    "not_a_number": '{"preset": "smoke", "seed": NaN}',
+    "keyless": '{"preset": "smoke"}',
+    "nested": '{"preset": ' + "[" * 100_000 + "]" * 100_000 + "}",
+    "other": json.dumps(
+        {"preset": "none such", "seed": 0, "device": "cpu", "verdicts": [], "tables": []}
+        | {"datasets": {}, "missing": {}, "environment": {}}
+    ),
+}
 RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for item in range(1, 7))
 
 
@@ -190,6 +200,21 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("report nowhere", r"nowhere/run\.json: there is no such file; name the folder that `reproduce`"),
         ("report taken", r"taken/run\.json: there is no such file"),
         ("recommend nowhere --history 1,2 -k 0", "Invalid value for '-k'"),
+        ("compare", "Missing argument"),
+        ("compare nowhere", r"nowhere: there is no such file; name a folder that `reproduce` or `run` wrote"),
+        ("compare cut", r"cut/run\.json: there is no such file"),
+        ("compare samples.csv", r"samples\.csv: cannot be read as JSON"),
+        ("compare listed", r"listed/run\.json: is a list; expected an object"),
+        ("compare not_a_number", r"not_a_number/run\.json: cannot be read as JSON \(NaN is no JSON\)"),
+        ("compare keyless", r"keyless/run\.json: seed is None; expected int"),
+        ("compare nested", r"nested/run\.json: cannot be read as JSON"),
+        ("compare other", "there is no reference of preset 'none such' in .*, only of .*quick; name the run to"),
+        ("compare other listed", r"listed/run\.json: is a list"),
+        ("reproduce --preset smoke --expect nowhere", "nowhere: there is no such file; name a folder"),
+        ("reproduce --preset smoke --expect listed", r"listed/run\.json: is a list"),
+        ("run recovery --preset smoke --expect keyless", r"keyless/run\.json: seed is None"),
+        ("claims --show cubic", "claim 'cubic' is unknown; choose one of equal-variance-identifies, .*, cubic-cost"),
+        ("claims --show cubic-cost --preset big", "preset 'big' is unknown"),
     ],
 )
 def test_wrong_input_is_one_line_and_writes_nothing(call, home, arguments, told):
@@ -202,6 +227,8 @@ def test_wrong_input_is_one_line_and_writes_nothing(call, home, arguments, told)
     put(home / "own.xls", "who,what\na,b\n")
     put(home / "samples.csv", SAMPLES)
     put(home / "taken", "a file in the place of the results folder")
+    for folder, text in RUN_FILES.items():
+        put(home / folder / "run.json", text)
     before = files(home)
     code, out, err = call(*arguments.split())
     assert code == 2
@@ -211,6 +238,13 @@ def test_wrong_input_is_one_line_and_writes_nothing(call, home, arguments, told)
     assert err.endswith("\n")
     assert re.search(told, err)
     assert files(home) == before
+
+
+def test_garbage_in_the_place_of_a_run_is_one_line(call, home):
+    put(home / "garbage" / "run.json", "%" * 10_000_000)
+    code, out, err = call("compare", "garbage")
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"error: garbage/run\.json: cannot be read as JSON .{,99}\n", err)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
@@ -272,6 +306,73 @@ def test_claims_lists_the_register(call):
     assert (code, err) == (0, "")
     (table,) = json.loads(out)
     assert [row[0] for row in table["rows"]] == list(IDS)
+
+
+def test_claims_show_is_one_claim_whole(call, home):
+    put(home / "runs" / "damaged" / "run.json", "{")
+    shown = ("claims", "--show", "attention-is-scm", "--out", "runs")
+    code, out, err = call(*shown)
+    assert code == 0
+    assert err.startswith("passed over: runs/damaged/run.json: cannot be read as JSON")
+    assert re.search(r"^command +python cli\.py run audit --preset quick$", out, re.MULTILINE)
+    assert re.search(r"^last verdict +partly$", out, re.MULTILINE)
+    assert re.search(r"^the identity, behaviour +holds +1\.67e-07 ", out, re.MULTILINE)
+    code, out, _ = call(*shown, "--json")
+    assert (code, [table["name"] for table in json.loads(out)]) == (0, ["claim", "findings"])
+
+
+def test_compare_tells_equal_from_different_by_its_exit_code(call, home):
+    quick = ROOT / "results" / "reference" / "quick"
+    code, out, err = call("compare", quick)
+    assert (code, err) == (0, "")
+    assert f"Verdicts of {quick / 'run.json'} and {quick / 'run.json'}" in out
+    document = json.loads((quick / "run.json").read_text())
+    document["verdicts"][0]["verdict"] = "inconclusive"
+    put(home / "mine" / "run.json", json.dumps(document))
+    code, out, err = call("compare", "mine/run.json", quick, "--json")
+    assert (code, err) == (1, "equal-variance-identifies is inconclusive, in the reference reproduced\n")
+    assert [table["name"] for table in json.loads(out)] == [
+        "compared_made_with", "compared_tables", "compared_findings", "compared_verdicts",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [("reproduce",), ("run", "recovery")])
+def test_a_run_is_held_against_what_was_expected_and_its_data_demanded(call, home, monkeypatch, command):
+    """One experiment stands for all; nothing is computed twice, and nothing drawn, which would take most time."""
+    smoke = PRESETS["smoke"]
+    small = replace(smoke.structure, families=(("er", 1),), nodes=(5,), samples=(100, 200), draws=5)
+    wanting = replace(smoke, structure=small, real=replace(smoke.real, datasets=("ml-100k", "beauty")))
+    monkeypatch.setitem(PRESETS, "smoke", wanting)
+    monkeypatch.setattr("bench.experiments.EXPERIMENTS", ("recovery",))
+    monkeypatch.setattr("bench.reproduce.write_figure", lambda *_: [])
+    put(home / "data" / "ml-100k" / "u.data", RATINGS)
+    asked = (*command, "--preset", "smoke", "--jobs", 1, "--out", "runs", "--data-dir", "data")
+    code, tables, err = call(*asked)
+    assert (code, "--expect" in err, "--require-data" in err) == (0, False, False)
+    (file,) = home.glob("runs/*/run.json")
+    document = json.loads(file.read_text())
+    assert document["experiments"] == ["recovery"]
+
+    same = put(home / "same" / "run.json", json.dumps(document)).parent
+    others = {verdict["claim"]: verdict for verdict in document["verdicts"]}
+    others["beats-rivals"]["verdict"] = "reproduced"  # of an experiment that is not run here
+    del document["experiments"]
+    whole = put(home / "whole" / "run.json", json.dumps(document)).parent
+    others["equal-variance-identifies"]["verdict"] = "contradicted"
+    other = put(home / "other" / "run.json", json.dumps(document)).parent
+    for folder in (same, whole):
+        assert call(*asked, "--expect", folder)[:2] == (0, tables)
+    code, out, err = call(*asked, "--expect", other)
+    (told,) = [line for line in err.splitlines() if line.startswith("--expect: ")]
+    assert (code, out) == (1, tables)
+    assert re.search(r": equal-variance-identifies is \w+, in the reference contradicted$", told)
+
+    code, out, err = call(*asked, "--require-data", "--expect", other)
+    assert (code, out) == (3, tables)  # before the 1 of a verdict
+    assert told in err.splitlines()
+    (lacking,) = [line for line in err.splitlines() if line.startswith("--require-data: ")]
+    assert lacking.startswith("--require-data: beauty: Amazon Beauty is not there: sought data")
+    assert call(*asked, "--require-data", "--dataset", "ml-100k", "--expect", same)[0] == 0
 
 
 def test_plan_says_what_is_missing_and_that_is_no_error(call, home):

@@ -17,11 +17,12 @@ from bench import model_files
 from bench.cell import Cell
 from bench.datasets import file_sha256
 from bench.errors import INPUT_ERRORS, InputError
+from bench.json_files import printable
 from bench.model_files import DESCRIPTION, MODELS, PARAMETERS, USERS
 from bench.options import build, names, parse
 from bench.runners import execute
 from bench.saved import evaluate, recommend
-from bench.train import BEGUN, CHECKPOINT, printable, train
+from bench.train import BEGUN, CHECKPOINT, train
 from causalrec.model import CausalRecOptions, SASRecOptions
 from tests.strategies import damages
 

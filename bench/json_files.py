@@ -1,0 +1,51 @@
+"""JSON that others wrote: read with limits, taken apart by type, shown without what a terminal would obey."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bench.errors import InputError
+
+T = TypeVar("T")
+
+
+def read_object(path: Path, largest: int, expected: str) -> dict[str, Any]:
+    """The JSON object in a file of at most `largest` bytes; `expected` says in words what it should be.
+
+    Raises InputError for a file that is larger, cannot be read, is no JSON (NaN and Infinity are none), is nested too
+    deep or holds anything but an object.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        size = path.stat().st_size
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse) if size <= largest else None
+    except (ValueError, RecursionError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({' '.join(str(error).split())[:200]})") from error
+    if size > largest:
+        raise InputError(f"{path}: is larger than {largest} bytes; expected {expected}")
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: is a {type(value).__name__}; expected an object")
+    return value
+
+
+def take(path: Path, told: Mapping[str, Any], key: str, kind: type[T]) -> T:
+    """The value of `key`, which must be of exactly this type (True is no int); InputError otherwise."""
+    value = told.get(key)
+    if type(value) is not kind:
+        raise InputError(f"{path}: {key} is {short(value)}; expected {kind.__name__}")
+    return value
+
+
+def short(value: object) -> str:
+    """A value as an error shows it: at most 80 characters."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def printable(text: str) -> str:
+    """A text of a user's file for a terminal: what cannot be printed is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
