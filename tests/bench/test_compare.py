@@ -235,6 +235,11 @@ def test_verdicts_and_failures_are_told_elsewhere(read):
     assert [row["table"] for row in table(compare(read(RUN), read(RUN)), "tables")] == ["recovery"]
 
 
+def test_rows_that_nothing_tells_apart_are_all_counted():
+    twice, once = Table("t", "", ("k", "v"), (("a", 1), ("a", 2))), Table("t", "", ("k",), (("a",),))
+    assert count_values(twice, once) == {"only in the run": 2}
+
+
 def test_a_column_that_tells_no_rows_apart_is_no_key():
     """The density of a drawn world differs from seed to seed, between two columns that name the row."""
     def made(density: str) -> Table:
@@ -349,10 +354,11 @@ def test_a_file_that_is_too_large_not_text_or_not_there_is_refused(tmp_path, mon
     (tmp_path / "run.json").write_bytes(b"\xff\xfe{}")
     with pytest.raises(InputError, match=r"run\.json: cannot be read as JSON"):
         read_run(tmp_path)
-    (tmp_path / "run.json").write_text(json.dumps(RUN))
     monkeypatch.setattr(run_files, "LARGEST", 10)
-    with pytest.raises(InputError, match=r"run\.json: is larger than 10 bytes; expected a run's document"):
-        read_run(tmp_path)
+    for text in (json.dumps(RUN), "x" * 11):  # what is too large is not parsed to begin with
+        (tmp_path / "run.json").write_text(text)
+        with pytest.raises(InputError, match=r"run\.json: is larger than 10 bytes; expected a run's document"):
+            read_run(tmp_path)
 
 
 def attempt(place: Path) -> RunFile | str:
@@ -375,6 +381,25 @@ def test_a_damaged_file_is_refused_or_can_be_compared(text):
         for found in (compare(run, read_run(place)), compare(read_run(place), run)):
             for one in found.tables:
                 assert "\x1b" not in to_text(one)
+
+
+def test_what_a_terminal_would_obey_is_escaped_wherever_it_stands(read):
+    odd = "\x1b[2J\ud800"
+
+    def edit(document: dict) -> None:
+        document["verdicts"][0]["findings"][0].update(part=odd, estimate=odd)
+        document["verdicts"].append(said(odd, "partly"))
+        document["tables"][0].update(name=odd)
+        document["environment"].update({odd: odd})
+        document["missing"] = {odd: ""}
+        document["datasets"] = {odd: {odd: odd}}
+        document.update(preset=odd, device=odd, experiments=[odd])
+
+    run = read(changed(edit))
+    found = compare(run, read(RUN))
+    shown = "".join(map(to_text, found.tables))
+    assert shown.count(r"\x1b[2J\ud800") > 10
+    assert not set("\x1b\ud800") & set(shown + "".join(found.differing))
 
 
 def test_an_unbounded_interval_is_read_as_one(read):
