@@ -73,11 +73,12 @@ def test_equal_sides_are_the_same_and_unequal_ones_differ():
     found = table(WITH_PEER, results(WITH_PEER, rectools_sasrec=0.3, sasrec_bf16=0.51))
     for name in ("behaviour", "ml-100k"):
         said = {title: row["says"] for (data, title), row in found.items() if data == name}
+        causal = {"CausalRec: bf16, float32": "the same"} if name == "behaviour" else {}
         assert said == {
             "SASRec: ours, RecTools'": "different",
             "BERT4Rec: ours, RecTools'": "the same",
             "SASRec: bf16, float32": "the same",
-            "CausalRec: bf16, float32": "the same",
+            **causal,
         }
     assert found["behaviour", "SASRec: ours, RecTools'"]["difference, %"].low > 20
 
