@@ -2,10 +2,11 @@
 
 Neural models are tuned on validation NDCG@10 with one budget: `trials` different settings drawn at random from a
 declared space, on the first seed; the setting chosen then runs on the other seeds. The search is plainly random: of two
-to ten trials no sampler learns where to look, and a trial does not depend on those before it, so that they run at once. Trial t has the same dropout and
-learning rate for every model, and CausalRec an alpha with it, so that what is compared is the model. The chosen
-CausalRec also runs with alpha = 0: that row isolates the boost from LayerNorm on V and from L_DAG. FPMC, which has no
-dropout, draws the weight of its factors' squares in its place. Controls have a small grid of their own each.
+to ten trials no sampler learns where to look, and a trial that does not depend on those before it runs beside them.
+Trial t has the same dropout and learning rate for every model, and CausalRec an alpha with it, so that what is compared
+is the model. The chosen CausalRec also runs with alpha = 0: that row isolates the boost from LayerNorm on V and from
+L_DAG. FPMC, which has no dropout, draws the weight of its factors' squares in its place. Controls have a small grid of
+their own each.
 """
 
 from dataclasses import replace
