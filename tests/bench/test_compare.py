@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from bench import claim_card as cards
 from bench import run_files
 from bench.claim_card import claim_card
+from bench.claims import Claim, read_register
 from bench.compare import ABSENT, KINDS, Comparison, compare, compatible, count_values
 from bench.errors import InputError
 from bench.run_files import RunFile, read_run, reference_of
@@ -39,7 +40,7 @@ RUN = {
     "preset": "smoke",
     "seed": 0,
     "device": "cpu",
-    "experiments": ["recovery", "recommend"],
+    "experiments": ["recovery", "recommend", "cost"],
     "verdicts": [
         said("equal-variance-identifies", "partly", ("first", "holds", interval(1.0, 0.8, 1.2)), ("other", "fails", 3)),
         said("beats-rivals", "contradicted", ("HR", "fails", interval(0.0, -0.5, 0.5))),
@@ -471,7 +472,7 @@ def test_without_a_run_of_ones_own_it_is_the_references(out):
     )  # fmt: skip
 
 
-def test_without_any_run_the_card_says_so_and_what_would_make_one(out):
+def test_without_any_run_the_card_says_so_and_what_would_make_one(out, monkeypatch):
     told, unread = card(out)
     assert str(told["last verdict"]).startswith(f"none: no run of smoke in {out} or ")
     assert unread == []
@@ -485,6 +486,8 @@ def test_without_any_run_the_card_says_so_and_what_would_make_one(out):
     assert (margin["margin"], margin["reason of the margin"]) == (
         "0.01", "1 % of NDCG is less than the spread between seeds of one model"
     )  # fmt: skip
-    untested, _ = card(out, "cubic-cost")
-    assert untested["experiment"] == "none yet: the timing experiment is not built yet"
+    new = Claim("new", "It is so", "Section 1", "", "It must be so", why_not="its experiment is not built yet")
+    monkeypatch.setattr(cards, "read_register", lambda: read_register() | {"new": new})
+    untested, _ = card(out, "new")
+    assert untested["experiment"] == "none yet: its experiment is not built yet"
     assert "command" not in untested

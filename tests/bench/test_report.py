@@ -79,7 +79,8 @@ def made_up(text: str = "ml-100k") -> reproduce.Run:
         Finding("layernorm-identifies", "a part", "fails", 2.0),
         Finding("layernorm-identifies", "another", "unclear", None),
     ]
-    verdicts = judge(read_register(), found, {"layernorm-identifies": f"left out: {text}"})
+    gaps = {"layernorm-identifies": f"left out: {text}", "cubic-cost": "the clock is too coarse"}
+    verdicts = judge(read_register(), found, gaps)
     failures = (Result(toy(1), None, None),)
     table = Table("first", text, (text, "n"), ((text, 1), ("b", ESTIMATE)), text)
     tables = (
@@ -90,7 +91,8 @@ def made_up(text: str = "ml-100k") -> reproduce.Run:
     setup = Setup(PRESETS["smoke"], 3, "cpu", missing={text: f"{text} is not there"})
     made_by = {"first": "recovery", "every": "recovery", "second": "layernorm"}
     every = Table("every", "Every cell", ("x",), ((1,),))
-    return reproduce.Run(setup, tables, (every,), (figure,), tuple(verdicts), failures, 7, made_by)
+    asked = ("recovery", "layernorm")
+    return reproduce.Run(setup, asked, tables, (every,), (figure,), tuple(verdicts), failures, 7, made_by)
 
 
 @pytest.fixture(scope="module")
@@ -235,11 +237,11 @@ def test_every_table_and_figure_stands_in_it(reference):
 def test_what_failed_or_was_not_run_says_so(folder, reference):
     read = page(folder)
     left = read.text["not-run"]
-    assert "cubic-cost, not run: the timing experiment is not built yet" in left
+    assert "cubic-cost, not run: the clock is too coarse" in left
     assert "layernorm-identifies, left out: left out: ml-100k" in left
     assert "ml-100k, dataset: ml-100k is not there" in left
     assert "○ not run" in read.text["claim-cubic-cost"]
-    assert "the timing experiment is not built yet" in read.text["claim-cubic-cost"]
+    assert "the clock is too coarse" in read.text["claim-cubic-cost"]
     assert "python cli.py run recommend" in read.text["claim-beats-rivals"]
     assert read.rows["failures"][1][1] == "not run"
     assert "7 cells, 1 of which failed" in read.text[""]
