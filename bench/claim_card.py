@@ -41,9 +41,9 @@ def claim_card(name: str, preset: str, out: Path, data_dir: Path | None = None) 
     ]
     if judged is None:
         return [_card(name, [*rows, ("last verdict", f"none: no run of {preset} in {out} or {REFERENCE}")])], unread
-    said = judged.verdicts[name]
-    rows += [("last verdict", said.verdict), ("of the run", str(judged.path))]
-    rows += [("left out there", said.left_out or None)]
+    said = judged.by_claim[name]
+    rows += [("last verdict", said.judgement), ("of the run", str(judged.path))]
+    rows += [("left out there", said.note or None)]
     found = tuple((f.part, f.outcome, f.estimate, f.detail) for f in said.findings)
     columns = ("part", "outcome", "estimate [interval]", "rests on")
     note = f"From {judged.path}: preset {judged.preset}, seed {judged.seed}, {judged.device}."
@@ -93,4 +93,4 @@ def last_judged(claim: str, preset: str, out: Path) -> tuple[RunFile | None, lis
 
 
 def _judges(run: RunFile, claim: str) -> bool:
-    return claim in run.verdicts and run.verdicts[claim].verdict != "not run"
+    return claim in run.by_claim and run.by_claim[claim].judgement != "not run"

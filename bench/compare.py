@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.claims import Finding, read_register
+from bench.claims import Finding, Verdict
 from bench.experiments import EXPERIMENTS
-from bench.run_files import Judged, RunFile
+from bench.run_files import RunFile
 from bench.statistics import Interval
 from bench.tables import Table, Value
 
@@ -31,13 +31,12 @@ class Comparison:
 
 
 def compare(run: RunFile, reference: RunFile) -> Comparison:
-    """Hold `run` against `reference`; raises InputError where the register of claims cannot be read."""
-    register = read_register()
+    """Hold `run` against `reference`."""
     rows: list[tuple[Value, ...]] = []
     differing = []
-    for claim in dict.fromkeys((*run.verdicts, *reference.verdicts)):
+    for claim, told in {**run.by_claim, **reference.by_claim}.items():
         here, there = _verdict(run, claim), _verdict(reference, claim)
-        experiment = register[claim].experiment if claim in register else ""
+        experiment = told.claim.experiment
         asked = not experiment or all(_asked(file, experiment) for file in (run, reference))
         rows.append((claim, here, there, ("yes" if here == there else "no") if asked else "not asked"))
         if asked and here != there:
@@ -58,7 +57,7 @@ def _asked(run: RunFile, experiment: str) -> bool:
 
 
 def _verdict(run: RunFile, claim: str) -> str | None:
-    return run.verdicts[claim].verdict if claim in run.verdicts else None
+    return run.by_claim[claim].judgement if claim in run.by_claim else None
 
 
 # Findings
@@ -67,8 +66,8 @@ def _verdict(run: RunFile, claim: str) -> str | None:
 def _findings(run: RunFile, reference: RunFile) -> Table:
     """One row a part of a claim, of either run."""
     rows: list[tuple[Value, ...]] = []
-    for claim in dict.fromkeys((*run.verdicts, *reference.verdicts)):
-        here, there = _parts(run.verdicts.get(claim)), _parts(reference.verdicts.get(claim))
+    for claim in dict.fromkeys((*run.by_claim, *reference.by_claim)):
+        here, there = _parts(run.by_claim.get(claim)), _parts(reference.by_claim.get(claim))
         rows += [
             (claim, part, *_pair(here.get(part), there.get(part), run.seed != reference.seed))
             for part in dict.fromkeys((*here, *there))
@@ -92,8 +91,8 @@ def _findings(run: RunFile, reference: RunFile) -> Table:
     return Table("compared_findings", "Findings side by side", columns, tuple(rows), note)
 
 
-def _parts(judged: Judged | None) -> Mapping[str, Finding]:
-    return {finding.part: finding for finding in judged.findings} if judged is not None else {}
+def _parts(verdict: Verdict | None) -> Mapping[str, Finding]:
+    return {finding.part: finding for finding in verdict.findings} if verdict is not None else {}
 
 
 def _pair(here: Finding | None, there: Finding | None, independent: bool) -> tuple[Value, ...]:
@@ -228,7 +227,7 @@ def _facts(run: RunFile) -> dict[str, Value]:
         for key, value in dataset.items():
             hashed = isinstance(value, str) and key in ("file_sha256", "content_hash")
             facts[f"{name}: {key}"] = str(value)[:DIGITS] if hashed else value
-    return facts
+    return {name: str(fact) if isinstance(fact, bool) else fact for name, fact in facts.items()}
 
 
 def _sizes(run: RunFile, reference: RunFile) -> str:

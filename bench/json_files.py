@@ -32,17 +32,23 @@ def read_object(path: Path, largest: int, expected: str) -> dict[str, Any]:
     return value
 
 
-def take(path: Path, told: Mapping[str, Any], key: str, kind: type[T]) -> T:
-    """The value of `key`, which must be of exactly this type (True is no int); InputError otherwise."""
+def take(where: Path | str, told: Mapping[str, Any], key: str, kind: type[T]) -> T:
+    """The value of `key`, which must be of exactly this type (True is no int).
+
+    Raises InputError otherwise, which begins with `where`: the file, and within it what lacks the value.
+    """
     value = told.get(key)
     if type(value) is not kind:
-        raise InputError(f"{path}: {key} is {short(value)}; expected {kind.__name__}")
+        raise InputError(f"{where}: {key} is {short(value)}; expected {kind.__name__}")
     return value
 
 
 def short(value: object) -> str:
     """A value as an error shows it: at most 80 characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:  # JSON that is just not too deep to be parsed may be too deep to be shown
+        text = f"a {type(value).__name__} nested too deep"
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -5,14 +5,19 @@ linked, beside it. Equal folders give equal bytes.
 """
 
 import base64
+import html
+import re
 import shlex
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from bench.claims import Finding, Verdict
+from bench.claims import Finding, Verdict, read_register
+from bench.errors import InputError
 from bench.figures import write_file
+from bench.json_files import printable
 from bench.markup import Html, element, link, prose, together
-from bench.run_file import Part, RunFile, read_run
+from bench.run_files import NAME, Part, RunFile, read_run
 from bench.statistics import Interval
 from bench.tables import Table, format_value, to_html
 
@@ -38,15 +43,17 @@ UNNAMED = "Of no named experiment"
 def write_report(folder: Path) -> Path:
     """Make `report.html` in a run's folder and return its path.
 
-    Raises InputError where the folder holds no run, see `bench.run_file`, StoreError where it cannot be written.
+    Raises InputError where the folder holds no run, see `bench.run_files`, or lacks one of its figures; StoreError
+    where it cannot be written.
     """
-    page = render(read_run(folder))
-    write_file(folder / REPORT, page.encode(errors="replace"))
+    page = render(read_run(folder / NAME))
+    write_file(folder / REPORT, page.encode())
     return folder / REPORT
 
 
 def render(run: RunFile) -> str:
-    """The whole page."""
+    """The whole page; raises InputError where the register or a figure cannot be read."""
+    run = _complete(run)
     title = f"CausalRec: {run.preset}, seed {run.seed}, {run.device}"
     head = element(
         "head",
@@ -62,13 +69,36 @@ def render(run: RunFile) -> str:
     return "<!DOCTYPE html>\n" + element("html", _lines(head, element("body", page)), lang="en") + "\n"
 
 
+def _complete(run: RunFile) -> RunFile:
+    """The run with the register's claims that its file does not name, and a title for every part."""
+    register, why = read_register(), "this run's file does not name the claim; the register has it"
+    lacking = [Verdict(claim, "not run", (), why) for name, claim in register.items() if name not in run.by_claim]
+    parts = [replace(part, title=part.title or _own_title(run, part)) for part in run.parts]
+    return replace(run, verdicts=(*run.verdicts, *lacking), parts=tuple(parts))
+
+
+def _own_title(run: RunFile, part: Part) -> str:
+    """The title within a figure's picture, else the part's name."""
+    svg = _picture(run, part).decode(errors="replace") if part.kind == "figure" else ""
+    titled = re.search(r"<title>(.*?)</title>", svg, re.DOTALL)
+    return printable(html.unescape(titled[1])) if titled else part.name
+
+
+def _picture(run: RunFile, figure: Part) -> bytes:
+    path = run.path.parent / "figures" / f"{figure.name}.svg"
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{run.path}: figure {figure.name!r}: {path} cannot be read ({error.strerror})") from error
+
+
 def _header(run: RunFile, title: str) -> Html:
     facts = run.environment
     made = [f"Python {facts['python']}"] if facts.get("python") else []
     made += [f"torch {facts['torch']}"] if facts.get("torch") else []
     made += [str(facts[key]) for key in ("cpu", "gpu") if facts.get(key)]
     made += [f"{facts['cores']} cores"] if facts.get("cores") else []
-    made += [f"commit {str(facts['commit'])[:12]}{' with changes' if facts.get('dirty') else ''}"]
+    made += [f"commit {str(facts.get('commit') or 'unknown')[:12]}{' with changes' if facts.get('dirty') else ''}"]
     places = [element("li", link(text, f"#{place}")) for place, text in CONTENTS.items()]
     return element(
         "header",
@@ -96,7 +126,7 @@ def _verdicts(run: RunFile) -> Html:
             )
         )
     table = element("table", element("thead", rows[0]), element("tbody", _lines(*rows[1:])))
-    whole = run.find("verdicts")
+    whole = _find(run, "verdicts")
     note = whole.table.note if whole is not None and whole.table is not None else ""
     read = "holds, fails and unclear count the parts of a claim; each claim leads to its own section."
     said = [element("p", prose(text), class_="note") for text in (read, note) if text]
@@ -170,8 +200,8 @@ def _readings(run: RunFile) -> Html:
 
 
 def _failures(run: RunFile) -> Html:
-    table = run.find("failures")
-    told = [_part(table, 3)] if table else [element("p", f"None: all {run.cells} cells ended well.")]
+    table = _find(run, "failures")
+    told = [_part(run, table, 3)] if table else [element("p", f"None: all {run.cells} cells ended well.")]
     if run.failed and not table:
         told = [element("p", f"{run.failed} of {run.cells} cells; this run's file does not list them.")]
     return _section("failures", *told)
@@ -195,22 +225,22 @@ def _experiment(run: RunFile, name: str, parts: list[Part]) -> Html:
         element("h3", element("code", name) if name else UNNAMED),
         *([element("p", "Tests ", together(*claims, between=", "), ".")] if claims else []),
         *([element("p", element("code", _command(run, name)), class_="quiet")] if name else []),
-        *(_part(part, 4) for part in parts if part.kind != "detail"),
+        *(_part(run, part, 4) for part in parts if part.kind != "detail"),
         *([element("p", "As files only:"), _files(filed)] if filed else []),
         id=_place(name),
     )
 
 
-def _part(part: Part, level: int) -> Html:
+def _part(run: RunFile, part: Part, level: int) -> Html:
     """A table or a figure under its title, with the way to its CSV."""
     head = element(f"h{level}", part.title)
     csv = element("p", link("CSV", part.csv), class_="back") if part.csv else Html()
     if part.table is None:
-        source = "data:image/svg+xml;base64," + base64.b64encode(part.svg).decode()
+        source = "data:image/svg+xml;base64," + base64.b64encode(_picture(run, part)).decode()
         picture = element("img", src=source, alt=part.title)
-        return element("section", head, _scroll(picture, part.title), csv, id=part.anchor)
+        return element("section", head, _scroll(picture, part.title), csv, id=_id(part))
     note = element("p", prose(part.table.note), class_="note") if part.table.note else Html()
-    return element("section", head, _scroll(to_html(part.table), part.title), note, csv, id=part.anchor)
+    return element("section", head, _scroll(to_html(part.table), part.title), note, csv, id=_id(part))
 
 
 def _environment(run: RunFile) -> Html:
@@ -224,7 +254,7 @@ def _files(parts: Iterable[Part]) -> Html:
     """Ways to tables and figures of the page and to their CSV."""
     items = []
     for part in parts:
-        here = part.title if part.kind == "detail" or part.name == "verdicts" else link(part.title, f"#{part.anchor}")
+        here = part.title if part.kind == "detail" or part.name == "verdicts" else link(part.title, f"#{_id(part)}")
         csv = together(" (", link("CSV", part.csv), ")") if part.csv else ""
         items.append(element("li", "figure: " if part.kind == "figure" else "", here, csv))
     return element("ul", _lines(*items), class_="files")
@@ -237,6 +267,14 @@ def _command(run: RunFile, experiment: str) -> str:
 def _badge(word: str) -> Html:
     sign = element("span", SIGNS[word], aria_hidden="true")
     return element("span", sign, f" {word}", class_=f"badge {word.replace(' ', '-')}")
+
+
+def _find(run: RunFile, name: str) -> Part | None:
+    return next((part for part in run.parts if part.kind == "table" and part.name == name), None)
+
+
+def _id(part: Part) -> str:
+    return f"{part.kind}-{part.name}"
 
 
 def _anchor(verdict: Verdict) -> str:

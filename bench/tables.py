@@ -8,7 +8,7 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bench.errors import InputError
@@ -140,31 +140,6 @@ def to_dict(table: Table) -> dict[str, Any]:
         "rows": [[_json(value) for value in row] for row in table.rows],
         "note": table.note,
     }
-
-
-def from_dict(entry: object) -> Table:
-    """The table that `to_dict` gave; what was not finite is missing. Raises InputError for anything else."""
-    texts = [entry.get(key) for key in ("name", "title", "note")] if isinstance(entry, dict) else []
-    if not isinstance(entry, dict) or not all(isinstance(text, str) for text in texts):
-        raise InputError("a table is no object with a name, a title and a note of text")
-    columns, rows = entry.get("columns"), entry.get("rows")
-    if not isinstance(columns, list) or not all(isinstance(column, str) for column in columns):
-        raise InputError(f"table {entry['name']!r}: columns are no list of text")
-    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        raise InputError(f"table {entry['name']!r}: rows are no list of lists")
-    values = tuple(tuple(from_json(value, f"table {entry['name']!r}") for value in row) for row in rows)
-    return Table(entry["name"], entry["title"], tuple(columns), values, entry["note"])
-
-
-def from_json(value: object, where: str) -> Value:
-    """One value of `to_dict`; InputError, which begins with `where`, for what is no text, number or interval."""
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, dict) and set(value) == {entry.name for entry in fields(Interval)}:
-        numbers: dict[str, Any] = {name: math.nan if number is None else number for name, number in value.items()}
-        if all(isinstance(number, int | float) for number in numbers.values()):
-            return Interval(**numbers)
-    raise InputError(f"{where}: {repr(value)[:80]} is no text, number or interval")
 
 
 def to_rich(table: Table) -> "rich.table.Table":

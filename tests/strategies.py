@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from bench.claims import Claim, Finding
+from bench.claims import Claim, Finding, Verdict
 from bench.figures import Column, Curves, Forest, Grid, Map, Mark, Panel, Series
-from bench.run_files import Judged, RunFile
+from bench.run_files import Part, RunFile
 from bench.statistics import Interval
 from bench.tables import Table
 from causalrec.attention import causal_mask
@@ -403,16 +403,18 @@ def runs(draw: st.DrawFn) -> RunFile:
     """A run as its file tells it: few claims, parts and tables, so that two runs share some."""
     values = intervals() | st.floats(-9, 9) | st.sampled_from(["a", None, 3])
 
-    def judged(claim: str) -> Judged:
+    def judged(claim: str) -> Verdict:
         parts = draw(st.lists(st.sampled_from("pqr"), unique=True, max_size=3))
         outcomes = st.sampled_from(["holds", "fails", "unclear"])
         found = tuple(Finding(claim, part, draw(outcomes), draw(values)) for part in parts)
-        return Judged(draw(st.sampled_from(["reproduced", "partly", "not run"])), "", found)
+        verdict = draw(st.sampled_from(["reproduced", "partly", "not run"]))
+        return Verdict(Claim(claim, "", "", "", ""), verdict, found)
 
-    def table(name: str) -> Table:
+    def table(name: str) -> Part:
         columns = draw(st.lists(st.sampled_from("klmn"), unique=True, min_size=1, max_size=4))
         row = st.tuples(st.sampled_from("ab"), *[values for _ in columns[1:]])
-        return Table(name, name, tuple(columns), tuple(draw(st.lists(row, max_size=4))))
+        made = Table(name, name, tuple(columns), tuple(draw(st.lists(row, max_size=4))))
+        return Part("table", name, name, "", None, made)
 
     def some(names: list[str]) -> list[str]:
         return draw(st.lists(st.sampled_from(names), unique=True))
@@ -422,11 +424,13 @@ def runs(draw: st.DrawFn) -> RunFile:
         preset=draw(st.sampled_from(["smoke", "quick"])),
         seed=draw(st.integers(0, 1)),
         device="cpu",
+        cells=1,
+        failed=0,
         experiments=None,
-        verdicts={claim: judged(claim) for claim in some(["beats-rivals", "cubic-cost", "of-another-register"])},
-        tables={name: table(name) for name in some(["one", "two"])},
+        verdicts=tuple(map(judged, some(["beats-rivals", "cubic-cost", "of-another-register"]))),
+        parts=tuple(map(table, some(["one", "two"]))),
         datasets={},
-        missing=(),
+        missing={},
         environment={"torch": draw(st.sampled_from(["2.13.0", None]))},
     )
 

@@ -108,7 +108,7 @@ RUN_FILES = {
     "keyless": '{"preset": "smoke"}',
     "nested": '{"preset": ' + "[" * 100_000 + "]" * 100_000 + "}",
     "other": json.dumps(
-        {"preset": "none such", "seed": 0, "device": "cpu", "verdicts": [], "tables": []}
+        {"preset": "none such", "seed": 0, "device": "cpu", "cells": 0, "failed": 0, "verdicts": [], "tables": []}
         | {"datasets": {}, "missing": {}, "environment": {}}
     ),
 }
@@ -197,7 +197,7 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("recommend nowhere --history 1,2", r"nowhere/model\.json: there is no such file"),
         ("recommend nowhere --history 1,2 --seen all", "seen must be one of kept, filtered, got 'all'"),
         ("report", "Missing argument"),
-        ("report nowhere", r"nowhere/run\.json: there is no such file; name the folder that `reproduce`"),
+        ("report nowhere", r"nowhere/run\.json: there is no such file; name a folder that `reproduce`"),
         ("report taken", r"taken/run\.json: there is no such file"),
         ("recommend nowhere --history 1,2 -k 0", "Invalid value for '-k'"),
         ("compare", "Missing argument"),
@@ -344,7 +344,7 @@ def test_a_run_is_held_against_what_was_expected_and_its_data_demanded(call, hom
     wanting = replace(smoke, structure=small, real=replace(smoke.real, datasets=("ml-100k", "beauty")))
     monkeypatch.setitem(PRESETS, "smoke", wanting)
     monkeypatch.setattr("bench.experiments.EXPERIMENTS", ("recovery",))
-    monkeypatch.setattr("bench.reproduce.write_figure", lambda *_: [])
+    monkeypatch.setattr("bench.reproduce.write_figure", lambda figure, to: [put(to / f"{figure.name}.svg", "<svg/>")])
     put(home / "data" / "ml-100k" / "u.data", RATINGS)
     asked = (*command, "--preset", "smoke", "--jobs", 1, "--out", "runs", "--data-dir", "data")
     code, tables, err = call(*asked)

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from bench import claim_card as cards
 from bench import run_files
 from bench.claim_card import claim_card
+from bench.claims import Claim, read_register
 from bench.compare import ABSENT, KINDS, Comparison, compare, compatible, count_values
 from bench.errors import InputError
+from bench.json_files import short
 from bench.run_files import RunFile, read_run, reference_of
 from bench.statistics import Interval
 from bench.tables import Table, to_dict, to_text
@@ -32,14 +34,17 @@ def interval(estimate: float, low: float | None, high: float | None, level: floa
 
 def said(claim: str, verdict: str, *findings: tuple) -> dict:
     made = [{"part": p, "outcome": o, "estimate": e, "rests_on": "5 worlds"} for p, o, e in findings]
-    return {"claim": claim, "verdict": verdict, "left_out": "", "findings": made}
+    told = {"statement": "It is so", "rule": "It must be so", "margin": None, "left_out": ""}
+    return {"claim": claim, "verdict": verdict, "findings": made, **told}
 
 
 RUN = {
     "preset": "smoke",
     "seed": 0,
     "device": "cpu",
-    "experiments": ["recovery", "recommend"],
+    "cells": 7,
+    "failed": 0,
+    "experiments": ["recovery", "recommend", "cost"],
     "verdicts": [
         said("equal-variance-identifies", "partly", ("first", "holds", interval(1.0, 0.8, 1.2)), ("other", "fails", 3)),
         said("beats-rivals", "contradicted", ("HR", "fails", interval(0.0, -0.5, 0.5))),
@@ -51,8 +56,9 @@ RUN = {
             "title": "Recovery",
             "columns": ["graphs", "n", "EqVar", "CPU s"],
             "rows": [["ER", 30, interval(0.5, 0.4, 0.6), 1.5], ["ER", 100, interval(0.9, 0.8, 1.0), None]],
+            "note": "",
         },
-        {"name": "verdicts", "title": "Verdicts", "columns": ["claim"], "rows": [["beats-rivals"]]},
+        {"name": "verdicts", "title": "Verdicts", "columns": ["claim"], "rows": [["beats-rivals"]], "note": ""},
     ],
     "datasets": {"ml-100k": {"file_sha256": HASH, "content_hash": HASH, "repeats": "kept", "statistics": {"users": 9}}},
     "missing": {},
@@ -333,6 +339,14 @@ def test_what_is_called_equal_is_symmetric(a, b):
         (json.dumps(RUN).replace("1.5", "1e999"), "inf stands where a number"),
         (json.dumps(RUN).replace('"CPU s"', '"EqVar"'), "table 'recovery' has two columns of one name"),
         (json.dumps(RUN).replace(', "CPU s"', ""), "table 'recovery' needs rows of 3 values"),
+        (json.dumps(RUN | {"verdicts": [said("a", "partly", ("p", "holds", interval(1, 0, 2, 1)))]}), "is no interval"),
+        (json.dumps(RUN | {"verdicts": [said("\x1b[2J", "partly")]}), r"verdicts: claim is '.x1b\[2J'; expected let"),
+        (json.dumps(RUN | {"verdicts": [said("a" * 101, "partly")]}), "expected letters, digits, _ and -, at most 100"),
+        (json.dumps(RUN | {"verdicts": [said("a", "partly") | {"margin": 10**400}]}), "claim 'a': margin is 10"),
+        (json.dumps(RUN).replace('"recovery", "title"', '"\\u001b", "title"'), "tables: name is '.x1b'; expected let"),
+        (json.dumps(RUN | {"missing": {"a": "b", "c": None}}), "missing must say why, in text, .*; 'c' is None"),
+        (json.dumps(RUN | {"missing": []}), r"missing is \[\]; expected an object"),
+        (json.dumps(RUN | {"environment": {"a": 0.5}}), "environment must hold text, whole numbers, .*; 'a' is 0.5"),
         (json.dumps(RUN | {"environment": []}), r"environment is \[\]; expected an object"),
         (json.dumps(RUN | {"datasets": {"\x1b[2J": 3}}), r"x1b\[2J is 3; expected an object"),
     ],
@@ -359,6 +373,14 @@ def test_a_file_that_is_too_large_not_text_or_not_there_is_refused(tmp_path, mon
         (tmp_path / "run.json").write_text(text)
         with pytest.raises(InputError, match=r"run\.json: is larger than 10 bytes; expected a run's document"):
             read_run(tmp_path)
+
+
+def test_what_is_nested_too_deep_to_be_shown_is_told_all_the_same():
+    deep: list = []
+    for _ in range(10**5):
+        deep = [deep]
+    assert short(deep) == "a list nested too deep"
+    assert short({"a": "b" * 99}) == "{'a': '" + "b" * 70 + "..."
 
 
 def attempt(place: Path) -> RunFile | str:
@@ -388,10 +410,12 @@ def test_what_a_terminal_would_obey_is_escaped_wherever_it_stands(read):
 
     def edit(document: dict) -> None:
         document["verdicts"][0]["findings"][0].update(part=odd, estimate=odd)
-        document["verdicts"].append(said(odd, "partly"))
-        document["tables"][0].update(name=odd)
+        document["verdicts"][1].update(statement=odd, rule=odd, left_out=odd)
+        document["verdicts"][1]["findings"][0].update(part=odd, rests_on=odd)
+        document["tables"][0].update(title=odd, note=odd, columns=[odd, "n", "EqVar", "CPU s"])
+        document["tables"][0]["rows"][0][0] = odd
         document["environment"].update({odd: odd})
-        document["missing"] = {odd: ""}
+        document["missing"] = {odd: odd}
         document["datasets"] = {odd: {odd: odd}}
         document.update(preset=odd, device=odd, experiments=[odd])
 
@@ -400,11 +424,14 @@ def test_what_a_terminal_would_obey_is_escaped_wherever_it_stands(read):
     shown = "".join(map(to_text, found.tables))
     assert shown.count(r"\x1b[2J\ud800") > 10
     assert not set("\x1b\ud800") & set(shown + "".join(found.differing))
+    told = repr(vars(run))  # where a backslash within a text is two
+    assert told.count(r"\\x1b[2J\\ud800") > 20
+    assert not any(escape in told.replace(r"\\", "") for escape in (r"\x1b", r"\ud800"))
 
 
 def test_an_unbounded_interval_is_read_as_one(read):
     edit = changed(lambda d: d["verdicts"][0]["findings"][0].update(estimate=interval(1, None, None)))
-    (first, _) = read(edit).verdicts["equal-variance-identifies"].findings
+    (first, _) = read(edit).by_claim["equal-variance-identifies"].findings
     assert first.estimate == Interval(1, -math.inf, math.inf, 5)
 
 
@@ -416,7 +443,7 @@ def test_every_reference_agrees_with_itself_in_every_value():
     run = read_run(place)
     found = compare(run, run)
     assert (found.differing, found.compared) == ((), len(run.verdicts))
-    assert len(table(found, "findings")) == sum(len(judged.findings) for judged in run.verdicts.values()) > 50
+    assert len(table(found, "findings")) == sum(len(verdict.findings) for verdict in run.verdicts) > 50
     assert len(table(found, "tables")) == len(run.tables) - 1
     assert sum(row["agree"] for row in table(found, "tables")) > 1000
 
@@ -471,7 +498,7 @@ def test_without_a_run_of_ones_own_it_is_the_references(out):
     )  # fmt: skip
 
 
-def test_without_any_run_the_card_says_so_and_what_would_make_one(out):
+def test_without_any_run_the_card_says_so_and_what_would_make_one(out, monkeypatch):
     told, unread = card(out)
     assert str(told["last verdict"]).startswith(f"none: no run of smoke in {out} or ")
     assert unread == []
@@ -485,6 +512,8 @@ def test_without_any_run_the_card_says_so_and_what_would_make_one(out):
     assert (margin["margin"], margin["reason of the margin"]) == (
         "0.01", "1 % of NDCG is less than the spread between seeds of one model"
     )  # fmt: skip
-    untested, _ = card(out, "cubic-cost")
-    assert untested["experiment"] == "none yet: the timing experiment is not built yet"
+    new = Claim("new", "It is so", "Section 1", "", "It must be so", why_not="its experiment is not built yet")
+    monkeypatch.setattr(cards, "read_register", lambda: read_register() | {"new": new})
+    untested, _ = card(out, "new")
+    assert untested["experiment"] == "none yet: its experiment is not built yet"
     assert "command" not in untested

@@ -22,6 +22,7 @@ from bench.markup import VOID, element, prose
 from bench.plan import Result, Setup
 from bench.presets import PRESETS
 from bench.report import PAPER, write_report
+from bench.run_files import Part, read_run
 from bench.statistics import Interval
 from bench.tables import Table, format_value
 from tests.bench.test_claims import IDS
@@ -79,7 +80,8 @@ def made_up(text: str = "ml-100k") -> reproduce.Run:
         Finding("layernorm-identifies", "a part", "fails", 2.0),
         Finding("layernorm-identifies", "another", "unclear", None),
     ]
-    verdicts = judge(read_register(), found, {"layernorm-identifies": f"left out: {text}"})
+    gaps = {"layernorm-identifies": f"left out: {text}", "cubic-cost": "the clock is too coarse"}
+    verdicts = judge(read_register(), found, gaps)
     failures = (Result(toy(1), None, None),)
     table = Table("first", text, (text, "n"), ((text, 1), ("b", ESTIMATE)), text)
     tables = (
@@ -90,7 +92,8 @@ def made_up(text: str = "ml-100k") -> reproduce.Run:
     setup = Setup(PRESETS["smoke"], 3, "cpu", missing={text: f"{text} is not there"})
     made_by = {"first": "recovery", "every": "recovery", "second": "layernorm"}
     every = Table("every", "Every cell", ("x",), ((1,),))
-    return reproduce.Run(setup, tables, (every,), (figure,), tuple(verdicts), failures, 7, made_by)
+    asked = ("recovery", "layernorm")
+    return reproduce.Run(setup, asked, tables, (every,), (figure,), tuple(verdicts), failures, 7, made_by)
 
 
 @pytest.fixture(scope="module")
@@ -235,11 +238,11 @@ def test_every_table_and_figure_stands_in_it(reference):
 def test_what_failed_or_was_not_run_says_so(folder, reference):
     read = page(folder)
     left = read.text["not-run"]
-    assert "cubic-cost, not run: the timing experiment is not built yet" in left
+    assert "cubic-cost, not run: the clock is too coarse" in left
     assert "layernorm-identifies, left out: left out: ml-100k" in left
     assert "ml-100k, dataset: ml-100k is not there" in left
     assert "○ not run" in read.text["claim-cubic-cost"]
-    assert "the timing experiment is not built yet" in read.text["claim-cubic-cost"]
+    assert "the clock is too coarse" in read.text["claim-cubic-cost"]
     assert "python cli.py run recommend" in read.text["claim-beats-rivals"]
     assert read.rows["failures"][1][1] == "not run"
     assert "7 cells, 1 of which failed" in read.text[""]
@@ -256,7 +259,7 @@ def test_a_claim_that_the_file_does_not_name_is_not_lost(folder, tmp_path):
     told = json.loads((folder / "run.json").read_text())
     del told["verdicts"][0]
     told["verdicts"][0]["claim"] = "of-another-version"
-    told |= {"figures": [], "failed": 2, "tables": []}
+    told |= {"figures": [], "failed": 2, "tables": [], "environment": {}}
     (tmp_path / "run.json").write_text(json.dumps(told))
     write_report(tmp_path)
     read = page(tmp_path)
@@ -265,6 +268,44 @@ def test_a_claim_that_the_file_does_not_name_is_not_lost(folder, tmp_path):
     assert "not in this version's register" in read.text["claim-of-another-version"]
     assert "2 of 7 cells; this run's file does not list them" in read.text["failures"]
     assert {link for link in read.all("href") if link.endswith(".csv")} == set()
+    assert "commit unknown" in read.text[""]
+
+
+def test_a_bound_that_is_null_was_infinite(folder, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    told = json.loads((folder / "run.json").read_text())
+    for estimate in (told["verdicts"][0]["findings"][0]["estimate"], told["tables"][0]["rows"][1][1]):
+        estimate |= {"low": None, "high": None}
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    write_report(tmp_path)
+    read = page(tmp_path)
+    assert read.rows["claim-equal-variance-identifies"][1][2] == "0.123 [−∞, ∞]"
+    assert read.rows["table-first"][2] == ["b", "0.123 [−∞, ∞]"]
+
+
+def test_the_figures_of_a_file_that_names_none_are_those_in_its_folder(folder, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    told = json.loads((folder / "run.json").read_text())
+    del told["figures"]
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    (tmp_path / "figures" / "of my own.svg").write_text("<svg/>")  # no run gives such a name
+    found = [part for part in read_run(tmp_path).parts if part.kind == "figure"]
+    assert found == [Part("figure", "first", "", "", "figures/first.csv")]
+    write_report(tmp_path)
+    assert "ml-100k" in page(tmp_path).text["figure-first"]  # the picture's own title
+
+
+def test_a_run_comes_back_from_its_file_as_it_was(folder):
+    run, read = made_up(), read_run(folder)
+    assert (read.preset, read.seed, read.device, read.experiments) == ("smoke", 3, "cpu", run.experiments)
+    assert (read.cells, read.failed, read.missing) == (7, 1, run.setup.missing)
+    assert read.verdicts == run.verdicts
+    assert tuple(read.tables.values()) == run.tables
+    assert [part for part in read.parts if part.kind != "table"] == [
+        Part("detail", "every", "Every cell", "recovery", "tables/every.csv"),
+        Part("figure", "first", "ml-100k", "recovery", "figures/first.csv"),
+    ]
+    assert [part.experiment for part in read.parts[:4]] == ["recovery", "layernorm", "", ""]
 
 
 # Any text
@@ -300,7 +341,7 @@ def test_text_that_is_no_unicode_is_written_all_the_same(folder, tmp_path):
     told["tables"][0]["note"] = "half \ud800"
     (tmp_path / "run.json").write_text(json.dumps(told))
     write_report(tmp_path)
-    assert "half ?" in page(tmp_path).text["table-first"]
+    assert r"half \ud800" in page(tmp_path).text["table-first"]
 
 
 # A wrong folder
@@ -317,26 +358,28 @@ def changed(key: str, value: object) -> Callable[[dict], object]:
         (changed("seed", "0"), "seed is '0'; expected int"),
         (changed("failed", True), "failed is True; expected int"),
         (changed("verdicts", {}), "verdicts is {}; expected list"),
-        (changed("verdicts", ["x"]), "verdicts must be a list of objects"),
+        (changed("verdicts", ["x"]), "verdicts holds 'x'; expected objects"),
         (changed("missing", {"a": 1}), "missing must say why"),
         (changed("environment", {"cpu": []}), "environment must hold text"),
         (changed("figures", [{"name": "gone", "title": "t", "experiment": "x"}]), "gone.svg cannot be read"),
         (changed("figures", [{"name": "../first", "title": "t"}]), "name is '../first'; expected letters"),
         (changed("tables", None), "tables is None; expected list"),
         (lambda told: told.pop("cells"), "cells is None; expected int"),
-        (lambda told: told["verdicts"].append(told["verdicts"][0]), "verdicts name a claim twice"),
+        (lambda told: told["verdicts"].append(told["verdicts"][0]), "verdicts holds 'equal-variance-identifies' twice"),
         (lambda told: told["verdicts"][0].update(claim='"><b>'), "claim is '\"><b>'; expected letters"),
         (lambda told: told["verdicts"][0].update(verdict="true"), "verdict is 'true'; expected one of reproduced"),
         (lambda told: told["verdicts"][0].update(margin="big"), "margin is 'big'; expected a number or null"),
         (lambda told: told["verdicts"][0]["findings"][0].update(outcome="yes"), "outcome is 'yes'; expected one of"),
-        (lambda told: told["verdicts"][0]["findings"][0].update(estimate={"low": 1}), "is no text, number or interval"),
-        (lambda told: told["tables"].append(told["tables"][0]), "two tables or two figures have the same name"),
-        (lambda told: told["tables"][0]["rows"].append([1]), "table 'first', row 2: 1 values for 2 columns"),
-        (lambda told: told["tables"][0]["rows"].append([[], 1]), "table 'first': [] is no text, number or interval"),
-        (lambda told: told["tables"][0].update(columns="xy"), "table 'first': columns are no list of text"),
-        (lambda told: told["tables"][0].update(rows=[3]), "table 'first': rows are no list of lists"),
-        (lambda told: told["tables"][0].update(note=None), "a table is no object with a name, a title and a note"),
+        (lambda told: told["verdicts"][0]["findings"][0].update(estimate={"low": 1}), "{'low': 1} is no interval"),
+        (lambda told: told["tables"].append(told["tables"][0]), "tables holds 'first' twice"),
+        (lambda told: told["tables"][0]["rows"].append([1]), "table 'first' needs rows of 2 values"),
+        (lambda told: told["tables"][0]["rows"].append([[], 1]), "table 'first': [] stands where a number"),
+        (lambda told: told["tables"][0].update(columns="xy"), "table 'first': columns is 'xy'; expected list"),
+        (lambda told: told["tables"][0].update(rows=[3]), "table 'first' needs rows of 2 values"),
+        (lambda told: told["tables"][0].update(note=None), "table 'first': note is None; expected str"),
         (lambda told: told["tables"][0].update(experiment="a b"), "experiment is 'a b'; expected letters"),
+        (lambda told: told["tables"][0].update(experiment=None), "table 'first': experiment is None; expected str"),
+        (lambda told: told["details"].append(told["details"][0]), "details holds 'every' twice"),
     ],
 )  # fmt: skip
 def test_a_wrong_run_json_is_refused_in_one_line(folder, tmp_path, call, spoil, why):
@@ -349,7 +392,7 @@ def test_a_wrong_run_json_is_refused_in_one_line(folder, tmp_path, call, spoil, 
     ("text", "why"),
     [
         ("", "cannot be read as JSON"), ("{", "cannot be read as JSON"), ("[" * 100_000, "cannot be read as JSON"),
-        ('{"seed": NaN}', "NaN is no JSON"), ("[]", "it is a list; expected an object"),
+        ('{"seed": NaN}', "NaN is no JSON"), ("[]", ": is a list; expected an object"),
     ],
 )  # fmt: skip
 def test_what_is_no_run_is_refused_in_one_line(tmp_path, call, text, why):
@@ -358,7 +401,7 @@ def test_what_is_no_run_is_refused_in_one_line(tmp_path, call, text, why):
 
 def test_a_folder_without_a_run_is_refused_in_one_line(tmp_path, call):
     for place in (tmp_path, tmp_path / "nowhere"):
-        told = f"error: {place}/run.json: there is no such file; name the folder that `reproduce` or `run` wrote\n"
+        told = f"error: {place}/run.json: there is no such file; name a folder that `reproduce` or `run` wrote\n"
         assert call("report", place) == (2, "", told)
     assert list(tmp_path.iterdir()) == []
 

@@ -11,7 +11,7 @@ from bench.console import Progress, duration, print_message, print_table
 from bench.engine import Event
 from bench.errors import InputError
 from bench.statistics import Interval
-from bench.tables import Table, format_value, from_dict, to_csv, to_dict, to_html, to_markdown, to_rich, to_text
+from bench.tables import Table, format_value, to_csv, to_dict, to_html, to_markdown, to_rich, to_text
 from tests.bench.toy_cells import toy
 
 INTERVAL = Interval(0.12345, 0.1009, 0.145, 5)
@@ -88,12 +88,6 @@ def test_dict_is_strict_json():
     assert json.loads(json.dumps(to_dict(table), allow_nan=False))["rows"] == [
         [{"estimate": 1.0, "low": None, "high": 2.0, "n": 1, "level": 0.95}], [None], ["a"],
     ]  # fmt: skip
-
-
-def test_a_table_comes_back_from_its_dict():
-    assert from_dict(json.loads(json.dumps(to_dict(TABLE)))) == TABLE
-    unbounded = Table("t", "", ("x",), ((Interval(1.0, -float("inf"), float("inf"), 1),),))
-    assert format_value(from_dict(to_dict(unbounded)).rows[0][0]) == "1.000 [–, –]"
 
 
 def test_a_row_of_the_wrong_length_is_named():
