@@ -45,7 +45,8 @@ class Bar:
         distance = max(sign * (found.estimate - self.holds), sign * (self.fails - found.estimate))
         if not found.bounded or distance <= 0:
             return None
-        return max(found.n, math.ceil(found.n * (found.half_width / distance) ** 2))
+        ratio = found.half_width / distance
+        return max(found.n, math.ceil(min(found.n * ratio * ratio, 1e15)))  # a product may be infinite, no count is
 
 
 def detectable(found: Interval) -> float:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bench.claims import held
@@ -45,6 +45,7 @@ def test_that_many_units_settle_it_and_fewer_do_not(estimate, half, bar):
         assert bar.holds == bar.fails == pytest.approx(estimate)
         return
     assert needed >= found.n
+    assume(needed < 10**12)  # beyond, the root of a count is no longer exact
 
     def outcome(n):
         return bar.judge(interval(estimate, half * (found.n / n) ** 0.5, n))
@@ -52,6 +53,11 @@ def test_that_many_units_settle_it_and_fewer_do_not(estimate, half, bar):
     assert outcome(needed + 1) != "unclear"
     if needed > found.n + 1:
         assert outcome(needed - 1) == "unclear"
+
+
+def test_widths_beyond_all_bounds_need_many_units():
+    assert ABOVE_0.units_needed(interval(1e-9, 1e304)) > MOST
+    assert "more than" in power_words(interval(1e-9, 1e304), ABOVE_0, "seeds")
 
 
 def test_a_difference_said_to_be_detectable_is_detected_that_often():
