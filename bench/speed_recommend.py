@@ -140,6 +140,10 @@ def recommend(data: Path, length: int, steps: int, python: str) -> None:
     flops = floor_flops(targets, lengths, items)
     print(f"ML-1M, {len(rows)} users, {items} items, length {length}, d = {WIDTH}, {LAYERS} blocks, batch {BATCH}; "
           f"CPU-seconds of one thread, an epoch from {steps} of its {epoch_steps} steps")  # fmt: skip
+    # First, while this process is small: a child's peak begins at what its parent held when it was made.
+    memory = peak_memory(split, length)
+    runs = {"full": ("full", None), "tuned": ("full", MALLOC), "sampled": ("sampled", None), "bce": ("bce", None)}
+    peers = {name: rectools(python, split, length, loss, steps, malloc) for name, (loss, malloc) in runs.items()}
     clocks = {kind: build(kind, items, length) for kind in ("sasrec", "bf16", "sampled", "bce", "causalrec")}
     epoch = batches(rows, BATCH, np.random.default_rng(0), "cpu")
     for number, (block, target) in zip(range(steps + 1), epoch, strict=False):
@@ -149,8 +153,6 @@ def recommend(data: Path, length: int, steps: int, python: str) -> None:
     start = time.process_time()
     rank_targets(make_scorer(clocks["sasrec"].model), split.test)
     ranking = time.process_time() - start
-    runs = {"full": ("full", None), "tuned": ("full", MALLOC), "sampled": ("sampled", None), "bce": ("bce", None)}
-    peers = {name: rectools(python, split, length, loss, steps, malloc) for name, (loss, malloc) in runs.items()}
     names = {"sasrec": "SASRec, full softmax", "bf16": "SASRec, full softmax, bf16", "sampled": "SASRec, 256 sampled",
              "bce": "SASRec, BCE of one negative", "causalrec": "CausalRec, full softmax"}  # fmt: skip
     theirs = {"full": names["sasrec"], "tuned": "SASRec, full softmax, malloc tuned", **names}
@@ -162,7 +164,7 @@ def recommend(data: Path, length: int, steps: int, python: str) -> None:
         cell = peer if isinstance(peer, str) else f"{peer['step'] * epoch_steps:8.2f}"
         print(f"{'RecTools: ' + theirs[kind]:46} {cell}")
     print(f"{'ours: ranking all users, kept and filtered':46} {ranking:8.2f}")
-    full, memory = peers["full"], peak_memory(split, length)
+    full = peers["full"]
     if not isinstance(full, str):
         print(f"{'RecTools: recommend 10, filtered':46} {full['ranking']:8.2f}")
     print(f"{'ours: peak memory, MB':46} {memory:8.0f}")
