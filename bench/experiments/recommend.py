@@ -323,7 +323,7 @@ def gaps(setup: Setup) -> dict[str, str]:
         return dict.fromkeys(claims, f"preset {setup.preset.name} uses no real data")
     missing = "".join(f" {text}." for text in setup.missing.values())
     asked = [TITLES[model] for model in setup.preset.real.rivals]
-    run = f"Rivals run: {', '.join(asked)}; the paper's own list is not in our source."
+    run = f"Rivals run: {'; '.join(asked)}. The paper's own list is not in our source."
     timeless = [name for name in setup.found if "tisasrec" in setup.preset.real.rivals and not timed(setup, name)]
     if timeless:
         run += f" TiSASRec needs times, which {', '.join(timeless)} lacks."

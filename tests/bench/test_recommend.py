@@ -67,7 +67,18 @@ def test_beats_each_rival_on_each_dataset(ours, theirs, luck, outcome):
     parts = outcomes(found, "beats-each-rival")
     assert len(parts) == len(DATASETS) * 5
     assert set(parts.values()) == {outcome}
-    assert {f.estimate.level for f in found if f.claim == "beats-each-rival"} == {1 - 0.05 / len(parts)}
+    details = [f.detail for f in found if f.claim == "beats-each-rival"]
+    assert all("Holm's p" in detail and f"of {len(parts)};" in detail for detail in details)
+
+
+@pytest.mark.parametrize(("p", "outcome"), [(0.01, UNCLEAR), (0.002, HOLDS)])
+def test_each_comparison_pays_for_their_number(monkeypatch, p, outcome):
+    """20 comparisons: 0.01 alone would do for one, and is 0.2 by Holm; 0.002 is 0.04."""
+    monkeypatch.setattr(experiment, "crossed_p", lambda values: p)
+    setup = with_data()
+    parts = outcomes(find("recommend", setup, trained(setup, 0.6, 0.5, 0, controls=0.5)), "beats-each-rival")
+    assert len(parts) == 20
+    assert set(parts.values()) == {outcome}
 
 
 def test_a_gain_over_a_rival_that_a_control_beats_is_shown_and_not_counted():
@@ -95,7 +106,7 @@ def test_claims_against_all_rivals_are_partly_reproduced_at_best_while_some_are_
     verdicts = judged("recommend", setup, trained(setup, 0.9, 0.3, 0))
     for claim in ("beats-rivals", "foursquare-gain", "beats-each-rival"):
         assert verdicts[claim].judgement == "partly"
-        assert "Rivals run: SASRec; the paper's own list is not in our source" in verdicts[claim].note
+        assert "Rivals run: SASRec. The paper's own list is not in our source" in verdicts[claim].note
 
 
 @pytest.mark.parametrize(

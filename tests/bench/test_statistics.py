@@ -9,6 +9,7 @@ from bench.statistics import (
     Interval,
     clopper_pearson,
     crossed_interval,
+    crossed_p,
     crossing,
     equivalence,
     hierarchical_bootstrap,
@@ -300,3 +301,23 @@ def test_crossing_covers_where_a_logistic_rate_crosses_one_half():
         rates = 1 / (1 + np.exp(-2 * (x - centre)))
         found = [crossing(x, rng.binomial(40, rates), [40] * 5) for _ in range(300)]
         assert np.mean([f.low <= centre <= f.high for f in found]) > 0.93
+
+
+@given(st.integers(0, 2**31), st.floats(-1, 1))
+def test_the_crossed_p_value_is_that_whose_interval_ends_at_zero(seed, shift):
+    rng = np.random.default_rng(seed)
+    x = shift + rng.normal(size=(4, 1)) + rng.normal(size=(1, 30)) + rng.normal(size=(4, 30))
+    p = crossed_p(x)
+    assume(1e-9 < p < 1 - 1e-9)
+    interval = crossed_interval(x, level=1 - p)
+    assert min(abs(interval.low), abs(interval.high)) == pytest.approx(0.0, abs=1e-6 * (1 + interval.half_width))
+
+
+def test_crossed_p_values_where_nothing_varies_or_nothing_can_be_said():
+    assert crossed_p(np.ones((3, 4))) == 0.0
+    assert crossed_p(np.zeros((3, 4))) == 1.0
+    assert crossed_p(np.ones((1, 4))) == crossed_p(np.ones((3, 1))) == 1.0
+
+
+def test_an_interval_in_another_unit():
+    assert Interval(0.5, 0.25, 0.75, 7, 0.9).scaled(100) == Interval(50.0, 25.0, 75.0, 7, 0.9)
