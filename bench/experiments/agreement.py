@@ -90,7 +90,7 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
             rows.append((name, title, asked, *levels, gain and gain.scaled(100), _words(gain), *costs))
     columns = (
         "data", "one, the other", "seeds", "NDCG@10 of one", "of the other", "difference, %", "says", "CPU s of one",
-        "of the other, CPU s",
+        "CPU s of the other",
     )  # fmt: skip
     peer = f"RecTools {setup.rectools}" if setup.rectools else f"RecTools not run: ${peer_recommenders.VARIABLE} unset"
     note = (
