@@ -132,7 +132,7 @@ PRESETS = {
     for preset in (
         Preset(
             name="smoke",
-            about="every path once, under a minute; its verdicts mean little",
+            about="every path once, in under two minutes; its verdicts mean little",
             structure=Structure(
                 draws=40,
                 families=(("er", 2),),
