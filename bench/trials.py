@@ -19,6 +19,7 @@ from bench import own_recommender
 from bench.cell import Cell, generator
 from bench.plan import Result, Setup, select
 from bench.presets import RIVALS, World
+from bench.statistics import Interval, crossed_interval, t_interval
 from causalrec.ranking import hit_rate, ndcg
 from causalrec.rivals.ease import MOST_ITEMS
 
@@ -284,6 +285,18 @@ def scores(setup: Setup, results: list[Result], name: str, model: str, metric: s
     if len(values) == 1 and model in CONTROLS and name != "behaviour":
         values = np.repeat(values, setup.preset.real.seeds, axis=0)
     return values
+
+
+def ranked(setup: Setup, name: str, found: list[Result], metric: str) -> NDArray[np.float64]:
+    """A metric of these results by seed and user, (seeds, users), under the dataset's own rule for seen items."""
+    seen = seen_rule(setup, name)
+    return np.stack([METRICS[metric][1](r.arrays[f"test_{seen}"]) for r in found])
+
+
+def level(name: str, values: NDArray[np.float64]) -> Interval:
+    """The mean of a share, (seeds, users). Real data: seeds and users crossed. Worlds: each seed is one, so t."""
+    found = t_interval(values.mean(1)) if name == "behaviour" else crossed_interval(values)
+    return found.within(0.0, 1.0)
 
 
 def setting_words(options: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from bench.claims import Finding, Margins, held
 from bench.figures import Curves, Figure, Panel, make_series
 from bench.plan import OWN, Result, Setup
 from bench.power import Bar, Outcome, power_words
-from bench.statistics import Interval, crossed_gain, crossed_interval, slope_interval, t_interval
+from bench.statistics import Interval, crossed_gain, slope_interval, t_interval
 from bench.tables import Table, Value
 
 MOST_ITEMS = 6000  # a given graph is a table of items x items
@@ -135,18 +135,6 @@ def _groups(setup: Setup, results: list[Result]) -> dict[str, dict[str, list[Res
     return {name: variants for name, variants in found.items() if variants}
 
 
-def _scores(setup: Setup, name: str, found: list[Result], metric: str) -> NDArray[np.float64]:
-    """A metric by seed and user, (seeds, users)."""
-    seen = trials.seen_rule(setup, name)
-    return np.stack([trials.METRICS[metric][1](r.arrays[f"test_{seen}"]) for r in found])
-
-
-def _level(name: str, values: NDArray[np.float64]) -> Interval:
-    """Real data: seeds and users crossed. Worlds: each seed is a world of its own, so t over worlds."""
-    found = t_interval(values.mean(1)) if name == "behaviour" else crossed_interval(values)
-    return found.within(0.0, 1.0)
-
-
 def _gain(name: str, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Interval | None:
     """Relative gain, paired over seeds, and over users on real data."""
     if not theirs.any():
@@ -167,11 +155,11 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
     for name in sorted(groups, key=lambda name: -_density(groups[name])):
         for title, found in groups[name].items():
             base = groups[name].get(BARE if title.startswith(("true R", "random R")) else BASE)
-            level = {metric: _scores(setup, name, found, metric) for metric in trials.METRICS}
+            level = {metric: trials.ranked(setup, name, found, metric) for metric in trials.METRICS}
             row: list[Value] = [name, f"{_density(groups[name]):.4f}", title]
-            row += [_level(name, values) for values in level.values()]
+            row += [trials.level(name, values) for values in level.values()]
             for metric, values in level.items():
-                against = base and base is not found and _gain(name, values, _scores(setup, name, base, metric))
+                against = base and base is not found and _gain(name, values, trials.ranked(setup, name, base, metric))
                 row.append(_percent(against or None))
             row += [_mean(found, metric) for metric in ("density", "empty_rows")]
             rows.append(tuple(row))
@@ -207,12 +195,12 @@ def _false_table(setup: Setup, results: list[Result]) -> Table:
     for mode in MODES:
         by_share = _shares(setup, results, mode)
         for share, found in by_share.items():
-            ndcg = _scores(setup, "behaviour", found, "ndcg10")
+            ndcg = trials.ranked(setup, "behaviour", found, "ndcg10")
             change = None
             if share and 0.0 in by_share:
-                change = _gain("behaviour", ndcg, _scores(setup, "behaviour", by_share[0.0], "ndcg10"))
+                change = _gain("behaviour", ndcg, trials.ranked(setup, "behaviour", by_share[0.0], "ndcg10"))
             reach = [_mean(found, metric) for metric in ("density", "empty_rows")]
-            rows.append((mode, f"{share:g}", _level("behaviour", ndcg), _percent(change), *reach))
+            rows.append((mode, f"{share:g}", trials.level("behaviour", ndcg), _percent(change), *reach))
     columns = ("boost", "share of false edges", "NDCG@10", "change, %", "density of R", "empty rows")
     note = (
         f"R given at item level, alpha = {ALPHA:g}; {setup.preset.sweep_seeds} worlds, "
@@ -225,7 +213,7 @@ def _false_table(setup: Setup, results: list[Result]) -> Table:
 def figures(setup: Setup, results: list[Result]) -> list[Figure]:
     """NDCG@10 against the share of false edges, under each boost."""
     series = tuple(
-        make_series(mode, [(share, _level("behaviour", _scores(setup, "behaviour", found, "ndcg10")))
+        make_series(mode, [(share, trials.level("behaviour", trials.ranked(setup, "behaviour", found, "ndcg10")))
                            for share, found in _shares(setup, results, mode).items()])
         for mode in MODES
     )  # fmt: skip
@@ -249,7 +237,8 @@ def _filter_findings(
     boost = LEARNED if name == "behaviour" else "chosen"
     if not {boost, BASE, "filter"} <= set(variants) or _density(variants) < margins.claimed(claim)["dense"]:
         return []
-    boosted, plain, filtered = (_scores(setup, name, variants[title], "hr10") for title in (boost, BASE, "filter"))
+    titles = (boost, BASE, "filter")
+    boosted, plain, filtered = (trials.ranked(setup, name, variants[title], "hr10") for title in titles)
     margin, claimed = margins.of(claim), margins.claimed(claim)["hr10"]
     detail = (
         f"relative gain in HR@10, {len(plain)} seeds, {plain.shape[1]} users; density of data "
@@ -273,7 +262,7 @@ def _false_finding(setup: Setup, results: list[Result], mode: str, margins: Marg
     claim, by_share = "false-edges-hurt", _shares(setup, results, mode)
     if len(by_share) < len(SHARES):
         return []
-    ndcg = np.stack([_scores(setup, "behaviour", found, "ndcg10").mean(1) for found in by_share.values()])
+    ndcg = np.stack([trials.ranked(setup, "behaviour", found, "ndcg10").mean(1) for found in by_share.values()])
     if not ndcg[0].mean() > 0:
         return []
     slope = t_interval([slope_interval(SHARES, world).estimate for world in (ndcg / ndcg[0].mean()).T])
@@ -282,7 +271,7 @@ def _false_finding(setup: Setup, results: list[Result], mode: str, margins: Marg
         f"with all true, {ndcg[-1].mean():.3f} with all false"
     )
     if bare := _at(results, _world_cells(setup, *WORLD[BARE])):
-        detail += f", {_scores(setup, 'behaviour', bare, 'ndcg10').mean():.3f} with no graph"
+        detail += f", {trials.ranked(setup, 'behaviour', bare, 'ndcg10').mean():.3f} with no graph"
     bar = Bar(holds=0.0, fails=-margins.of(claim), large=False)
     return [held(claim, f"{mode}, alpha {ALPHA:g}", slope, bar, detail, "worlds")]
 

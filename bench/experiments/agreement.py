@@ -13,7 +13,7 @@ from bench import peer_recommenders, trials
 from bench.cell import Cell
 from bench.claims import Finding, Margins
 from bench.plan import Result, Setup
-from bench.statistics import Interval, crossed_gain, crossed_interval, equivalence, t_interval
+from bench.statistics import Interval, crossed_gain, equivalence
 from bench.tables import Table, Value
 
 MARGIN = 0.05  # of NDCG@10: a difference between two tables of one model that no one would remark upon
@@ -83,10 +83,10 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
             asked = setup.preset.sweep_seeds if name == "behaviour" else setup.preset.real.seeds
             if any(len(found) < asked for found in sides):
                 continue
-            ours, theirs = (_ndcg(setup, name, found) for found in sides)
+            ours, theirs = (trials.ranked(setup, name, found, "ndcg10") for found in sides)
             costs = [float(np.mean([r.metrics["fit_cpu_s"] for r in found])) for found in sides]
             gain = _difference(name, ours, theirs)
-            levels = [_level(name, values).within(0.0, 1.0) for values in (ours, theirs)]
+            levels = [trials.level(name, values) for values in (ours, theirs)]
             rows.append((name, title, asked, *levels, gain and gain.scaled(100), _words(gain), *costs))
     columns = (
         "data", "one, the other", "seeds", "NDCG@10 of one", "of the other", "difference, %", "says", "CPU s of one",
@@ -101,16 +101,6 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
         "another make than the authors' and ours (LayerNorm first). bf16 is of the full softmax's products alone."
     )
     return [Table("agreement", "What should make no difference", columns, tuple(rows), note)]
-
-
-def _ndcg(setup: Setup, name: str, found: list[Result]) -> NDArray[np.float64]:
-    """(seeds, users)."""
-    seen = trials.seen_rule(setup, name)
-    return np.stack([trials.METRICS["ndcg10"][1](r.arrays[f"test_{seen}"]) for r in found])
-
-
-def _level(name: str, values: NDArray[np.float64]) -> Interval:
-    return t_interval(values.mean(1)) if name == "behaviour" else crossed_interval(values)
 
 
 def _difference(name: str, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Interval | None:

@@ -4,7 +4,7 @@ import numpy as np
 
 from bench.cell import Cell
 from bench.claims import Finding, Margins
-from bench.figures import Curves, Figure, Panel, Series
+from bench.figures import Curves, Figure, Panel, make_series
 from bench.plan import Result, Setup
 from bench.power import Outcome
 from bench.runners.cost import SERIES
@@ -44,11 +44,9 @@ def plan(setup: Setup) -> list[Cell]:
 def tables(setup: Setup, results: list[Result]) -> list[Table]:
     """Milliseconds by size, and the exponent at the large ones."""
     sizes = setup.preset.cost.nodes
-    rows: list[tuple[Value, ...]] = []
-    for r in results:
-        if r.ok:
-            times = (t_interval(1e3 * column).within(0.0, np.inf) for column in r.arrays["seconds"].T)
-            rows.append((TITLES[r.params["form"]], *times, _exponent(r)))
+    rows: list[tuple[Value, ...]] = [
+        (TITLES[r.params["form"]], *_times(r), _exponent(r)) for r in results if r.ok
+    ]
     note = (
         f"CPU milliseconds of one thread for h and its gradient, one dense W of norm 1, float64 unless said; "
         f"{setup.preset.cost.repeats} repeats, sizes in turn. Exponent: slope of log time on log n over n of {LARGE} "
@@ -61,20 +59,19 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
 def figures(setup: Setup, results: list[Result]) -> list[Figure]:
     """Time against n on logarithmic axes."""
     sizes = tuple(float(n) for n in setup.preset.cost.nodes)
-    series = []
-    for r in results:
-        if r.ok:
-            spans = [t_interval(1e3 * column) for column in r.arrays["seconds"].T]
-            low = [max(span.low, span.estimate / 10) for span in spans]
-            series.append(Series(
-                TITLES[r.params["form"]], sizes, tuple(span.estimate for span in spans), tuple(low),
-                tuple(span.high for span in spans),
-            ))  # fmt: skip
+    series = [
+        make_series(TITLES[r.params["form"]], zip(sizes, _times(r), strict=True)) for r in results if r.ok
+    ]
     if not series:
         return []
     title = "CPU time of h(W) and its gradient"
     panel = Panel(f"one thread, {setup.preset.cost.repeats} repeats, 95 % intervals", tuple(series))
     return [Curves("cost", title, "nodes n", "milliseconds", (panel,), log_x=True, log_y=True)]
+
+
+def _times(r: Result) -> list[Interval]:
+    """Milliseconds by size."""
+    return [t_interval(1e3 * column).within(0.0, np.inf) for column in r.arrays["seconds"].T]
 
 
 def _exponent(r: Result) -> Interval | None:

@@ -12,13 +12,14 @@ from bench.figures import Column, Figure, Forest
 from bench.plan import OWN, Result, Setup
 from bench.power import Bar, Outcome, power_words
 from bench.published import PUBLISHED, SIZES
-from bench.statistics import Interval, crossed_gain, crossed_interval, crossed_p, holm, t_interval
+from bench.statistics import Interval, crossed_gain, crossed_interval, crossed_p, holm
 from bench.tables import Table, Value
 from bench.trials import (
     ABLATED,
     METRICS,
     controls,
     is_own,
+    level,
     plan,
     refine,
     rivals,
@@ -51,13 +52,6 @@ TITLES = {
 }
 
 
-def _interval(name: str, values: NDArray[np.float64]) -> Interval:
-    """Real data: seeds, then users, crossed. Worlds: each seed is a world of its own, so t over worlds."""
-    if name == "behaviour":
-        return t_interval(values.mean(1))
-    return crossed_interval(values)
-
-
 def tables(setup: Setup, results: list[Result]) -> list[Table]:
     """HR@10 and NDCG@10, seen items filtered and kept, by dataset and model; and what the datasets are."""
     rows: list[tuple[Value, ...]] = []
@@ -71,7 +65,7 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
             for seen in (main, "filtered" if main == "kept" else "kept"):
                 for metric in METRICS:
                     values = scores(setup, results, name, model, metric, seen)
-                    row.append(_interval(name, values).within(0.0, 1.0))
+                    row.append(level(name, values))
             sampled = [r.metrics["test_hr10_u100"] for r in found if "test_hr10_u100" in r.metrics]
             neural = "epochs" in found[0].metrics
             row += [
@@ -133,7 +127,7 @@ def figures(setup: Setup, results: list[Result]) -> list[Figure]:
 
 
 def _score(name: str, values: NDArray[np.float64]) -> Interval | None:
-    return _interval(name, values).within(0.0, 1.0) if values.size else None
+    return level(name, values) if values.size else None
 
 
 def _lead(values: dict[tuple[str, str], NDArray[np.float64]], name: str, other: str) -> Interval | None:
@@ -153,7 +147,7 @@ def _published(setup: Setup, results: list[Result]) -> Table:
         row: list[Value] = [figure.dataset, figure.title, figure.source, figure.hr10, figure.ndcg10]
         for metric, theirs in (("hr10", figure.hr10), ("ndcg10", figure.ndcg10)):
             values = scores(setup, results, figure.dataset, figure.model or "", metric, "filtered")
-            row.append(_interval(figure.dataset, values).within(0.0, 1.0) if values.size else None)
+            row.append(level(figure.dataset, values) if values.size else None)
             row.append(100 * (1 - float(values.mean()) / theirs) if values.size else None)
         rows.append(tuple(row))
     columns = (

@@ -14,7 +14,7 @@ from bench.claims import Finding, Margins, held
 from bench.figures import Curves, Figure, Panel, make_series
 from bench.plan import Result, Setup, select
 from bench.power import Bar, Outcome, power_words
-from bench.statistics import paired_difference, share_interval, spearman_interval, t_interval
+from bench.statistics import Interval, paired_difference, share_interval, spearman_interval, t_interval
 from bench.tables import Table, Value
 
 BOOSTS = ("renorm", "raw")
@@ -89,6 +89,12 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
     return [_alpha_table(setup, results, note), *(_grid_table(setup, results, note, *grid) for grid in grids)]
 
 
+def _gain(found: list[Result], base: list[Result]) -> Interval:
+    """The gain in NDCG@10 over `base` in %, paired over worlds."""
+    ndcg, plain = (_values(part, "test_ndcg10_kept") for part in (found, base))
+    return t_interval(100 * (ndcg - plain) / plain.mean())
+
+
 def _alpha_table(setup: Setup, results: list[Result], note: str) -> Table:
     base = _at(setup, results, alpha=0.0)
     rows: list[tuple[Value, ...]] = []
@@ -98,10 +104,9 @@ def _alpha_table(setup: Setup, results: list[Result], note: str) -> Table:
         for alpha in setup.preset.alphas:
             found = _at(setup, results, alpha=alpha, mode=mode)
             if found and base:
-                ndcg, plain = _values(found, "test_ndcg10_kept"), _values(base, "test_ndcg10_kept")
-                gain = t_interval(100 * (ndcg - plain) / plain.mean())
+                ndcg = _values(found, "test_ndcg10_kept")
                 hr = share_interval(_values(found, "test_hr10_kept"))
-                rows.append((f"{alpha:g}", mode, share_interval(ndcg), hr, gain))
+                rows.append((f"{alpha:g}", mode, share_interval(ndcg), hr, _gain(found, base)))
     columns = ("alpha", "boost", "NDCG@10", "HR@10", "gain in NDCG@10, %")
     return Table("alpha", "The alpha grid", columns, tuple(rows), note)
 
@@ -112,12 +117,11 @@ def figures(setup: Setup, results: list[Result]) -> list[Figure]:
     note = f"{setup.preset.sweep_seeds} worlds, {trials.world_sizes(setup.preset.sweep)}; 95 % t intervals over worlds."
     gains = []
     for mode in BOOSTS:
-        points = []
-        for alpha in setup.preset.alphas:
-            if base and (found := _at(setup, results, alpha=alpha, mode=mode)):
-                plain = _values(base, "test_ndcg10_kept")
-                gain = t_interval(100 * (_values(found, "test_ndcg10_kept") - plain) / plain.mean())
-                points.append((alpha, gain))
+        points = [
+            (alpha, _gain(found, base))
+            for alpha in setup.preset.alphas
+            if base and (found := _at(setup, results, alpha=alpha, mode=mode))
+        ]
         if points:
             gains.append(Panel(mode, (make_series("gain over alpha 0", points),), levels=((0.0, "no difference"),)))
     if gains:
