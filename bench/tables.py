@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Value: TypeAlias = "str | int | float | Interval | None"
 MISSING = "–"
+GUTTER = 2  # between columns in a terminal
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -142,24 +143,51 @@ def to_dict(table: Table) -> dict[str, Any]:
     }
 
 
-def to_rich(table: Table) -> "rich.table.Table":
-    """A Rich table for a terminal; markup in values is shown as it stands."""
+def to_rich(table: Table, width: int | None = None) -> "rich.table.Table":
+    """A Rich table for a terminal of so many columns; markup in values is shown as it stands.
+
+    Where not even the longest words of all columns fit side by side, the last ones are left out, and the caption says
+    which: no word and no number is cut. `width` None: as wide as it needs to be.
+    """
     import rich.box
     import rich.table
     import rich.text
 
+    cells = _cells(table)
+    columns = list(zip(*cells, strict=True))
+    words = [max(len(word) for text in column for word in (text.split() or [""])) for column in columns]
+    kept = len(words)
+    while width is not None and kept > 1 and sum(words[:kept]) + GUTTER * (kept - 1) > width:
+        kept -= 1
+    widths = [max(map(len, column)) for column in columns[:kept]]
+    if width is not None:
+        widths = _share_out(width - GUTTER * (kept - 1), words, widths)
+    left = f"Too wide for {width} columns; left out: {', '.join(table.columns[kept:])}." if kept < len(words) else ""
+    caption = " ".join(filter(None, (table.note, left)))
     shown = rich.table.Table(
         title=rich.text.Text(table.title),
-        caption=rich.text.Text(table.note) if table.note else None,
+        caption=rich.text.Text(caption) if caption else None,
         box=rich.box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
     )
-    for name, right in zip(table.columns, table.numeric, strict=True):
-        shown.add_column(rich.text.Text(name), justify="right" if right else "left")
-    for row in table.rows:
-        shown.add_row(*(rich.text.Text(format_value(value)) for value in row))
+    for text, wide, right in zip(cells[0], widths, table.numeric, strict=False):
+        shown.add_column(rich.text.Text(text), justify="right" if right else "left", width=wide)
+    for row in cells[1:]:
+        shown.add_row(*(rich.text.Text(text) for text in row[:kept]))
     return shown
+
+
+def _share_out(room: int, least: list[int], wanted: list[int]) -> list[int]:
+    """Widths of columns from `least` up to what they want, as much of it to each as there is room for."""
+    widths = least[: len(wanted)]
+    while sum(widths) < min(room, sum(wanted)):
+        short = [(have / want, at) for at, (have, want) in enumerate(zip(widths, wanted, strict=True)) if have < want]
+        widths[min(short)[1]] += 1
+    return widths
 
 
 def _cells(table: Table) -> list[list[str]]:
