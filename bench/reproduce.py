@@ -70,7 +70,7 @@ def _run(cells: list[Cell], store: Store, jobs: int) -> None:
 
 def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
     register = read_register()
-    margins, findings, gaps = Margins(register), list[Finding](), dict[str, str]()
+    margins, findings, gaps, reasons = Margins(register), list[Finding](), dict[str, str](), dict[str, str]()
     tables, details, figures = list[Table](), list[Table](), list[Figure]()
     made_by: dict[str, str] = {}
     for name, found in results.items():
@@ -84,7 +84,8 @@ def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
         figures += drawn
         findings += experiment.findings(setup, found, margins)
         gaps |= _gaps(name, setup, found, register)
-    verdicts = judge(register, findings, gaps)
+        reasons |= getattr(experiment, "reasons", lambda *_: {})(setup, found)
+    verdicts = judge(register, findings, gaps, reasons)
     every = {r.cell.key: r for found in results.values() for r in found}
     failures = tuple(r for r in every.values() if not r.ok)
     shown = (*tables, *([failure_table(failures)] if failures else []), verdict_table(verdicts, _verdict_note(setup)))
@@ -142,6 +143,7 @@ def document(run: Run) -> dict[str, Any]:
                 "rule": verdict.claim.rule,
                 "margin": verdict.claim.margin,
                 "left_out": verdict.note,
+                "why": verdict.why,
                 "findings": [_finding(finding) for finding in verdict.findings],
             }
             for verdict in run.verdicts

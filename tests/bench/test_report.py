@@ -81,7 +81,7 @@ def made_up(text: str = "ml-100k") -> reproduce.Run:
         Finding("layernorm-identifies", "another", "unclear", None),
     ]
     gaps = {"layernorm-identifies": f"left out: {text}", "cubic-cost": "the clock is too coarse"}
-    verdicts = judge(read_register(), found, gaps)
+    verdicts = judge(read_register(), found, gaps, {"layernorm-identifies": f"since {text} is so"})
     failures = (Result(toy(1), None, None),)
     table = Table("first", text, (text, "n"), ((text, 1), ("b", ESTIMATE)), text)
     tables = (
@@ -241,6 +241,7 @@ def test_what_failed_or_was_not_run_says_so(folder, reference):
     assert "cubic-cost, not run: the clock is too coarse" in left
     assert "layernorm-identifies, left out: left out: ml-100k" in left
     assert "ml-100k, dataset: ml-100k is not there" in left
+    assert "since ml-100k is so" in read.text["claim-layernorm-identifies"]
     assert "○ not run" in read.text["claim-cubic-cost"]
     assert "the clock is too coarse" in read.text["claim-cubic-cost"]
     assert "python cli.py run recommend" in read.text["claim-beats-rivals"]
