@@ -16,7 +16,7 @@ from bench.errors import InputError
 
 EXPERIMENTS = (
     "recovery", "variance", "limits", "attribution", "layernorm", "mixing", "acyclicity", "discovery", "recommend",
-    "sensitivity", "ablation", "audit", "graph_view", "readings", "agreement", "cost",
+    "sensitivity", "ablation", "audit", "graph_view", "readings", "agreement", "cost", "selftest",
 )  # fmt: skip
 
 

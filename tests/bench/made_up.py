@@ -146,9 +146,15 @@ def clocked(cell: Cell) -> Made:
     return Made(cell, {}, {"seconds": np.tile(seconds, (cell.params["repeats"], 1))})
 
 
+def tested(cell: Cell) -> Made:
+    """What the self-test's runner returns."""
+    table = {"name": "selftest_faults", "title": "Faults", "columns": ["fault"], "rows": [["a fault"]], "note": ""}
+    return Made(cell, {"tables": [table], "sound": True})
+
+
 def made_up(cell: Cell) -> Made:
     """A result of the cell's runner, without anything particular."""
-    runners = {"structure": graphs, "attribution": attributed, "mixing": mixed, "cost": clocked}
+    runners = {"structure": graphs, "attribution": attributed, "mixing": mixed, "cost": clocked, "selftest": tested}
     return runners.get(cell.experiment, model)(cell)
 
 
