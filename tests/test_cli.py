@@ -59,17 +59,9 @@ def home(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def call(home, monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
-    """Run a command in this process: exit code, stdout, stderr."""
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cli.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return run
+def call(home, call) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process, in an empty home."""
+    return call
 
 
 def files(folder: Path) -> set[Path]:

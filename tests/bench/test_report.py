@@ -4,7 +4,6 @@ import base64
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import cli
 from bench import reproduce
 from bench.cell import ROOT
 from bench.claims import Finding, judge, read_register, verdict_table
@@ -110,18 +108,6 @@ def reference(tmp_path_factory) -> Path:
     shutil.copytree(REFERENCE, place)
     write_report(place)
     return place
-
-
-@pytest.fixture
-def call(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cli.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return run
 
 
 def page(place: Path) -> Page:
