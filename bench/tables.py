@@ -9,7 +9,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from bench.errors import InputError
 from bench.markup import Html, element, together
@@ -18,6 +18,7 @@ from bench.statistics import Interval
 if TYPE_CHECKING:
     import rich.table
 
+T = TypeVar("T")
 Value: TypeAlias = "str | int | float | Interval | None"
 MISSING = "–"
 GUTTER = 2  # between columns in a terminal
@@ -125,10 +126,10 @@ def to_csv(table: Table) -> str:
         [name, f"{name} low", f"{name} high"] if wide else [name]
         for name, wide in zip(table.columns, spread, strict=True)
     ]
-    writer.writerow([_harmless(name) for names in heads for name in names])
+    writer.writerow([harmless(name) for names in heads for name in names])
     for row in table.rows:
         parts = [_spread(value) if wide else [value] for value, wide in zip(row, spread, strict=True)]
-        writer.writerow([_harmless(value) for part in parts for value in part])
+        writer.writerow([harmless(value) for part in parts for value in part])
     return buffer.getvalue()
 
 
@@ -200,7 +201,8 @@ def _spread(value: Value) -> list[Value]:
     return [value.estimate, value.low, value.high] if isinstance(value, Interval) else [value, None, None]
 
 
-def _harmless(value: Value) -> Value:
+def harmless(value: T) -> T | str:
+    """The value, as text with a leading apostrophe where a spreadsheet would run it as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
