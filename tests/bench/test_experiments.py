@@ -60,7 +60,7 @@ def test_plans_are_plain_unique_and_told_apart(experiment, data, preset):
     for cell in cells:
         assert json.loads(json.dumps(cell.params, allow_nan=False)) == cell.params
         assert cell.params["root"] == setup.root
-        assert cell.experiment in ("structure", "attribution", "mixing", "recommender", "cost")
+        assert cell.experiment in ("structure", "attribution", "mixing", "recommender", "cost", "example")
         assert f"bench.runners.{cell.experiment}" in cell.code
         assert cell.timeout == setup.preset.timeout
         assert cell.label
