@@ -66,7 +66,8 @@ def draw_network(figure: Network) -> Drawing:
     links = [link for panel in figure.panels for link in panel.links]
     frame = _frame(labels, upward=any(link.effect < link.cause for link in links))
     ticks = max((text_width(line, LABEL_SIZE) for label in labels for line in label.split("\n")), default=0.0) + 0.12
-    room = frame.width * min(ACROSS, len(figure.panels)) - HANDLE
+    across = -(-len(figure.panels) // max(1, -(-len(figure.panels) // ACROSS)))  # as many as there will be
+    room = frame.width * across - HANDLE
     faint = wrap(figure.faint_label, room, FAINT_SIZE) if any(link.faint for link in links) else ""
     below = (faint.count("\n") + 1) * FAINT_SIZE * LINE + 0.1 if faint else 0.0
     page = lay_out(figure, (frame.width, frame.height), ACROSS, ticks, 0.0, below)

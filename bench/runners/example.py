@@ -20,6 +20,7 @@ PHONE, CABLE, CASE = 1, 2, 3
 # Without a phone in sight: phones and what goes with them are rare, as they must be for lift to see a common cause.
 POPULARITY = (0.04, 0.02, 0.02, 0.32, 0.32, 0.28)
 CAUSAL_SHARE, HORIZON, DECAY = 0.7, 5, 1.0
+WRONG_DECAY = 0.5  # a regression that weighs the past otherwise than the world; right for the other experiments
 
 
 def make_world() -> BehaviourWorld:
@@ -48,7 +49,8 @@ def run(cell: Cell) -> Outcome:
     """Sample and score the world of one seed; params are those of `experiments.example.plan`.
 
     Arrays, each (items, items) float64 in the order of `ITEMS`, row the effect and column the cause: truth, the share
-    of steps that a cause turns to its effect; lift; regression; w, the item graph of CausalRec in its default reading.
+    of steps that a cause turns to its effect; lift; regression, and regression_decayed with `WRONG_DECAY`; w, the item
+    graph of CausalRec in its default reading.
     """
     p = cell.params
     axes = {"root": p["root"], "seed": p["seed"]}
@@ -59,6 +61,7 @@ def run(cell: Cell) -> Outcome:
         "truth": world.causal_share * world.transition,
         "lift": lift(seen, items, horizon=HORIZON),
         "regression": onehot_regression(seen, items, horizon=HORIZON, decay=DECAY),
+        "regression_decayed": onehot_regression(seen, items, horizon=HORIZON, decay=WRONG_DECAY),
     }
     model = _train(p, from_rows(behaviour.items, num_items=items))
     arrays["w"] = model.item_graph().double().numpy()

@@ -148,7 +148,8 @@ def shown(cell: Cell) -> Made:
     lift = np.ones((6, 6)) + 10 * truth + 0.01 * rng.random((6, 6))
     lift[[1, 2], [2, 1]] = 2.0 + 0.1 * rng.random(2)
     noise = 0.01 * rng.standard_normal((6, 6))
-    return Made(cell, {"steps": 100}, {"truth": truth, "lift": lift, "regression": truth + noise, "w": truth.copy()})
+    arrays = {"truth": truth, "lift": lift, "regression": truth + noise, "regression_decayed": truth + 2 * noise}
+    return Made(cell, {"steps": 100}, arrays | {"w": truth.copy()})
 
 
 def clocked(cell: Cell) -> Made:

@@ -54,15 +54,20 @@ def test_lift_is_symmetric_in_time(seed):
 
 
 def test_lift_links_cable_and_case_and_the_regression_does_not(scores):
+    """Unless it weighs the past otherwise than the world does."""
     for found in scores:
         truth = found["truth"]
-        assert set(found) == {"truth", "lift", "regression", "w"}
+        assert set(found) == {"truth", "lift", "regression", "regression_decayed", "w"}
         assert {(matrix.shape, matrix.dtype) for matrix in found.values()} == {((6, 6), np.dtype(np.float64))}
         np.testing.assert_allclose(truth[[CABLE - 1, CASE - 1], PHONE - 1], 0.35)
         assert np.count_nonzero(truth) == 2
         for cause, effect in example.FALSE:
             assert found["lift"][effect - 1, cause - 1] > 1.4
-            assert abs(found["regression"][effect - 1, cause - 1]) < 0.05
+            assert (
+                abs(found["regression"][effect - 1, cause - 1])
+                < 0.05
+                < found["regression_decayed"][effect - 1, cause - 1]
+            )
         for cause, effect in example.TRUE:
             assert found["lift"][effect - 1, cause - 1] > 3
             assert found["regression"][effect - 1, cause - 1] > 0.2
@@ -97,10 +102,10 @@ def test_the_table_has_each_pair_in_its_row():
     for (cause, effect), row in rows.items():
         i, j = PLACE[effect], PLACE[cause]
         assert row[0] == pytest.approx(0.35 if cause == "phone" else 0)
-        for found, name in zip(row[1:4], ("lift", "regression", "w"), strict=True):
+        for found, name in zip(row[1:5], ("lift", "regression", "regression_decayed", "w"), strict=True):
             expected = t_interval([r.arrays[name][i, j] for r in made])
             assert (found.estimate, found.low, found.high) == (expected.estimate, expected.low, expected.high)
-        assert row[4] == (len(made) if cause == "phone" else 0)
+        assert row[5] == (len(made) if cause == "phone" else 0)
     assert len(example.details(bare(), made)[0].rows) == 30
     assert find("example", bare(), made) == []
 
@@ -109,7 +114,7 @@ def test_the_picture_shows_what_was_computed_and_dashes_what_is_not_told_from_no
     made = results()
     (figure,) = example.figures(bare(), made)
     assert figure.nodes == ("phone", "cable", "case")
-    truth, lifts, regression, w = (panel.links for panel in figure.panels)
+    truth, lifts, regression, _, w = (panel.links for panel in figure.panels)
     assert truth == (Link(0, 1, pytest.approx(0.35)), Link(0, 2, pytest.approx(0.35)))
     assert [link[:2] for link in map(ends, w)] == [(0, 1), (0, 2)]
     assert {(1, 2, False), (2, 1, False)} <= set(map(ends, lifts))
@@ -138,7 +143,7 @@ def test_the_caption_says_of_w_what_w_does():
     assert figure.note == table.note
     assert "W of CausalRec links them, 0.42" in table.note
     assert "edge (W >= 0.3) in 5 of 5 worlds" in table.note
-    assert (1, 2, False) in set(map(ends, figure.panels[3].links))
+    assert (1, 2, False) in set(map(ends, figure.panels[4].links))
 
 
 def test_one_world_is_not_told_from_none_and_no_world_is_nothing():
