@@ -15,8 +15,8 @@ from types import ModuleType
 from bench.errors import InputError
 
 EXPERIMENTS = (
-    "recovery", "variance", "limits", "attribution", "layernorm", "mixing", "acyclicity", "discovery", "recommend",
-    "sensitivity", "ablation", "audit", "graph_view", "readings", "agreement", "cost", "selftest",
+    "recovery", "variance", "limits", "attribution", "layernorm", "mixing", "acyclicity", "example", "discovery",
+    "recommend", "sensitivity", "ablation", "audit", "graph_view", "readings", "agreement", "cost", "selftest",
 )  # fmt: skip
 
 

@@ -62,7 +62,8 @@ def test_plans_are_plain_unique_and_told_apart(experiment, data, preset):
     for cell in cells:
         assert json.loads(json.dumps(cell.params, allow_nan=False)) == cell.params
         assert experiment in SEEDLESS or cell.params["root"] == setup.root
-        assert cell.experiment in ("structure", "attribution", "mixing", "recommender", "cost", "selftest")
+        known = ("structure", "attribution", "mixing", "recommender", "cost", "example", "selftest")
+        assert cell.experiment in known
         assert f"bench.runners.{cell.experiment}" in cell.code
         assert cell.timeout == setup.preset.timeout
         assert cell.label
