@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,8 +114,9 @@ def _read_npy(path: Path) -> _Matrix:
     if not _bytes(path).startswith(b"\x93NUMPY"):
         raise InputError(f"{path}: is no .npy file; write it with numpy.save, or name it .csv")
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError, OverflowError) as error:
+        with warnings.catch_warnings(action="ignore"):  # of headers as Python 2 wrote them
+            array = np.load(path, allow_pickle=False)
+    except Exception as error:  # a header is parsed as Python, whose every error may come of it
         why = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as numbers ({why}); write it again with numpy.save") from error
     if array.dtype.kind not in "biuf" or array.ndim != 2 or 0 in array.shape:
@@ -140,9 +142,9 @@ def _read_text(path: Path, covariance: bool, header: bool | None, delimiter: str
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise _bad(path, line, f"byte {error.object[error.start]:#04x} is not UTF-8", "save it as UTF-8") from error
-    warnings: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     if lines[-1]:
-        warnings = (f"{path} does not end with a line end: if it was cut short, its last number is wrong",)
+        doubts = (f"{path} does not end with a line end: if it was cut short, its last number is wrong",)
     else:
         lines.pop()
     if not lines[0].strip():
@@ -163,7 +165,7 @@ def _read_text(path: Path, covariance: bool, header: bool | None, delimiter: str
         f"names from line 1 ({how})" if named else f"no header ({how}): names x0, x1, ... are by position",
         *(["names repeated in the first column"] if rows_named else []),
     ])  # fmt: skip
-    return _Matrix(table.numbers(names), names, read_as, table.where, warnings)
+    return _Matrix(table.numbers(names), names, read_as, table.where, doubts)
 
 
 def _separator(path: Path, line: str, delimiter: str | None) -> tuple[str, str]:

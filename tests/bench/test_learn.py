@@ -438,3 +438,10 @@ def test_places_where_w_cannot_go_are_refused_first(tmp_path):
             check_out(tmp_path / "W.csv", source, graphml)
     with pytest.raises(InputError, match="cannot be written"):
         write_matrix(tmp_path / "none" / "W.csv", learn(read(source), "eqvar"))
+
+
+def test_a_npy_header_that_no_tokenizer_ends_is_refused(tmp_path):
+    """Found by fuzzing: NumPy's parser of old headers lets `tokenize.TokenError` through."""
+    whole = saved(tmp_path, np.eye(3)).read_bytes()
+    with pytest.raises(InputError, match="cannot be read as numbers"):
+        read(put(tmp_path, whole.replace(b"), }", b"(, }"), "x.npy"))
