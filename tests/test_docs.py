@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ from bench.experiments import EXPERIMENTS
 PAGES = tuple(path.name for path in sorted((ROOT / "docs").glob("*.md")))
 TEXTS = ("README.md", *(f"docs/{page}" for page in PAGES))
 TREE = ("bench", "causalrec", "synth", "tests", "results/reference", "cli.py", "pyproject.toml")
-FENCE = re.compile(r"(?:^<!-- (file|append|edit|run|output)(?:: (.+?))? -->\n)?^```\w*\n(.*?)^```$", re.M | re.S)
+FENCE = re.compile(
+    r"(?:^<!-- (file|append|edit|run|output)(?:: (.+?))? -->\n)?^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 INLINE = re.compile(r"`([^`\n]+)`")
 PLACE = re.compile(r"`((?:bench|causalrec|synth|tests|docs|results)/[\w./-]+)`")
 LINK = re.compile(r"\]\(([^)#\s]+)\)")
@@ -49,7 +52,8 @@ def read(name: str) -> str:
 
 def edited(text: str, diff: str) -> str:
     """`text` after a diff without line numbers, whose context must be there exactly once."""
-    old, new = ("".join(line[1:] for line in diff.splitlines(True) if line[0] != sign) for sign in "+-")
+    lines = [" \n" if line == "\n" else line for line in diff.splitlines(keepends=True)]
+    old, new = ("".join(line[1:] for line in lines if line[0] != sign) for sign in "+-")
     assert text.count(old) == 1, f"is there {text.count(old)} times:\n{old}"
     return text.replace(old, new)
 
@@ -134,7 +138,7 @@ def test_every_block_of_a_page_is_followed_and_every_output_has_its_command(page
     kinds = [block.kind for block in found]
     assert "" not in kinds
     assert {"run", "output"} <= set(kinds)
-    assert all(before == "run" for before, kind in zip(kinds, kinds[1:], strict=False) if kind == "output")
+    assert all(before == "run" for before, kind in pairwise(kinds) if kind == "output")
     assert all(block.word in ("", "slow", "exit code 1") for block in found if block.kind == "run")
 
 
