@@ -16,6 +16,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Which real datasets are there; check them, fetch them.")
 app.add_typer(data_app, name="data")
+results_app = typer.Typer(no_args_is_help=True, help="The records of a results folder: list, show, verify, export.")
+app.add_typer(results_app, name="results")
 
 PresetOption = Annotated[str, typer.Option("--preset", help="smoke, quick, standard or paper.")]
 DataOption = Annotated[
@@ -71,6 +73,9 @@ ExpectOption = Annotated[
 DemandOption = Annotated[
     bool, typer.Option("--require-data", help="Exit code 3 where a dataset of the preset is missing.")
 ]
+ShardOption = Annotated[
+    str | None, typer.Option("--shard", help="i/n: run this share of the cells only, and write no tables.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
 RESULTS = Path("results/runs")
 UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
@@ -125,20 +130,28 @@ def _expected(folder: Path | None) -> Any:
 
 
 def _walk(
-    setup: Any, names: tuple[str, ...], out: Path, jobs: int | None, as_json: bool, expected: Any, demand: bool
-) -> None:
+    setup: Any, names: tuple[str, ...], out: Path, jobs: int | None, as_json: bool, expected: Any, demand: bool,
+    shard: str | None,
+) -> None:  # fmt: skip
     """Run, write, print; exit code 3 where cells failed or demanded data is missing, else 1 where a verdict differs."""
     from bench.compare import compare
     from bench.console import print_message, print_table
     from bench.engine import default_jobs
     from bench.plan import check_used
-    from bench.reproduce import document, walk, write
+    from bench.reproduce import document, read_shard, walk, walk_shard, write
     from bench.run_files import read_run
     from bench.store import Store
 
     check_used(setup, names)
-    store = Store(out, on_quarantine=print_message)
-    run = walk(setup, names, store, jobs or default_jobs(setup.device))
+    part = None if shard is None else read_shard(shard)
+    store, workers = Store(out, on_quarantine=print_message), jobs or default_jobs(setup.device)
+    if part is not None:
+        told, failed = walk_shard(setup, names, store, workers, part)
+        print_message(told)
+        if failed:
+            raise typer.Exit(3)
+        return
+    run = walk(setup, names, store, workers)
     whole = "" if len(names) > 1 else f"-{names[0]}"
     folder = out / f"{setup.preset.name}-seed{setup.root}{whole}"
     write(run, folder)
@@ -176,6 +189,7 @@ def reproduce(
     rival: RivalOption = None,
     expect: ExpectOption = None,
     require_data: DemandOption = False,
+    shard: ShardOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run every experiment and print a verdict on each claim. What has run already is not run again.
@@ -188,7 +202,7 @@ def reproduce(
     expected = _expected(expect)
     prepared = _preparation(repeats, user_core, item_core, split)
     setup = _setup(preset, seed, data_dir, device, prepared, None, learner, recommender, dataset, rival)
-    _walk(setup, EXPERIMENTS, out, jobs, as_json, expected, require_data)
+    _walk(setup, EXPERIMENTS, out, jobs, as_json, expected, require_data, shard)
 
 
 @app.command()
@@ -214,6 +228,7 @@ def run(
     rival: RivalOption = None,
     expect: ExpectOption = None,
     require_data: DemandOption = False,
+    shard: ShardOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run one experiment; with --data on a file of your own, with --learner or --recommender a model of your own.
@@ -227,7 +242,7 @@ def run(
     prepared = _preparation(repeats, user_core, item_core, split)
     own = _own(data, user, item, time)
     setup = _setup(preset, seed, data_dir, device, prepared, own, learner, recommender, dataset, rival)
-    _walk(setup, (experiment,), out, jobs, as_json, expected, require_data)
+    _walk(setup, (experiment,), out, jobs, as_json, expected, require_data, shard)
 
 
 @app.command()
@@ -553,6 +568,66 @@ def data_get(
         files = get(name, data_folder(data_dir), progress)
     for file in files:
         print_message(f"{name}: {file}")
+
+
+@results_app.command("ls")
+def results_ls(
+    out: OutOption = RESULTS,
+    runner: Annotated[str | None, typer.Option("--runner", help="Every record of this runner.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Count records by runner and status, or list those of one runner."""
+    from bench.records import list_table, open_store
+
+    _show([list_table(open_store(out), runner)], as_json)
+
+
+@results_app.command("show")
+def results_show(
+    key: Annotated[str, typer.Argument(help="The first digits of a record's key.")],
+    out: OutOption = RESULTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one record whole."""
+    from bench.records import find, open_store, show_tables
+
+    store = open_store(out)
+    _show(show_tables(store, find(store, key)), as_json)
+
+
+@results_app.command("verify")
+def results_verify(out: OutOption = RESULTS, as_json: JsonOption = False) -> None:
+    """Read every record and its arrays; exit code 3 where one is damaged and was set aside."""
+    from bench.records import open_store, verify
+
+    table, sound = verify(open_store(out))
+    _show([table], as_json)
+    if not sound:
+        raise typer.Exit(3)
+
+
+@results_app.command("gc")
+def results_gc(
+    out: OutOption = RESULTS,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove them, instead of listing them.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List what killed writers left behind; records, damaged ones too, are never removed."""
+    from bench.records import open_store, tidy
+
+    _show([tidy(open_store(out), delete)], as_json)
+
+
+@results_app.command("export")
+def results_export(
+    file: Annotated[Path, typer.Argument(help="Where it goes: .csv, or .parquet, which needs pyarrow.")],
+    out: OutOption = RESULTS,
+) -> None:
+    """Write one row a record, with its parameters and metrics, for pandas, DuckDB or a spreadsheet."""
+    from bench.console import print_message
+    from bench.records import export, open_store
+
+    print_message(f"{export(open_store(out), file)} records in {file}")
 
 
 def _show(tables: list[Any], as_json: bool) -> None:

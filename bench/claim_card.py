@@ -43,7 +43,7 @@ def claim_card(name: str, preset: str, out: Path, data_dir: Path | None = None) 
         return [_card(name, [*rows, ("last verdict", f"none: no run of {preset} in {out} or {REFERENCE}")])], unread
     said = judged.by_claim[name]
     rows += [("last verdict", said.judgement), ("of the run", str(judged.path))]
-    rows += [("left out there", said.note or None)]
+    rows += [("left out there", said.note or None), ("why", said.why or None)]
     found = tuple((f.part, f.outcome, f.estimate, f.detail) for f in said.findings)
     columns = ("part", "outcome", "estimate [interval]", "rests on")
     note = f"From {judged.path}: preset {judged.preset}, seed {judged.seed}, {judged.device}."

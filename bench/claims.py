@@ -3,7 +3,7 @@
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -55,12 +55,16 @@ def held(claim: str, part: str, found: Interval, bar: Bar, detail: str, units: s
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim's judgement with the findings behind it; `note` says what was not run and why."""
+    """A claim's judgement with the findings behind it.
+
+    `note` says what was not run and why; `why` what other experiments show of the causes, which judges nothing.
+    """
 
     claim: Claim
     judgement: Judgement
     findings: tuple[Finding, ...]
     note: str = ""
+    why: str = ""
 
 
 class Margins:
@@ -125,8 +129,13 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def judge(register: Mapping[str, Claim], findings: Iterable[Finding], gaps: Mapping[str, str]) -> list[Verdict]:
-    """One verdict a claim, in the register's order; `gaps` says by claim what was left out and why.
+def judge(
+    register: Mapping[str, Claim],
+    findings: Iterable[Finding],
+    gaps: Mapping[str, str],
+    reasons: Mapping[str, str] | None = None,
+) -> list[Verdict]:
+    """One verdict a claim, in the register's order; `gaps` says by claim what was left out, `reasons` why it came so.
 
     reproduced: every part holds and nothing was left out. partly: some parts hold, others fail, are open or were left
     out. contradicted: every part fails. inconclusive: no part holds and one is open. not run: no findings.
@@ -136,7 +145,8 @@ def judge(register: Mapping[str, Claim], findings: Iterable[Finding], gaps: Mapp
     by_claim: dict[str, list[Finding]] = {name: [] for name in register}
     for finding in findings:
         by_claim[finding.claim].append(finding)
-    return [_verdict(claim, tuple(by_claim[name]), gaps.get(name, "")) for name, claim in register.items()]
+    judged = {name: _verdict(claim, tuple(by_claim[name]), gaps.get(name, "")) for name, claim in register.items()}
+    return [replace(verdict, why=(reasons or {}).get(name, "")) for name, verdict in judged.items()]
 
 
 def _verdict(claim: Claim, findings: tuple[Finding, ...], gap: str) -> Verdict:
@@ -165,6 +175,8 @@ def verdict_table(verdicts: Iterable[Verdict], note: str = "") -> Table:
             rows.append((*head, "", "", "", verdict.note))
         elif verdict.note:
             rows.append(("", "", "left out", "", "", verdict.note))
+        if verdict.why:
+            rows.append(("", "", "why", "", "", verdict.why))
     columns = ("claim", "verdict", "part", "outcome", "estimate [interval]", "rests on")
     return Table("verdicts", "Verdicts on CausalRec (arXiv 2510.21333)", columns, tuple(rows), note)
 

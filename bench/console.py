@@ -111,11 +111,11 @@ def duration(seconds: float) -> str:
 
 
 def print_table(table: Table, stream: TextIO | None = None) -> None:
-    """Write `table` to stdout: Rich, wrapping within cells, where that is a terminal; else plain text, never cut."""
+    """Write `table` to stdout: in a terminal by Rich, as wide as that is (see `to_rich`); else plain, never cut."""
     stream = stream or sys.stdout
     console = Console(file=stream)
     if console.is_terminal:
-        console.print(to_rich(table))
+        console.print(to_rich(table, console.width))
     else:
         stream.write(to_text(table) + "\n")
 

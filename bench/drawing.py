@@ -1,37 +1,33 @@
 """The drawing of figures, as SVG and PNG, byte for byte the same for equal data.
 
 Colours are Okabe & Ito's and cividis, and every curve has a marker and a dash of its own, so that both read in grey.
-Matplotlib's pyplot, settings files and mathematics in text are not used. Lengths are inches unless points are said.
+Matplotlib's pyplot, settings files and mathematics in text are not used. Lengths are inches unless points are said. The
+page is `bench.page`'s; `bench.network_drawing` draws networks.
 """
 
 import io
 import math
 import re
 import warnings
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from itertools import product
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib import colormaps
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure as Drawing
-from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from matplotlib.textpath import TextToPath
 from matplotlib.transforms import Affine2DBase, ScaledTranslation
 
-from bench.figures import Curves, Figure, Forest, Grid, Map, Series
+from bench.figures import Curves, Figure, Forest, Grid, Map, Network, Series
+from bench.network_drawing import draw_network
+from bench.page import LINE, NOTHING, Page, add_legend, lay_out, plain_text, say_nothing, show_number, text_width, wrap
 from bench.tables import MISSING
 
-NOTHING = "nothing was run"
 DOCTYPE = re.compile(rb"<!DOCTYPE[^>]*>\s*")
 STYLE: dict[Any, Any] = {
     "text.parse_math": False, "axes.formatter.use_mathtext": False, "svg.fonttype": "path", "font.size": 8,
@@ -49,7 +45,7 @@ def render(figure: Figure) -> dict[str, bytes]:
     with style(figure.name):
         drawing, svg, png = draw(figure), io.BytesIO(), io.BytesIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        drawing.savefig(svg, format="svg", metadata={"Title": _plain(figure.title), **nothing})
+        drawing.savefig(svg, format="svg", metadata={"Title": plain_text(figure.title), **nothing})
         drawing.savefig(png, format="png", metadata={"Software": None}, dpi=DPI)
     return {"svg": DOCTYPE.sub(b"", svg.getvalue(), count=1), "png": png.getvalue()}
 
@@ -68,104 +64,9 @@ def draw(figure: Figure) -> Drawing:
     """The figure as Matplotlib's, to be made and saved within `style`."""
     if isinstance(figure, Forest):
         return _draw_forest(figure)
+    if isinstance(figure, Network):
+        return draw_network(figure)
     return _draw_curves(figure) if isinstance(figure, Curves) else _draw_grid(figure)
-
-
-# The page: title, panels in rows, labels of the axes, what stands beside and below, the note; all in inches
-
-EDGE = 0.12
-LINE = 1.25 / 72  # inches of a line of text, by its size in points
-
-
-@dataclass(frozen=True)
-class Page:
-    """A drawing with its panels' axes; `beside` and `below` are the corners (x, y) left for a legend, in inches."""
-
-    drawing: Drawing
-    axes: list[Axes]
-    beside: tuple[float, float]
-    below: tuple[float, float]
-
-
-def _lay_out(
-    figure: Figure, panel: tuple[float, float], across: int, ticks: float, beside: float, below: float, least: float = 0
-) -> Page:
-    """Panels of `panel` inches, `across` in a row; `ticks`: width of the y ticks; `least`: height of all panels."""
-    count = max(1, len(figure.panels))
-    rows = -(-count // across)
-    columns = across = -(-count // rows)
-    titles = [_wrap(each.title, panel[0], 8) for each in figure.panels] or [""]
-    head = 8 * LINE * max(title.count("\n") + 1 for title in titles) + 0.06
-    step = head + panel[1] + 0.34
-    high = max(rows * step, least)
-    y_label = _wrap(figure.y_label, rows * step - 0.3, 8)
-    left = EDGE + 8 * LINE * (y_label.count("\n") + 1) + 0.06 + ticks
-    inner = columns * (panel[0] + 0.28) - 0.28
-    width = left + inner + (0.2 + beside if beside else 0) + 0.2
-    x_label = _wrap(figure.x_label, inner, 8)
-    title, note = _wrap(figure.title, width - 2 * EDGE, 10, "bold"), _wrap(figure.note, width - 2 * EDGE, 6.5)
-    top = EDGE + 10 * LINE * (title.count("\n") + 1) + 0.08
-    under = 8 * LINE * (x_label.count("\n") + 1)
-    foot = 6.5 * LINE * (note.count("\n") + 1) + 0.06 if note else 0.0
-    height = top + high + under + below + foot + EDGE
-
-    drawing = Drawing(figsize=(width, height))
-    write = partial(_write, drawing)
-    write(EDGE, height - EDGE, title, size=10, va="top", weight="bold")
-    write(left + inner / 2, height - top - rows * step + 0.06, x_label, size=8, ha="center", va="top")
-    write(EDGE, height - top - rows * step / 2, y_label, size=8, va="center", rotation=90)
-    write(EDGE, EDGE + foot - 0.06, note, size=6.5, va="top", color="0.3")
-    axes: list[Axes] = []
-    for index in range(len(figure.panels)):
-        x, y = left + index % across * (panel[0] + 0.28), height - top - index // across * step - head - panel[1]
-        axes.append(drawing.add_axes((x / width, y / height, panel[0] / width, panel[1] / height)))
-        axes[-1].tick_params(labelleft=index % across == 0)
-        write(x, y + panel[1] + 0.05, titles[index], size=8, va="bottom")
-    return Page(drawing, axes, (left + inner + 0.2, height - top - head), (left, EDGE + foot + below))
-
-
-def _write(drawing: Drawing, x: float, y: float, text: str, *, size: float, **how: Any) -> None:
-    width, height = drawing.get_size_inches()
-    drawing.text(x / width, y / height, text, fontsize=size, linespacing=1.2, **how)
-
-
-def _say_nothing(page: Page) -> Page:
-    width, height = page.drawing.get_size_inches()
-    _write(page.drawing, width / 2, height / 2, NOTHING, size=10, ha="center", va="center", color="0.3")
-    return page
-
-
-def _plain(text: str) -> str:
-    """One line of printable characters; XML cannot hold the others."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(text.split()))
-
-
-def _wrap(text: str, inches: float, size: float, weight: str = "normal") -> str:
-    """`text` in lines no wider than `inches` at `size` points, as measured in the font; long words are cut."""
-    lines = [""]
-    for word in _plain(text).split():
-        rest = word
-        if lines[-1] and _width(f"{lines[-1]} {rest}", size, weight) <= inches:
-            lines[-1] += f" {rest}"
-            continue
-        while _width(rest, size, weight) > inches and len(rest) > 1:
-            kept = max(1, bisect_right(range(1, len(rest)), inches, key=lambda at: _width(rest[:at], size, weight)))
-            lines.append(rest[:kept])
-            rest = rest[kept:]
-        lines.append(rest)
-    return "\n".join(lines[1:] if not lines[0] else lines)
-
-
-def _width(text: str, size: float, weight: str = "normal") -> float:
-    """Inches."""
-    font = FontProperties(size=size, weight=weight)
-    width = TextToPath().get_text_width_height_descent(text, font, ismath=False)[0]
-    return float(width) / 72
-
-
-def _number(value: float, _: object = None) -> str:
-    mantissa, _e, exponent = f"{value:g}".partition("e")
-    return (f"{mantissa}e{int(exponent)}" if exponent else mantissa).replace("-", "−")
 
 
 # Curves
@@ -183,17 +84,17 @@ def _draw_curves(figure: Curves) -> Drawing:
     lines = list(dict.fromkeys(label for panel in figure.panels for _, label in (*panel.rules, *panel.levels)))
     looks = {label: _look(index) for index, label in enumerate(labels)}
     dashes = {label: RULES[index % len(RULES)] for index, label in enumerate(lines)}
-    wrapped = [_wrap(label, 1.9, 7.5) for label in (*labels, *lines)]
-    beside = max((_width(line, 7.5) for text in wrapped for line in text.split("\n")), default=0.0) + 0.45
+    wrapped = [wrap(label, 1.9, 7.5) for label in (*labels, *lines)]
+    beside = max((text_width(line, 7.5) for text in wrapped for line in text.split("\n")), default=0.0) + 0.45
     least = 0.2 + sum((text.count("\n") + 1.6) * 7.5 * LINE for text in wrapped)
-    page = _lay_out(figure, PANEL, 3, 0.42, beside, 0.0, least)
+    page = lay_out(figure, PANEL, 3, 0.42, beside, 0.0, least)
     values = [value for panel in figure.panels for s in panel.series for value in (*s.y, *s.low, *s.high)]
     values += [y for panel in figure.panels for y, _ in panel.levels]
     shown = [value for value in values if math.isfinite(value) and (value > 0 or not figure.log_y)]
     if not any(math.isfinite(y) for panel in figure.panels for s in panel.series for y in s.y):
         for axes in page.axes:
             axes.set_axis_off()
-        return _say_nothing(page).drawing
+        return say_nothing(page).drawing
     y_limits = _spread(figure.y_range or (min(shown), max(shown)), figure.log_y)
     xs = sorted({x for panel in figure.panels for s in panel.series for x in s.x})
     rules = [x for panel in figure.panels for x, _ in panel.rules]
@@ -205,7 +106,7 @@ def _draw_curves(figure: Curves) -> Drawing:
         axes.set_axisbelow(True)
         axes.minorticks_off()
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(_number)
+            axis.set_major_formatter(show_number)
         if len(xs) <= 12:
             axes.set_xticks(_apart(xs, x_limits, figure.log_x))
         for index, series in enumerate(panel.series):
@@ -220,7 +121,7 @@ def _draw_curves(figure: Curves) -> Drawing:
             axes.text(0.5, 0.5, NOTHING, transform=axes.transAxes, ha="center", va="center", color="0.3")
     handles = [Line2D([], [], markersize=4.5, linewidth=1.3, **looks[label]) for label in labels]
     handles += [Line2D([], [], color="0.35", linewidth=0.9, linestyle=dashes[label]) for label in lines]
-    _legend(page.drawing, handles, wrapped, page.beside)
+    add_legend(page.drawing, handles, wrapped, page.beside)
     return page.drawing
 
 
@@ -269,18 +170,11 @@ def _apart(values: list[float], limits: tuple[float, float], log: bool) -> list[
     kept: list[float] = []
     edge = -math.inf
     for value in values:
-        middle, half = to(value) * scale, _width(_number(value), 7) / 2
+        middle, half = to(value) * scale, text_width(show_number(value), 7) / 2
         if middle - half > edge + 0.06:
             kept.append(value)
             edge = middle + half
     return kept
-
-
-def _legend(drawing: Drawing, handles: Sequence[Artist], labels: list[str], corner: tuple[float, float]) -> None:
-    width, height = drawing.get_size_inches()
-    if handles:
-        place = (corner[0] / width, corner[1] / height)
-        drawing.legend(handles, labels, loc="upper left", bbox_to_anchor=place)
 
 
 # Forests
@@ -290,21 +184,21 @@ ROW = 0.2  # inches
 
 def _draw_forest(figure: Forest) -> Drawing:
     count = max(1, len(figure.rows))
-    ticks = max((_width(_plain(row), 7) for row in figure.rows), default=0.3) + 0.12
-    page = _lay_out(figure, (2.2, max(0.6, ROW * count)), 4, ticks, 0.0, 0.0)
+    ticks = max((text_width(plain_text(row), 7) for row in figure.rows), default=0.3) + 0.12
+    page = lay_out(figure, (2.2, max(0.6, ROW * count)), 4, ticks, 0.0, 0.0)
     known = [[i for i in panel.intervals if i is not None] for panel in figure.panels]
     if not any(known):
         for axes in page.axes:
             axes.set_axis_off()
-        return _say_nothing(page).drawing
+        return say_nothing(page).drawing
     for axes, panel, intervals in zip(page.axes, figure.panels, known, strict=True):
         axes.set(ylim=(count - 0.5, -0.5))
-        axes.set_yticks(range(count), [_plain(row) for row in figure.rows])
+        axes.set_yticks(range(count), [plain_text(row) for row in figure.rows])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.grid(axis="y", color="0.92", linewidth=0.6)
         axes.set_axisbelow(True)
-        axes.xaxis.set_major_formatter(_number)
+        axes.xaxis.set_major_formatter(show_number)
         axes.locator_params(axis="x", nbins=5)
         values = [v for i in intervals for v in (i.low, i.estimate, i.high) if math.isfinite(v)]
         values += [] if panel.level is None else [panel.level]
@@ -330,20 +224,20 @@ CELL = (0.6, 0.46)
 
 def _draw_grid(figure: Grid) -> Drawing:
     columns, rows = max(1, len(figure.x_ticks)), max(1, len(figure.y_ticks))
-    size = (columns * max(CELL[0], *(_width(_plain(t), 7) + 0.1 for t in ("", *figure.x_ticks))), rows * CELL[1])
-    size = (max(size[0], 1.2), max(size[1], 1.2))
-    ticks = max((_width(_plain(tick), 7) for tick in figure.y_ticks), default=0.3) + 0.12
+    wide = max(CELL[0], *(text_width(plain_text(tick), 7) + 0.1 for tick in ("", *figure.x_ticks)))
+    size = (max(columns * wide, 1.2), max(rows * CELL[1], 1.2))
+    ticks = max((text_width(plain_text(tick), 7) for tick in figure.y_ticks), default=0.3) + 0.12
     labels = list(dict.fromkeys(mark.label for panel in figure.panels for mark in panel.marks))
-    wrapped = [_wrap(label, size[0], 7.5) for label in labels]
+    wrapped = [wrap(label, size[0], 7.5) for label in labels]
     below = sum((text.count("\n") + 1.6) * 7.5 * LINE for text in wrapped) + (0.06 if wrapped else 0)
-    scale = (min(size[1], 2.4), _wrap(figure.value_label, min(size[1], 2.4), 7.5))
+    scale = (min(size[1], 2.4), wrap(figure.value_label, min(size[1], 2.4), 7.5))
     beside = 0.5 + 7.5 * LINE * (scale[1].count("\n") + 1)
-    page = _lay_out(figure, size, max(1, int(9 / (size[0] + 0.28))), ticks, beside, below)
+    page = lay_out(figure, size, max(1, int(9 / (size[0] + 0.28))), ticks, beside, below)
     run = [panel for panel in figure.panels if any(not math.isnan(v) for row in panel.values for v in row)]
     if not run:
         for axes in page.axes:
             axes.set_axis_off()
-        return _say_nothing(page).drawing
+        return say_nothing(page).drawing
     colours = colormaps["cividis"]
     looks = {label: _mark_look(index) for index, label in enumerate(labels)}
     for axes, panel in zip(page.axes, figure.panels, strict=True):
@@ -351,15 +245,15 @@ def _draw_grid(figure: Grid) -> Drawing:
         axes.pcolormesh(panel.values, cmap=colours, vmin=0, vmax=1, edgecolors="white", linewidth=0.8)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        axes.set_xticks([at + 0.5 for at in range(columns)], [_plain(tick) for tick in figure.x_ticks])
-        axes.set_yticks([at + 0.5 for at in range(rows)], [_plain(tick) for tick in figure.y_ticks])
+        axes.set_xticks([at + 0.5 for at in range(columns)], [plain_text(tick) for tick in figure.x_ticks])
+        axes.set_yticks([at + 0.5 for at in range(rows)], [plain_text(tick) for tick in figure.y_ticks])
         for mark in panel.marks:
             axes.plot([x + 0.5 for x in mark.x], [y + 0.5 for y in mark.y], zorder=2, **looks[mark.label])
         axes.set(xlim=(0, columns), ylim=(0, rows))
         for i, j in product(range(rows), range(columns)):
             _write_cell(axes, panel, i, j, colours)
     handles = [Line2D([], [], **looks[label]) for label in labels]
-    _legend(page.drawing, handles, wrapped, page.below)
+    add_legend(page.drawing, handles, wrapped, page.below)
     _draw_scale(page, *scale, colours)
     return page.drawing
 
@@ -410,6 +304,6 @@ def _draw_scale(page: Page, high: float, label: str, colours: Colormap) -> None:
     axes.spines[:].set_visible(False)
     axes.set_xticks([])
     axes.yaxis.tick_right()
-    axes.yaxis.set_major_formatter(_number)
+    axes.yaxis.set_major_formatter(show_number)
     axes.yaxis.set_label_position("right")
     axes.set_ylabel(label, fontsize=7.5)

@@ -1,7 +1,8 @@
 """Figures as plain data, their tables and their files.
 
 `Curves` are small multiples of y against x with intervals; `Grid` is a map of shares as heat maps; `Forest` is a row an
-interval. `bench.drawing` draws them; it and Matplotlib are imported by the first figure written.
+interval; `Network` is directed graphs on the same nodes. `bench.drawing` draws them; it and Matplotlib are imported by
+the first figure written.
 """
 
 import math
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from bench.errors import InputError
 from bench.statistics import Interval
@@ -176,7 +178,64 @@ class Forest:
                 raise InputError(f"figure {self.name!r}, panel {panel.title!r}: an estimate is not finite; give None")
 
 
-Figure: TypeAlias = Curves | Grid | Forest
+@dataclass(frozen=True)
+class Link:
+    """An arrow from node `cause` to node `effect`, by their places among the nodes; a `faint` one is dashed."""
+
+    cause: int
+    effect: int
+    weight: float
+    faint: bool = False
+
+
+@dataclass(frozen=True)
+class Links:
+    """One directed graph on the nodes of a network."""
+
+    title: str
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """Directed graphs on the same nodes, side by side; the nodes stand one below the other, the first on top.
+
+    An arrow is as wide and as dark as its weight, relative to the largest of its panel. `faint_label` says what the
+    dashed arrows are.
+
+    Raises:
+        InputError: a name no file can safely have, a link to itself, twice, or between nodes that are not there, a
+            weight that is not finite and above 0, or faint links that nothing explains.
+    """
+
+    name: str
+    title: str
+    x_label: str
+    y_label: str
+    nodes: tuple[str, ...]
+    panels: tuple[Links, ...]
+    faint_label: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        for panel in self.panels:
+            where = f"figure {self.name!r}, network {panel.title!r}"
+            ends = [(link.cause, link.effect) for link in panel.links]
+            for cause, effect in ends:
+                if not (0 <= cause < len(self.nodes) and 0 <= effect < len(self.nodes)) or cause == effect:
+                    raise InputError(f"{where}: a link from {cause} to {effect}; give two of the nodes 0 to "
+                                     f"{len(self.nodes) - 1}")  # fmt: skip
+            if len(set(ends)) < len(ends):
+                raise InputError(f"{where}: a link is given twice; give each once")
+            for link in panel.links:
+                if not 0 < link.weight < math.inf:
+                    raise InputError(f"{where}: weight {link.weight}; give finite ones above 0, no link where none is")
+        if not self.faint_label and any(link.faint for panel in self.panels for link in panel.links):
+            raise InputError(f"figure {self.name!r}: some links are faint; say in faint_label what that means")
+
+
+Figure: TypeAlias = Curves | Grid | Forest | Network
 
 
 def _check_name(name: str) -> None:
@@ -188,6 +247,18 @@ def make_series(label: str, points: Iterable[tuple[float, Interval | None]]) -> 
     """A curve through estimates with their intervals at each x; None is a gap."""
     rows = [(x, i.estimate, i.low, i.high) if i else (x, NAN, NAN, NAN) for x, i in points]
     return Series(label, *zip(*rows, strict=True)) if rows else Series(label, (), ())
+
+
+def make_links(title: str, weights: ArrayLike, faint: ArrayLike = False) -> Links:
+    """The links of W (nodes, nodes), row the effect and column the cause, wherever W is not 0.
+
+    faint: which of them are, bool of a shape that broadcasts to W's. Raises InputError where W is not square.
+    """
+    W = np.asarray(weights, dtype=np.float64)
+    if W.ndim != 2 or W.shape[0] != W.shape[1]:
+        raise InputError(f"network {title!r}: W has shape {W.shape}; give as many rows as columns")
+    dashed = np.broadcast_to(faint, W.shape)
+    return Links(title, tuple(Link(int(j), int(i), float(W[i, j]), bool(dashed[i, j])) for i, j in np.argwhere(W)))
 
 
 def position(value: float, ticks: Sequence[float]) -> float:
@@ -204,6 +275,8 @@ def figure_table(figure: Figure) -> Table:
     """All that a figure draws, a row a point or cell, to the last digit."""
     if isinstance(figure, Forest):
         return _forest_table(figure)
+    if isinstance(figure, Network):
+        return _network_table(figure)
     return _curves_table(figure) if isinstance(figure, Curves) else _grid_table(figure)
 
 
@@ -213,6 +286,17 @@ def _forest_table(figure: Forest) -> Table:
         for label, i in zip(figure.rows, panel.intervals, strict=True):
             rows.append((panel.title, label, *((i.estimate, i.low, i.high) if i else (None, None, None))))
     return Table(figure.name, figure.title, ("panel", "row", figure.x_label, "low", "high"), tuple(rows), figure.note)
+
+
+def _network_table(figure: Network) -> Table:
+    rows: list[tuple[Value, ...]] = [("", node, None, None, None) for node in figure.nodes]
+    for panel in figure.panels:
+        for link in panel.links:
+            ends = (figure.nodes[link.cause], figure.nodes[link.effect])
+            rows.append((panel.title, *ends, link.weight, "dashed" if link.faint else "solid"))
+    dashed = f"Dashed: {figure.faint_label}." if figure.faint_label else ""
+    note = f"{figure.note} {dashed}".strip()
+    return Table(figure.name, figure.title, ("panel", "cause", "effect", "weight", "line"), tuple(rows), note)
 
 
 def _curves_table(figure: Curves) -> Table:

@@ -105,7 +105,7 @@ class Preset:
     """Everything that a run's size is made of.
 
     `taus` and `schedules` (rho at first, growth) are tried beside the defaults. `all_readings`: not only the few that
-    `readings` always compares.
+    `readings` always compares. `faults`: how many the self-test puts in, all where None.
     """
 
     name: str
@@ -125,6 +125,7 @@ class Preset:
     real: Real
     timeout: float
     all_readings: bool = False
+    faults: int | None = None
 
 
 PRESETS = {
@@ -158,6 +159,7 @@ PRESETS = {
                 datasets=(), seeds=2, trials=1, length=20, width=16, epochs=2, patience=2, learning_rates=(3e-3,)
             ),
             timeout=120.0,
+            faults=1,
         ),
         Preset(
             name="quick",

@@ -145,6 +145,8 @@ def _claim(run: RunFile, verdict: Verdict) -> Html:
         facts.append(("margin", together(format_value(claim.margin))))
     if verdict.note:
         facts.append(("why not" if verdict.judgement == "not run" else "left out", prose(verdict.note)))
+    if verdict.why:
+        facts.append(("why", prose(verdict.why)))
     if claim.experiment:
         facts.append(("remake", element("code", _command(run, claim.experiment))))
         rests = [part for part in run.parts if part.experiment == claim.experiment]

@@ -11,6 +11,7 @@ from bench.cell import Cell
 from bench.claims import Claim, Finding, Margins, Verdict, judge, read_register, verdict_table
 from bench.console import Progress
 from bench.engine import run_cells
+from bench.errors import InputError
 from bench.experiments import load_experiment
 from bench.figures import Figure, figure_table, write_figure, write_file
 from bench.latex import to_latex
@@ -44,6 +45,51 @@ def plan_cells(setup: Setup, names: tuple[str, ...]) -> dict[str, list[Cell]]:
     return {name: load_experiment(name).plan(setup) for name in names}
 
 
+@dataclass(frozen=True)
+class Shard:
+    """The cells whose key, as a number, is `index` - 1 modulo `count`: the same whatever else is planned or there."""
+
+    index: int
+    count: int
+
+    def of(self, cells: list[Cell]) -> list[Cell]:
+        """Its share of the cells, each once."""
+        return [cell for cell in dict.fromkeys(cells) if int(cell.key, 16) % self.count == self.index - 1]
+
+
+def read_shard(text: str) -> Shard:
+    """The shard that "2/4" names; InputError for anything else than two whole numbers, 1 <= first <= second."""
+    index, _, count = text.partition("/")
+    if not (text.isascii() and index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+        raise InputError(f"shard is {text!r}; give i/n, such as 1/4 for the first of four")
+    return Shard(int(index), int(count))
+
+
+def walk_shard(setup: Setup, names: tuple[str, ...], store: Store, jobs: int, shard: Shard) -> tuple[str, bool]:
+    """Run a shard of what can be planned by now; what is left to do, in a sentence, and whether a cell failed.
+
+    Cells that depend on the results of others are planned once all of these are in `store`: those of every shard, whose
+    records come together by copying folders into one. A whole run then finds everything there.
+    """
+    planned = plan_cells(setup, names)
+    mine = shard.of([cell for cells in planned.values() for cell in cells])
+    _run(mine, store, jobs)
+    later: list[Cell] = []
+    waiting = 0
+    for name in names:
+        refine = getattr(load_experiment(name), "refine", None)
+        results = collect(planned[name], store) if refine else []
+        waiting += sum(result.record is None for result in results)
+        later += refine(setup, results) if refine and all(result.record is not None for result in results) else []
+    rest = shard.of(later)
+    _run(rest, store, jobs)
+    failed = sum(not result.ok for result in collect([*mine, *rest], store))
+    told = f"shard {shard.index}/{shard.count}: {len(mine) + len(rest)} cells, {failed} failed"
+    if waiting:
+        return f"{told}; {waiting} cells of other shards are missing: bring them here, then run this again", failed > 0
+    return f"{told}; when every shard is here, the same command without --shard writes tables and verdicts", failed > 0
+
+
 def walk(setup: Setup, names: tuple[str, ...], store: Store, jobs: int) -> Run:
     """Run the experiments' cells, then those that depend on their results, and read everything off the store.
 
@@ -70,7 +116,7 @@ def _run(cells: list[Cell], store: Store, jobs: int) -> None:
 
 def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
     register = read_register()
-    margins, findings, gaps = Margins(register), list[Finding](), dict[str, str]()
+    margins, findings, gaps, reasons = Margins(register), list[Finding](), dict[str, str](), dict[str, str]()
     tables, details, figures = list[Table](), list[Table](), list[Figure]()
     made_by: dict[str, str] = {}
     for name, found in results.items():
@@ -84,7 +130,8 @@ def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
         figures += drawn
         findings += experiment.findings(setup, found, margins)
         gaps |= _gaps(name, setup, found, register)
-    verdicts = judge(register, findings, gaps)
+        reasons |= getattr(experiment, "reasons", lambda *_: {})(setup, found)
+    verdicts = judge(register, findings, gaps, reasons)
     every = {r.cell.key: r for found in results.values() for r in found}
     failures = tuple(r for r in every.values() if not r.ok)
     shown = (*tables, *([failure_table(failures)] if failures else []), verdict_table(verdicts, _verdict_note(setup)))
@@ -142,6 +189,7 @@ def document(run: Run) -> dict[str, Any]:
                 "rule": verdict.claim.rule,
                 "margin": verdict.claim.margin,
                 "left_out": verdict.note,
+                "why": verdict.why,
                 "findings": [_finding(finding) for finding in verdict.findings],
             }
             for verdict in run.verdicts

@@ -1,7 +1,7 @@
 """`run.json` as `bench.reproduce` writes it, read back with every type checked: it may be damaged or another's.
 
 A file from before tables named their experiment is read too: its parts then have none, and its figures are those that
-lie in `figures/`.
+lie in `figures/`. So is one whose verdicts do not say why they came so.
 """
 
 import math
@@ -124,13 +124,14 @@ def _verdicts(path: Path, told: Mapping[str, Any]) -> tuple[Verdict, ...]:
     def verdict(name: str, entry: Mapping[str, Any]) -> Verdict:
         where = f"{path}: claim {name!r}"
         statement, rule, note = (_text(where, entry, key) for key in ("statement", "rule", "left_out"))
+        why = _text(where, entry, "why") if "why" in entry else ""
         margin = entry.get("margin")
         if not (margin is None or _is_number(margin)):
             raise InputError(f"{where}: margin is {short(margin)}; expected a number or null")
         known = register.get(name) or Claim(name, statement, "not in this version's register", "", rule)
         findings = _each(where, entry, "findings", "part", _text, partial(_finding, where, name))
         judgement = cast("Judgement", _one_of(where, entry, "verdict", get_args(Judgement)))
-        return Verdict(replace(known, statement=statement, rule=rule, margin=margin), judgement, findings, note)
+        return Verdict(replace(known, statement=statement, rule=rule, margin=margin), judgement, findings, note, why)
 
     return _each(path, told, "verdicts", "claim", _name, verdict)
 

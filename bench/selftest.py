@@ -4,6 +4,8 @@ A check that can hold whatever is broken says nothing of what is whole; this com
 would have told. Checks are in `selftest_checks` and `selftest_verdicts`, faults in `selftest_faults`.
 """
 
+import json
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -14,7 +16,7 @@ from bench.selftest_checks import CHECKS as MODEL_CHECKS
 from bench.selftest_checks import Check, Measured
 from bench.selftest_faults import FAULTS, Fault
 from bench.selftest_verdicts import CHECKS as VERDICT_CHECKS
-from bench.tables import Table, Value
+from bench.tables import Table, Value, to_dict
 
 CHECKS: tuple[Check, ...] = (*MODEL_CHECKS, *VERDICT_CHECKS)
 Outcome: TypeAlias = Literal["holds", "fails", "crashed"]
@@ -103,3 +105,13 @@ def _fault_table(faults: tuple[Fault, ...], found: list[list[Told]], missed: int
     )
     columns = ("fault", "broken", "caught by", "measured")
     return Table("selftest_faults", "Faults put in on purpose, and what caught them", columns, tuple(rows), note)
+
+
+def main(count: str | None = None) -> None:
+    """Write tables and whether all is sound as JSON to stdout, of the first `count` faults or of all."""
+    tables, sound = run(faults=FAULTS[: None if count is None else int(count)])
+    sys.stdout.write(json.dumps({"tables": [to_dict(table) for table in tables], "sound": sound}) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

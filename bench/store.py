@@ -150,6 +150,12 @@ class Store:
                 if time.time() - path.stat().st_mtime > STALE_SECONDS:
                     path.unlink()
 
+    def unreferenced(self) -> list[Path]:
+        """Arrays that no record names, older than what a writer may still be about to name."""
+        named = {self._arrays_path(r.key, r.arrays_sha256) for r in self.records() if r.arrays_sha256 is not None}
+        loose = [path for path in (self.folder / "records").glob("??/*.npz") if path not in named]
+        return sorted(path for path in loose if time.time() - path.stat().st_mtime > STALE_SECONDS)
+
     def _path(self, key: str) -> Path:
         return self.folder / "records" / key[:2] / f"{key}.json"
 

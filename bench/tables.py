@@ -9,7 +9,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from bench.errors import InputError
 from bench.markup import Html, element, together
@@ -18,8 +18,10 @@ from bench.statistics import Interval
 if TYPE_CHECKING:
     import rich.table
 
+T = TypeVar("T")
 Value: TypeAlias = "str | int | float | Interval | None"
 MISSING = "–"
+GUTTER = 2  # between columns in a terminal
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -124,10 +126,10 @@ def to_csv(table: Table) -> str:
         [name, f"{name} low", f"{name} high"] if wide else [name]
         for name, wide in zip(table.columns, spread, strict=True)
     ]
-    writer.writerow([_harmless(name) for names in heads for name in names])
+    writer.writerow([harmless(name) for names in heads for name in names])
     for row in table.rows:
         parts = [_spread(value) if wide else [value] for value, wide in zip(row, spread, strict=True)]
-        writer.writerow([_harmless(value) for part in parts for value in part])
+        writer.writerow([harmless(value) for part in parts for value in part])
     return buffer.getvalue()
 
 
@@ -142,24 +144,51 @@ def to_dict(table: Table) -> dict[str, Any]:
     }
 
 
-def to_rich(table: Table) -> "rich.table.Table":
-    """A Rich table for a terminal; markup in values is shown as it stands."""
+def to_rich(table: Table, width: int | None = None) -> "rich.table.Table":
+    """A Rich table for a terminal of so many columns; markup in values is shown as it stands.
+
+    Where not even the longest words of all columns fit side by side, the last ones are left out, and the caption says
+    which: no word and no number is cut. `width` None: as wide as it needs to be.
+    """
     import rich.box
     import rich.table
     import rich.text
 
+    cells = _cells(table)
+    columns = list(zip(*cells, strict=True))
+    words = [max(len(word) for text in column for word in (text.split() or [""])) for column in columns]
+    kept = len(words)
+    while width is not None and kept > 1 and sum(words[:kept]) + GUTTER * (kept - 1) > width:
+        kept -= 1
+    widths = [max(map(len, column)) for column in columns[:kept]]
+    if width is not None:
+        widths = _share_out(width - GUTTER * (kept - 1), words, widths)
+    left = f"Too wide for {width} columns; left out: {', '.join(table.columns[kept:])}." if kept < len(words) else ""
+    caption = " ".join(filter(None, (table.note, left)))
     shown = rich.table.Table(
         title=rich.text.Text(table.title),
-        caption=rich.text.Text(table.note) if table.note else None,
+        caption=rich.text.Text(caption) if caption else None,
         box=rich.box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
     )
-    for name, right in zip(table.columns, table.numeric, strict=True):
-        shown.add_column(rich.text.Text(name), justify="right" if right else "left")
-    for row in table.rows:
-        shown.add_row(*(rich.text.Text(format_value(value)) for value in row))
+    for text, wide, right in zip(cells[0], widths, table.numeric, strict=False):
+        shown.add_column(rich.text.Text(text), justify="right" if right else "left", width=wide)
+    for row in cells[1:]:
+        shown.add_row(*(rich.text.Text(text) for text in row[:kept]))
     return shown
+
+
+def _share_out(room: int, least: list[int], wanted: list[int]) -> list[int]:
+    """Widths of columns from `least` up to what they want, as much of it to each as there is room for."""
+    widths = least[: len(wanted)]
+    while sum(widths) < min(room, sum(wanted)):
+        short = [(have / want, at) for at, (have, want) in enumerate(zip(widths, wanted, strict=True)) if have < want]
+        widths[min(short)[1]] += 1
+    return widths
 
 
 def _cells(table: Table) -> list[list[str]]:
@@ -172,7 +201,8 @@ def _spread(value: Value) -> list[Value]:
     return [value.estimate, value.low, value.high] if isinstance(value, Interval) else [value, None, None]
 
 
-def _harmless(value: Value) -> Value:
+def harmless(value: T) -> T | str:
+    """The value, as text with a leading apostrophe where a spreadsheet would run it as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 

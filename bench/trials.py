@@ -9,6 +9,7 @@ L_DAG. FPMC, which has no dropout, draws the weight of its factors' squares in i
 their own each.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -295,8 +296,31 @@ def ranked(setup: Setup, name: str, found: list[Result], metric: str) -> NDArray
 
 def level(name: str, values: NDArray[np.float64]) -> Interval:
     """The mean of a share, (seeds, users). Real data: seeds and users crossed. Worlds: each seed is one, so t."""
-    found = t_interval(values.mean(1)) if name == "behaviour" else crossed_interval(values)
-    return found.within(0.0, 1.0)
+    return _interval(name, values).within(0.0, 1.0)
+
+
+def leaders(name: str, values: Mapping[str, NDArray[np.float64]], alpha: float = 0.05) -> dict[str, str]:
+    """"best" and "second" by model, each only where it is ahead of all that follow it beyond the intervals.
+
+    values: a metric by model, (seeds, users) each; models whose shape is not the most frequent one are not compared.
+    The intervals are of paired differences, at 1 - alpha / comparisons; over seeds and users crossed, or t over worlds.
+    """
+    shapes = [v.shape for v in values.values() if v.size]
+    common = max(shapes, key=shapes.count, default=None)
+    left = sorted((m for m, v in values.items() if v.shape == common), key=lambda m: -float(values[m].mean()))
+    found: dict[str, str] = {}
+    for word in ("best", "second"):
+        first, rest = left[:1], left[1:]
+        wide = 1 - alpha / max(1, len(rest))
+        ahead = [_interval(name, values[first[0]] - values[other], wide).above(0) for other in rest]
+        if not rest or not all(ahead):
+            break
+        found[first[0]], left = word, rest
+    return found
+
+
+def _interval(name: str, values: NDArray[np.float64], wide: float = 0.95) -> Interval:
+    return t_interval(values.mean(1), wide) if name == "behaviour" else crossed_interval(values, wide)
 
 
 def setting_words(options: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from bench.claims import Claim, Finding, Verdict
-from bench.figures import Column, Curves, Forest, Grid, Map, Mark, Panel, Series
+from bench.figures import Column, Curves, Forest, Grid, Link, Links, Map, Mark, Network, Panel, Series
 from bench.run_files import Part, RunFile
 from bench.statistics import Interval
 from bench.tables import Table
@@ -326,6 +326,18 @@ def forest_figures(draw: st.DrawFn) -> Forest:
     intervals = st.tuples(*[st.none() | known | open_ended for _ in rows])
     panel = st.builds(Column, st.text(max_size=4), intervals, st.none() | low)
     return Forest("f", draw(st.text(max_size=9)), "x", tuple(rows), tuple(draw(st.lists(panel, max_size=3))))
+
+
+@st.composite
+def network_figures(draw: st.DrawFn) -> Network:
+    """Up to three panels on up to seven nodes, without nodes and without links among them; any weights above 0."""
+    nodes = draw(st.lists(st.text(max_size=9), max_size=7))
+    pairs = [(j, i) for j in range(len(nodes)) for i in range(len(nodes)) if i != j]
+    weights = st.floats(0, 1e9, exclude_min=True)
+    link = st.builds(lambda ends, *more: Link(*ends, *more), st.sampled_from(pairs or [(0, 0)]), weights, st.booleans())
+    ends = st.lists(link, max_size=8 if pairs else 0, unique_by=lambda link: (link.cause, link.effect)).map(tuple)
+    panels = draw(st.lists(st.builds(Links, st.text(max_size=4), ends), max_size=3).map(tuple))
+    return Network("f", draw(st.text(max_size=9)), "x", "y", tuple(nodes), panels, "faint")
 
 
 # causalrec: attention read as an SCM

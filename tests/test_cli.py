@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -59,17 +60,9 @@ def home(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def call(home, monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
-    """Run a command in this process: exit code, stdout, stderr."""
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cli.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return run
+def call(home, call) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process, in an empty home."""
+    return call
 
 
 def files(folder: Path) -> set[Path]:
@@ -213,6 +206,9 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("reproduce --preset smoke --expect nowhere", "nowhere: there is no such file; name a folder"),
         ("reproduce --preset smoke --expect listed", r"listed/run\.json: is a list"),
         ("run recovery --preset smoke --expect keyless", r"keyless/run\.json: seed is None"),
+        ("run recovery --preset smoke --shard 3/2", "shard is '3/2'; give i/n, such as 1/4 for the first of four"),
+        ("results ls --out nowhere", "nowhere: there are no records; name a folder that `reproduce` or `run` wrote"),
+        ("results export all.csv --out nowhere", "nowhere: there are no records"),
         ("claims --show cubic", "claim 'cubic' is unknown; choose one of equal-variance-identifies, .*, cubic-cost"),
         ("claims --show cubic-cost --preset big", "preset 'big' is unknown"),
     ],
@@ -637,3 +633,37 @@ class Broken(Last):
     def score(self, histories):
         raise RuntimeError("no luck")
 """
+
+
+# Shards and records
+
+
+def test_shards_copied_together_are_a_whole_run(call, home):
+    """The same numbers as in one run, and nothing is run again."""
+    whole = json.loads(call("run", "mixing", "--preset", "smoke", "--out", "whole", "--json")[1])
+    for index in (1, 2):
+        code, out, err = call("run", "mixing", "--preset", "smoke", "--out", f"part{index}", "--shard", f"{index}/2")
+        assert (code, out) == (0, "")
+        assert f"shard {index}/2: " in err
+        shutil.copytree(home / f"part{index}", home / "both", dirs_exist_ok=True)
+    code, out, err = call("run", "mixing", "--preset", "smoke", "--out", "both", "--json")
+    assert code == 0
+    together = json.loads(out)
+    assert together["cells"] == whole["cells"] > 1
+    assert f"{whole['cells']} cached" in err
+    assert together["tables"] == whole["tables"]
+
+
+def test_records_are_looked_at_by_commands(call, home):
+    assert call("run", "mixing", "--preset", "smoke", "--out", "runs", "--shard", "1/1")[0] == 0
+    code, out, _ = call("results", "ls", "--out", "runs", "--json")
+    ((runner, status, count, _),) = json.loads(out)[0]["rows"]
+    assert (code, runner, status) == (0, "mixing", "ok")
+    listed = json.loads(call("results", "ls", "--out", "runs", "--runner", "mixing", "--json")[1])[0]["rows"]
+    assert len(listed) == count
+    assert call("results", "show", listed[0][0], "--out", "runs")[0] == 0
+    assert call("results", "verify", "--out", "runs")[0] == 0
+    assert call("results", "gc", "--out", "runs")[0] == 0
+    assert f"{count} records in all.csv" in call("results", "export", "all.csv", "--out", "runs")[2]
+    next((home / "runs/records").glob("??/*.json")).write_text("{}")
+    assert call("results", "verify", "--out", "runs")[0] == 3

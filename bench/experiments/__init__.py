@@ -4,7 +4,9 @@
 - `refine(setup, results) -> list[Cell]`: more cells that depend on the results of the first (may be absent);
 - `tables(setup, results) -> list[Table]`: what a reader sees; `details(...)`: what goes to files only (may be absent);
 - `figures(setup, results) -> list[Figure]`: what is drawn, as data (may be absent);
-- `findings(setup, results, margins) -> list[Finding]`: what it says of the register's claims.
+- `findings(setup, results, margins) -> list[Finding]`: what it says of the register's claims;
+- `reasons(setup, results) -> dict[str, str]`: by claim, of its own or another experiment, why it comes out as it does,
+  which judges nothing (may be absent).
 """
 
 import importlib
@@ -13,8 +15,8 @@ from types import ModuleType
 from bench.errors import InputError
 
 EXPERIMENTS = (
-    "recovery", "variance", "limits", "attribution", "layernorm", "mixing", "acyclicity", "discovery", "recommend",
-    "sensitivity", "ablation", "audit", "graph_view", "readings", "agreement", "cost",
+    "recovery", "variance", "limits", "attribution", "layernorm", "mixing", "acyclicity", "example", "discovery",
+    "recommend", "sensitivity", "ablation", "audit", "graph_view", "readings", "agreement", "cost", "selftest",
 )  # fmt: skip
 
 

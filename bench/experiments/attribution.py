@@ -143,6 +143,20 @@ def figures(setup: Setup, results: list[Result]) -> list[Figure]:
     ]  # fmt: skip
 
 
+def reasons(setup: Setup, results: list[Result]) -> dict[str, str]:
+    """By claim, what its misses are due to: the worlds of equal variances and those of unequal ones, at the most n."""
+    most = setup.preset.attribution.samples[-1]
+    by_claim: dict[str, list[str]] = {}
+    for name, world in WORLDS.items():
+        claim = "equal-variance-identifies" if world == EQUAL else "unequal-variance-breaks"
+        for r in (r for learner in DRAWN for r in _find(results, name, learner, most)):
+            counts = [int(r.metrics[f"cause_{k}"]) for k in range(len(CAUSES))]
+            causes = ", ".join(f"{n} {cause}" for n, cause in zip(counts[1:], CAUSES[1:], strict=True) if n)
+            missed = f"misses {sum(counts[1:])} of {sum(counts)}" + (f" ({causes})" if causes else "")
+            by_claim.setdefault(claim, []).append(f"{name}, n = {most}: {title(r.params['learner'])} {missed}")
+    return {claim: f"Cause of misses by exact search: {'; '.join(said)}." for claim, said in by_claim.items()}
+
+
 def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:  # noqa: ARG001
     """No claim of the register rests on it; it explains the failures of `recovery` and `variance`."""
     return []

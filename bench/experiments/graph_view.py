@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bench import trials
 from bench.cell import Cell
 from bench.claims import Finding, Margins, held
-from bench.datasets import data_folder
+from bench.datasets import data_folder, load
 from bench.datasets.titles import TITLED, Film, read_films
 from bench.errors import DataMissing
 from bench.figures import Curves, Figure, Panel, Series
@@ -19,6 +19,8 @@ from bench.plan import Result, Setup
 from bench.power import Bar
 from bench.statistics import Interval, crossed_gain
 from bench.tables import Table, Value
+from bench.user_view import user_figure
+from causalrec.interactions import Split, leave_one_out
 
 CLAIM = "graph-is-not-popularity"
 EDGES, SHOWN, BINS = 1000, 20, 20
@@ -175,17 +177,33 @@ def _strongest(name: str, r: Result, films: Films) -> list[tuple[Value, ...]]:
 
 
 def figures(setup: Setup, results: list[Result]) -> list[Figure]:
-    """The share of linked edges against how many of the strongest are counted, mean over seeds."""
-    panels = []
+    """The share of linked edges against how many of the strongest are counted, mean over seeds; and users' graphs."""
+    panels, users = [], list[Figure]()
     for name, (runs, films) in _read(setup, results).items():
         for link in LINKS:
             series = [_curve(title, runs, source, films.linked[link]) for source, title in SOURCES.items()]
             series.append(_curve("W, at equal popularity", runs, "edge", films.expected[link]))
             panels.append(Panel(f"{name}, one {link}", tuple(series)))
+        split = _split(setup, name)
+        if split is not None:
+            titles = [film.title for film in films.films]
+            users.append(user_figure(f"graph_user_{name}", name, runs, split, titles))
     if not panels:
         return []
     title, x, y = "What the strongest edges link", "strongest edges counted", "share linked"
-    return [Curves("graph_view", title, x, y, tuple(panels), log_x=True, y_range=(0.0, 1.0))]
+    return [Curves("graph_view", title, x, y, tuple(panels), log_x=True, y_range=(0.0, 1.0)), *users]
+
+
+def _split(setup: Setup, name: str) -> Split | None:
+    """The split of a dataset as its cells have it; None where its file is gone or changed, or under another split."""
+    p = setup.found[name]
+    try:
+        loaded = load(name, data_folder(), repeats=p.repeats, user_core=p.user_core, item_core=p.item_core)
+    except DataMissing:
+        return None
+    if loaded.provenance.content_hash != p.content_hash or setup.split != "leave_one_out":
+        return None
+    return leave_one_out(loaded.sequences)
 
 
 def _curve(label: str, runs: list[Result], source: str, of: NDArray[np.bool_] | Floats) -> Series:

@@ -140,15 +140,36 @@ def mixed(cell: Cell, accuracy: float = 0.5) -> Made:
     return Made(cell, {"draws": draws}, {**dict.fromkeys(names, np.full(draws, 2)), "order_accuracy": known})
 
 
+def shown(cell: Cell) -> Made:
+    """What the runner of the example returns: lift links cable and case, the others know the truth."""
+    truth = np.zeros((6, 6))
+    truth[[1, 2], 0] = 0.35
+    rng = np.random.default_rng([5, cell.params["seed"]])
+    lift = np.ones((6, 6)) + 10 * truth + 0.01 * rng.random((6, 6))
+    lift[[1, 2], [2, 1]] = 2.0 + 0.1 * rng.random(2)
+    noise = 0.01 * rng.standard_normal((6, 6))
+    arrays = {"truth": truth, "lift": lift, "regression": truth + noise, "regression_decayed": truth + 2 * noise}
+    return Made(cell, {"steps": 100}, arrays | {"w": truth.copy()})
+
+
 def clocked(cell: Cell) -> Made:
     """What the cost runner returns: a cube."""
     seconds = 1e-9 * np.array(cell.params["nodes"], dtype=float) ** 3
     return Made(cell, {}, {"seconds": np.tile(seconds, (cell.params["repeats"], 1))})
 
 
+def tested(cell: Cell) -> Made:
+    """What the self-test's runner returns."""
+    table = {"name": "selftest_faults", "title": "Faults", "columns": ["fault"], "rows": [["a fault"]], "note": ""}
+    return Made(cell, {"tables": [table], "sound": True})
+
+
 def made_up(cell: Cell) -> Made:
     """A result of the cell's runner, without anything particular."""
-    runners = {"structure": graphs, "attribution": attributed, "mixing": mixed, "cost": clocked}
+    runners = {
+        "structure": graphs, "attribution": attributed, "mixing": mixed, "cost": clocked, "example": shown,
+        "selftest": tested,
+    }  # fmt: skip
     return runners.get(cell.experiment, model)(cell)
 
 

@@ -73,6 +73,21 @@ def test_causes_exclude_each_other_and_follow_from_what_was_right(learner):
         np.testing.assert_array_equal(a[name], again.arrays[name])
 
 
+def test_the_reasons_count_the_misses_of_the_worlds_that_a_claim_is_about():
+    from tests.bench.made_up import attributed
+
+    results = [attributed(cell, causes=[0] * 5 + [1] * 4 + [3] * 3) for cell in attribution.plan(SETUP)]
+    told = attribution.reasons(SETUP, results)
+    assert told.keys() == {"equal-variance-identifies", "unequal-variance-breaks"}
+    missed = "NOTEARS misses 7 of 12 (4 not identifiable by its score, 3 the optimiser)"
+    assert f"equal variances, n = 1000: {missed}" not in told["unequal-variance-breaks"]
+    assert f"equal variances, n = 1000: {missed}" in told["equal-variance-identifies"]
+    assert told["unequal-variance-breaks"].count(missed) == 4 + 1  # four profiles and the standardised world
+    whole = [attributed(cell) for cell in attribution.plan(SETUP)]
+    assert "NOTEARS misses 0 of 12;" in attribution.reasons(SETUP, whole)["unequal-variance-breaks"]
+    assert attribution.reasons(SETUP, []) == {}
+
+
 def test_worlds_share_their_graphs_and_the_table_has_a_row_for_each():
     from tests.bench.made_up import attributed
 

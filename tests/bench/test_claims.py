@@ -145,10 +145,13 @@ def test_every_claim_has_one_verdict_in_the_registers_order():
     assert all(v.judgement == "not run" and v.note for v in verdicts)
 
 
-@given(st.lists(findings(), max_size=5), claims(), st.sampled_from(["", "a gap"]))
-def test_the_table_shows_every_part_and_renders(found, claim, gap):
-    table = verdict_table(judge({claim.id: claim}, found, {claim.id: gap} if gap else {}))
-    assert sum(row[2] != "left out" for row in table.rows) == max(1, len(found))
+@given(st.lists(findings(), max_size=5), claims(), st.sampled_from(["", "a gap"]), st.sampled_from(["", "a cause"]))
+def test_the_table_shows_every_part_and_renders(found, claim, gap, why):
+    (verdict,) = judge({claim.id: claim}, found, {claim.id: gap} if gap else {}, {claim.id: why} if why else {})
+    assert verdict.judgement == judge({claim.id: claim}, found, {claim.id: gap} if gap else {})[0].judgement
+    table = verdict_table([verdict])
+    assert sum(row[2] not in ("left out", "why") for row in table.rows) == max(1, len(found))
+    assert [row[5] for row in table.rows if row[2] == "why"] == ([why] if why else [])
     assert [row[0] for row in table.rows if row[0]] == [claim.id]
     if gap:
         assert any(gap in row for row in table.rows)

@@ -21,7 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
 
 from bench.cell import ROOT
-from bench.drawing import COLOURS, _look, _plain, draw, render, style
+from bench.drawing import COLOURS, _look, draw, render, style
 from bench.errors import InputError
 from bench.experiments import EXPERIMENTS
 from bench.figures import (
@@ -41,6 +41,7 @@ from bench.figures import (
     write_figure,
     write_file,
 )
+from bench.page import plain_text
 from bench.statistics import Interval, clopper_pearson
 from bench.store import StoreError
 from bench.tables import to_csv
@@ -261,7 +262,7 @@ def test_hostile_text_is_shown_as_it_stands(text):
                 (Map(text, ((1,), (0,)), (), (), (Mark(text, (0,), (1,)),)),), text, text)  # fmt: skip
     for figure in (curves, grid):
         root = ET.fromstring(render(figure)["svg"])
-        assert root.find("{http://www.w3.org/2000/svg}title").text in (_plain(text), None if not text else "-")
+        assert root.find("{http://www.w3.org/2000/svg}title").text in (plain_text(text), None if not text else "-")
         assert {element.tag.split("}")[1] for element in root.iter()} <= {
             "svg", "title", "metadata", "RDF", "Work", "defs", "style", "g", "path", "use", "rect", "clipPath",
             "pattern",

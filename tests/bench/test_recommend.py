@@ -294,3 +294,35 @@ def test_tables_rank_by_the_rule_of_the_data():
     shown = {row[0]: (row[column].estimate, row[other].estimate) for row in table.rows if row[1] == "CausalRec"}
     assert shown["ml-100k"][0] == 0.0 < shown["ml-100k"][1]
     assert shown["foursquare-nyc"][1] == 0.0 < shown["foursquare-nyc"][0]
+
+
+def hits(share: float, seeds: int = 3, users: int = 400) -> np.ndarray:
+    """Scores of users of whom `share` are served, a few others under each seed."""
+    served = np.arange(users) < share * users
+    return np.stack([np.roll(served, 3 * seed) for seed in range(seeds)]).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("values", "marks"),
+    [
+        ({"a": hits(0.5), "b": hits(0.3), "c": hits(0.1)}, {"a": "best", "b": "second"}),
+        ({"a": hits(0.5), "b": hits(0.3), "c": hits(0.3)}, {"a": "best"}),
+        ({"a": hits(0.3), "b": hits(0.3), "c": hits(0.1)}, {}),
+        ({"a": hits(0.3) + np.array([[0.3], [-0.1], [-0.1]]), "b": hits(0.3), "c": hits(0.1)}, {}),
+        ({"a": hits(0.9, seeds=1), "b": hits(0.3), "c": hits(0.1)}, {"b": "best"}),
+        ({"a": hits(0.5), "b": np.empty((0, 0))}, {}),
+        ({}, {}),
+    ],
+)
+@pytest.mark.parametrize("name", ["ml-100k", "behaviour"])
+def test_a_mark_is_a_lead_over_all_that_follow(name, values, marks):
+    """A model of one seed, whose spread is unknown, and one that did not run are not compared."""
+    assert trials.leaders(name, values) == marks
+
+
+def test_the_best_possible_is_never_marked():
+    setup = with_data()
+    (table, *_) = experiment.tables(setup, trained(setup, 0.6, 0.3, 0))
+    marked = {row[0]: row[1] for row in table.rows if row[2] == "best"}
+    assert set(marked.values()) == {"CausalRec"}
+    assert {row[2] for row in table.rows if row[1] == "best possible"} == {""}

@@ -4,7 +4,6 @@ import base64
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import cli
 from bench import reproduce
 from bench.cell import ROOT
 from bench.claims import Finding, judge, read_register, verdict_table
@@ -81,7 +79,7 @@ def made_up(text: str = "ml-100k") -> reproduce.Run:
         Finding("layernorm-identifies", "another", "unclear", None),
     ]
     gaps = {"layernorm-identifies": f"left out: {text}", "cubic-cost": "the clock is too coarse"}
-    verdicts = judge(read_register(), found, gaps)
+    verdicts = judge(read_register(), found, gaps, {"layernorm-identifies": f"since {text} is so"})
     failures = (Result(toy(1), None, None),)
     table = Table("first", text, (text, "n"), ((text, 1), ("b", ESTIMATE)), text)
     tables = (
@@ -110,18 +108,6 @@ def reference(tmp_path_factory) -> Path:
     shutil.copytree(REFERENCE, place)
     write_report(place)
     return place
-
-
-@pytest.fixture
-def call(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cli.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return run
 
 
 def page(place: Path) -> Page:
@@ -241,6 +227,7 @@ def test_what_failed_or_was_not_run_says_so(folder, reference):
     assert "cubic-cost, not run: the clock is too coarse" in left
     assert "layernorm-identifies, left out: left out: ml-100k" in left
     assert "ml-100k, dataset: ml-100k is not there" in left
+    assert "since ml-100k is so" in read.text["claim-layernorm-identifies"]
     assert "○ not run" in read.text["claim-cubic-cost"]
     assert "the clock is too coarse" in read.text["claim-cubic-cost"]
     assert "python cli.py run recommend" in read.text["claim-beats-rivals"]

@@ -2,13 +2,20 @@
 
 import inspect
 import sys
+from dataclasses import replace
 
 import pytest
 
 from bench import selftest
 from bench.cell import FIRST_PARTY
+from bench.errors import InputError
+from bench.experiments import selftest as experiment
+from bench.plan import Setup
+from bench.presets import PRESETS
+from bench.runners import execute
 from bench.selftest_checks import Measured, constant_scores_earn_no_hit, ndcg_by_hand, shd_by_hand
 from bench.selftest_faults import FAULTS, Fault
+from tests.bench.made_up import Made
 
 CHEAP = {
     "ties rank optimistically": "constant scores earn no hit",
@@ -129,3 +136,24 @@ def test_a_check_that_does_not_hold_by_itself_is_told_and_no_fault_is_tried(chec
     assert tables[0].rows[1] == row
     assert f"Without any fault these do not hold: {row[0]}. None of the 1 faults was tried" in tables[0].note
     assert steps == ["2 checks on the suite as it is: 1 do not hold"]
+
+
+# As an experiment
+
+
+def test_the_runner_tells_what_the_self_test_prints():
+    (cell,) = experiment.plan(Setup(PRESETS["smoke"], 0, "cpu"))
+    assert cell.params == {"faults": 1}
+    outcome = execute(cell)
+    checks, faults = experiment.tables(Setup(PRESETS["smoke"], 0, "cpu"), [Made(cell, outcome.metrics)])
+    assert outcome.metrics["sound"]
+    assert [row[0] for row in checks.rows] == [selftest.name_of(check) for check in selftest.CHECKS]
+    assert {row[3] for row in checks.rows} == {"holds"}
+    assert faults.rows[0][0] == FAULTS[0].name
+    assert "1 caught, 0 missed" in faults.note
+
+
+def test_a_self_test_that_breaks_off_is_an_error_with_its_last_line():
+    (cell,) = experiment.plan(Setup(PRESETS["smoke"], 0, "cpu"))
+    with pytest.raises(InputError, match="ended with exit code 1: ValueError: invalid literal for int"):
+        execute(replace(cell, params={"faults": "x"}))

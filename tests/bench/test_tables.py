@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bench.console import Progress, duration, print_message, print_table
 from bench.engine import Event
 from bench.errors import InputError
+from bench.run_files import read_run, reference_of
 from bench.statistics import Interval
 from bench.tables import Table, format_value, to_csv, to_dict, to_html, to_markdown, to_rich, to_text
 from tests.bench.toy_cells import toy
@@ -107,6 +108,35 @@ def test_rich_shows_markup_as_it_stands():
     rich.console.Console(file=stream, width=100).print(to_rich(Table("t", "T", ("[red]a",), (("[/x] b",),))))
     assert "[red]a" in stream.getvalue()
     assert "[/x] b" in stream.getvalue()
+
+
+def in_terminal(table: Table, width: int) -> list[str]:
+    stream = io.StringIO()
+    rich.console.Console(file=stream, width=width).print(to_rich(table, width))
+    return stream.getvalue().split("\n")
+
+
+WORDS = st.lists(st.text("abcdé", min_size=1, max_size=9), min_size=1, max_size=3).map(" ".join)
+
+
+@given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=12, unique_by=lambda column: column[0]))
+def test_a_terminal_of_80_columns_shows_whole_words_or_says_what_it_left_out(columns):
+    heads, row = zip(*((f"{head}{at}", value) for at, (head, value) in enumerate(columns)), strict=True)
+    lines = in_terminal(Table("t", "T", heads, (row,)), 80)
+    assert max(map(len, lines)) <= 80
+    shown, _, left = " ".join(" ".join(lines).split()).partition("Too wide for 80 columns; left out: ")
+    missing = left.removesuffix(".").split(", ") if left else []
+    kept = len(heads) - len(missing)
+    assert list(heads[kept:]) == missing
+    assert {word for head in heads[:kept] for word in head.split()} <= set(shown.split())
+    assert {word for value in row[:kept] for word in value.split()} <= set(shown.split())
+    needed = [max(map(len, f"{head} {value}".split())) + 2 for head, value in zip(heads, row, strict=True)]
+    assert sum(needed[: kept + 1]) - 2 > 80 or not missing  # one more would not have fitted
+
+
+@pytest.mark.parametrize("part", [part for part in read_run(reference_of("quick")).parts if part.table is not None])
+def test_every_table_of_the_reference_fits_80_columns(part):
+    assert max(map(len, in_terminal(part.table, 80))) <= 80
 
 
 def test_a_pipe_gets_full_width_and_no_colour():

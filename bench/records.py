@@ -1,0 +1,146 @@
+"""What lies in a results folder, for people and for other tools: list, show, verify, tidy, export."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.cell import canonical
+from bench.errors import InputError
+from bench.json_files import printable
+from bench.store import Record, Store
+from bench.tables import Table, Value, harmless
+
+SHORT = 12  # digits of a key that tables show; `show` takes as many as tell it from others
+FORMATS = (".csv", ".parquet")
+
+
+def open_store(folder: Path) -> Store:
+    """The store in a results folder; InputError where there is none, which only looking must not make."""
+    if not (folder / "records").is_dir():
+        raise InputError(f"{folder}: there are no records; name a folder that `reproduce` or `run` wrote with --out")
+    return Store(folder)
+
+
+def list_table(store: Store, experiment: str | None = None) -> Table:
+    """Counts by runner and status; with `experiment`, one row a record of that runner."""
+    records = list(store.records())
+    if experiment is None:
+        counts = Counter((str(r.cell["experiment"]), r.status) for r in records)
+        seconds = {pair: sum(r.cpu_s for r in records if (r.cell["experiment"], r.status) == pair) for pair in counts}
+        rows: list[tuple[Value, ...]] = [(*pair, counts[pair], seconds[pair]) for pair in sorted(counts)]
+        note = f"{len(records)} records in {store.folder}{_set_aside(store)}"
+        return Table("records", "Records by runner", ("runner", "status", "records", "CPU s"), tuple(rows), note)
+    found = [r for r in records if r.cell["experiment"] == experiment]
+    if not found:
+        known = ", ".join(sorted({str(r.cell["experiment"]) for r in records})) or "none"
+        raise InputError(f"{store.folder}: no record is of runner {experiment!r}; there are records of {known}")
+    rows = [(r.key[:SHORT], r.status, r.cpu_s, printable(canonical(r.params))) for r in found]
+    return Table("records", f"Records of {experiment}", ("key", "status", "CPU s", "parameters"), tuple(rows))
+
+
+def find(store: Store, key: str) -> Record:
+    """The one record whose key begins with `key`; InputError where none does, or several."""
+    found = [record for record in store.records() if key and record.key.startswith(key)]
+    if len(found) != 1:
+        said = ", ".join(record.key[:SHORT] for record in found[:5])
+        problem = f"begins {len(found)} keys ({said})" if found else "begins no key"
+        raise InputError(f"{store.folder}: {key!r} {problem}; give the digits that `results ls --runner` shows")
+    return found[0]
+
+
+def show_tables(store: Store, record: Record) -> list[Table]:
+    """A record whole: its cell, what became of it, its metrics, its arrays by shape."""
+    facts: list[tuple[Value, ...]] = [("key", record.key), ("status", record.status)]
+    facts += [(name, printable(canonical(value))) for name, value in record.cell.items()]
+    facts += [("wall s", record.wall_s), ("CPU s", record.cpu_s), ("peak MB", record.peak_memory_mb)]
+    facts += [(name, printable(str(text).strip())) for name, text in (record.error or {}).items() if text]
+    facts += [(name, printable(str(value))) for name, value in record.provenance.items()]
+    metrics = tuple((name, printable(canonical(value))) for name, value in record.metrics.items())
+    arrays = tuple((n, str(a.dtype), " x ".join(map(str, a.shape))) for n, a in store.arrays(record).items())
+    return [
+        Table("record", f"Record {record.key[:SHORT]}", ("what", "is"), tuple(facts)),
+        Table("metrics", "Metrics", ("metric", "value"), metrics),
+        Table("arrays", "Arrays", ("array", "type", "shape"), arrays),
+    ]
+
+
+def verify(store: Store) -> tuple[Table, bool]:
+    """Read every record and its arrays; what cannot be trusted is set aside. Whether all could be."""
+    sound = sum(1 for _ in store.records())
+    rows = tuple((line,) for line in store.quarantined)
+    note = f"{sound} records hold; {len(rows)} do not{', and were set aside' if rows else ''}."
+    return Table("verify", f"Records in {store.folder}", ("set aside",), rows, note), not rows
+
+
+def tidy(store: Store, delete: bool) -> Table:
+    """Files that no record names, left by killed writers or replaced records; removed only with `delete`.
+
+    Records are never removed, nor what was set aside as damaged.
+    """
+    store.sweep()
+    loose = store.unreferenced()
+    rows = tuple((path.name, path.stat().st_size / 2**20) for path in loose)
+    if delete:
+        for path in loose:
+            path.unlink(missing_ok=True)
+    told = "removed" if delete else "would be removed with --delete"
+    note = f"{len(rows)} files {told}; younger ones may still be waiting for their record.{_set_aside(store)}"
+    return Table("gc", f"Files in {store.folder} that no record names", ("file", "MiB"), rows, note)
+
+
+def export(store: Store, path: Path) -> int:
+    """Write one row a record to `path`, .csv or .parquet, and return how many.
+
+    Columns: key, runner, status, wall_s, cpu_s, peak_memory_mb, error, then params.* and metrics.*, where a list or
+    what differs in type between records is JSON text. In CSV, text that a spreadsheet would run as a formula gets a
+    leading apostrophe. Raises InputError for another ending, where it cannot be written, and without pyarrow.
+    """
+    import pandas as pd
+
+    if path.suffix not in FORMATS:
+        raise InputError(f"{path}: its ending must be one of {', '.join(FORMATS)}")
+    rows = [_flat(record) for record in store.records()]
+    frame = pd.DataFrame(rows)
+    for name in frame.columns:
+        held = frame[name].dropna()
+        if len(set(map(type, held))) > 1:
+            frame[name] = held.map(lambda value: value if isinstance(value, str) else json.dumps(value))
+    if path.suffix == ".csv":
+        frame = frame.map(harmless).rename(columns=harmless)
+    try:
+        if path.suffix == ".csv":
+            frame.to_csv(path, index=False)
+        else:
+            frame.to_parquet(path, index=False)
+    except ImportError as error:
+        raise InputError(f"{path}: Parquet needs pyarrow; pip install pyarrow, or export to .csv") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+    return len(rows)
+
+
+def _flat(record: Record) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "key": record.key, "runner": record.cell["experiment"], "status": record.status, "wall_s": record.wall_s,
+        "cpu_s": record.cpu_s, "peak_memory_mb": record.peak_memory_mb,
+        "error": None if record.error is None else f"{record.error['type']}: {record.error['message']}",
+        "commit": record.provenance.get("commit"),
+    }  # fmt: skip
+    for head, values in (("params", record.params), ("metrics", record.metrics)):
+        row |= dict(_leaves(head, values))
+    return row
+
+
+def _leaves(name: str, value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _leaves(f"{name}.{key}", inner)
+    else:
+        yield name, json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _set_aside(store: Store) -> str:
+    count = sum(1 for _ in (store.folder / "quarantine").glob("*.json"))
+    return f"; {count} damaged ones lie in quarantine/." if count else "."
