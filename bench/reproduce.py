@@ -146,7 +146,7 @@ def _gaps(name: str, setup: Setup, results: list[Result], register: Mapping[str,
     if failed:
         said = f"{failed} of the {len(results)} cells of {name} failed"
         tested = [claim.id for claim in register.values() if claim.experiment == name]
-        gaps |= {claim: f"{gaps.get(claim, '')} {said}".strip() for claim in tested}
+        gaps |= {claim: ". ".join(filter(None, (gaps.get(claim, "").rstrip("."), said))) for claim in tested}
     return gaps
 
 

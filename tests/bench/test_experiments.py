@@ -134,3 +134,10 @@ def test_a_verdict_with_cells_that_failed_says_so_and_is_never_reproduced(experi
     for claim in tested:
         assert after[claim].note.endswith(f"1 of the {len(results)} cells of {experiment} failed")
         assert after[claim].judgement != "reproduced"
+
+
+def test_what_was_left_out_and_what_failed_are_two_sentences():
+    setup = bare("smoke")
+    results = [failed(plan_all("recommend", setup)[0])]
+    gaps = reproduce._gaps("recommend", setup, results, read_register())
+    assert gaps["booster-matters"] == "preset smoke uses no real data. 1 of the 1 cells of recommend failed"
