@@ -86,8 +86,8 @@ def test_files_exist_and_parse(smoke):
     assert names[-1] == "verdicts"
     assert len(set(names)) == len(names)
     found = {path.stem for path in (folder / "tables").glob("*.csv")}
-    experiments = ("recovery", "recommend", "limits", "attribution", "mixing")
-    assert found == {*names, *(f"{name}_all" for name in experiments)}
+    filed = ("recovery", "recommend", "limits", "attribution", "mixing", "phone_cable")
+    assert found == {*names, *(f"{name}_all" for name in filed)}
     for path in (folder / "tables").glob("*.csv"):
         rows = list(csv.reader(path.read_text().splitlines()))
         assert len(rows) >= 2
