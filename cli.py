@@ -28,6 +28,9 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Root of every ra
 JobsOption = Annotated[
     int | None, typer.Option("--jobs", min=1, help="Worker processes [default: one a core; on a GPU, 1].")
 ]
+MemoryOption = Annotated[
+    float | None, typer.Option("--memory", help="MiB that a worker may hold before its cell is stopped [default: all].")
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 RepeatsOption = Annotated[
     str | None, typer.Option("--repeats", help="Repeated actions kept or dropped [default: the dataset's own].")
@@ -131,7 +134,7 @@ def _expected(folder: Path | None) -> Any:
 
 def _walk(
     setup: Any, names: tuple[str, ...], out: Path, jobs: int | None, as_json: bool, expected: Any, demand: bool,
-    shard: str | None,
+    shard: str | None, memory: float | None,
 ) -> None:  # fmt: skip
     """Run, write, print; exit code 3 where cells failed or demanded data is missing, else 1 where a verdict differs."""
     from bench.compare import compare
@@ -146,12 +149,12 @@ def _walk(
     part = None if shard is None else read_shard(shard)
     store, workers = Store(out, on_quarantine=print_message), jobs or default_jobs(setup.device)
     if part is not None:
-        told, failed = walk_shard(setup, names, store, workers, part)
+        told, failed = walk_shard(setup, names, store, workers, part, memory)
         print_message(told)
         if failed:
             raise typer.Exit(3)
         return
-    run = walk(setup, names, store, workers)
+    run = walk(setup, names, store, workers, memory)
     whole = "" if len(names) > 1 else f"-{names[0]}"
     folder = out / f"{setup.preset.name}-seed{setup.root}{whole}"
     write(run, folder)
@@ -190,6 +193,7 @@ def reproduce(
     expect: ExpectOption = None,
     require_data: DemandOption = False,
     shard: ShardOption = None,
+    memory: MemoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run every experiment and print a verdict on each claim. What has run already is not run again.
@@ -202,7 +206,7 @@ def reproduce(
     expected = _expected(expect)
     prepared = _preparation(repeats, user_core, item_core, split)
     setup = _setup(preset, seed, data_dir, device, prepared, None, learner, recommender, dataset, rival)
-    _walk(setup, EXPERIMENTS, out, jobs, as_json, expected, require_data, shard)
+    _walk(setup, EXPERIMENTS, out, jobs, as_json, expected, require_data, shard, memory)
 
 
 @app.command()
@@ -229,6 +233,7 @@ def run(
     expect: ExpectOption = None,
     require_data: DemandOption = False,
     shard: ShardOption = None,
+    memory: MemoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run one experiment; with --data on a file of your own, with --learner or --recommender a model of your own.
@@ -242,7 +247,7 @@ def run(
     prepared = _preparation(repeats, user_core, item_core, split)
     own = _own(data, user, item, time)
     setup = _setup(preset, seed, data_dir, device, prepared, own, learner, recommender, dataset, rival)
-    _walk(setup, (experiment,), out, jobs, as_json, expected, require_data, shard)
+    _walk(setup, (experiment,), out, jobs, as_json, expected, require_data, shard, memory)
 
 
 @app.command()

@@ -29,6 +29,7 @@ from bench.store import Record, Status, Store, StoreError
 EXECUTE = "bench.runners:execute"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 CRASHES_ALLOWED = 1
+LOOK_S = 0.25
 
 
 def default_jobs(device: str) -> int:
@@ -68,6 +69,7 @@ def run_cells(
     execute: str = EXECUTE,
     on_event: Callable[[Event], None] | None = None,
     retry_failed: bool = True,
+    memory_mb: float | None = None,
 ) -> RunSummary:
     """Bring every cell's record into `store`, running those without one, the longest expected first.
 
@@ -76,13 +78,18 @@ def run_cells(
         execute: 'module:function' of Cell -> Outcome, imported in the workers.
         on_event: told of every cell found, started and ended.
         retry_failed: run cells again whose record is a failure.
+        memory_mb: MiB of resident memory beyond which a worker is stopped and its cell recorded as out of memory;
+            looked at every `LOOK_S` seconds, on Linux alone.
 
     Raises:
-        InputError: jobs < 1, workers cannot import `execute`, or sources changed during the run.
+        InputError: jobs < 1, memory_mb less than a worker holds before its first cell, workers cannot import
+            `execute`, or sources changed during the run.
         StoreError: a record cannot be written. Records written before either error stay.
     """
     if jobs < 1:
         raise InputError(f"jobs is {jobs}; give at least 1")
+    if memory_mb is not None and not memory_mb > 0:
+        raise InputError(f"memory is {memory_mb} MiB; give a positive number")
     started = time.monotonic()
     report = on_event or (lambda _: None)
     summary = RunSummary()
@@ -96,7 +103,7 @@ def run_cells(
             (summary.cached if record.ok else summary.failed).append(cell)
             report(Event(cell, "cached"))
     if todo:
-        run = _Run(store, execute, report, summary)
+        run = _Run(store, execute, report, summary, memory_mb)
         for cell in sorted(todo, key=lambda cell: -cell.cost):
             run.pending.setdefault(cell.threads, deque()).append(cell)
         run.loop(min(jobs, len(todo)))
@@ -129,6 +136,7 @@ class _Run:
     execute: str
     report: Callable[[Event], None]
     summary: RunSummary
+    memory_mb: float | None = None
     pending: dict[int, deque[Cell]] = field(default_factory=dict)
     crashes: dict[Cell, int] = field(default_factory=dict)
     workers: list[_Worker] = field(default_factory=list)
@@ -140,12 +148,15 @@ class _Run:
                     self._start(next(threads for threads, cells in self.pending.items() if cells))
                 deadline = min((worker.deadline for worker in self.workers), default=float("inf"))
                 pause = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
+                pause = LOOK_S if self.memory_mb is not None and (pause is None or pause > LOOK_S) else pause
                 heard = wait([worker.pipe for worker in self.workers], timeout=pause)
                 for worker in list(self.workers):
                     if worker.pipe in heard:
                         self._hear(worker)
                     elif time.monotonic() >= worker.deadline:
                         self._time_out(worker)
+                    elif self.memory_mb is not None and _resident_mb(worker.process.pid) > self.memory_mb:
+                        self._run_out(worker)
         finally:
             for worker in self.workers:
                 worker.kill()
@@ -225,6 +236,15 @@ class _Run:
         if cell is not None:
             message = f"stopped after {wall_s:.1f} s; its limit is {cell.timeout:g} s"
             self._fail(cell, "timed_out", wall_s, "Timeout", message)
+
+    def _run_out(self, worker: _Worker) -> None:
+        cell, wall_s, held = worker.cell, time.monotonic() - worker.since, _resident_mb(worker.process.pid)
+        self._drop(worker)
+        if not worker.ready:
+            raise InputError(f"a worker holds {held:.0f} MiB before its first cell; give it more than that")
+        if cell is not None:
+            message = f"stopped at {held:.0f} MiB; the limit of a worker is {self.memory_mb:g} MiB"
+            self._fail(cell, "out_of_memory", wall_s, "OutOfMemory", message)
 
     def _fail(self, cell: Cell, status: Status, wall_s: float, kind: str, message: str) -> None:
         error = {"type": kind, "message": message, "traceback": ""}
@@ -320,6 +340,13 @@ def _failure(error: Exception) -> Status:
 
 def _told(error: BaseException) -> dict[str, str]:
     return {"type": type(error).__name__, "message": str(error), "traceback": traceback.format_exc()}
+
+
+def _resident_mb(pid: int | None) -> float:
+    """Resident size of a process in MiB; 0 where the system does not tell."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return 0.0
 
 
 def _reset_peak() -> None:

@@ -136,13 +136,7 @@ def kill_workers(trial: Trial) -> Outcome:
     with _folder() as out:
         process = trial.start(out)
         while process.poll() is None and times < trial.kills:
-            time.sleep(float(trial.rng.uniform(1.0, 4.0)))
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-            workers = children.read_text().split() if children.exists() else []
-            if workers:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(trial.rng.choice(workers)), signal.SIGKILL)
-                times += 1
+            times += _to_a_worker(trial, process, signal.SIGKILL)
         process.communicate(timeout=ENDS_S)
         failed = sum(not record.ok for record in Store(out).records())
         code, _ = trial.finish(out)
@@ -154,12 +148,24 @@ def stop_worker(trial: Trial) -> Outcome:
     """SIGSTOP to one worker, whose cell then hangs; its time is the preset's."""
     with _folder() as out:
         process = trial.start(out)
-        time.sleep(float(trial.rng.uniform(6.0, 10.0)))
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        os.kill(int(children[-1]), signal.SIGSTOP)
+        times = int(_to_a_worker(trial, process, signal.SIGSTOP))
         process.communicate(timeout=ENDS_S)
         code, _ = trial.finish(out)
-        return Outcome(1, trial.lost(out), f"the run ended with exit code {process.returncode}, the next with {code}")
+        told = f"the run ended with exit code {process.returncode}, the next with {code}"
+        return Outcome(times, trial.lost(out), told)
+
+
+def _to_a_worker(trial: Trial, process: subprocess.Popen[str], send: signal.Signals) -> bool:
+    """The signal to a worker drawn at random, a random while after there are some; False where the run ends first."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    wait = float(trial.rng.uniform(0.5, 4.0))
+    while process.poll() is None:
+        time.sleep(0.05)
+        with contextlib.suppress(OSError):
+            if (workers := children.read_text().split()) and (wait := wait - 0.05) < 0:
+                os.kill(int(trial.rng.choice(workers)), send)
+                return True
+    return False
 
 
 def two_at_once(trial: Trial) -> Outcome:

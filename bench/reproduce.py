@@ -65,7 +65,9 @@ def read_shard(text: str) -> Shard:
     return Shard(int(index), int(count))
 
 
-def walk_shard(setup: Setup, names: tuple[str, ...], store: Store, jobs: int, shard: Shard) -> tuple[str, bool]:
+def walk_shard(
+    setup: Setup, names: tuple[str, ...], store: Store, jobs: int, shard: Shard, memory_mb: float | None = None
+) -> tuple[str, bool]:
     """Run a shard of what can be planned by now; what is left to do, in a sentence, and whether a cell failed.
 
     Cells that depend on the results of others are planned once all of these are in `store`: those of every shard, whose
@@ -73,7 +75,7 @@ def walk_shard(setup: Setup, names: tuple[str, ...], store: Store, jobs: int, sh
     """
     planned = plan_cells(setup, names)
     mine = shard.of([cell for cells in planned.values() for cell in cells])
-    _run(mine, store, jobs)
+    _run(mine, store, jobs, memory_mb)
     later: list[Cell] = []
     waiting = 0
     for name in names:
@@ -82,7 +84,7 @@ def walk_shard(setup: Setup, names: tuple[str, ...], store: Store, jobs: int, sh
         waiting += sum(result.record is None for result in results)
         later += refine(setup, results) if refine and all(result.record is not None for result in results) else []
     rest = shard.of(later)
-    _run(rest, store, jobs)
+    _run(rest, store, jobs, memory_mb)
     failed = sum(not result.ok for result in collect([*mine, *rest], store))
     told = f"shard {shard.index}/{shard.count}: {len(mine) + len(rest)} cells, {failed} failed"
     if waiting:
@@ -90,13 +92,15 @@ def walk_shard(setup: Setup, names: tuple[str, ...], store: Store, jobs: int, sh
     return f"{told}; when every shard is here, the same command without --shard writes tables and verdicts", failed > 0
 
 
-def walk(setup: Setup, names: tuple[str, ...], store: Store, jobs: int) -> Run:
+def walk(
+    setup: Setup, names: tuple[str, ...], store: Store, jobs: int, memory_mb: float | None = None
+) -> Run:
     """Run the experiments' cells, then those that depend on their results, and read everything off the store.
 
     Progress goes to stderr. Raises InputError and StoreError as the engine does.
     """
     planned = plan_cells(setup, names)
-    _run([cell for cells in planned.values() for cell in cells], store, jobs)
+    _run([cell for cells in planned.values() for cell in cells], store, jobs, memory_mb)
     later: list[Cell] = []
     for name in names:
         refine = getattr(load_experiment(name), "refine", None)
@@ -104,14 +108,14 @@ def walk(setup: Setup, names: tuple[str, ...], store: Store, jobs: int) -> Run:
         planned[name] += more
         later += more
     if later:
-        _run(later, store, jobs)
+        _run(later, store, jobs, memory_mb)
     return _read(setup, {name: collect(list(dict.fromkeys(cells)), store) for name, cells in planned.items()})
 
 
-def _run(cells: list[Cell], store: Store, jobs: int) -> None:
+def _run(cells: list[Cell], store: Store, jobs: int, memory_mb: float | None) -> None:
     unique = list(dict.fromkeys(cells))
     with Progress(unique, jobs) as progress:
-        run_cells(unique, store, jobs, on_event=progress)
+        run_cells(unique, store, jobs, on_event=progress, memory_mb=memory_mb)
 
 
 def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -122,6 +123,24 @@ def test_a_timeout_stops_its_cell_and_no_other(store):
     record = store.get(slow)
     assert record.status == "timed_out"
     assert 0.3 <= record.wall_s < 5
+
+
+def test_a_worker_that_holds_too_much_costs_its_cell_alone(store):
+    greedy = toy(1, kind="hold", megabytes=600)
+    summary = run([greedy, *(toy(number) for number in range(2, 6))], store, memory_mb=400)
+    assert (len(summary.done), summary.failed) == (4, [greedy])
+    record = store.get(greedy)
+    assert record.status == "out_of_memory"
+    assert re.fullmatch(r"stopped at \d{3,} MiB; the limit of a worker is 400 MiB", record.error["message"])
+    assert run([greedy], store, memory_mb=4000).done == [greedy]
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"), [(0, "memory is 0 MiB; give a positive number"), (5, "MiB before its first cell; give it more")]
+)
+def test_a_memory_limit_under_which_nothing_runs_is_refused(store, limit, words):
+    with pytest.raises(InputError, match=words):
+        run([toy(1)], store, memory_mb=limit)
 
 
 @pytest.mark.parametrize(

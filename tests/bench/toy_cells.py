@@ -87,3 +87,9 @@ def threads(number: int, root: int) -> Outcome:
 
 def memory(number: int, root: int, megabytes: int) -> Outcome:
     return Outcome({"sum": float(np.ones(megabytes * 2**17).sum())})
+
+
+def hold(number: int, root: int, megabytes: int) -> Outcome:
+    held = np.ones(megabytes * 2**17)
+    time.sleep(2.0)
+    return Outcome({"sum": float(held.sum())})
