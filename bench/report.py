@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench.claims import Finding, Verdict, read_register
 from bench.errors import InputError
+from bench.experiments.readings import DEFAULT, QUESTIONS
 from bench.figures import write_file
 from bench.json_files import printable
 from bench.markup import Html, element, link, prose, together
@@ -35,6 +36,8 @@ CONTENTS = {
     "readings": "Open readings", "failures": "Cells that failed", "parts": "Tables and figures",
     "environment": "Environment",
 }  # fmt: skip
+# Of the table of readings, what each question shows.
+MEASURED = ("AUPRC", "NDCG@10", "change in AUPRC", "change in NDCG@10")
 # Tables of the whole run, which have a section of their own.
 OWN_SECTION = ("verdicts", "failures")
 UNNAMED = "Of no named experiment"
@@ -195,10 +198,34 @@ def _not_run(run: RunFile) -> Html:
 
 
 def _readings(run: RunFile) -> Html:
+    """A section a question: how the default answers it, and what this run measured of the other answers."""
     told = "The paper's text leaves choices open; every verdict here is on the default reading of them."
     tables = [part for part in run.parts if part.kind == "table" and part.name.startswith("readings")]
-    more = "The other readings are compared in:" if tables else "This run compares no other reading."
-    return _section("readings", element("p", told), element("p", more), *([_files(tables)] if tables else []))
+    more = "What this run measured of the others, one change at a time, is from:" if tables else (
+        "This run compares no other reading."
+    )  # fmt: skip
+    questions = [_question(run.tables.get("readings"), *question) for question in QUESTIONS]
+    return _section(
+        "readings", element("p", told), element("p", more), *([_files(tables)] if tables else []), *questions
+    )
+
+
+def _question(table: Table | None, question: str, default: str, readings: tuple[str, ...]) -> Html:
+    columns = [name for name in MEASURED if table is not None and name in table.columns]
+    rows = {str(row[0]): row for row in table.rows} if table is not None and columns else {}
+    there, lacking = [name for name in readings if name in rows], [name for name in readings if name not in rows]
+    shown = Html()
+    if table is not None and there:
+        at = [table.columns.index(name) for name in columns]
+        picked = tuple((name, *(rows[name][k] for k in at)) for name in (DEFAULT, *there) if name in rows)
+        shown = _scroll(to_html(Table("question", "", ("reading", *columns), picked)), question)
+    return element(
+        "section",
+        element("h3", question),
+        element("p", "Default: ", default, "."),
+        shown,
+        *([element("p", "Not in this run: ", "; ".join(lacking), ".", class_="quiet")] if lacking else []),
+    )
 
 
 def _failures(run: RunFile) -> Html:

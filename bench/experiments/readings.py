@@ -75,6 +75,30 @@ FEW = (
     "R random, as many edges", "R of one-hot regression, as many edges",
 )  # fmt: skip
 FEW_SEEDS = 3
+# What the paper's text leaves open: the question, how the default answers it, the readings that answer otherwise.
+QUESTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("Where W comes from", "a bilinear form of the items' embeddings, W = relu(M - 0.05)", (
+        "W free", "W free, signed, no h", "W free, full fit, signed", "W of item factors", "W from Z",
+        "W = I - Lambda inv(A)", "W = I - Lambda inv(A), signed", "W solved along time", "W solved by EqVar",
+    )),
+    ("Which signs W may have", "none below 0", ("signed", "signed, no h")),
+    ("What L_fit fits", "each row of Z by the rows before it", (
+        "full fit, signed (the lemma to the letter)", "full fit", "no fit", "no L_DAG",
+    )),
+    ("Whether L_fit may change Z", "no, its gradient stops there", ("Z not detached",)),
+    ("Whether h(W) is in the loss", "yes, of the full W", ("no h", "signed, no h")),
+    ("Where LayerNorm stands", "on the values V", ("no LayerNorm on V", "LayerNorm on Z")),
+    ("How Z is mixed from V", "Z = A V", ("Z = inv(diag A) A V", "Z = V + past of A V")),
+    ("Where discovery stands", "first layer, in series, seeing the past", ("side branch", "bidirectional discovery")),
+    ("How R is read off W", "W of 0.3 or more whose cause came first", (
+        "R top 1 of a row", "R relative to the row", "R soft", "R straight-through", "R transitive closure",
+        "R relative to all of W", "R at the least threshold of a DAG",
+    )),
+    ("How R changes attention", "A (1 + alpha R), rows brought back to 1", ("raw boost", "filter", "one head boosted")),
+    ("Which layers are boosted", "every one after discovery, of two layers the second", (
+        "three layers", "three layers, second boosted", "three layers, third boosted",
+    )),
+)  # fmt: skip
 TUNED = {"length", "width", "dropout", "boost"}  # what the options of a tuning trial say
 CONTROLS = {
     "attention": "attention weights (score)",

@@ -9,7 +9,7 @@ import torch
 from bench import trials
 from bench.errors import InputError
 from bench.experiments import readings
-from bench.experiments.readings import DEFAULT, FEW, LAST, READINGS
+from bench.experiments.readings import DEFAULT, FEW, LAST, QUESTIONS, READINGS
 from bench.plan import Setup
 from bench.presets import PRESETS, World
 from bench.runners import execute
@@ -179,3 +179,11 @@ def test_graphs_have_as_many_edges_as_the_truth_or_as_said():
 def test_a_graph_that_cannot_be_made_is_refused(kind):
     with pytest.raises(InputError, match=f"{kind}.*cannot be made here"):
         drawn({"kind": kind})
+
+
+def test_every_reading_answers_a_question_and_every_question_has_another_answer():
+    answers = [title for _, _, titles in QUESTIONS for title in titles]
+    given = {title for title, (_, relation) in READINGS.items() if relation is not None}
+    assert set(answers) == set(READINGS) - given - {DEFAULT, LAST}
+    assert all(titles for _, _, titles in QUESTIONS)
+    assert len({question for question, _, _ in QUESTIONS}) == len(QUESTIONS)

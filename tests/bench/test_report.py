@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bench import reproduce
 from bench.cell import ROOT
 from bench.claims import Finding, judge, read_register, verdict_table
+from bench.experiments.readings import QUESTIONS
 from bench.figures import Curves, Panel, Series
 from bench.markup import VOID, element, prose
 from bench.plan import Result, Setup
@@ -219,6 +220,20 @@ def test_every_table_and_figure_stands_in_it(reference):
     inlined = {base64.b64decode(source.partition(",")[2]) for source in pictures.values()}
     assert inlined == {path.read_bytes() for path in (reference / "figures").glob("*.svg")}
     assert "Share of graphs recovered exactly" in pictures
+
+
+def test_each_open_reading_has_a_section_with_what_was_measured_of_it(folder, reference):
+    text = (reference / "report.html").read_text()
+    (section,) = re.findall(r'<section id="readings">(.*?)<section id="failures">', text, re.DOTALL)
+    assert re.findall(r"<h3>(.*?)</h3>", section) == [question for question, _, _ in QUESTIONS]
+    rows = {row[0]: row for row in page(reference).rows["readings"]}
+    table = next(t for t in json.loads((reference / "run.json").read_text())["tables"] if t["name"] == "readings")
+    (free,) = (row for row in table["rows"] if row[0] == "W free")
+    assert rows["W free"][1] == format_value(Interval(**free[table["columns"].index("AUPRC")]))
+    assert "Not in this run: no LayerNorm on V; LayerNorm on Z." in section
+    bare = page(folder).text["readings"]
+    assert "This run compares no other reading." in bare
+    assert "Default: on the values V." in bare
 
 
 def test_what_failed_or_was_not_run_says_so(folder, reference):
