@@ -163,7 +163,7 @@ PRESETS = {
         ),
         Preset(
             name="quick",
-            about="a first look on 2 cores in under 10 minutes",
+            about="a first look, on 2 cores in 10 to 15 minutes",
             structure=Structure(
                 draws=40,
                 families=(("er", 1), ("er", 2), ("sf", 2), ("chain", 1)),
