@@ -224,7 +224,7 @@ def _question(table: Table | None, question: str, default: str, readings: tuple[
         element("h3", question),
         element("p", "Default: ", default, "."),
         shown,
-        *([element("p", "Not in this run: ", "; ".join(lacking), ".", class_="quiet")] if lacking else []),
+        *([element("p", "Not in this run's table: ", "; ".join(lacking), ".", class_="quiet")] if lacking else []),
     )
 
 

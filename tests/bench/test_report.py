@@ -230,7 +230,7 @@ def test_each_open_reading_has_a_section_with_what_was_measured_of_it(folder, re
     table = next(t for t in json.loads((reference / "run.json").read_text())["tables"] if t["name"] == "readings")
     (free,) = (row for row in table["rows"] if row[0] == "W free")
     assert rows["W free"][1] == format_value(Interval(**free[table["columns"].index("AUPRC")]))
-    assert "Not in this run: no LayerNorm on V; LayerNorm on Z." in section
+    assert "table: no LayerNorm on V; LayerNorm on Z." in section
     bare = page(folder).text["readings"]
     assert "This run compares no other reading." in bare
     assert "Default: on the values V." in bare
