@@ -201,6 +201,8 @@ class _Run:
             raise StoreError(line) if worker.ready else InputError(line)
         if what != "ready" and worker.cell is not None:
             self._finish(worker.cell, what, wall_s, line)
+        elif self.memory_mb is not None and _resident_mb(worker.process.pid) > self.memory_mb:
+            self._run_out(worker)
         worker.ready, worker.cell = True, None
         if what == "out_of_memory":  # a fresh process gives back what this one holds
             self._drop(worker)

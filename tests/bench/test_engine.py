@@ -255,13 +255,13 @@ def test_a_killed_run_leaves_no_worker_behind_and_resumes_to_the_same_numbers(tm
     parent = subprocess.Popen(
         [sys.executable, program, tmp_path / "runs", mark, "60"], env=environment, stderr=subprocess.PIPE
     )
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not (mark.exists() and mark.read_text()) and time.monotonic() < until:
         time.sleep(0.02)
     worker = int(mark.read_text())
     assert alive(worker)
     parent.send_signal(how)
-    _, err = parent.communicate(timeout=10)
+    _, err = parent.communicate(timeout=60)
     assert parent.returncode != 0
     assert (b"KeyboardInterrupt" in err) == (how == signal.SIGINT)
     until = time.monotonic() + 10
