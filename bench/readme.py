@@ -1,0 +1,74 @@
+"""README's tables of committed runs, written from these runs: python -m bench.readme
+
+A table stands under a line `<!-- table: NAME -->`, NAME a folder of results/reference: of a run that has
+recommenders alone the models with their figures and times, of any other run its verdicts, part by part.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from bench.cell import ROOT
+from bench.run_files import REFERENCE, RunFile, read_run
+from bench.statistics import Interval
+from bench.tables import Table, Value, format_value, to_markdown
+
+README = ROOT / "README.md"
+PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n)((?:\|.*\n)*)")
+NOT_PARTS = ("left out", "why")
+MODELS = {"model": "model", "HR@10": "HR@10", "NDCG@10": "NDCG@10", "NDCG@10 other": "NDCG@10, seen {}"}
+
+
+def fill(text: str) -> str:
+    """The text with every marked table made anew; InputError where a reference is not there or lacks its table."""
+    return PLACE.sub(lambda found: found[1] + _lines(read_run(REFERENCE / found[2])), text)
+
+
+def _lines(run: RunFile) -> str:
+    table = _models(run) if run.experiments == ("recommend",) else _verdicts(run)
+    left = Table(table.name, table.title, table.columns, tuple(tuple(map(format_value, r)) for r in table.rows))
+    return to_markdown(left).partition("\n\n")[2]
+
+
+def _verdicts(run: RunFile) -> Table:
+    rows: list[tuple[Value, ...]] = []
+    for verdict in run.verdicts:
+        head: tuple[str, str] = (f"`{verdict.claim.id}`", f"**{verdict.judgement}**")
+        for finding in verdict.findings:
+            rows.append((*head, finding.part, finding.outcome, format_value(finding.estimate)))
+            head = ("", "")
+        if not verdict.findings:
+            rows.append((*head, verdict.note, "", ""))
+    return Table("verdicts", "", ("claim", "verdict", "part", "outcome", "estimate [interval]"), tuple(rows))
+
+
+def _models(run: RunFile) -> Table:
+    table = run.tables["recommend"]
+    repeats = any(row["repeated"] for row in (dict(zip(run.tables["datasets"].columns, r, strict=True))
+                                              for r in run.tables["datasets"].rows))  # fmt: skip
+    rows: list[tuple[Value, ...]] = []
+    for values in table.rows:
+        row = dict(zip(table.columns, values, strict=True))
+        seconds = row["CPU s"]
+        time = "under 10" if not isinstance(seconds, float) or seconds < 10 else f"{seconds:,.0f}"
+        rows.append((*(_cut(row[name]) for name in MODELS), row["seeds"], time))
+    heads = tuple(name.format("filtered" if repeats else "kept") for name in MODELS.values())
+    return Table("models", "", (*heads, "seeds", "CPU s"), tuple(rows))
+
+
+def _cut(value: Value) -> Value:
+    """Three decimals throughout, for shares."""
+    if isinstance(value, Interval):
+        return f"{value.estimate:.3f}" if not value.bounded else (
+            f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]"
+        )  # fmt: skip
+    return value
+
+
+def main(path: Path = README) -> None:
+    """Write the README's tables anew."""
+    path.write_text(fill(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
