@@ -234,11 +234,13 @@ def test_sources_that_changed_during_the_run_end_it(store):
 
 
 PROGRAM = """
+import signal
 import sys
 from bench.engine import run_cells
 from bench.store import Store
 from tests.bench.toy_cells import toy
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without
     folder, mark, seconds = sys.argv[1:]
     quick = [toy(number, cost=9.0) for number in range(4)]
     slow = [toy(9, kind="sleep", seconds=float(seconds), mark=mark)]
