@@ -145,8 +145,10 @@ def judge(
     by_claim: dict[str, list[Finding]] = {name: [] for name in register}
     for finding in findings:
         by_claim[finding.claim].append(finding)
-    judged = {name: _verdict(claim, tuple(by_claim[name]), gaps.get(name, "")) for name, claim in register.items()}
-    return [replace(verdict, why=(reasons or {}).get(name, "")) for name, verdict in judged.items()]
+    return [
+        replace(_verdict(claim, tuple(by_claim[name]), gaps.get(name, "")), why=(reasons or {}).get(name, ""))
+        for name, claim in register.items()
+    ]
 
 
 def _verdict(claim: Claim, findings: tuple[Finding, ...], gap: str) -> Verdict:

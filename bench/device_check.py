@@ -22,12 +22,12 @@ from torch import Tensor
 
 from bench.cell import generator, torch_generator
 from bench.console import print_message, print_table
+from bench.model_files import MODELS
 from bench.statistics import crossed_interval
 from bench.tables import Table, Value
 from causalrec.acyclicity import Exponential, LogDeterminant
 from causalrec.attention import Boost, attend, causal_mask, set_dropout_generator
 from causalrec.interactions import Sequences, leave_one_out
-from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
 from causalrec.ranking import expected_rank, ndcg, rank_targets
 from causalrec.recommender import Recommender
 from causalrec.structure import Fits, Problems
@@ -194,12 +194,10 @@ def _drawn(users: int, items: int, length: int) -> Sequences:
     return Sequences(drawn, offsets, None, items, tuple(map(str, range(users))), tuple(map(str, range(items))))
 
 
-def _model(kind: str, sizes: Sizes, width: int, device: str, **more: Any) -> Recommender:
-    options = {"items": sizes.items, "length": sizes.length, "width": width, "dropout": 0.0, **more}
-    made = CausalRec(CausalRecOptions(**options), torch_generator(root=0, stream=kind)) if kind == "causalrec" else (
-        SASRec(SASRecOptions(**options), torch_generator(root=0, stream=kind))
-    )  # fmt: skip
-    return made.to(device)
+def _model(name: str, sizes: Sizes, width: int, device: str, **more: Any) -> Recommender:
+    kind, options_of = MODELS[name]
+    options = options_of(items=sizes.items, length=sizes.length, width=width, dropout=0.0, **more)
+    return kind(options, torch_generator(root=0, stream=name)).to(device)
 
 
 def _step(model: Recommender, optimiser: torch.optim.Optimizer, items: Tensor, target: Tensor) -> Tensor:

@@ -147,16 +147,17 @@ class _Run:
                 while len(self.workers) < jobs and self._unclaimed() > 0:
                     self._start(next(threads for threads, cells in self.pending.items() if cells))
                 deadline = min((worker.deadline for worker in self.workers), default=float("inf"))
-                pause = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
-                pause = LOOK_S if self.memory_mb is not None and (pause is None or pause > LOOK_S) else pause
-                heard = wait([worker.pipe for worker in self.workers], timeout=pause)
+                pause = max(0.0, deadline - time.monotonic())
+                pause = pause if self.memory_mb is None else min(pause, LOOK_S)
+                timeout = None if pause == float("inf") else pause
+                heard = wait([worker.pipe for worker in self.workers], timeout=timeout)
                 for worker in list(self.workers):
                     if worker.pipe in heard:
                         self._hear(worker)
                     elif time.monotonic() >= worker.deadline:
                         self._time_out(worker)
-                    elif self.memory_mb is not None and _resident_mb(worker.process.pid) > self.memory_mb:
-                        self._run_out(worker)
+                    else:
+                        self._look_at_memory(worker)
         finally:
             for worker in self.workers:
                 worker.kill()
@@ -201,8 +202,8 @@ class _Run:
             raise StoreError(line) if worker.ready else InputError(line)
         if what != "ready" and worker.cell is not None:
             self._finish(worker.cell, what, wall_s, line)
-        elif self.memory_mb is not None and _resident_mb(worker.process.pid) > self.memory_mb:
-            self._run_out(worker)
+        if not worker.ready:
+            self._look_at_memory(worker)
         worker.ready, worker.cell = True, None
         if what == "out_of_memory":  # a fresh process gives back what this one holds
             self._drop(worker)
@@ -239,8 +240,11 @@ class _Run:
             message = f"stopped after {wall_s:.1f} s; its limit is {cell.timeout:g} s"
             self._fail(cell, "timed_out", wall_s, "Timeout", message)
 
-    def _run_out(self, worker: _Worker) -> None:
-        cell, wall_s, held = worker.cell, time.monotonic() - worker.since, _resident_mb(worker.process.pid)
+    def _look_at_memory(self, worker: _Worker) -> None:
+        """Stop a worker that holds more than it may, at the cost of its cell."""
+        if self.memory_mb is None or (held := _resident_mb(worker.process.pid)) <= self.memory_mb:
+            return
+        cell, wall_s = worker.cell, time.monotonic() - worker.since
         self._drop(worker)
         if not worker.ready:
             raise InputError(f"a worker holds {held:.0f} MiB before its first cell; give it more than that")

@@ -162,9 +162,11 @@ def _to_a_worker(trial: Trial, process: subprocess.Popen[str], send: signal.Sign
     while process.poll() is None:
         time.sleep(0.05)
         with contextlib.suppress(OSError):
-            if (workers := children.read_text().split()) and (wait := wait - 0.05) < 0:
+            workers = children.read_text().split()
+            if workers and wait <= 0:
                 os.kill(int(trial.rng.choice(workers)), send)
                 return True
+            wait -= 0.05 if workers else 0.0
     return False
 
 

@@ -31,21 +31,18 @@ def _lines(run: RunFile) -> str:
 
 
 def _verdicts(run: RunFile) -> Table:
-    rows: list[tuple[Value, ...]] = []
-    for verdict in run.verdicts:
-        head: tuple[str, str] = (f"`{verdict.claim.id}`", f"**{verdict.judgement}**")
-        for finding in verdict.findings:
-            rows.append((*head, finding.part, finding.outcome, format_value(finding.estimate)))
-            head = ("", "")
-        if not verdict.findings:
-            rows.append((*head, verdict.note, "", ""))
-    return Table("verdicts", "", ("claim", "verdict", "part", "outcome", "estimate [interval]"), tuple(rows))
+    """The run's own table of verdicts without what they rest on; of a claim that was not run, why."""
+    rows = tuple(
+        (claim and f"`{claim}`", verdict and f"**{verdict}**", part or detail, outcome, estimate)
+        for claim, verdict, part, outcome, estimate, detail in run.tables["verdicts"].rows
+        if part not in NOT_PARTS
+    )
+    return Table("verdicts", "", run.tables["verdicts"].columns[:-1], rows)
 
 
 def _models(run: RunFile) -> Table:
-    table = run.tables["recommend"]
-    repeats = any(row["repeated"] for row in (dict(zip(run.tables["datasets"].columns, r, strict=True))
-                                              for r in run.tables["datasets"].rows))  # fmt: skip
+    table, datasets = run.tables["recommend"], run.tables["datasets"]
+    repeats = any(row[datasets.columns.index("repeated")] for row in datasets.rows)
     rows: list[tuple[Value, ...]] = []
     for values in table.rows:
         row = dict(zip(table.columns, values, strict=True))
@@ -58,11 +55,10 @@ def _models(run: RunFile) -> Table:
 
 def _cut(value: Value) -> Value:
     """Three decimals throughout, for shares."""
-    if isinstance(value, Interval):
-        return f"{value.estimate:.3f}" if not value.bounded else (
-            f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]"
-        )  # fmt: skip
-    return value
+    if not isinstance(value, Interval):
+        return value
+    bounds = f" [{value.low:.3f}, {value.high:.3f}]" if value.bounded else ""
+    return f"{value.estimate:.3f}{bounds}"
 
 
 def main(path: Path = README) -> None:

@@ -1,7 +1,6 @@
 """What lies in a results folder, for people and for other tools: list, show, verify, tidy, export."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,9 +26,10 @@ def list_table(store: Store, experiment: str | None = None) -> Table:
     """Counts by runner and status; with `experiment`, one row a record of that runner."""
     records = list(store.records())
     if experiment is None:
-        counts = Counter((str(r.cell["experiment"]), r.status) for r in records)
-        seconds = {pair: sum(r.cpu_s for r in records if (r.cell["experiment"], r.status) == pair) for pair in counts}
-        rows: list[tuple[Value, ...]] = [(*pair, counts[pair], seconds[pair]) for pair in sorted(counts)]
+        seconds: dict[tuple[str, str], list[float]] = {}
+        for r in records:
+            seconds.setdefault((str(r.cell["experiment"]), r.status), []).append(r.cpu_s)
+        rows: list[tuple[Value, ...]] = [(*pair, len(spent), sum(spent)) for pair, spent in sorted(seconds.items())]
         note = f"{len(records)} records in {store.folder}{_set_aside(store)}"
         return Table("records", "Records by runner", ("runner", "status", "records", "CPU s"), tuple(rows), note)
     found = [r for r in records if r.cell["experiment"] == experiment]

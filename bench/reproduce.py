@@ -79,10 +79,11 @@ def walk_shard(
     later: list[Cell] = []
     waiting = 0
     for name in names:
-        refine = getattr(load_experiment(name), "refine", None)
-        results = collect(planned[name], store) if refine else []
-        waiting += sum(result.record is None for result in results)
-        later += refine(setup, results) if refine and all(result.record is not None for result in results) else []
+        if not hasattr(load_experiment(name), "refine"):
+            continue
+        missing = sum(result.record is None for result in collect(planned[name], store))
+        waiting += missing
+        later += [] if missing else _refine(setup, name, planned[name], store)
     rest = shard.of(later)
     _run(rest, store, jobs, memory_mb)
     failed = sum(not result.ok for result in collect([*mine, *rest], store))
@@ -103,13 +104,19 @@ def walk(
     _run([cell for cells in planned.values() for cell in cells], store, jobs, memory_mb)
     later: list[Cell] = []
     for name in names:
-        refine = getattr(load_experiment(name), "refine", None)
-        more = refine(setup, collect(planned[name], store)) if refine else []
+        more = _refine(setup, name, planned[name], store)
         planned[name] += more
         later += more
     if later:
         _run(later, store, jobs, memory_mb)
     return _read(setup, {name: collect(list(dict.fromkeys(cells)), store) for name, cells in planned.items()})
+
+
+def _refine(setup: Setup, name: str, cells: list[Cell], store: Store) -> list[Cell]:
+    """The cells of an experiment that depend on the results of its first ones."""
+    module = load_experiment(name)
+    more: list[Cell] = module.refine(setup, collect(cells, store)) if hasattr(module, "refine") else []
+    return more
 
 
 def _run(cells: list[Cell], store: Store, jobs: int, memory_mb: float | None) -> None:

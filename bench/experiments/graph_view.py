@@ -196,14 +196,14 @@ def figures(setup: Setup, results: list[Result]) -> list[Figure]:
 
 def _split(setup: Setup, name: str) -> Split | None:
     """The split of a dataset as its cells have it; None where its file is gone or changed, or under another split."""
+    if setup.split != "leave_one_out":
+        return None
     p = setup.found[name]
     try:
         loaded = load(name, data_folder(), repeats=p.repeats, user_core=p.user_core, item_core=p.item_core)
     except DataMissing:
         return None
-    if loaded.provenance.content_hash != p.content_hash or setup.split != "leave_one_out":
-        return None
-    return leave_one_out(loaded.sequences)
+    return leave_one_out(loaded.sequences) if loaded.provenance.content_hash == p.content_hash else None
 
 
 def _curve(label: str, runs: list[Result], source: str, of: NDArray[np.bool_] | Floats) -> Series:
