@@ -23,7 +23,7 @@ def found() -> Bench:
 def test_every_part_runs_and_what_must_be_the_same_is(found):
     assert all(row.figure is not None for row in found.rows), [row for row in found.rows if row.figure is None]
     same = [row for row in found.rows if row.holds is not None]
-    assert len(same) == 7  # two of NOTEARS, two each of SASRec and CausalRec, boosted attention
+    assert len(same) == 8  # two of NOTEARS, two each of SASRec and CausalRec, two of boosted attention
     assert all(row.holds for row in same)
     assert all(row.figure == 0 for row in same if row.unit == "relative")  # the CPU beside itself
 
