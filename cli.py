@@ -271,6 +271,7 @@ def plan(
     """Show what `reproduce` would run, what is there already, and about how long the rest takes."""
     from bench.engine import default_jobs
     from bench.experiments import EXPERIMENTS
+    from bench.gpu_time import gpu_words, read_card
     from bench.plan import check_used, plan_table
     from bench.reproduce import plan_cells
     from bench.store import Store
@@ -279,8 +280,11 @@ def plan(
     setup = _setup(preset, seed, data_dir, device, prepared, None, learner, recommender, dataset, rival)
     check_used(setup, EXPERIMENTS)
     store = Store(out) if (out / "records").is_dir() else None
-    workers = jobs or default_jobs(setup.device)
-    _show([plan_table(setup, plan_cells(setup, EXPERIMENTS), store, workers)], as_json)
+    workers, planned, more = jobs or default_jobs(setup.device), plan_cells(setup, EXPERIMENTS), ""
+    if setup.device != "cpu" or preset == "paper":
+        real = setup.preset.real
+        more = gpu_words((c for cells in planned.values() for c in cells), real.seeds, real.trials, read_card())
+    _show([plan_table(setup, planned, store, workers, more)], as_json)
 
 
 @app.command()

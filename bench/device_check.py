@@ -12,7 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from bench.console import print_message, print_table
 from bench.model_files import MODELS
 from bench.statistics import crossed_interval
 from bench.tables import Table, Value
+from bench.trials import token_seconds
 from causalrec.acyclicity import Exponential, LogDeterminant
 from causalrec.attention import Boost, attend, causal_mask, set_dropout_generator
 from causalrec.interactions import Sequences, leave_one_out
@@ -94,6 +95,7 @@ class Bench:
     rows: list[Row]
     product_rate: dict[str, float]
     copy_rate: float = 0.0
+    gains: dict[str, float] = field(default_factory=dict)
 
     def add(self, what: str, figure: float | None, unit: str, beside: str = "", holds: bool | None = None) -> None:
         """One more row; of a CPU's time at reduced sizes nothing is asked."""
@@ -277,6 +279,9 @@ def training(b: Bench) -> None:
             share = work / seconds / b.product_rate["float32"]
             told = f"{100 * share:.0f} % of the rate of float32 products"
             b.add(f"{kind}, width {width}, length {s.length}", s.batch / seconds, "sequences/s", told)
+            if width == s.widths[0]:
+                b.gains[kind] = s.batch * s.length * token_seconds(kind, s.items, width) / seconds
+                b.add(f"{kind}, width {width}: planned CPU seconds / these", b.gains[kind], "times")
             if b.device == "cuda":
                 busy = _kernel_share(step)
                 b.add(f"{kind}, width {width}: kernels run", 100 * busy, "% of the time", "goal 80", busy >= 0.8)
@@ -409,7 +414,8 @@ def main(arguments: list[str]) -> int:
     folder = Path(next((a for a in arguments if not a.startswith("--")), "."))
     name = torch.cuda.get_device_name() if device == "cuda" else "a CPU, reduced sizes"
     bench = check(device, FULL if device == "cuda" else REDUCED)
-    told = {"device": name, "torch": torch.__version__, "rows": [vars(row) for row in bench.rows]}
+    told = {"device": name, "cuda": device == "cuda", "torch": torch.__version__, "gains": bench.gains}
+    told["rows"] = [vars(row) for row in bench.rows]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "device_check.json").write_text(json.dumps(told, indent=1) + "\n")
     print_table(result_table(bench, name))

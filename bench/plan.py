@@ -196,8 +196,13 @@ def stacked(results: list[Result], name: str) -> NDArray[np.float64]:
     return np.concatenate([np.asarray(r.arrays[name], dtype=np.float64) for r in results])
 
 
-def plan_table(setup: Setup, planned: Mapping[str, list[Cell]], store: Store | None, jobs: int) -> Table:
-    """What would run: cells by experiment, those whose records are there, and the expected time of the rest."""
+def plan_table(
+    setup: Setup, planned: Mapping[str, list[Cell]], store: Store | None, jobs: int, more: str = ""
+) -> Table:
+    """What would run: cells by experiment, those whose records are there, and the expected time of the rest.
+
+    `more` is said of the whole plan, after its time.
+    """
     rows: list[tuple[Value, ...]] = []
     counted: set[str] = set()
     total = 0.0
@@ -211,9 +216,8 @@ def plan_table(setup: Setup, planned: Mapping[str, list[Cell]], store: Store | N
     seeds = setup.preset.real.seeds
     note = (
         f"{setup.preset.about}. About {duration(total / jobs)} on {jobs} workers; the recommenders chosen in tuning "
-        f"then run on {seeds - 1} more seeds. Datasets found: {', '.join(setup.found) or 'none'}"
-        + "".join(f"; {text}" for text in setup.missing.values())
-        + "."
-    )
+        f"then run on {seeds - 1} more seeds. " + (f"{more} " if more else "")
+        + "; ".join([f"Datasets found: {', '.join(setup.found) or 'none'}", *setup.missing.values()]) + "."
+    )  # fmt: skip
     columns = ("experiment", "cells", "of its own", "there already", "expected time of the rest")
     return Table("plan", f"Plan of {setup.preset.name}, seed {setup.root}, {setup.device}", columns, tuple(rows), note)

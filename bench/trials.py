@@ -79,9 +79,7 @@ def plan_cell(
         whole = model in FPMC or training.get("windows") == "all"
         tokens = actions if whole else min(actions, users * options.get("length", 0))
     epochs = training.get("epochs", 0)
-    per_token = TOKEN_SECONDS + ITEM_SECONDS * items * options.get("width", 0) / 64
-    if model in FPMC:
-        per_token = PAIR_SECONDS + (2 * (per_token - TOKEN_SECONDS) if model == "fpmc_full" else 0.0)
+    per_token = token_seconds(model, items, options.get("width", 0))
     setting = ", ".join(filter(None, (model, setting_words({**options, **training}))))
     return Cell(
         "recommender",
@@ -100,11 +98,19 @@ def plan_cell(
         dtype="float32",
         device=setup.device if model in TRAINED and model not in FPMC else "cpu",
         cost=0.5
-        + epochs * tokens * per_token * COST.get(model, 1.0)
+        + epochs * tokens * per_token
         + (CUBE_SECONDS * items**3 if model == "ease" else 0.0),
         timeout=setup.preset.timeout,
         label=f"{setting} on {dataset['name']}, seed {seed}",
     )
+
+
+def token_seconds(model: str, items: float, width: int) -> float:
+    """CPU seconds that training takes for one action, by which plans are costed; of FPMC, for one pair."""
+    per_item = ITEM_SECONDS * items * width / 64
+    if model in FPMC:
+        return PAIR_SECONDS + (2 * per_item if model == "fpmc_full" else 0.0)
+    return (TOKEN_SECONDS + per_item) * COST.get(model, 1.0)
 
 
 def varied(cell: Cell, **more: Any) -> Cell:
