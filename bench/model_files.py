@@ -24,14 +24,19 @@ from bench.datasets import REPEATS, file_sha256
 from bench.errors import INPUT_ERRORS, InputError
 from bench.export import write_whole
 from bench.json_files import read_object, short, take
+from bench.models import ENTRIES, TRAINED
+from bench.models import load as load_class
 from bench.options import build
 from bench.plan import SPLITS
-from bench.runners.recommender import TRAINED
 from causalrec.interactions import Ints, Sequences, Split
 from causalrec.recommender import Recommender
 
-# One name a class: what else the runner's registry names are settings of one of these.
-MODELS = {name: entry for k, (name, entry) in enumerate(TRAINED.items()) if entry not in [*TRAINED.values()][:k]}
+# One name a class: what else the registry names are settings of one of these.
+MODELS: dict[str, tuple[type[Recommender], type[Any]]] = {
+    name: load_class(ENTRIES[name].place)  # type: ignore[misc]
+    for name in TRAINED
+    if not ENTRIES[name].pairs and not ENTRIES[name].options
+}
 FORMAT = "causalrec-bench model 1"
 PARAMETERS, USERS, DESCRIPTION = "model.safetensors", "users.safetensors", "model.json"
 LARGEST_JSON, LARGEST_SIZE = 1 << 28, 1 << 20

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.errors import InputError
+from bench.models import RIVALS
 
 FURTHER = ("eqvar_bottom_up", "golem_ev", "golem_nv", "dagma")
-RIVALS = ("sasrec", "sasrec_bce", "sasrec_gbce", "bert4rec", "gru4rec", "tisasrec", "fpmc", "fpmc_full")
 SCHEDULES = ((1.0, 2.0), (100.0, 10.0), (1e4, 1.0))  # rho at first and its growth, beside the default (1, 10)
 DECADES = tuple(10.0**exponent for exponent in range(-8, 9))
 

@@ -18,51 +18,23 @@ from numpy.typing import NDArray
 
 from bench import own_recommender
 from bench.cell import Cell, generator
+from bench.models import CONTROLS, ENTRIES, PEERS, TRAINED
 from bench.plan import Result, Setup, select
-from bench.presets import RIVALS, World
+from bench.presets import World
 from bench.statistics import Interval, crossed_interval, t_interval
 from causalrec.ranking import hit_rate, ndcg
 from causalrec.rivals.ease import MOST_ITEMS
 
-CONTROLS = ("popularity", "item_knn", "markov", "ease")
-TRAINED = (*RIVALS, "causalrec")
-FPMC = ("fpmc", "fpmc_full")
 ABLATED = "CausalRec, alpha 0"
-CODE = {
-    "popularity": "causalrec.rivals.popularity",
-    "item_knn": "causalrec.rivals.item_knn",
-    "markov": "causalrec.rivals.markov",
-    "ease": "causalrec.rivals.ease",
-    "fpmc": "causalrec.rivals.fpmc",
-    "fpmc_full": "causalrec.rivals.fpmc",
-    "sasrec": "causalrec.model",
-    "sasrec_bce": "causalrec.model",
-    "sasrec_gbce": "causalrec.model",
-    "causalrec": "causalrec.model",
-    "gru4rec": "causalrec.rivals.gru4rec",
-    "bert4rec": "causalrec.rivals.bert4rec",
-    "tisasrec": "causalrec.rivals.tisasrec",
-    "best_possible": "synth.behaviour",
-    "rectools_sasrec": "bench.peer_recommenders",
-    "rectools_bert4rec": "bench.peer_recommenders",
-}
-PEERS = ("rectools_sasrec", "rectools_bert4rec")
 DROPOUTS = (0.2, 0.3, 0.4, 0.5)
 ALPHAS = (0.1, 1.0, 10.0)
 FACTOR_WEIGHTS = dict(zip(DROPOUTS, (1e-4, 1e-3, 3e-3, 1e-2), strict=True))
-GRIDS: dict[str, tuple[dict[str, float], ...]] = {
-    "popularity": ({},),
-    "item_knn": tuple({"window": window} for window in (5, 20, 100)),
-    "markov": ({"window": 1}, {"window": 3, "decay": 0.7}, {"window": 10, "decay": 0.8}),
-    "ease": tuple({"regularisation": weight, "decay": decay} for weight in (100.0, 500.0) for decay in (1.0, 0.9, 0.7)),
-}
 PAIR_BATCH = 1024
 READING = (
     "layers", "normalised", "beta", "source", "sign", "mixing", "placement", "bidirectional", "fit", "stop",
     "acyclicity", "rho", "growth", "relation", "tau", "top", "positions", "branch", "boosted_layers",
 )  # fmt: skip
 METRICS = {"hr10": ("HR@10", hit_rate), "ndcg10": ("NDCG@10", ndcg)}
-COST = {"causalrec": 1.3, "rectools_sasrec": 4.0, "rectools_bert4rec": 6.0}
 TOKEN_SECONDS, ITEM_SECONDS = 9e-6, 4.3e-9
 PAIR_SECONDS, CUBE_SECONDS = 4e-6, 4e-11
 
@@ -76,10 +48,11 @@ def plan_cell(
         items, tokens = dataset["items"], dataset["users"] * dataset["length"]
     else:
         items, users, actions = (float(provenance.statistics[name] or 0) for name in ("items", "users", "actions"))
-        whole = model in FPMC or training.get("windows") == "all"
+        whole = on_pairs(model) or training.get("windows") == "all"
         tokens = actions if whole else min(actions, users * options.get("length", 0))
     epochs = training.get("epochs", 0)
     per_token = token_seconds(model, items, options.get("width", 0))
+    code = "bench.own_recommender" if is_own(model) else ENTRIES[model].module
     setting = ", ".join(filter(None, (model, setting_words({**options, **training}))))
     return Cell(
         "recommender",
@@ -90,13 +63,13 @@ def plan_cell(
             "training": training,
             "seed": seed,
             "root": setup.root,
-            **({"identity": own_recommender.version(model)} if is_own(model) else {}),
+            **({"identity": own_recommender.version(model)} if is_own(model) else {"place": ENTRIES[model].place}),
             **({"rectools": setup.rectools} if model in PEERS else {}),
         },
-        ("bench.runners.recommender", "bench.own_recommender" if is_own(model) else CODE[model]),
+        ("bench.runners.recommender", code),
         data=None if provenance is None else provenance.content_hash,
         dtype="float32",
-        device=setup.device if model in TRAINED and model not in FPMC else "cpu",
+        device=setup.device if model in TRAINED and not on_pairs(model) else "cpu",
         cost=0.5
         + epochs * tokens * per_token
         + (CUBE_SECONDS * items**3 if model == "ease" else 0.0),
@@ -106,11 +79,11 @@ def plan_cell(
 
 
 def token_seconds(model: str, items: float, width: int) -> float:
-    """CPU seconds that training takes for one action, by which plans are costed; of FPMC, for one pair."""
+    """CPU seconds that training takes for one action, or one pair of actions, by which plans are costed."""
     per_item = ITEM_SECONDS * items * width / 64
-    if model in FPMC:
-        return PAIR_SECONDS + (2 * per_item if model == "fpmc_full" else 0.0)
-    return (TOKEN_SECONDS + per_item) * COST.get(model, 1.0)
+    if on_pairs(model):
+        return PAIR_SECONDS + (2 * per_item if ENTRIES[model].options.get("loss") == "full" else 0.0)
+    return (TOKEN_SECONDS + per_item) * (1.0 if is_own(model) else ENTRIES[model].cost)
 
 
 def varied(cell: Cell, **more: Any) -> Cell:
@@ -126,6 +99,11 @@ def _spoken(relation: dict[str, Any]) -> str:
 def is_own(model: str) -> bool:
     """Whether it names a class of the user's own, `package.module:Class`, which is run untuned."""
     return ":" in model
+
+
+def on_pairs(model: str) -> bool:
+    """Whether it is trained on pairs of actions, and so knows neither windows nor dropout."""
+    return not is_own(model) and ENTRIES[model].pairs
 
 
 def real_dataset(setup: Setup, name: str) -> dict[str, Any]:
@@ -162,12 +140,10 @@ def model_options(
     model: str, length: int, width: int, dropout: float, alpha: float = 1.0, **more: Any
 ) -> dict[str, Any]:
     """Options of a trained model as a cell's parameter."""
-    if model in FPMC:
-        loss = {"loss": "full"} if model == "fpmc_full" else {}
-        return {"width": width, "regularisation": FACTOR_WEIGHTS[dropout], **loss}
-    options: dict[str, Any] = {"length": length, "width": width, "dropout": dropout}
-    if model in ("sasrec_bce", "sasrec_gbce"):
-        options["loss"] = model.removeprefix("sasrec_")
+    fixed = ENTRIES[model].options
+    if on_pairs(model):
+        return {"width": width, "regularisation": FACTOR_WEIGHTS[dropout], **fixed}
+    options: dict[str, Any] = {"length": length, "width": width, "dropout": dropout, **fixed}
     if model == "causalrec":
         boost = {"mode": more.pop("mode", "renorm"), "alpha": alpha}
         boost |= {"heads": more.pop("boosted_heads")} if "boosted_heads" in more else {}
@@ -183,7 +159,7 @@ def _trials(setup: Setup, name: str, model: str) -> list[tuple[dict[str, Any], d
     drawn = [grid[place] for place in rng.permutation(len(grid))[: r.trials]]
     alphas = np.resize(rng.permutation(ALPHAS), len(drawn))
     fixed: dict[str, Any] = {"epochs": r.epochs, "patience": r.patience, "seen": seen_rule(setup, name)}
-    if model in FPMC:  # which knows no windows: every pair of actions is one of its rows
+    if on_pairs(model):  # which knows no windows: every pair of actions is one of its rows
         fixed |= {"batch": PAIR_BATCH}
     else:
         fixed |= {"batch": r.batch} | ({} if r.windows == "last" else {"windows": r.windows})
@@ -208,7 +184,7 @@ def world_cells(setup: Setup, world: World, seeds: int, model: str, **changes: A
     """One cell a world for a model in the behaviour world, trained for a fixed number of epochs."""
     options = model_options(model, world.length, world.width, 0.2, **changes) if model in TRAINED else {}
     training = world_training(world.epochs) if options else {}
-    if model in FPMC:
+    if on_pairs(model):
         training["batch"] = PAIR_BATCH
     return [plan_cell(setup, world.dataset, model, options, training, seed) for seed in range(seeds)]
 
@@ -223,9 +199,9 @@ def plan(setup: Setup) -> list[Cell]:
     for name in setup.found:
         dataset = real_dataset(setup, name)
         cells += [
-            plan_cell(setup, dataset, model, options, {}, 0)
+            plan_cell(setup, dataset, model, dict(options), {}, 0)
             for model in controls(setup, name)
-            for options in GRIDS[model]
+            for options in ENTRIES[model].grid
         ]
         cells += [cell for model in (*rivals(setup, name), "causalrec") for cell in tuning_cells(setup, name, model)]
         cells += [

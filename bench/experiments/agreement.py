@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bench import peer_recommenders, trials
 from bench.cell import Cell
 from bench.claims import Finding, Margins
+from bench.models import PEERS
 from bench.plan import Result, Setup
 from bench.statistics import Interval, crossed_gain, equivalence
 from bench.tables import Table, Value
@@ -45,7 +46,7 @@ def _pairs(setup: Setup, name: str) -> dict[str, tuple[Side, Side]]:
     return {
         title: pair
         for title, pair in PAIRS.items()
-        if (setup.rectools or pair[1][0] not in trials.PEERS) and (name == "behaviour" or pair[0][0] != "causalrec")
+        if (setup.rectools or pair[1][0] not in PEERS) and (name == "behaviour" or pair[0][0] != "causalrec")
     }
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from bench.claims import Finding, Margins, held
 from bench.datasets.listing import provenance_table
 from bench.figures import Column, Figure, Forest
+from bench.models import CONTROLS, ENTRIES, TRAINED
 from bench.plan import OWN, Result, Setup
 from bench.power import Bar, Outcome, power_words
 from bench.published import PUBLISHED, SIZES
@@ -35,22 +36,7 @@ __all__ = ["details", "figures", "findings", "gaps", "plan", "refine", "tables"]
 
 ALPHA = 0.05
 SPLIT_WORDS = {"leave_one_out": "Leave-one-out", "temporal": "Real data cut at a point in time"}
-TITLES = {
-    "popularity": "popularity (control)",
-    "item_knn": "item-kNN (control)",
-    "markov": "Markov chain (control)",
-    "ease": "EASE (control)",
-    "fpmc": "FPMC",
-    "fpmc_full": "FPMC, full softmax",
-    "gru4rec": "GRU4Rec",
-    "sasrec": "SASRec",
-    "sasrec_bce": "SASRec, BCE",
-    "sasrec_gbce": "SASRec, gBCE",
-    "bert4rec": "BERT4Rec",
-    "tisasrec": "TiSASRec",
-    "causalrec": "CausalRec",
-    "best_possible": "best possible",
-}
+TITLES = {name: ENTRIES[name].title for name in (*CONTROLS, *TRAINED, "best_possible")}
 
 
 def tables(setup: Setup, results: list[Result]) -> list[Table]:

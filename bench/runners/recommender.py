@@ -27,39 +27,14 @@ from causalrec.acyclicity import is_acyclic
 from causalrec.attention import Block, Boost, causal_mask
 from causalrec.discovery import admissible
 from causalrec.interactions import Sequences, Split, check_leaks, from_rows, global_temporal, leave_one_out, pad_left
-from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions, two_way_mask
+from causalrec.model import CausalRec, SASRec, two_way_mask
 from causalrec.ranking import Scorer, hit_rate, ndcg, rank_targets, reciprocal_rank
 from causalrec.recommender import Recommender
-from causalrec.rivals.bert4rec import BERT4Rec, BERT4RecOptions
-from causalrec.rivals.ease import EASE
-from causalrec.rivals.fpmc import FPMC, FPMCOptions
-from causalrec.rivals.gru4rec import GRU4Rec, GRU4RecOptions
-from causalrec.rivals.item_knn import ItemKNN
-from causalrec.rivals.markov import Markov
-from causalrec.rivals.popularity import Popularity
-from causalrec.rivals.tisasrec import TiSASRec, TiSASRecOptions
 from causalrec.training import Progress, TrainingOptions, make_scorer, train
 from synth.behaviour import Behaviour, BehaviourWorld, draw_world
 from synth.behaviour_controls import lift, onehot_regression
 from synth.scoring import average_precision, edge_auprc, orientation_accuracy, parent_is_row_maximum
 
-# Scorers made from the training sequences in one go, and models that `causalrec.training` trains, with their options.
-COUNTED: dict[str, Callable[..., Scorer]] = {
-    "popularity": Popularity,
-    "item_knn": ItemKNN,
-    "markov": Markov,
-    "ease": EASE,
-}
-TRAINED: dict[str, tuple[type[Recommender], type[Any]]] = {
-    "sasrec": (SASRec, SASRecOptions),
-    "sasrec_bce": (SASRec, SASRecOptions),
-    "sasrec_gbce": (SASRec, SASRecOptions),
-    "causalrec": (CausalRec, CausalRecOptions),
-    "gru4rec": (GRU4Rec, GRU4RecOptions),
-    "bert4rec": (BERT4Rec, BERT4RecOptions),
-    "tisasrec": (TiSASRec, TiSASRecOptions),
-}
-MODELS = (*COUNTED, *TRAINED, "fpmc", "fpmc_full", "best_possible")
 DATA_VARIABLE, OWN_VARIABLE = "CAUSALREC_DATA", "CAUSALREC_OWN_FILE"
 NEGATIVES = 100
 Params: TypeAlias = Mapping[str, Any]
@@ -163,19 +138,17 @@ def _fit(
         peers = importlib.import_module("bench.peer_recommenders")
         seed = int(generator(root=p["root"], stream="rectools", **streams).integers(2**31))
         return peers.RecTools(name, split, options, p["training"], seed), {}, {}, None
-    if name in COUNTED:
-        return COUNTED[name](split.train, **options), {}, {}, None
     if name == "best_possible":
         if world is None or behaviour is None:
             raise InputError("the best possible ranking is known only in the behaviour world")
         return _best_possible(world, behaviour.segments), {}, {}, None
+    kind, sizes = _named(p["place"])
+    if sizes is None:
+        return kind(split.train, **options), {}, {}, None
     initial = torch_generator(root=p["root"], stream="initial", **streams)
-    if name in ("fpmc", "fpmc_full"):
-        fpmc = FPMC(split, FPMCOptions(**options), TrainingOptions(**p["training"]), initial)
-        return fpmc, *_course(fpmc.progress), None
-    if name not in TRAINED:
-        raise InputError(f"model {name!r} is unknown; choose one of {', '.join(MODELS)}")
-    kind, sizes = TRAINED[name]
+    if not issubclass(kind, Recommender):
+        trained = kind(split, sizes(**options), TrainingOptions(**p["training"]), initial)
+        return trained, *_course(trained.progress), None
     if "boost" in options:
         options = options | {"boost": Boost(**options["boost"])}
     model = kind(sizes(split.num_items, **options), initial, device)
@@ -194,6 +167,12 @@ def _fit(
         dropout=draws,
     )
     return make_scorer(model), *_course(progress), model
+
+
+def _named(place: str) -> tuple[type[Any], type[Any] | None]:
+    """The class and its options; through the registry by name, so that no model's entry is in another's fingerprint."""
+    found: tuple[type[Any], type[Any] | None] = importlib.import_module("bench.models").load(place)
+    return found
 
 
 def _course(progress: Progress) -> tuple[dict[str, Any], Arrays]:

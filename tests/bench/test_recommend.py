@@ -11,8 +11,9 @@ from bench import trials
 from bench.claims import Finding
 from bench.experiments import load_experiment
 from bench.experiments import recommend as experiment
+from bench.models import CONTROLS, RIVALS
 from bench.plan import OWN, Setup
-from bench.presets import PRESETS, RIVALS
+from bench.presets import PRESETS
 from causalrec.rivals.ease import MOST_ITEMS
 from tests.bench.made_up import (
     DATASETS,
@@ -65,7 +66,7 @@ def test_beats_each_rival_on_each_dataset(ours, theirs, luck, outcome):
     setup = with_data(replace(FIXED, real=replace(FIXED.real, seeds=5)))
     found = find("recommend", setup, trained(setup, ours, theirs, luck, controls=theirs))
     parts = outcomes(found, "beats-each-rival")
-    assert len(parts) == len(DATASETS) * len((*trials.CONTROLS, *setup.preset.real.rivals))
+    assert len(parts) == len(DATASETS) * len((*CONTROLS, *setup.preset.real.rivals))
     assert set(parts.values()) == {outcome}
     details = [f.detail for f in found if f.claim == "beats-each-rival"]
     assert all("Holm's p" in detail and f"of {len(parts)};" in detail for detail in details)
@@ -151,7 +152,7 @@ def test_a_verdict_on_a_dataset_needs_all_seeds_of_every_model():
     found = without(("ml-100k", "sasrec", 2))
     assert outcomes(found, "beats-rivals") == {}
     assert set(outcomes(found, "beats-each-rival")) == {
-        f"{experiment.TITLES[control]}, ml-100k" for control in trials.CONTROLS
+        f"{experiment.TITLES[control]}, ml-100k" for control in CONTROLS
     }
     assert without(("ml-100k", "causalrec", 1), ("ml-100k", "sasrec", 2)) == []
 
@@ -171,7 +172,8 @@ def test_every_neural_model_has_the_same_budget_of_different_trials(preset):
     for cell in load_experiment("recommend").plan(setup):
         if cell.params["model"] in tried and cell.params["dataset"]["name"] == "ml-100k":
             p = cell.params
-            dropout = weights[p["options"]["regularisation"]] if p["model"] in trials.FPMC else p["options"]["dropout"]
+            options = p["options"]
+            dropout = weights[options["regularisation"]] if trials.on_pairs(p["model"]) else options["dropout"]
             tried[p["model"]].append((dropout, p["training"]["learning_rate"]))
             assert ("boost" in p["options"]) == (p["model"] == "causalrec")
             assert p["options"].get("boost", {}).get("alpha") != 0
@@ -240,7 +242,7 @@ def test_tuning_sees_validation_alone(seed):
     assert trials.refine(setup, before) == trials.refine(setup, after)
     for name in setup.found:
         seen = trials.seen_rule(setup, name)
-        for kind in (*trials.rivals(setup, name), "causalrec", *trials.CONTROLS):
+        for kind in (*trials.rivals(setup, name), "causalrec", *CONTROLS):
             chosen = [trials.chosen(setup, part, name, kind) for part in (before, after)]
             tried = [r for r in before if (r.params["dataset"]["name"], r.params["model"]) == (name, kind)]
             best = max(tried, key=lambda r: r.metrics[f"valid_ndcg10_{seen}"])

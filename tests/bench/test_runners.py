@@ -16,10 +16,10 @@ from bench.datasets import load, load_own
 from bench.errors import InputError
 from bench.experiments.layernorm import VIEWS
 from bench.experiments.recovery import LEARNERS, plan_cell
+from bench.models import CONTROLS, TRAINED
 from bench.plan import OWN, Setup
 from bench.presets import PRESETS, World
 from bench.runners import execute, recommender, structure, worlds
-from bench.runners.recommender import MODELS
 from bench.statistics import paired_difference
 from causalrec.errors import InputError as ModelInputError
 from causalrec.interactions import from_rows
@@ -33,7 +33,7 @@ from synth.scoring import cpdag
 from tests.bench.made_up import graphs, model
 
 SMOKE = Setup(PRESETS["smoke"], 0, "cpu")
-TIMELESS = [name for name in MODELS if name != "tisasrec"]
+TIMELESS = [*CONTROLS, *(name for name in TRAINED if name != "tisasrec"), "best_possible"]
 WORLD = World(items=20, users=400, length=8, width=8, epochs=2)
 
 
@@ -445,8 +445,8 @@ def test_one_hot_regression_and_lift_see_the_graph_that_chance_does_not(tried):
 
 def test_unknown_models_are_refused():
     cell = world_cell("sasrec")
-    with pytest.raises(InputError, match="model 'magic' is unknown; choose one of popularity, item_knn"):
-        execute(replace(cell, params=dict(cell.params) | {"model": "magic"}))
+    with pytest.raises(InputError, match=r"'causalrec\.model:Magic' is no class of a recommender"):
+        execute(replace(cell, params=dict(cell.params) | {"place": "causalrec.model:Magic"}))
 
 
 # Recommenders on data

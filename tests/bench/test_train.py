@@ -19,6 +19,7 @@ from bench.datasets import file_sha256
 from bench.errors import INPUT_ERRORS, InputError
 from bench.json_files import printable
 from bench.model_files import DESCRIPTION, MODELS, PARAMETERS, USERS
+from bench.models import SASREC
 from bench.options import build, names, parse
 from bench.runners import execute
 from bench.saved import evaluate, recommend
@@ -125,7 +126,7 @@ def test_training_a_named_dataset_gives_the_numbers_of_the_runner(tmp_path, monk
     dataset = {"name": "ml-100k", **{key: p[key] for key in ("repeats", "user_core", "item_core")}}
     options = {key: value for key, value in report.about["options"].items() if key != "items"}
     params = {
-        "dataset": dataset | {"split": "leave_one_out"}, "model": "sasrec", "options": options,
+        "dataset": dataset | {"split": "leave_one_out"}, "model": "sasrec", "place": SASREC, "options": options,
         "training": dict(report.about["training"]), "seed": 0, "root": 4,
     }  # fmt: skip
     metrics = execute(Cell("recommender", params, ("bench.runners.recommender",), data=p["content_hash"])).metrics
@@ -202,7 +203,7 @@ def test_a_damaged_checkpoint_is_told(data, copy):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"name": "popularity"}, "'popularity' is none that is trained here; choose one of sasrec, causalrec, "),
+        ({"name": "popularity"}, "'popularity' is none that is trained here; choose one of gru4rec, sasrec, "),
         ({"words": ("depth=3",)}, "sasrec has no option depth; its options: length, width"),
         ({"name": "causalrec", "words": ("source=fixed", "beta=0")}, "source = fixed takes a given W"),
         ({"words": ("width=many",)}, "option width is 'many'; give a whole number"),
@@ -415,7 +416,7 @@ def test_parameters_that_do_not_fit_are_told(copy, changes, told):
     ("changes", "told"),
     [
         ({"format": "other"}, "format is 'other'"),
-        ({"model": "../sasrec"}, r"model '\.\./sasrec' is unknown; expected one of sasrec"),
+        ({"model": "../sasrec"}, r"model '\.\./sasrec' is unknown; expected one of gru4rec"),
         ({"items": ["i1", "i1"]}, "items must be different texts"),
         ({"items": [1, 2]}, "items must be different texts"),
         ({"items": ["a"]}, "options say 12 items and there are 1 item ids"),
