@@ -152,6 +152,15 @@ def fingerprint(modules: tuple[str, ...], root: Path = ROOT) -> str:
     Raises:
         InputError: a module that is not first-party or does not exist, or whose source does not parse.
     """
+    hasher = hashlib.sha256()
+    for name, path in sorted(sources(modules, root).items()):
+        source = path.read_bytes()
+        hasher.update(f"{name}\0{len(source)}\0".encode() + source)
+    return hasher.hexdigest()
+
+
+def sources(modules: tuple[str, ...], root: Path = ROOT) -> dict[str, Path]:
+    """The files that `fingerprint` hashes, by module; raises as it does."""
     closure: dict[str, Path] = {}
     todo = list(modules)
     while todo:
@@ -163,11 +172,7 @@ def fingerprint(modules: tuple[str, ...], root: Path = ROOT) -> str:
             raise InputError(f"module {name!r} is not in {root}; code names modules of {', '.join(FIRST_PARTY)}")
         closure[name] = path
         todo += _imported(name, path, root)
-    hasher = hashlib.sha256()
-    for name, path in sorted(closure.items()):
-        source = path.read_bytes()
-        hasher.update(f"{name}\0{len(source)}\0".encode() + source)
-    return hasher.hexdigest()
+    return closure
 
 
 def _source(name: str, root: Path) -> Path | None:

@@ -10,8 +10,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from bench.errors import InputError
-from causalrec import structure
-from causalrec.structure import Learner
+from causalrec.structure import Learner, registry
 
 TITLES = {
     "eqvar": "EqVar",
@@ -64,7 +63,7 @@ PEER = "peer."
 
 def names() -> tuple[str, ...]:
     """Every name that can be listed: built-ins, variants, peers."""
-    return (*structure.learners(), *VARIANTS, *_peers().peers())
+    return (*registry.learners(), *VARIANTS, *_peers().peers())
 
 
 def load(name: str, **options: Any) -> Learner:
@@ -77,13 +76,13 @@ def load(name: str, **options: Any) -> Learner:
         return cast("Learner", _peers().load(name, **options))
     if name in VARIANTS:
         base, fixed = VARIANTS[name]
-        return structure.load(base, **fixed | options)
-    if name not in structure.learners():
+        return registry.load(base, **fixed | options)
+    if name not in registry.learners():
         raise InputError(
             f"no learner is called {name!r}; choose one of {', '.join(names())}, or a function of your own as "
             "package.module:function"
         )
-    return structure.load(name, **options)
+    return registry.load(name, **options)
 
 
 def title(name: str) -> str:
@@ -97,14 +96,20 @@ def code(name: str) -> tuple[str, ...]:
         return ("bench.own",)
     if name.startswith(PEER):
         return ("bench.peers",)
-    return (structure.learner_module(VARIANTS[name][0] if name in VARIANTS else name),)
+    return (registry.learner_module(VARIANTS[name][0] if name in VARIANTS else name),)
 
 
-def identity(name: str) -> str | None:
-    """What else makes its results: the version of a peer, the hash of a user's own source; None where nothing does."""
+def identity(name: str) -> str:
+    """What else makes its results: a built-in's class and fixed options, a peer's version, the hash of a user's own.
+
+    It is part of a cell's parameters, and so this file of no cell's code: runners import it by name.
+    """
     if ":" in name:
         return cast("str", _own().version(name))
-    return cast("str", _peers().version(name)) if name.startswith(PEER) else None
+    if name.startswith(PEER):
+        return cast("str", _peers().version(name))
+    base, fixed = VARIANTS.get(name, (name, {}))
+    return " ".join([registry.learner_class(base), *(f"{option}={value}" for option, value in sorted(fixed.items()))])
 
 
 def needs_rows(name: str) -> bool:

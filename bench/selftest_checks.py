@@ -19,7 +19,8 @@ from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
 from causalrec.negatives import draw_others, draw_unseen
 from causalrec.ranking import Ranks, hit_rate, ndcg, rank_targets
 from causalrec.rivals.popularity import Popularity
-from causalrec.structure import Problems, load, threshold_to_dag
+from causalrec.structure import Problems, threshold_to_dag
+from causalrec.structure.registry import load
 from causalrec.training import TrainingOptions, train
 from synth.scm import LinearSCM
 from synth.scoring import order_accuracy, shd

@@ -22,7 +22,8 @@ from bench import peers
 from bench.datasets import data_folder
 from bench.speed_recommend import recommend
 from causalrec.acyclicity import FORMS
-from causalrec.structure import Fits, Floats, Problems, learners, load, threshold_to_dag
+from causalrec.structure import Fits, Floats, Problems, threshold_to_dag
+from causalrec.structure.registry import learners, load
 from synth.graphs import draw_dag
 from synth.scm import draw_scm, sample_many
 from synth.scoring import cpdag_shd, shd

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from bench.cell import Cell
 from bench.claims import Finding, Margins
-from bench.learners import code, seconds, title
+from bench.learners import seconds, title
 from bench.plan import Result, Setup, select
-from bench.runners.mixing import EDGE, LEARNER
+from bench.runners.mixing import EDGE
 from bench.statistics import Interval, share_interval, t_interval
 from bench.tables import Table, Value
 
@@ -22,6 +22,7 @@ READINGS = {
     "residual": "(I + A below its diagonal) V",
 }
 SCALES = (0.5, 1.0, 2.0)
+LEARNER = "eqvar"  # what the runner fits
 
 
 def plan(setup: Setup) -> list[Cell]:
@@ -32,7 +33,7 @@ def plan(setup: Setup) -> list[Cell]:
             "mixing",
             {"reading": reading, "tokens": tokens, "features": features, "scale": scale, "draws": s.draws}
             | {"root": setup.root},
-            ("bench.runners.mixing", *code(LEARNER)),
+            ("bench.runners.mixing",),
             cost=0.005 + s.draws * (2e-4 + seconds(LEARNER, tokens, features)),
             timeout=setup.preset.timeout,
             label=f"{reading} attention, {tokens} tokens, d = {features or 'infinite'}, logits of sd {scale:g}",

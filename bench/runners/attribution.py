@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cell import Cell, Outcome, generator
-from bench.learners import load
-from bench.runners.structure import THRESHOLD
+from bench.runners.structure import THRESHOLD, load
 from bench.runners.worlds import draw_world, observe, world_axes
 from causalrec.structure import threshold
 from causalrec.structure.exact import Exact

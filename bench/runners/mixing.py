@@ -12,12 +12,11 @@ from scipy.linalg import solve_triangular
 
 from bench.cell import Cell, Outcome, generator
 from bench.errors import InputError
-from bench.learners import load
 from causalrec.structure import Problems
+from causalrec.structure.eqvar import EqVar
 from synth.scoring import edge_auprc, order_accuracy, shd
 from synth.violations import layernorm, standardise_covariance
 
-LEARNER = "eqvar"
 EDGE = 0.1  # the least |B_ij| that counts as an edge: effects of softmax attentions are small
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
@@ -33,7 +32,7 @@ def run(cell: Cell) -> Outcome:
     p = cell.params
     mixings = [mix(p["reading"], draw_attention(p, draw)) for draw in range(p["draws"])]
     labels = np.stack([_labels(p, draw) for draw in range(p["draws"])])
-    fits = load(LEARNER).fit(_observe(p, mixings, labels), generator(root=p["root"], stream="learner"))
+    fits = EqVar().fit(_observe(p, mixings, labels), generator(root=p["root"], stream="learner"))
     assert fits.order is not None
     orders, back = np.take_along_axis(labels, fits.order, 1), np.argsort(labels, 1)
     weights = np.abs(fits.W[np.arange(len(back))[:, None, None], back[:, :, None], back[:, None, :]])

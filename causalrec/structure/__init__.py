@@ -1,12 +1,10 @@
 """Graph learners, one file each, one protocol: covariances in, weighted graphs out. W[i, j]: effect of j on i.
 
-`load(name)` imports only the module of that learner, so that what made a result is that module and what it imports.
+`causalrec.structure.registry` knows them by name.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from importlib import import_module
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,24 +15,6 @@ from causalrec.errors import InputError
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-_LEARNERS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "attention_closed": ("attention", "AttentionClosed"),
-        "attention_free": ("attention", "AttentionFree"),
-        "dagma": ("dagma", "Dagma"),
-        "eqvar": ("eqvar", "EqVar"),
-        "exact": ("exact", "Exact"),
-        "golem_ev": ("golem", "GolemEV"),
-        "golem_nv": ("golem", "GolemNV"),
-        "notears": ("notears", "Notears"),
-        "oracle": ("oracle", "Oracle"),
-        "r2_sort": ("sort_regress", "R2Sort"),
-        "random_order": ("sort_regress", "RandomOrder"),
-        "variance_sort": ("sort_regress", "VarianceSort"),
-    }
-)
-
 
 @dataclass(frozen=True, eq=False)
 class Problems:
@@ -138,32 +118,6 @@ class Learner(Protocol):
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:
         """Learn one graph a problem; whatever is random comes from the generator."""
-
-
-def learners() -> tuple[str, ...]:
-    """The names `load` knows."""
-    return tuple(_LEARNERS)
-
-
-def learner_module(name: str) -> str:
-    """The module that holds the learner, for the fingerprint of results made with it; raises InputError as `load`."""
-    if name not in _LEARNERS:
-        raise InputError(f"no learner is called {name!r}; choose one of {', '.join(learners())}")
-    return f"{__name__}.{_LEARNERS[name][0]}"
-
-
-def load(name: str, **options: Any) -> Learner:
-    """The learner of that name, with its options; imports only its module.
-
-    Raises:
-        InputError: no such learner, or no such option; the message lists the valid ones.
-    """
-    kind = getattr(import_module(learner_module(name)), _LEARNERS[name][1])
-    valid = [field.name for field in fields(kind)]
-    if unknown := sorted(set(options) - set(valid)):
-        raise InputError(f"{name} has no option {', '.join(unknown)}; its options: {', '.join(valid) or 'none'}")
-    learner: Learner = kind(**options)
-    return learner
 
 
 def threshold(W: Floats, tau: float = 0.3) -> Floats:

@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 
 from bench import learners
-from bench.cell import fingerprint
+from bench.cell import ROOT, fingerprint, sources
 from bench.engine import run_cells
 from bench.errors import INPUT_ERRORS, InputError
 from bench.experiments import recovery
 from bench.plan import Setup, check_used, make_setup
 from bench.presets import PRESETS
 from bench.store import Store
-from causalrec import structure
-from causalrec.structure import Problems
+from causalrec.structure import Problems, registry
 
 SMOKE = Setup(PRESETS["smoke"], 0, "cpu")
 PEERS = tuple(name for name in learners.names() if name.startswith("peer."))
@@ -94,8 +93,8 @@ def test_each_name_loads_has_a_title_a_cost_and_code(name):
     loaded = learners.load(name)
     assert loaded.name == learners.VARIANTS.get(name, (name,))[0]
     assert learners.title(name) in learners.TITLES.values()
-    assert learners.code(name) == (structure.learner_module(loaded.name),)
-    assert learners.identity(name) is None
+    assert learners.code(name) == (registry.learner_module(loaded.name),)
+    assert learners.identity(name).startswith(f"{learners.code(name)[0]}:")
     assert not learners.needs_rows(name)
     assert 0 < learners.seconds(name, 10, 100) <= learners.seconds(name, 12, 1000)
 
@@ -117,7 +116,7 @@ def test_a_variant_sets_its_options_and_takes_others(name):
 
 def test_a_variant_gives_what_its_options_give():
     problems = two_problems()
-    ours = structure.load("eqvar", refit="lasso_bic").fit(problems, np.random.default_rng(0))
+    ours = registry.load("eqvar", refit="lasso_bic").fit(problems, np.random.default_rng(0))
     assert (fit("eqvar_lasso", problems).W == ours.W).all()
 
 
@@ -279,3 +278,16 @@ def test_workers_find_the_function_and_its_failures_are_recorded(mine, tmp_path)
     record = store.get(cell)
     assert 0 < record.metrics["failures"] < record.metrics["draws"]
     assert record.metrics["first_failure"] == "RuntimeError: no luck"
+
+
+def test_a_learner_is_told_apart_by_its_class_and_what_its_name_fixes():
+    told = {name: learners.identity(name) for name in learners.names() if not name.startswith(learners.PEER)}
+    assert len(set(told.values())) == len(told)
+    assert told["eqvar_lasso"] == "causalrec.structure.eqvar:EqVar refit=lasso_bic"
+
+
+@pytest.mark.parametrize("runner", [path.stem for path in sorted((ROOT / "bench" / "runners").glob("[!_]*.py"))])
+def test_no_runner_has_a_registry_in_its_key(runner):
+    """Else a new learner, or a new rival, would make every record anew."""
+    registries = {"bench.learners", "bench.models", "causalrec.structure.registry"}
+    assert not registries & sources((f"bench.runners.{runner}",)).keys()

@@ -17,8 +17,7 @@ import torch
 from bench import peers
 from bench.errors import InputError
 from bench.peers import Found, Peer
-from causalrec import structure
-from causalrec.structure import Problems, threshold
+from causalrec.structure import Problems, registry, threshold
 from synth.graphs import topological_order
 from synth.scoring import cpdag, shd
 
@@ -167,7 +166,7 @@ def test_dagma_finds_its_authors_example_and_so_do_ours():
         X = utils.simulate_linear_sem(utils.simulate_parameter(G), 500, "gauss")
     truth = G.T != 0  # theirs has the cause in the row
     problems = Problems.from_samples(X)
-    for learner in (peers.load("peer.dagma"), structure.load("eqvar"), structure.load("notears")):
+    for learner in (peers.load("peer.dagma"), registry.load("eqvar"), registry.load("notears")):
         assert shd(truth, threshold(learner.fit(problems, np.random.default_rng(0)).W[0]) != 0) == 0, learner
 
 
@@ -182,7 +181,7 @@ def test_six_variables_of_the_lingam_tutorial(learner):
     E = np.random.default_rng(100).uniform(size=(1000, 6))
     X = E @ np.linalg.inv(np.eye(6) - B).T
     options = {"sparsity": 0.02 / 12} if learner == "notears" else {}  # in units of the errors' variance
-    fits = structure.load(learner, **options).fit(Problems.from_samples(X), np.random.default_rng(0))
+    fits = registry.load(learner, **options).fit(Problems.from_samples(X), np.random.default_rng(0))
     assert shd(B != 0, threshold(fits.W[0]) != 0) == 0
     if learner == "eqvar":  # an L1 term shrinks 3.0 x3 to 2.3 x3 + 0.1 x2: x2 varies more, and so is cheaper
         np.testing.assert_allclose(fits.W[0], B, atol=0.3)
@@ -195,7 +194,7 @@ def test_four_variables_of_lingams_own_test(learner):
     B[1, 0], B[3, 1] = 2, 4
     X = np.random.default_rng(1).uniform(size=(1000, 4)) @ np.linalg.inv(np.eye(4) - B).T
     options = {"sparsity": 0.02 / 12} if learner == "notears" else {}
-    fits = structure.load(learner, **options).fit(Problems.from_samples(X), np.random.default_rng(0))
+    fits = registry.load(learner, **options).fit(Problems.from_samples(X), np.random.default_rng(0))
     W = threshold(fits.W[0])
     assert W[1, 0] > 1.5
     assert W[3, 1] > 3.5
@@ -215,7 +214,7 @@ def test_five_variables_of_causal_learns_test_of_pc(learner, seed):
         truth[effect, cause] = True
     B = truth * rng.uniform(0.5, 0.9, (5, 5)) * rng.choice([-1, 1], (5, 5))
     problems = Problems.from_samples(rows(B, 10_000, rng, "gaussian"))
-    fits = structure.load(learner).fit(problems, rng)
+    fits = registry.load(learner).fit(problems, rng)
     found = threshold(fits.W[0]) != 0
     np.testing.assert_array_equal(found, truth)
     assert topological_order(found).tolist() == [0, 1, 2, 3, 4]

@@ -11,8 +11,9 @@ from causalrec.acyclicity import Exponential, truncated_exponential
 from causalrec.discovery import fit_error
 from causalrec.errors import InputError
 from causalrec.lagrangian import Lagrangian
-from causalrec.structure import Problems, load, threshold_to_dag
+from causalrec.structure import Problems, threshold_to_dag
 from causalrec.structure.attention import AttentionClosed, AttentionFree, implied_scm
+from causalrec.structure.registry import load
 from synth.graphs import draw_dag
 from synth.scm import LinearSCM, draw_scm
 from tests.strategies import covariances, generators, linear_scms, softmax_attentions

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causalrec.errors import InputError
-from causalrec.structure import Problems, exact, load, threshold, threshold_to_dag
+from causalrec.structure import Problems, exact, threshold, threshold_to_dag
 from causalrec.structure.exact import Exact
+from causalrec.structure.registry import load
 from synth.graphs import draw_dag
 from synth.scm import LinearSCM, draw_scm
 from tests.strategies import covariances, dags, generators, linear_scms, weighted

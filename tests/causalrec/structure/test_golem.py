@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causalrec.errors import InputError
-from causalrec.structure import Problems, load, threshold
+from causalrec.structure import Problems, threshold
 from causalrec.structure.golem import EqualVariances, UnequalVariances
+from causalrec.structure.registry import load
 from synth.graphs import draw_dag
 from synth.scm import draw_scm, sample_many
 from synth.scoring import shd

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 
 from causalrec.acyclicity import Exponential, is_acyclic
 from causalrec.errors import InputError
-from causalrec.structure import Problems, learners, load, threshold, threshold_to_dag
+from causalrec.structure import Problems, threshold, threshold_to_dag
+from causalrec.structure.registry import learners, load
 from tests.strategies import covariances, dags, digraphs, weighted
 
 every_learner = pytest.mark.parametrize("name", learners())

@@ -4,7 +4,8 @@ import torch
 
 from causalrec.acyclicity import is_acyclic
 from causalrec.errors import InputError
-from causalrec.structure import Problems, load, threshold
+from causalrec.structure import Problems, threshold
+from causalrec.structure.registry import load
 from synth.graphs import draw_dag
 from synth.scm import draw_scm, sample_many
 from synth.scoring import shd

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 
 from causalrec.errors import InputError
-from causalrec.structure import Problems, load, threshold
+from causalrec.structure import Problems, threshold
+from causalrec.structure.registry import load
 from causalrec.structure.regression import regress_on_predecessors
 from synth.graphs import draw_dag, topological_order
 from synth.scm import draw_scm

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 
 from causalrec.errors import InputError
-from causalrec.structure import Problems, load, threshold
+from causalrec.structure import Problems, threshold
 from causalrec.structure.eqvar import bottom_up
+from causalrec.structure.registry import load
 from causalrec.structure.sparse import refit_along
 from synth.graphs import draw_dag, topological_order
 from synth.scm import draw_scm
