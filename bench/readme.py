@@ -1,7 +1,8 @@
 """README's tables of committed runs, written from these runs: python -m bench.readme
 
 A table stands under a line `<!-- table: NAME -->`, NAME a folder of results/reference: of a run that has
-recommenders alone the models with their figures and times, of any other run its verdicts, part by part.
+recommenders alone the models with their figures and times, of any other run its verdicts, part by part. NAME/TABLE is
+one table of that run, whole.
 """
 
 import re
@@ -9,23 +10,26 @@ import sys
 from pathlib import Path
 
 from bench.cell import ROOT
+from bench.errors import InputError
 from bench.run_files import REFERENCE, RunFile, read_run
 from bench.statistics import Interval
 from bench.tables import Table, Value, format_value, to_markdown
 
 README = ROOT / "README.md"
-PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n)((?:\|.*\n)*)")
+PLACE = re.compile(r"(<!-- table: ([\w-]+)(?:/(\w+))? -->\n)((?:\|.*\n)*)")
 NOT_PARTS = ("left out", "why")
 MODELS = {"model": "model", "HR@10": "HR@10", "NDCG@10": "NDCG@10", "NDCG@10 other": "NDCG@10, seen {}"}
 
 
 def fill(text: str) -> str:
     """The text with every marked table made anew; InputError where a reference is not there or lacks its table."""
-    return PLACE.sub(lambda found: found[1] + _lines(read_run(REFERENCE / found[2])), text)
+    return PLACE.sub(lambda found: found[1] + _lines(read_run(REFERENCE / found[2]), found[3]), text)
 
 
-def _lines(run: RunFile) -> str:
-    table = _models(run) if run.experiments == ("recommend",) else _verdicts(run)
+def _lines(run: RunFile, name: str | None) -> str:
+    if name is not None and name not in run.tables:
+        raise InputError(f"{run.path}: there is no table {name}; there are {', '.join(run.tables)}")
+    table = run.tables[name] if name else _models(run) if run.experiments == ("recommend",) else _verdicts(run)
     left = Table(table.name, table.title, table.columns, tuple(tuple(map(format_value, r)) for r in table.rows))
     return to_markdown(left).partition("\n\n")[2]
 
