@@ -99,7 +99,8 @@ def rank_targets(
 ) -> Ranks:
     """Rank every target by `score`, `chunk` users at a time; memory O(chunk * items).
 
-    chunk: None is `CHUNK`, or as many as make `LARGEST` scores where that is fewer. Raises InputError for no users, NonFiniteScores for scores that are NaN or infinite.
+    chunk: None is `CHUNK`, or as many as make `LARGEST` scores where that is fewer.
+    Raises InputError for no users, NonFiniteScores for scores that are NaN or infinite.
     """
     users = len(targets.target)
     if users == 0:
