@@ -95,7 +95,7 @@ def read_register(path: Path = REGISTER) -> dict[str, Claim]:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of too many digits, nested too deep
         raise InputError(f"{path}: {error}") from error
     return {name: _claim(name, entry, path) for name, entry in raw.items()}
 

@@ -45,6 +45,7 @@ class Progress:
         self._jobs = jobs
         self._counts: Counter[str] = Counter()
         self._expected = self._took = 0.0
+        self._cost_left = sum(self._left.values())
         self._last_line = clock()
         self._live: Live | None = None
 
@@ -68,6 +69,7 @@ class Progress:
         if event.status == "started":
             return
         expected = self._left.pop(event.cell.key, 0.0)
+        self._cost_left = self._cost_left - expected if self._left else 0.0
         if event.status == "cached":
             self._counts["cached"] += 1
         else:
@@ -86,7 +88,7 @@ class Progress:
     def seconds_left(self) -> float:
         """Expected seconds until the last cell ends."""
         scale = self._took / self._expected if self._took > 0 else 1.0
-        return sum(self._left.values()) * scale / self._jobs
+        return self._cost_left * scale / self._jobs
 
     def __str__(self) -> str:
         ended = self._total - len(self._left)

@@ -55,6 +55,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         try:
+            temporary.unlink(missing_ok=True)  # were it a link, what it leads to would be written
             write(temporary)
             temporary.replace(path)
         finally:

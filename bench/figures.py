@@ -351,6 +351,7 @@ def write_file(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(path.suffix + ".tmp")
+        temporary.unlink(missing_ok=True)  # were it a link, what it leads to would be written
         temporary.write_bytes(content)
         temporary.replace(path)
     except OSError as error:

@@ -5,13 +5,16 @@ parsers. A reader may accept the result or refuse it by a typed error of the sui
 another error, more than `LIMIT_S` seconds of CPU, a file that was not there, or a changed record that is trusted.
 """
 
+import hashlib
 import io
 import json
+import shutil
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,14 +25,17 @@ from bench import observed
 from bench.cell import Cell, generator
 from bench.claims import read_register
 from bench.console import print_message, print_table
-from bench.datasets import file_sha256, readers
+from bench.datasets import Archive, file_sha256, find, readers
+from bench.datasets.download import unpack
 from bench.datasets.titles import GENRES, read_films
 from bench.errors import INPUT_ERRORS, InputError
 from bench.model_files import DESCRIPTION, PARAMETERS, USERS, DataOptions, Trained, load, save
 from bench.run_files import REFERENCE, read_run
-from bench.store import Record, Store
+from bench.store import Record, Store, pack
 from bench.tables import Table
+from causalrec.interactions import from_rows, leave_one_out
 from causalrec.model import SASRec, SASRecOptions
+from causalrec.training import TrainingOptions, train
 
 INPUTS = 100_000
 LIMIT_S = 5.0
@@ -238,6 +244,88 @@ def _run_document() -> bytes:
     return json.dumps(cut(told), ensure_ascii=False, indent=1).encode()
 
 
+def _arrays() -> Target:
+    """Arrays that a record names as its own: who changes them can change their hash."""
+    packed = pack({"ranks": np.arange(5.0), "seen": np.eye(3, dtype=np.bool_)})
+    file = "arrays.npz"
+
+    def read(folder: Path) -> None:
+        store = Store(folder)
+        stored = store.put(STORED, {"ranks": np.zeros(1)})
+        (path,) = folder.glob("records/??/*.npz")
+        content = (folder / file).read_bytes()
+        hashed = hashlib.sha256(content).hexdigest()
+        record = replace(stored, arrays_sha256=hashed)
+        other = path.with_name(f"{record.key}-{hashed[:16]}.npz")
+        other.write_bytes(content)
+        try:
+            store.arrays(record)
+        finally:
+            shutil.rmtree(folder / "records")
+
+    return Target("arrays of a record", file, (packed,), read)
+
+
+def _archive() -> Target:
+    """An owner's zip: what is unpacked goes to the places asked for, no larger than declared."""
+    members = {"ml-1m/ratings.dat": "ml-1m/ratings.dat", "ml-1m/README": "ml-1m/README"}
+    asked = Archive("https://owner", None, 1 << 16, 1 << 16, members)
+    dataset = replace(find("ml-1m"), copies=())
+    wholes = []
+    for kind in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", kind) as zipped:
+            zipped.writestr(zipfile.ZipInfo("ml-1m/ratings.dat"), "1::2::3::4\n" * 40, kind)
+            zipped.writestr(zipfile.ZipInfo("ml-1m/README"), "terms\n", kind)
+        wholes.append(buffer.getvalue())
+
+    def read(folder: Path) -> None:
+        out = folder / "out"
+        (folder / "part").write_bytes((folder / "a.zip").read_bytes())
+        try:
+            unpack(folder / "part", asked, dataset, out)
+            sizes = [path.stat().st_size for path in out.rglob("*") if path.is_file()]
+            if len(sizes) != len(members) or sum(sizes) > asked.max_unpacked:
+                raise RuntimeError(f"unpacked files of {sizes} bytes")
+        finally:
+            (folder / "part").unlink(missing_ok=True)
+            shutil.rmtree(out, ignore_errors=True)
+
+    return Target("archive of a dataset", "a.zip", tuple(wholes), read)
+
+
+def _checkpoint() -> Target:
+    """A checkpoint whose training is done, so that it is read and nothing trained."""
+    split = leave_one_out(from_rows([[1, 2, 3, 4], [2, 3, 4, 5]], num_items=5))
+    options = TrainingOptions(epochs=1, batch=2)
+    file = "checkpoint.safetensors"
+
+    def read(folder: Path) -> None:
+        model = SASRec(SASRecOptions(items=5, length=4, width=4, layers=1, heads=1), torch.Generator())
+        train(
+            model, split, options, shuffle=np.random.default_rng(0), dropout=torch.Generator(), checkpoint=folder / file
+        )
+
+    with tempfile.TemporaryDirectory() as place:
+        read(Path(place))
+        whole = (Path(place) / file).read_bytes()
+    return Target("checkpoint", file, (whole,), read)
+
+
+def _films_1m(file: str, whole: str) -> Target:
+    """MovieLens-1M's titles; the files beside the mutated one are whole."""
+    copy = "ml-1m/sasrec.txt" if "sasrec" in file else "ml-1m/ratings.dat"
+
+    def keep(folder: Path) -> None:
+        (folder / "ml-1m").mkdir()
+        (folder / "ml-1m" / "movies.dat").write_text(MOVIES, encoding="latin-1")
+
+    return Target(file, f"ml-1m/{file}", (whole.encode("latin-1"),), partial(read_films, "ml-1m", copy=copy), keep)
+
+
+MOVIES = "".join(f"{k}::Caf\xe9 {'I' * k} (199{k})::Drama|War\n" for k in range(1, 6))
+
+
 def _films() -> Target:
     marks = "|".join("01"[number % 3 == 0] for number in range(len(GENRES)))
     rows = "".join(f"{k}|Film {'I' * k} (199{k})|01-Jan-1990||http://x|{marks}\n" for k in range(1, 6))
@@ -266,10 +354,15 @@ def targets() -> tuple[Target, ...]:
         _dataset("own table", "own.csv", table, csv, quoted),
         _dataset("RecBole .inter", "own.inter", readers.read_recbole, atomic),
         _films(),
+        _films_1m("movies.dat", MOVIES),
+        _films_1m("sasrec_to_movie_id.txt", "".join(f"{k} {6 - k}\n" for k in range(1, 6))),
+        _archive(),
         _matrix("X.csv"),
         _matrix("S.csv", covariance=True),
         _matrix("X.npy"),
         _record(),
+        _arrays(),
+        _checkpoint(),
         _model(DESCRIPTION),
         _model(PARAMETERS),
         _model(USERS),

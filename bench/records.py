@@ -24,30 +24,32 @@ def open_store(folder: Path) -> Store:
 
 def list_table(store: Store, experiment: str | None = None) -> Table:
     """Counts by runner and status; with `experiment`, one row a record of that runner."""
-    records = list(store.records())
+    seconds: dict[tuple[str, str], list[float]] = {}
+    rows: list[tuple[Value, ...]] = []
+    for r in store.records():
+        runner = str(r.cell["experiment"])
+        seconds.setdefault((runner, r.status), []).append(r.cpu_s)
+        if runner == experiment:
+            rows.append((r.key[:SHORT], r.status, r.cpu_s, printable(canonical(r.params))))
     if experiment is None:
-        seconds: dict[tuple[str, str], list[float]] = {}
-        for r in records:
-            seconds.setdefault((str(r.cell["experiment"]), r.status), []).append(r.cpu_s)
-        rows: list[tuple[Value, ...]] = [(*pair, len(spent), sum(spent)) for pair, spent in sorted(seconds.items())]
-        note = f"{len(records)} records in {store.folder}{_set_aside(store)}"
+        rows = [(printable(runner), told, len(spent), sum(spent)) for (runner, told), spent in sorted(seconds.items())]
+        note = f"{sum(map(len, seconds.values()))} records in {store.folder}{_set_aside(store)}"
         return Table("records", "Records by runner", ("runner", "status", "records", "CPU s"), tuple(rows), note)
-    found = [r for r in records if r.cell["experiment"] == experiment]
-    if not found:
-        known = ", ".join(sorted({str(r.cell["experiment"]) for r in records})) or "none"
+    if not rows:
+        known = ", ".join(sorted({printable(runner) for runner, _ in seconds})) or "none"
         raise InputError(f"{store.folder}: no record is of runner {experiment!r}; there are records of {known}")
-    rows = [(r.key[:SHORT], r.status, r.cpu_s, printable(canonical(r.params))) for r in found]
     return Table("records", f"Records of {experiment}", ("key", "status", "CPU s", "parameters"), tuple(rows))
 
 
 def find(store: Store, key: str) -> Record:
     """The one record whose key begins with `key`; InputError where none does, or several."""
-    found = [record for record in store.records() if key and record.key.startswith(key)]
-    if len(found) != 1:
-        said = ", ".join(record.key[:SHORT] for record in found[:5])
-        problem = f"begins {len(found)} keys ({said})" if found else "begins no key"
+    found = list(store.keys(key)) if key else []
+    record = store.load(found[0]) if len(found) == 1 else None
+    if record is None:
+        said = ", ".join(found_key[:SHORT] for found_key in found[:5])
+        problem = f"begins {len(found)} keys ({said})" if len(found) > 1 else "begins no key of a record that holds"
         raise InputError(f"{store.folder}: {key!r} {problem}; give the digits that `results ls --runner` shows")
-    return found[0]
+    return record
 
 
 def show_tables(store: Store, record: Record) -> list[Table]:
@@ -68,7 +70,7 @@ def show_tables(store: Store, record: Record) -> list[Table]:
 
 def verify(store: Store) -> tuple[Table, bool]:
     """Read every record and its arrays; what cannot be trusted is set aside. Whether all could be."""
-    sound = sum(1 for _ in store.records())
+    sound = sum(1 for _ in store.records(opened=True))
     rows = tuple((line,) for line in store.quarantined)
     note = f"{sound} records hold; {len(rows)} do not{', and were set aside' if rows else ''}."
     return Table("verify", f"Records in {store.folder}", ("set aside",), rows, note), not rows

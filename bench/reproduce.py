@@ -18,7 +18,7 @@ from bench.latex import to_latex
 from bench.plan import Result, Setup, collect
 from bench.provenance import provenance
 from bench.report import write_report
-from bench.store import Store
+from bench.store import Store, StoreError
 from bench.tables import Table, to_csv, to_dict, to_markdown
 
 
@@ -234,6 +234,9 @@ def write(run: Run, folder: Path) -> list[Path]:
     A figure is SVG, PNG and the CSV of what it shows. Returns the files; raises StoreError where the folder cannot be
     written.
     """
+    for place in (folder, folder / "tables", folder / "figures"):
+        if place.is_symlink():
+            raise StoreError(f"{place}: is a symbolic link, which is not followed; put the folder itself in its place")
     texts = {folder / "run.json": json.dumps(document(run), indent=1, ensure_ascii=False, allow_nan=False) + "\n"}
     texts[folder / "tables.md"] = "\n".join([*map(to_markdown, reversed(run.tables)), *map(_link, run.figures)])
     for table in (*run.tables, *run.details):

@@ -8,13 +8,17 @@ A file is written beside its place, synced and renamed, so a reader sees all of 
 The folder itself is not synced: that would double the cost of a record, and a power cut without it loses at most
 the last records whole, which run again.
 Arrays carry their hash in the name so that two writers of one cell cannot pair one's record with the other's arrays.
+A folder may come from someone else: nothing is written, moved or removed through a symbolic link below it, and what is
+read is a regular file of at most `LARGEST` bytes.
 """
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
 import os
+import stat
 import tempfile
 import time
 import zipfile
@@ -30,6 +34,10 @@ from bench.errors import InputError
 
 SCHEMA = 1
 STALE_SECONDS = 3600.0
+LARGEST = 1 << 30  # bytes of a file that is read
+# Without waiting for who writes a pipe; what a system lacks is left out.
+READING = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 Status = Literal["ok", "failed", "timed_out", "out_of_memory"]
 
 
@@ -90,7 +98,7 @@ class Store:
         self.quarantined: list[str] = []
         self._on_quarantine = on_quarantine
         with _typed(self.folder):
-            (self.folder / "records").mkdir(parents=True, exist_ok=True)
+            _own(self.folder / "records").mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
 
@@ -114,7 +122,7 @@ class Store:
         hashed = hashlib.sha256(packed).hexdigest() if packed is not None else None
         body = cast("dict[str, Any]", plain(vars(record) | {"arrays_sha256": hashed}, "record"))
         with _typed(path):
-            path.parent.mkdir(exist_ok=True)
+            _own(path.parent).mkdir(exist_ok=True)
             if packed is not None and hashed is not None:
                 _write(self._arrays_path(record.key, hashed), packed)
             _write(path, json.dumps(body | {"sha256": digest(body)}, indent=1, sort_keys=True).encode())
@@ -124,28 +132,38 @@ class Store:
         """The arrays beside `record`, empty if it has none.
 
         Raises:
-            StoreError: they are missing or not those the record was written with.
+            StoreError: they are missing, not those the record was written with, or not what `pack` makes.
         """
-        if record.arrays_sha256 is None:
+        packed = self._packed(record)
+        if packed is None:
             return {}
-        path = self._arrays_path(record.key, record.arrays_sha256)
-        with _typed(path):
-            packed = path.read_bytes()
-        if hashlib.sha256(packed).hexdigest() != record.arrays_sha256:
-            raise StoreError(f"{path}: not the arrays its record was written with; delete it and run the cell again")
-        with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        try:
+            return unpack(packed)
+        except Exception as error:  # a header is parsed as Python, whose every error may come of it
+            path = self._arrays_path(record.key, str(record.arrays_sha256))
+            why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise StoreError(f"{path}: holds no arrays ({why}); delete it and run the cell again") from error
 
-    def records(self) -> Iterator[Record]:
-        """All records that can be trusted, by key."""
-        for path in sorted((self.folder / "records").glob("??/*.json")):
-            record = self._load(path)
+    def records(self, opened: bool = False) -> Iterator[Record]:
+        """All records that can be trusted, by key; with `opened`, only those whose arrays can also be taken apart."""
+        for path in self._files(".json"):
+            record = self._load(path, opened)
             if record is not None:
                 yield record
 
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """The keys, in order, that begin with `prefix` and have a record, trusted or not."""
+        for path in self._files(".json", prefix):
+            if path.stem.startswith(prefix):
+                yield path.stem
+
+    def load(self, key: str) -> Record | None:
+        """The verified record of a key that `keys` gave; None if it cannot be trusted."""
+        return self._load(self._path(key))
+
     def sweep(self) -> None:
         """Remove temporary files that writers killed over an hour ago left behind."""
-        for path in (self.folder / "records").glob("??/*.tmp"):
+        for path in self._files(".tmp"):
             with contextlib.suppress(FileNotFoundError), _typed(path):
                 if time.time() - path.stat().st_mtime > STALE_SECONDS:
                     path.unlink()
@@ -153,8 +171,19 @@ class Store:
     def unreferenced(self) -> list[Path]:
         """Arrays that no record names, older than what a writer may still be about to name."""
         named = {self._arrays_path(r.key, r.arrays_sha256) for r in self.records() if r.arrays_sha256 is not None}
-        loose = [path for path in (self.folder / "records").glob("??/*.npz") if path not in named]
-        return sorted(path for path in loose if time.time() - path.stat().st_mtime > STALE_SECONDS)
+        loose = [path for path in self._files(".npz") if path not in named]
+        return [path for path in loose if time.time() - path.lstat().st_mtime > STALE_SECONDS]
+
+    def _files(self, ending: str, prefix: str = "") -> Iterator[Path]:
+        """Files of the records' folders by name, of the folder of a prefix alone where it has two digits."""
+        records = self.folder / "records"
+        with _typed(records):
+            folders = [path for path in records.iterdir() if len(path.name) == 2 and path.name.startswith(prefix[:2])]
+        for folder in sorted(folders, key=_name):
+            if _own(folder).is_dir():
+                with _typed(folder):
+                    files = [path for path in folder.iterdir() if path.name.endswith(ending)]
+                yield from sorted(files, key=_name)
 
     def _path(self, key: str) -> Path:
         return self.folder / "records" / key[:2] / f"{key}.json"
@@ -162,16 +191,29 @@ class Store:
     def _arrays_path(self, key: str, hashed: str) -> Path:
         return self._path(key).with_name(f"{key}-{hashed[:16]}.npz")
 
-    def _load(self, path: Path) -> Record | None:
+    def _packed(self, record: Record) -> bytes | None:
+        """The bytes of the arrays beside `record`, which are those it was written with; None if it has none."""
+        if record.arrays_sha256 is None:
+            return None
+        path = self._arrays_path(record.key, record.arrays_sha256)
+        with _typed(path):
+            packed = _read(path)
+        if hashlib.sha256(packed).hexdigest() != record.arrays_sha256:
+            raise StoreError(f"{path}: not the arrays its record was written with; delete it and run the cell again")
+        return packed
+
+    def _load(self, path: Path, opened: bool = False) -> Record | None:
         try:
-            text = path.read_bytes()
+            text = _read(path)
+            record = _verified(text, path.stem)
+            if opened:
+                self.arrays(record)
+            else:
+                self._packed(record)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
-        try:
-            record = _verified(text, path.stem)
-            self.arrays(record)
         except (InputError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             self._quarantine(path, str(error))
             return None
@@ -180,7 +222,8 @@ class Store:
     def _quarantine(self, path: Path, reason: str) -> None:
         place = self.folder / "quarantine" / f"{path.stem}.{time.time_ns()}.json"
         with _typed(place):
-            place.parent.mkdir(exist_ok=True)
+            _own(place.parent).mkdir(exist_ok=True)
+            _own(path.parent)
             with contextlib.suppress(FileNotFoundError):
                 path.replace(place)
         self.quarantined.append(f"{path.name}: {reason}; moved to {place}, the cell will run again")
@@ -204,10 +247,24 @@ def pack(arrays: Mapping[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
+def unpack(packed: bytes) -> dict[str, np.ndarray]:
+    """The arrays that `pack` made these bytes of.
+
+    Raises one of many errors for other bytes; no more is unpacked than there are bytes.
+    """
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        members = archive.infolist()
+        packs = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+        if packs or sum(member.file_size for member in members) > len(packed):
+            raise InputError("members are packed, or larger than the file")
+    with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
 def _verified(text: bytes, key: str) -> Record:
     """The record in `text` if its checksum, its schema and its key, made anew from its own cell fields, are right."""
     body = json.loads(text)
-    if not isinstance(body, dict) or digest({k: v for k, v in body.items() if k != "sha256"}) != body.get("sha256"):
+    if not isinstance(body, dict) or _digest({k: v for k, v in body.items() if k != "sha256"}) != body.get("sha256"):
         raise InputError("the checksum does not match")
     del body["sha256"]
     if body.get("schema") != SCHEMA or set(body) != {entry.name for entry in fields(Record)}:
@@ -215,9 +272,45 @@ def _verified(text: bytes, key: str) -> Record:
     record = Record(**body)
     if record.status not in get_args(Status):
         raise InputError(f"status {record.status!r} where one of {', '.join(get_args(Status))} is expected")
-    if not record.key == key == digest(record.cell):
+    if not record.key == key == _digest(record.cell):
         raise InputError("the key is not the hash of the record's own cell fields")
     return record
+
+
+def _digest(parsed: object) -> str:
+    """`bench.cell.digest` of what JSON was parsed to, which is plain already; ValueError for NaN and infinity."""
+    return hashlib.sha256(CANONICAL.encode(parsed).encode()).hexdigest()
+
+
+def _name(path: Path) -> str:
+    return path.name
+
+
+def _read(path: Path) -> bytes:
+    """A regular file of at most `LARGEST` bytes; InputError for a link, a pipe, a device, a larger file."""
+    try:
+        handle = os.open(path, READING)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise InputError(f"{path}: is a symbolic link, which is not followed") from error
+        raise
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+            raise InputError(f"{path}: is no regular file of at most {LARGEST} bytes")
+        content = b""
+        while len(content) < found.st_size and (more := os.read(handle, found.st_size - len(content))):
+            content += more
+        return content
+    finally:
+        os.close(handle)
+
+
+def _own(folder: Path) -> Path:
+    """The folder; StoreError where it is a symbolic link, which could lead out of the results folder."""
+    if folder.is_symlink():
+        raise StoreError(f"{folder}: is a symbolic link, which is not followed; put the folder itself in its place")
+    return folder
 
 
 def _write(path: Path, content: bytes) -> None:

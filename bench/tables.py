@@ -96,11 +96,17 @@ def to_text(table: Table) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """A GitHub table under a bold title; `|` and line ends within a value are escaped."""
-    rows = [[text.replace("\\", "\\\\").replace("|", "\\|") for text in row] for row in _cells(table)]
+    """A GitHub table under a bold title; line ends and `|` within a value are escaped, tags and links everywhere."""
+    rows = [[_inert(text.replace("\\", "\\\\").replace("|", "\\|")) for text in row] for row in _cells(table)]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     lines.insert(1, "|" + "|".join(" ---: " if right else " --- " for right in table.numeric) + "|")
-    return "\n".join([f"**{table.title}**", "", *lines, *(["", table.note] if table.note else [])]) + "\n"
+    note = ["", _inert(table.note)] if table.note else []
+    return "\n".join([f"**{_inert(table.title)}**", "", *lines, *note]) + "\n"
+
+
+def _inert(text: str) -> str:
+    """Text for Markdown that can hold neither HTML nor a link nor an image."""
+    return text.replace("<", "\\<").replace("](", "]\\(")
 
 
 def to_html(table: Table) -> Html:

@@ -15,6 +15,10 @@ from torch import Tensor
 from causalrec.errors import InputError
 from causalrec.interactions import Sequences, Targets
 
+CHUNK = 512
+LARGEST = 1 << 26
+"""Scores held at a time: fewer users than `CHUNK` a time from 131,072 items on."""
+
 Scorer = Callable[[Sequences, slice], Tensor]
 """Scores (rows, items) of items 1..items for a slice of histories; column k is item k + 1."""
 
@@ -89,12 +93,13 @@ def rank_targets(
     score: Scorer,
     targets: Targets,
     *,
-    chunk: int = 512,
+    chunk: int | None = None,
     negatives: int | None = None,
     generator: np.random.Generator | None = None,
 ) -> Ranks:
     """Rank every target by `score`, `chunk` users at a time; memory O(chunk * items).
 
+    chunk: None is `CHUNK`, or as many as make `LARGEST` scores where that is fewer.
     Raises InputError for no users, NonFiniteScores for scores that are NaN or infinite.
     """
     users = len(targets.target)
@@ -102,6 +107,8 @@ def rank_targets(
         raise InputError("no user to rank; the split left no targets")
     if negatives is not None and generator is None:
         raise InputError("sampled negatives need a generator")
+    if chunk is None:
+        chunk = max(1, min(CHUNK, LARGEST // targets.history.num_items))
     kept, filtered, sampled = [], [], []
     for start in range(0, users, chunk):
         rows = slice(start, min(start + chunk, users))

@@ -7,6 +7,7 @@ and where there is no candidate, from the user's exogenous law m. With a candida
 E[x_t | past] = (1 - r) m + r sum_tau a_tau G x_tau: linear in the one-hot tokens.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -142,6 +143,19 @@ class BehaviourWorld:
             event = u_event < self.hidden_rate
             hidden[:, past + t] = np.where(event, self.num_items + 1 + (u_hidden * hidden_items).astype(np.int64), 0)
         return Behaviour(items[:, past:].copy(), pointers, hidden[:, past:].copy(), segments)
+
+    def stream(
+        self, rng: np.random.Generator, users: int, length: int, chunk: int = 4096
+    ) -> Iterator[Behaviour]:
+        """Draw `users` sequences of `length` tokens, `chunk` users at a time; memory O(chunk * length).
+
+        Each chunk is `sample` from a generator of its own, spawned from `rng` in turn: a chunk does not depend on how
+        many come after it, and all of them together are the in-memory draws from those generators.
+        """
+        _require(users >= 1 and chunk >= 1, f"stream: got {users} users by {chunk}; expected at least 1 each.")
+        for start in range(0, users, chunk):
+            (own,) = rng.spawn(1)
+            yield self.sample(own, min(chunk, users - start), length)
 
     def step_distribution(
         self, history: ArrayLike, segments: ArrayLike, hidden: ArrayLike | None = None

@@ -4,6 +4,7 @@ The archive goes to `<folder>/<name>.zip.part` until all of it is there; run `ge
 goes on where it stopped. Members are unpacked to temporary files and renamed once every one of them has passed.
 """
 
+import errno
 import hashlib
 import http.client
 import os
@@ -58,12 +59,16 @@ def get(
     if all(target.exists() for target in targets):
         return targets
     part = folder / f"{name}.zip.part"
+    for place in (part, *(above for target in targets for above in target.parents if folder in above.parents)):
+        if place.is_symlink():
+            raise InputError(f"{place} is a symbolic link, and nothing is written through one; remove it, or put the "
+                             f"files of {dataset.page} where it leads")  # fmt: skip
     opener = urllib.request.build_opener(_Redirects(allow_loopback_http))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _fetch(opener, archive, part, progress or _ignore, allow_loopback_http, timeout)
         _require_md5(part, archive)
-        _unpack(part, archive, dataset, folder)
+        unpack(part, archive, dataset, folder)
         part.unlink()
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError) as error:
         reason = getattr(error, "reason", None) or error
@@ -187,14 +192,19 @@ def _require_known(dataset: Dataset, folder: Path) -> None:
         raise InputError(f"{path} is there but differs from the known file; move it away and run the command again")
 
 
-def _unpack(part: Path, archive: Archive, dataset: Dataset, folder: Path) -> None:
-    """Unpack the wanted members beside their places, then rename them all; on any fault, none and no archive."""
+def unpack(part: Path, archive: Archive, dataset: Dataset, folder: Path) -> None:
+    """Unpack the wanted members beside their places, then rename them all.
+
+    On any fault none of them is there, the archive is removed, and InputError raised.
+    """
     unpacked: dict[Path, Path] = {}
     try:
         _unpack_beside(part, archive, dataset, folder, unpacked)
         for target, temporary in unpacked.items():
             temporary.replace(target)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a place before the archive's start
+            raise
         part.unlink()
         if isinstance(error, InputError):
             raise

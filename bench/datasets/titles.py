@@ -80,7 +80,7 @@ def _lines(path: Path, separator: str, columns: int) -> list[list[str]]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
         if line:
             rows.append(line.split(separator))
             if len(rows[-1]) != columns:

@@ -268,7 +268,7 @@ def test_a_damaged_archive_is_refused_or_right(tmp_path: Path, damage: list[tupl
     dataset = catalogue.DATASETS["ml-100k"]
     place = Archive("https://owner", None, 1 << 20, 1 << 20, MEMBERS)
     try:
-        download._unpack(part, place, dataset, tmp_path / "out")
+        download.unpack(part, place, dataset, tmp_path / "out")
     except InputError:
         assert files(tmp_path / "out") == []
     else:

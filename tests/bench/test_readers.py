@@ -129,6 +129,59 @@ def test_any_bytes_are_read_or_refused(form: str, junk: bytes, tmp_path: Path) -
 
 
 WHOLE: list[Row] = [("1", "7", 874795795), ("2", "8", 874795796), ("1", "9", 874795797)]
+
+
+@forms
+@same_folder
+@given(data=st.data())
+def test_blocks_of_any_size_read_alike(form: str, data: st.DataObject, tmp_path: Path) -> None:
+    """Whole files and files with a fault: the same interactions, or refused either way."""
+    ids = text_ids() if form in {"csv", "tsv", "recbole", "recbole without times"} else number_ids()
+    path = write(tmp_path, form, data.draw(action_rows(ids)))
+    read, whole = FORMS[form][1], path.read_bytes()
+    at = data.draw(st.integers(0, len(whole)))
+    broken = whole[:at] + data.draw(st.sampled_from([b"", b"", b"\n", b"\t", b"x", b"\xff", b"\r"])) + whole[at:]
+    path.write_bytes(broken.replace(b"\n", data.draw(st.sampled_from([b"\n", b"\r\n"]))))
+    at_once = told(read, path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readers, "BLOCK", data.draw(st.integers(4, 80)))
+        assert told(read, path) == at_once
+
+
+@same_folder
+@given(rows=action_rows(st.text("a,\"\n u", min_size=1, max_size=6)), block=st.integers(4, 60), count=st.integers(2, 4))
+def test_quoted_blocks_of_any_size_read_alike(tmp_path: Path, rows: list[Row], block: int, count: int) -> None:
+    path = tmp_path / "quoted.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([("user", "item", "time"), *rows, ("u", '"', 1)])
+    at_once = told(read_headed, path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readers, "BLOCK", block)
+        patch.setattr(readers, "QUOTED_ROWS", count)
+        assert told(read_headed, path) == at_once
+
+
+@same_folder
+@given(lists=st.lists(st.lists(number_ids(), min_size=1, max_size=5), min_size=1, max_size=5), block=st.integers(4, 40))
+def test_lists_in_blocks_of_any_size_read_alike(tmp_path: Path, lists: list[list[str]], block: int) -> None:
+    path = tmp_path / "lists.txt"
+    path.write_text("".join(" ".join(row) + "\n" for row in lists))
+    at_once = told(readers.read_lists, path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readers, "BLOCK", block)
+        assert told(readers.read_lists, path) == at_once
+
+
+def told(read: Reader, path: Path) -> object:
+    """What a reader makes of a file, as plain data; None where it refuses it."""
+    try:
+        found = read(path)
+    except InputError:
+        return None
+    times = None if found.times is None else found.times.tolist()
+    return found.users.tolist(), found.items.tolist(), times, found.user_labels, found.item_labels
+
+
 LINE_2 = {
     "u.data": [
         (b"2\t8\t3\t874795796\t", "5 columns; expected 4"),
@@ -170,8 +223,12 @@ LINE_2 = {
 }
 
 
+@pytest.mark.parametrize("block", [readers.BLOCK, 24])
 @pytest.mark.parametrize(("form", "line", "message"), [(form, *case) for form in LINE_2 for case in LINE_2[form]])
-def test_a_bad_line_is_named(form: str, line: bytes, message: str, tmp_path: Path) -> None:
+def test_a_bad_line_is_named(
+    form: str, line: bytes, message: str, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "BLOCK", max(block, len(line) + 1))
     path = write(tmp_path, form, WHOLE)
     lines = path.read_bytes().split(b"\n")
     at = 1 + bool(FORMS[form][3])

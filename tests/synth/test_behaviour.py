@@ -65,6 +65,31 @@ def test_pointers_point_backwards_to_a_parent(world, rng):
     assert ((present > world.num_items) & (present < len(world.children))).all()
 
 
+@given(worlds(), st.integers(0, 2**32), st.integers(1, 12), st.integers(1, 5), st.integers(1, 13))
+def test_a_stream_is_the_draws_from_spawned_generators(world, seed, users, length, chunk):
+    streamed = list(world.stream(np.random.default_rng(seed), users, length, chunk))
+    sizes = [min(chunk, users - start) for start in range(0, users, chunk)]
+    drawn = [
+        world.sample(own, size, length)
+        for own, size in zip(np.random.default_rng(seed).spawn(len(sizes)), sizes, strict=True)
+    ]
+    assert len(streamed) == len(drawn)
+    for one, other in zip(streamed, drawn, strict=True):
+        for name in ("items", "pointers", "hidden", "segments"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    longer = world.stream(np.random.default_rng(seed), users + chunk, length, chunk)
+    whole = users // chunk
+    for one, other in zip(streamed[:whole], longer, strict=False):
+        np.testing.assert_array_equal(one.items, other.items)
+
+
+def test_a_stream_of_nobody_is_refused():
+    world = draw_world(np.random.default_rng(0), 10, parents=0.3)
+    for users, chunk in ((0, 4), (4, 0)):
+        with pytest.raises(InputError, match="expected at least 1 each"):
+            next(world.stream(np.random.default_rng(0), users, 3, chunk))
+
+
 def test_phone_cable_and_case_by_hand():
     phone, cable, case = 1, 2, 3
     world = BehaviourWorld(
