@@ -3,6 +3,7 @@
     records/<first two of key>/<key>.json            the record
     records/<first two of key>/<key>-<hash>.npz      its arrays, named by their own hash, written first
     quarantine/                                      records that failed verification: kept, never trusted
+    checkpoints/<first two of key>/<key>.safetensors a long cell's state while it runs, see `bench.cell_checkpoint`
 
 A file is written beside its place, synced and renamed, so a reader sees all of it or nothing, however many write.
 The folder itself is not synced: that would double the cost of a record, and a power cut without it loses at most
@@ -18,7 +19,7 @@ import os
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -30,6 +31,7 @@ from bench.errors import InputError
 
 SCHEMA = 1
 STALE_SECONDS = 3600.0
+DAY_SECONDS = 86400.0
 Status = Literal["ok", "failed", "timed_out", "out_of_memory"]
 
 
@@ -45,7 +47,8 @@ class Record:
         key: the cell's key; cell: the fields it is the hash of (`Cell.fields`).
         status: 'ok', or how it failed.
         metrics: finite numbers, strings, booleans, lists and dicts of them; None where a metric is undefined.
-        wall_s, cpu_s: seconds; peak_memory_mb: highest resident size while the cell ran, libraries included.
+        wall_s, cpu_s: seconds, without those of an interrupted attempt that was gone on from; peak_memory_mb: highest
+            resident size while the cell ran, libraries included.
         error: {'type', 'message', 'traceback'} of a failure.
         provenance: see `bench.provenance`.
         arrays_sha256: hash of the `.npz` beside the record, or None.
@@ -144,17 +147,45 @@ class Store:
                 yield record
 
     def sweep(self) -> None:
-        """Remove temporary files that writers killed over an hour ago left behind."""
-        for path in (self.folder / "records").glob("??/*.tmp"):
-            with contextlib.suppress(FileNotFoundError), _typed(path):
-                if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                    path.unlink()
+        """Remove temporary files that writers killed over an hour ago left behind, and checkpoints of over a week ago.
+
+        A run that is begun again after days off still finds its checkpoints.
+        """
+        for kind in ("records", "checkpoints"):
+            self._remove((self.folder / kind).glob("??/*.tmp"), STALE_SECONDS)
+        self._remove((self.folder / "checkpoints").glob("??/*"), 7 * DAY_SECONDS)
 
     def unreferenced(self) -> list[Path]:
-        """Arrays that no record names, older than what a writer may still be about to name."""
+        """Arrays that no record names, older than what a writer may still be about to name; day-old checkpoints."""
         named = {self._arrays_path(r.key, r.arrays_sha256) for r in self.records() if r.arrays_sha256 is not None}
         loose = [path for path in (self.folder / "records").glob("??/*.npz") if path not in named]
-        return sorted(path for path in loose if time.time() - path.stat().st_mtime > STALE_SECONDS)
+        found = [(path, STALE_SECONDS) for path in loose]
+        found += [(path, DAY_SECONDS) for path in (self.folder / "checkpoints").glob("??/*")]
+        return sorted(path for path, seconds in found if _is_older(path, seconds))
+
+    def checkpoint_path(self, key: str) -> Path:
+        """Where the cell of that key keeps its state while it runs; its folder need not exist."""
+        return self.folder / "checkpoints" / key[:2] / f"{key}.safetensors"
+
+    def drop_checkpoint(self, key: str) -> None:
+        """Remove the cell's checkpoint and what killed writers left of it, if anything; not what was set aside.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        path = self.checkpoint_path(key)
+        with _typed(path):
+            for left in (path, *path.parent.glob(f"{key}-*.tmp")):
+                left.unlink(missing_ok=True)
+        for folder in (path.parent, path.parent.parent):
+            with contextlib.suppress(OSError):  # not there, or others keep theirs in it
+                folder.rmdir()
+
+    def _remove(self, paths: Iterable[Path], seconds: float) -> None:
+        for path in paths:
+            with _typed(path):
+                if _is_older(path, seconds):
+                    path.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         return self.folder / "records" / key[:2] / f"{key}.json"
@@ -218,6 +249,13 @@ def _verified(text: bytes, key: str) -> Record:
     if not record.key == key == digest(record.cell):
         raise InputError("the key is not the hash of the record's own cell fields")
     return record
+
+
+def _is_older(path: Path, seconds: float) -> bool:
+    """Whether a file was last written that long ago; one that is gone was not."""
+    with contextlib.suppress(FileNotFoundError):
+        return time.time() - path.stat().st_mtime > seconds
+    return False
 
 
 def _write(path: Path, content: bytes) -> None:
