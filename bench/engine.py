@@ -78,7 +78,8 @@ def run_cells(
         jobs: worker processes at a time (1 is an isolated process as well).
         execute: 'module:function' of Cell -> Outcome, imported in the workers.
         on_event: told of every cell found, started and ended.
-        retry_failed: run cells again whose record is a failure.
+        retry_failed: run cells again whose record is a failure; those that were stopped from outside or ran out of
+            memory go on from their checkpoint, if they left one, with their whole timeout.
         memory_mb: MiB of resident memory beyond which a worker is stopped and its cell recorded as out of memory;
             looked at every `LOOK_S` seconds, on Linux alone.
 

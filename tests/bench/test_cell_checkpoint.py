@@ -13,9 +13,10 @@ from bench import cell_checkpoint, records, trials
 from bench.cell import Outcome
 from bench.cell_checkpoint import CellCheckpoint, open_checkpoint
 from bench.checkpoints import placed
-from bench.engine import run_cells
+from bench.engine import _run_cell, run_cells
 from bench.plan import Setup
 from bench.presets import PRESETS, World
+from bench.provenance import provenance
 from bench.runners import execute
 from bench.store import Record, Store
 from causalrec.checkpoints import CheckpointFile, Snapshot
@@ -77,6 +78,7 @@ def left(store: Store) -> list[Path]:
     return list(store.folder.glob("checkpoints/**/*"))
 
 
+@pytest.mark.slow
 def test_a_cell_whose_worker_is_killed_goes_on_in_the_next_one(store, notes, straight, monkeypatch):
     monkeypatch.setenv(CUTS, "4")
     monkeypatch.setenv(HOW, "kill")
@@ -100,19 +102,20 @@ def test_a_cell_that_was_given_up_goes_on_when_the_run_is_begun_again(store, not
     assert left(store) == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("how", "second"), [("exhaust", [3, 4, 5]), ("raise", [1, 2, 3, 4, 5])])
+@pytest.mark.parametrize(("how", "status", "second"), [
+    ("exhaust", "out_of_memory", [3, 4, 5]), ("raise", "failed", [1, 2, 3, 4, 5]),
+])  # fmt: skip
 def test_a_cell_out_of_memory_keeps_its_checkpoint_and_one_that_failed_does_not(
-    store, notes, straight, monkeypatch, how, second
+    store, notes, straight, monkeypatch, how, status, second
 ):
     monkeypatch.setenv(CUTS, "3")
     monkeypatch.setenv(HOW, how)
-    assert run_cells([CELL], store, execute=EXECUTE).failed == [CELL]
+    assert _run_cell(CELL, execute_hurried, store, provenance())[0] == status
     assert (left(store) == []) == (how == "raise")
-    assert run_cells([CELL], store, execute=EXECUTE).done == [CELL]
-    assert epochs_by_process(notes) == [[1, 2, 3], second]
+    assert _run_cell(CELL, execute_hurried, store, provenance())[0] == "ok"
+    assert epochs_by_process(notes) == [[1, 2, 3, *second]]
     assert_equal(store, straight)
-    assert left(store) == []
+    assert not (store.folder / "checkpoints").exists()
 
 
 def cut(path: Path, notes: Path, monkeypatch, at: int = 4) -> CheckpointFile:
