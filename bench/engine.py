@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from bench.cell import Cell, Outcome
+from bench.checkpoints import placed
 from bench.errors import InputError
 from bench.provenance import Provenance, provenance
 from bench.store import Record, Status, Store, StoreError
@@ -77,7 +78,8 @@ def run_cells(
         jobs: worker processes at a time (1 is an isolated process as well).
         execute: 'module:function' of Cell -> Outcome, imported in the workers.
         on_event: told of every cell found, started and ended.
-        retry_failed: run cells again whose record is a failure.
+        retry_failed: run cells again whose record is a failure; those that were stopped from outside or ran out of
+            memory go on from their checkpoint, if they left one, with their whole timeout.
         memory_mb: MiB of resident memory beyond which a worker is stopped and its cell recorded as out of memory;
             looked at every `LOOK_S` seconds, on Linux alone.
 
@@ -313,7 +315,8 @@ def _run_cell(cell: Cell, function: Callable[[Cell], Outcome], store: Store, mad
     status: Status = "ok"
     outcome, error = Outcome({}), None
     try:
-        outcome = function(cell)
+        with placed(store.checkpoint_path(cell.key)):
+            outcome = function(cell)
         if not isinstance(outcome, Outcome):
             raise InputError(f"{cell.experiment!r} returned a {type(outcome).__name__}; return an Outcome")  # noqa: TRY301
     except Exception as raised:  # noqa: BLE001 - a failure is a record
@@ -333,6 +336,8 @@ def _run_cell(cell: Cell, function: Callable[[Cell], Outcome], store: Store, mad
         except Exception as raised:  # noqa: BLE001 - metrics or arrays the store refuses are the cell's failure
             status, error = "failed", _told(raised)
             stored = store.put(record({}))
+        if status != "out_of_memory":  # which, like a cell stopped from outside, may go on where there is more
+            store.drop_checkpoint(cell.key)
     except StoreError as raised:
         return "broken", wall_s, str(raised)
     return stored.status, wall_s, "" if error is None else f"{error['type']}: {error['message']}"

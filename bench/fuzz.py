@@ -33,6 +33,7 @@ from bench.model_files import DESCRIPTION, PARAMETERS, USERS, DataOptions, Train
 from bench.run_files import REFERENCE, read_run
 from bench.store import Record, Store, pack
 from bench.tables import Table
+from causalrec.checkpoints import CheckpointFile
 from causalrec.interactions import from_rows, leave_one_out
 from causalrec.model import SASRec, SASRecOptions
 from causalrec.training import TrainingOptions, train
@@ -302,9 +303,8 @@ def _checkpoint() -> Target:
 
     def read(folder: Path) -> None:
         model = SASRec(SASRecOptions(items=5, length=4, width=4, layers=1, heads=1), torch.Generator())
-        train(
-            model, split, options, shuffle=np.random.default_rng(0), dropout=torch.Generator(), checkpoint=folder / file
-        )
+        shuffle, dropout, checkpoint = np.random.default_rng(0), torch.Generator(), CheckpointFile(folder / file)
+        train(model, split, options, shuffle=shuffle, dropout=dropout, checkpoint=checkpoint)
 
     with tempfile.TemporaryDirectory() as place:
         read(Path(place))

@@ -77,9 +77,9 @@ def verify(store: Store) -> tuple[Table, bool]:
 
 
 def tidy(store: Store, delete: bool) -> Table:
-    """Files that no record names, left by killed writers or replaced records; removed only with `delete`.
+    """Files that no record names, left by killed writers or replaced records, and checkpoints older than a day.
 
-    Records are never removed, nor what was set aside as damaged.
+    They are removed only with `delete`; records never are, nor those that were set aside as damaged.
     """
     store.sweep()
     loose = store.unreferenced()

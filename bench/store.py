@@ -3,6 +3,7 @@
     records/<first two of key>/<key>.json            the record
     records/<first two of key>/<key>-<hash>.npz      its arrays, named by their own hash, written first
     quarantine/                                      records that failed verification: kept, never trusted
+    checkpoints/<first two of key>/<key>.safetensors a long cell's state while it runs, see `bench.cell_checkpoint`
 
 A file is written beside its place, synced and renamed, so a reader sees all of it or nothing, however many write.
 The folder itself is not synced: that would double the cost of a record, and a power cut without it loses at most
@@ -22,7 +23,7 @@ import stat
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -38,6 +39,7 @@ LARGEST = 1 << 30  # bytes of a file that is read
 # Without waiting for who writes a pipe; what a system lacks is left out.
 READING = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
 CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+DAY_SECONDS = 86400.0
 Status = Literal["ok", "failed", "timed_out", "out_of_memory"]
 
 
@@ -53,7 +55,8 @@ class Record:
         key: the cell's key; cell: the fields it is the hash of (`Cell.fields`).
         status: 'ok', or how it failed.
         metrics: finite numbers, strings, booleans, lists and dicts of them; None where a metric is undefined.
-        wall_s, cpu_s: seconds; peak_memory_mb: highest resident size while the cell ran, libraries included.
+        wall_s, cpu_s: seconds, without those of an interrupted attempt that was gone on from; peak_memory_mb: highest
+            resident size while the cell ran, libraries included.
         error: {'type', 'message', 'traceback'} of a failure.
         provenance: see `bench.provenance`.
         arrays_sha256: hash of the `.npz` beside the record, or None.
@@ -162,28 +165,57 @@ class Store:
         return self._load(self._path(key))
 
     def sweep(self) -> None:
-        """Remove temporary files that writers killed over an hour ago left behind."""
-        for path in self._files(".tmp"):
-            with contextlib.suppress(FileNotFoundError), _typed(path):
-                if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                    path.unlink()
+        """Remove temporary files that writers killed over an hour ago left behind, and checkpoints of over a week ago.
+
+        A run that is begun again after days off still finds its checkpoints.
+        """
+        for kind in ("records", "checkpoints"):
+            self._remove(self._files(".tmp", kind=kind), STALE_SECONDS)
+        self._remove(self._files("", kind="checkpoints"), 7 * DAY_SECONDS)
 
     def unreferenced(self) -> list[Path]:
-        """Arrays that no record names, older than what a writer may still be about to name."""
+        """Arrays that no record names, older than what a writer may still be about to name; day-old checkpoints."""
         named = {self._arrays_path(r.key, r.arrays_sha256) for r in self.records() if r.arrays_sha256 is not None}
-        loose = [path for path in self._files(".npz") if path not in named]
-        return [path for path in loose if time.time() - path.lstat().st_mtime > STALE_SECONDS]
+        loose = [(path, STALE_SECONDS) for path in self._files(".npz") if path not in named]
+        loose += [(path, DAY_SECONDS) for path in self._files("", kind="checkpoints")]
+        return sorted(path for path, seconds in loose if _is_older(path, seconds))
 
-    def _files(self, ending: str, prefix: str = "") -> Iterator[Path]:
-        """Files of the records' folders by name, of the folder of a prefix alone where it has two digits."""
-        records = self.folder / "records"
-        with _typed(records):
-            folders = [path for path in records.iterdir() if len(path.name) == 2 and path.name.startswith(prefix[:2])]
+    def _files(self, ending: str, prefix: str = "", kind: str = "records") -> Iterator[Path]:
+        """Files of the folders of a kind by name, of that of a prefix alone where the prefix has two digits."""
+        place = _own(self.folder / kind)
+        with _typed(place):
+            every = list(place.iterdir()) if place.is_dir() else []
+        folders = [path for path in every if len(path.name) == 2 and path.name.startswith(prefix[:2])]
         for folder in sorted(folders, key=_name):
             if _own(folder).is_dir():
-                with _typed(folder):
+                files: list[Path] = []  # of a folder that went with its last checkpoint
+                with _typed(folder), contextlib.suppress(FileNotFoundError):
                     files = [path for path in folder.iterdir() if path.name.endswith(ending)]
                 yield from sorted(files, key=_name)
+
+    def checkpoint_path(self, key: str) -> Path:
+        """Where the cell of that key keeps its state while it runs; its folder need not exist."""
+        return _own(_own(self.folder / "checkpoints") / key[:2]) / f"{key}.safetensors"
+
+    def drop_checkpoint(self, key: str) -> None:
+        """Remove the cell's checkpoint and what killed writers left of it, if anything; not what was set aside.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        path = self.checkpoint_path(key)
+        with _typed(path):
+            for left in (path, *path.parent.glob(f"{key}-*.tmp")):
+                left.unlink(missing_ok=True)
+        for folder in (path.parent, path.parent.parent):
+            with contextlib.suppress(OSError):  # not there, or others keep theirs in it
+                folder.rmdir()
+
+    def _remove(self, paths: Iterable[Path], seconds: float) -> None:
+        for path in paths:
+            with _typed(path):
+                if _is_older(path, seconds):
+                    path.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         return self.folder / "records" / key[:2] / f"{key}.json"
@@ -311,6 +343,13 @@ def _own(folder: Path) -> Path:
     if folder.is_symlink():
         raise StoreError(f"{folder}: is a symbolic link, which is not followed; put the folder itself in its place")
     return folder
+
+
+def _is_older(path: Path, seconds: float) -> bool:
+    """Whether a file was last written that long ago; one that is gone was not."""
+    with contextlib.suppress(FileNotFoundError):
+        return time.time() - path.lstat().st_mtime > seconds
+    return False
 
 
 def _write(path: Path, content: bytes) -> None:

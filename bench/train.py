@@ -21,6 +21,7 @@ from bench.plan import SPLITS
 from bench.provenance import provenance
 from bench.statistics import Interval, clopper_pearson, share_interval
 from bench.tables import Table
+from causalrec.checkpoints import CheckpointFile
 from causalrec.interactions import Sequences, Split, Targets, check_leaks, global_temporal, leave_one_out
 from causalrec.ranking import NonFiniteScores, Scorer, hit_rate, ndcg, rank_targets
 from causalrec.training import Diverged, Progress, TrainingOptions, make_scorer, pick_device
@@ -113,7 +114,7 @@ def train(
     try:
         progress = fit(
             model, split, wanted, shuffle=generator(root=seed, stream="batches", **streams), dropout=draws,
-            checkpoint=out / CHECKPOINT, on_epoch=on_epoch,
+            checkpoint=CheckpointFile(out / CHECKPOINT), on_epoch=on_epoch,
         )  # fmt: skip
     except Diverged as error:
         raise InputError(f"{name} on {data}: {error}") from error

@@ -2,8 +2,7 @@
 
 import json
 import math
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from causalrec.attention import set_dropout_generator
+from causalrec.checkpoints import Checkpoint, Snapshot
 from causalrec.errors import InputError
 from causalrec.interactions import Sequences, Split, pad_left
 from causalrec.ranking import NonFiniteScores, Scorer, ndcg, rank_targets
@@ -181,15 +180,16 @@ def train(
     *,
     shuffle: np.random.Generator,
     dropout: torch.Generator,
-    checkpoint: Path | None = None,
+    checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[Progress], object] | None = None,
 ) -> Progress:
     """Train in place and leave the model at its best validation epoch (at its last one where patience is None).
 
-    `dropout` lives on the model's device. With `checkpoint`, an epoch's state is written there atomically and a run
-    that finds it goes on from it, to the same numbers as a run never interrupted. Steps whose loss is not finite are
-    skipped and counted. Training ends early where `on_epoch` returns True. Raises InputError for no training data, for
-    data without times where the model needs them or a foreign checkpoint, Diverged where nothing is finite any more.
+    `dropout` lives on the model's device. A training whose `checkpoint` holds a state goes on from it, to the same
+    numbers as one never interrupted, and leaves its own there after every epoch. Steps whose loss is not finite are
+    skipped and counted. Training ends early where `on_epoch` returns True. Raises InputError for no training data or
+    data without times where the model needs them, Diverged where nothing is finite any more, and what `checkpoint`
+    raises.
     """
     places = place_windows(split.train, model.options.length, options.windows)
     if len(places) == 0:
@@ -201,9 +201,10 @@ def train(
     set_dropout_generator(model, dropout)
     model.products = PRECISIONS[options.precision]
     optimiser = torch.optim.Adam(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), fused=True)
-    state = _State(model, optimiser, options, shuffle, dropout)
-    if checkpoint is not None and checkpoint.exists():
-        state.load(checkpoint)
+    identity = [type(model).__name__, asdict(model.options), asdict(options) | {"epochs": None}]
+    state = TrainingState(identity, model.state_dict(), optimiser, dropout, shuffle)
+    if checkpoint is not None:
+        state.resume(checkpoint)
     progress = state.progress
     while progress.epoch < options.epochs and not _out_of_patience(progress, options):
         progress.trace.append(_train_epoch(model, padded, times, options, optimiser, shuffle, progress))
@@ -215,7 +216,7 @@ def train(
                 progress.best, progress.best_epoch = score, progress.epoch
                 state.keep_best()
         if checkpoint is not None:
-            state.save(checkpoint)
+            checkpoint.save(state.snapshot())
         if on_epoch is not None and on_epoch(progress) is True:
             break
     if options.patience is not None:
@@ -269,97 +270,102 @@ def _validate(model: Recommender, split: Split, options: TrainingOptions) -> flo
     return float(ndcg(ranks.filtered if options.seen == "filtered" else ranks.kept).mean())
 
 
-class _State:
-    """Everything that a resumed run needs, as tensors and JSON; nothing in a checkpoint can run code."""
+class TrainingState:
+    """Everything that a training carries from one epoch to the next, to be saved and taken up again.
+
+    `values` are the parameters and buffers by name, changed in place alone, of which `optimiser` has the parameters.
+    `identity` is JSON data that tells a training from those whose state it must not take up.
+    `progress` is that of a training not begun, until `resume`.
+    """
 
     def __init__(
         self,
-        model: Recommender,
+        identity: object,
+        values: Mapping[str, Tensor],
         optimiser: torch.optim.Optimizer,
-        options: TrainingOptions,
-        shuffle: np.random.Generator,
-        dropout: torch.Generator,
+        generator: torch.Generator,
+        shuffle: np.random.Generator | None = None,
     ) -> None:
-        self.model, self.optimiser, self.shuffle, self.dropout = model, optimiser, shuffle, dropout
+        self.identity = json.dumps(identity, sort_keys=True)
+        self.values = {name: value.detach() for name, value in values.items()}
+        self.optimiser, self.generator, self.shuffle = optimiser, generator, shuffle
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
-        self.identity = json.dumps(
-            [type(model).__name__, asdict(model.options), asdict(options) | {"epochs": None}], sort_keys=True
-        )
 
     def keep_best(self) -> None:
-        self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        """Hold the values of now as the best so far."""
+        self.best = {name: value.clone() for name, value in self.values.items()}
 
     def restore_best(self) -> None:
-        if self.best:
-            self.model.load_state_dict(self.best)
+        """Bring back what `keep_best` held, if anything."""
+        for name, value in self.best.items():
+            self.values[name].copy_(value)
 
-    def save(self, path: Path) -> None:
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+    def snapshot(self) -> Snapshot:
+        """The state of now, for `Checkpoint.save`."""
+        tensors = {f"model.{name}": value for name, value in self.values.items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}
         for number, entry in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"adam.{number}.{name}": tensor for name, tensor in entry.items()}
-        tensors["dropout"] = self.dropout.get_state()
-        progress = asdict(self.progress) | {"best": self.progress.best if self.best else None}
-        metadata = {
-            "identity": self.identity,
-            "progress": json.dumps(progress),
-            "shuffle": json.dumps(self.shuffle.bit_generator.state),
-        }
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
+            tensors |= {f"adam.{number}.{name}": value for name, value in entry.items()}
+        tensors["dropout"] = self.generator.get_state()
+        texts = {"identity": self.identity, "progress": json.dumps(asdict(self.progress))}
+        if self.shuffle is not None:
+            texts["shuffle"] = json.dumps(self.shuffle.bit_generator.state)
+        return Snapshot(tensors, texts)
 
-    def load(self, path: Path) -> None:
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Take up the state in `checkpoint`, all of it or, where that is refused, nothing."""
+        found = checkpoint.load()
+        if found is None:
+            return
+        if found.texts.get("identity") != self.identity:
+            checkpoint.refuse("belongs to another model or other options")
+            return
         try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"checkpoint {path} cannot be read ({error}); remove it to train anew") from error
-        if metadata.get("identity") != self.identity:
-            raise InputError(f"checkpoint {path} belongs to another model or other options; remove it to train anew")
-        try:
-            self._restore(tensors, metadata)
+            taken = self._check(found)
         except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
-            why = " ".join(str(error).split())[:200]
-            raise InputError(f"checkpoint {path} is damaged ({why}); remove it to train anew") from error
-
-    def _restore(self, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-        """Take up a checkpoint's state; raises one of many errors where it is not one that `save` wrote."""
-        state = self.model.state_dict()
-        like = {f"{part}.{name}": tensor for part in ("model", "best") for name, tensor in state.items()}
-        for place, parameter in enumerate(self.model.parameters()):
-            like |= {f"adam.{place}.{moment}": parameter for moment in ("exp_avg", "exp_avg_sq")}
-            like[f"adam.{place}.step"] = torch.tensor(0.0)
-        like["dropout"] = self.dropout.get_state()
-        for name, tensor in tensors.items():
-            if tensor.shape != like[name].shape or tensor.dtype != like[name].dtype:
-                raise ValueError(f"{name} has shape {tuple(tensor.shape)} and dtype {tensor.dtype}")
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-        self.model.load_state_dict(part("model."))
-        self.best = part("best.")
-        if self.best and set(self.best) != set(state):
-            raise ValueError("the best parameters are incomplete")
-        adam: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in part("adam.").items():
-            number, key = name.split(".", 1)
-            adam.setdefault(int(number), {})[key] = tensor
+            checkpoint.refuse(f"is damaged ({' '.join(str(error).split())[:200]})")
+            return
+        self.progress, self.best, adam, shuffle = taken
+        for name, value in self.values.items():
+            value.copy_(found.tensors[f"model.{name}"])
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": adam, "param_groups": groups})
-        self.dropout.set_state(tensors["dropout"])
-        self.shuffle.bit_generator.state = json.loads(metadata["shuffle"])
-        stored: dict[str, Any] = json.loads(metadata["progress"])
-        stored["best"] = -math.inf if stored["best"] is None else float(stored["best"])
-        progress = Progress(**stored)
+        self.generator.set_state(found.tensors["dropout"])
+        if self.shuffle is not None:
+            self.shuffle.bit_generator.state = shuffle
+
+    def _check(self, found: Snapshot) -> tuple[Progress, dict[str, Tensor], dict[int, dict[str, Tensor]], Any]:
+        """Progress, best values, Adam's moments and the shuffle's state; raises where `snapshot` did not write them."""
+        like = {f"{part}.{name}": value for part in ("model", "best") for name, value in self.values.items()}
+        parameters = [value for group in self.optimiser.param_groups for value in group["params"]]
+        for place, parameter in enumerate(parameters):
+            like |= {f"adam.{place}.{moment}": parameter for moment in ("exp_avg", "exp_avg_sq")}
+            like[f"adam.{place}.step"] = torch.tensor(0.0)
+        like["dropout"] = self.generator.get_state()
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "adam": {}, "dropout": {}}
+        for name, value in found.tensors.items():
+            if value.shape != like[name].shape or value.dtype != like[name].dtype:
+                raise ValueError(f"{name} has shape {tuple(value.shape)} and dtype {value.dtype}")
+            part, _, rest = name.partition(".")
+            parts[part][rest] = value
+        if set(parts["model"]) != set(self.values) or (parts["best"] and set(parts["best"]) != set(self.values)):
+            raise ValueError("parameters are missing")
+        adam: dict[int, dict[str, Tensor]] = {}
+        for name, value in parts["adam"].items():
+            number, moment = name.split(".")
+            adam.setdefault(int(number), {})[moment] = value
+        if any(len(entry) != 3 for entry in adam.values()):
+            raise ValueError("moments are missing")
+        torch.Generator(self.generator.device).set_state(found.tensors["dropout"])
+        shuffle = None
+        if self.shuffle is not None:
+            shuffle = json.loads(found.texts["shuffle"])
+            type(self.shuffle.bit_generator)().state = shuffle
+        progress = Progress(**json.loads(found.texts["progress"]))
         if not 0 <= progress.best_epoch <= progress.epoch == len(progress.trace) or not progress.skipped_steps >= 0:
             raise ValueError("its epochs do not agree")
-        self.progress = progress
+        return progress, parts["best"], adam, shuffle
 
 
 def save_model(model: Recommender, path: Path) -> None:

@@ -7,7 +7,6 @@ compared under the same draws.
 import importlib
 import json
 import os
-import resource
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.cell import Cell, Outcome, generator, torch_generator
+from bench.cell_checkpoint import cpu_seconds, open_checkpoint
 from bench.datasets import load, load_own
 from bench.datasets.titles import TITLED
 from bench.errors import InputError
@@ -25,6 +25,7 @@ from bench.runners.audit import audit, item_edges, items_seen, lift_edges
 from bench.runners.given import draw_relation
 from causalrec.acyclicity import is_acyclic
 from causalrec.attention import Block, Boost, causal_mask
+from causalrec.checkpoints import Checkpoint
 from causalrec.discovery import admissible
 from causalrec.interactions import Sequences, Split, check_leaks, from_rows, global_temporal, leave_one_out, pad_left
 from causalrec.model import CausalRec, SASRec, two_way_mask
@@ -51,9 +52,9 @@ def run(cell: Cell) -> Outcome:
     world, behaviour, sequences = _read(p, cell.data)
     split = _split(p, sequences)
     check_leaks(split, sequences)
-    start = _cpu_seconds()
-    score, metrics, arrays, model = _fit(p, split, world, behaviour, cell.device)
-    metrics["fit_cpu_s"] = _cpu_seconds() - start
+    start, checkpoint = cpu_seconds(), open_checkpoint()
+    score, metrics, arrays, model = _fit(p, split, world, behaviour, cell.device, checkpoint)
+    metrics["fit_cpu_s"] = cpu_seconds() - start + (0.0 if checkpoint is None else checkpoint.earlier_cpu_s)
     for part, targets in (("valid", split.validation), ("test", split.test)):
         rng = generator(root=p["root"], stream="negatives", part=part)
         negatives = NEGATIVES if part == "test" and _unseen(sequences) > NEGATIVES else None
@@ -80,12 +81,6 @@ def run(cell: Cell) -> Outcome:
             if model.has_item_graph:
                 arrays["item_graph"] = model.item_graph().cpu().numpy()
     return Outcome(metrics, arrays)
-
-
-def _cpu_seconds() -> float:
-    """Of this process and of those it has waited for, since a peer trains in one of its own."""
-    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(part.ru_utime + part.ru_stime for part in used)
 
 
 def _split(p: Params, sequences: Sequences) -> Split:
@@ -124,7 +119,12 @@ def _read_whole(p: Params, content: str | None) -> tuple[BehaviourWorld | None, 
 
 
 def _fit(
-    p: Params, split: Split, world: BehaviourWorld | None, behaviour: Behaviour | None, device: str
+    p: Params,
+    split: Split,
+    world: BehaviourWorld | None,
+    behaviour: Behaviour | None,
+    device: str,
+    checkpoint: Checkpoint | None,
 ) -> tuple[Scorer, dict[str, Any], Arrays, Recommender | None]:
     name, options = p["model"], p["options"]
     streams = {"dataset": p["dataset"]["name"], "seed": p["seed"]}
@@ -147,7 +147,7 @@ def _fit(
         return kind(split.train, **options), {}, {}, None
     initial = torch_generator(root=p["root"], stream="initial", **streams)
     if not issubclass(kind, Recommender):
-        trained = kind(split, sizes(**options), TrainingOptions(**p["training"]), initial)
+        trained = kind(split, sizes(**options), TrainingOptions(**p["training"]), initial, checkpoint)
         return trained, *_course(trained.progress), None
     if "boost" in options:
         options = options | {"boost": Boost(**options["boost"])}
@@ -165,6 +165,7 @@ def _fit(
         TrainingOptions(**p["training"]),
         shuffle=generator(root=p["root"], stream="batches", **streams),
         dropout=draws,
+        checkpoint=checkpoint,
     )
     return make_scorer(model), *_course(progress), model
 

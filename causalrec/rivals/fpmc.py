@@ -1,19 +1,20 @@
 """FPMC: matrix factorisation plus a factorised Markov chain (Rendle, Freudenthaler & Schmidt-Thieme 2010)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from causalrec.checkpoints import Checkpoint
 from causalrec.errors import InputError
 from causalrec.interactions import Sequences, Split
 from causalrec.losses import linear_cross_entropy
 from causalrec.negatives import draw_others
 from causalrec.ranking import NonFiniteScores, ndcg, rank_targets
-from causalrec.training import Diverged, Progress, TrainingOptions
+from causalrec.training import Diverged, Progress, TrainingOptions, TrainingState
 
 LOSSES = ("sbpr", "full")
 
@@ -44,13 +45,18 @@ class FPMC:
 
     `context` is (user_u, last_j) and row i - 1 of `item` is (a_i, b_i). Users are known by their label; a user without
     training actions, and the place before a user's first action, are zero vectors. Every training action is one
-    example, `training.batch` of them a step. Validation after each epoch, patience and the epoch kept are as in
-    `causalrec.training.train`; `progress` tells how it went. `generator` draws the first factors, the order and the
-    negatives. Raises InputError for a split without training actions, Diverged where the loss is not finite.
+    example, `training.batch` of them a step. Validation after each epoch, patience, the epoch kept and `checkpoint` are
+    as in `causalrec.training.train`; `progress` tells how it went. `generator` draws the first factors, the order and
+    the negatives. Raises InputError for a split without training actions, Diverged where the loss is not finite.
     """
 
     def __init__(
-        self, split: Split, options: FPMCOptions, training: TrainingOptions, generator: torch.Generator
+        self,
+        split: Split,
+        options: FPMCOptions,
+        training: TrainingOptions,
+        generator: torch.Generator,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         train, width = split.train, options.width
         if not len(train.items):
@@ -61,8 +67,7 @@ class FPMC:
         self.user, self.last, self.item = (
             torch.randn(size, generator=generator).mul_(0.1 * width**-0.5).requires_grad_() for size in sizes
         )
-        self.progress = Progress()
-        self._train(split)
+        self.progress = self._train(split, checkpoint)
 
     def context(self, user_t: Tensor, last_t: Tensor) -> Tensor:
         """(t, 2 width) of users 1.. and last items 1..; 0 is none."""
@@ -83,15 +88,21 @@ class FPMC:
             loss = functional.softplus((context * (wrong - right)).sum(1)).mean()
         return loss + self.options.regularisation * size / len(target_t)
 
-    def _train(self, split: Split) -> None:
-        train, options, progress = split.train, self.training, self.progress
+    def _train(self, split: Split, checkpoint: Checkpoint | None) -> Progress:
+        train, options = split.train, self.training
         user = torch.from_numpy(np.repeat(np.arange(1, len(train) + 1), train.lengths()))
         target = torch.from_numpy(train.items - 1)
         last = torch.from_numpy(np.concatenate([np.zeros(1, np.int64), train.items[:-1]]))
         last[1:][user[1:] != user[:-1]] = 0
-        factors = (self.user, self.last, self.item)
-        optimiser = torch.optim.Adam(factors, lr=options.learning_rate, fused=True)
-        best = tuple(factor.detach().clone() for factor in factors)
+        factors = {"user": self.user, "last": self.last, "item": self.item}
+        optimiser = torch.optim.Adam(factors.values(), lr=options.learning_rate, fused=True)
+        identity = ["FPMC", asdict(self.options), asdict(options) | {"epochs": None}]
+        state = TrainingState(identity, factors, optimiser, self.generator)
+        if options.patience is not None:
+            state.keep_best()
+        if checkpoint is not None:
+            state.resume(checkpoint)
+        progress = state.progress
         while progress.epoch < options.epochs:
             if options.patience is not None and progress.epoch - progress.best_epoch >= options.patience:
                 break
@@ -110,10 +121,13 @@ class FPMC:
                 progress.trace[-1]["validation"] = score = self._validate(split)
                 if score > progress.best:
                     progress.best, progress.best_epoch = score, progress.epoch
-                    best = tuple(factor.detach().clone() for factor in factors)
-        if options.patience is None:
-            best = factors
-        self.user, self.last, self.item = (factor.detach() for factor in best)
+                    state.keep_best()
+            if checkpoint is not None:
+                checkpoint.save(state.snapshot())
+        if options.patience is not None:
+            state.restore_best()
+        self.user, self.last, self.item = (factor.detach() for factor in factors.values())
+        return progress
 
     def _validate(self, split: Split) -> float:
         try:

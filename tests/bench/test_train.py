@@ -24,6 +24,7 @@ from bench.options import build, names, parse
 from bench.runners import execute
 from bench.saved import evaluate, recommend
 from bench.train import BEGUN, CHECKPOINT, train
+from causalrec.checkpoints import CheckpointFile, Snapshot
 from causalrec.model import CausalRecOptions, SASRecOptions
 from tests.strategies import damages
 
@@ -177,25 +178,26 @@ def test_resuming_takes_more_epochs_and_nothing_else(data, tmp_path):
 
 def test_a_damaged_checkpoint_is_told(data, copy):
     whole = (copy / CHECKPOINT).read_bytes()
-    tensors = load(whole)
-    with model_files.safe_open(copy / CHECKPOINT, "pt") as file:
-        metadata = file.metadata()
+    file = CheckpointFile(copy / CHECKPOINT)
+    found = file.load()
+    tensors, texts = dict(found.tensors), dict(found.texts)
     wide = {"adam.0.exp_avg": torch.zeros(3, 3)}
     for content, why in (
         (whole[:1000], "cannot be read"),
         (pickle.dumps({"model": 1}), "cannot be read"),
-        (({"dropout": tensors["dropout"]}, metadata), "is damaged"),
-        ((tensors | wide, metadata), r"is damaged \(adam.0.exp_avg has shape \(3, 3\)"),
-        ((tensors | {"odd": torch.zeros(1)}, metadata), "is damaged"),
-        (({key: t for key, t in tensors.items() if key != "best.item.weight"}, metadata), "is damaged"),
-        ((tensors, metadata | {"shuffle": "{}"}), "is damaged"),
-        ((tensors, metadata | {"progress": '{"epoch": 9, "best": 1}'}), "is damaged"),
-        ((tensors, metadata | {"identity": "x"}), "belongs to another model"),
+        (whole.replace(b"identity", b"identitx"), "its checksum does not match"),
+        (({"dropout": tensors["dropout"]}, texts), "is damaged"),
+        ((tensors | wide, texts), r"is damaged \(adam.0.exp_avg has shape \(3, 3\)"),
+        ((tensors | {"odd": torch.zeros(1)}, texts), "is damaged"),
+        (({key: t for key, t in tensors.items() if key != "best.item.weight"}, texts), "is damaged"),
+        ((tensors, texts | {"shuffle": "{}"}), "is damaged"),
+        ((tensors, texts | {"progress": '{"epoch": 9, "best": 1}'}), "is damaged"),
+        ((tensors, texts | {"identity": "x"}), "belongs to another model"),
     ):
         if isinstance(content, bytes):
             (copy / CHECKPOINT).write_bytes(content)
         else:
-            save_file(*content[:1], copy / CHECKPOINT, content[1])
+            file.save(Snapshot(*content))
         with pytest.raises(INPUT_ERRORS, match=f"{why}.*remove it to train anew"):
             learn(data, copy, resume=True)
 

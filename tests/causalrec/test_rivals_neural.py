@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from causalrec.attention import causal_mask, set_dropout_generator
+from causalrec.checkpoints import CheckpointFile
 from causalrec.errors import InputError
 from causalrec.interactions import Sequences, from_rows, leave_one_out, pad_left
 from causalrec.model import SASRec, SASRecOptions
@@ -53,7 +54,8 @@ def fixed(kind, length=LENGTH):
 def fit(model, split, epochs, rate=0.01, checkpoint=None):
     options = TrainingOptions(epochs=epochs, batch=64, learning_rate=rate, patience=None)
     shuffle, dropout = np.random.default_rng(1), generator(2)
-    return train(model, split, options, shuffle=shuffle, dropout=dropout, checkpoint=checkpoint)
+    file = None if checkpoint is None else CheckpointFile(checkpoint)
+    return train(model, split, options, shuffle=shuffle, dropout=dropout, checkpoint=file)
 
 
 def with_times(sequences, times):

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from causalrec.attention import Boost
+from causalrec.checkpoints import CheckpointFile
 from causalrec.errors import InputError
 from causalrec.interactions import from_rows, leave_one_out, pad_left
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
@@ -57,7 +58,7 @@ def run(model, options, checkpoint=None, split=None):
         options,
         shuffle=np.random.default_rng(1),
         dropout=torch.Generator().manual_seed(2),
-        checkpoint=checkpoint,
+        checkpoint=None if checkpoint is None else CheckpointFile(checkpoint),
     )
 
 
