@@ -139,7 +139,7 @@ def _walk(
     """Run, write, print; exit code 3 where cells failed or demanded data is missing, else 1 where a verdict differs."""
     from bench.compare import compare
     from bench.console import print_message, print_table
-    from bench.engine import default_jobs
+    from bench.engine_local import default_jobs
     from bench.plan import check_used
     from bench.reproduce import document, read_shard, walk, walk_shard, write
     from bench.run_files import read_run
@@ -269,7 +269,7 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what `reproduce` would run, what is there already, and about how long the rest takes."""
-    from bench.engine import default_jobs
+    from bench.engine_local import default_jobs
     from bench.experiments import EXPERIMENTS
     from bench.plan import check_used, plan_table
     from bench.reproduce import plan_cells
