@@ -12,14 +12,27 @@ from typing import Literal
 
 from bench.cell import Cell
 from bench.engine_local import LocalPool
+from bench.engine_ray import RayPool
 from bench.errors import InputError
 from bench.provenance import provenance
 from bench.store import Record, Status, Store, StoreError
 from bench.workers import Died, Pool, Worker
 
 EXECUTE = "bench.runners:execute"
+ENGINES = ("local", "ray")
 CRASHES_ALLOWED = 1
 LOOK_S = 0.25
+
+
+def make_pool(engine: str = "local", address: str | None = None) -> Pool:
+    """Where cells run, by name; raises InputError for another name, an address that is not for it, and as `RayPool`."""
+    if engine not in ENGINES:
+        raise InputError(f"engine {engine!r} is unknown; choose one of {', '.join(ENGINES)}; job arrays take --shard")
+    if engine == "ray":
+        return RayPool(address)
+    if address is not None:
+        raise InputError("an address is of a Ray cluster; give --engine ray with it")
+    return LocalPool()
 
 
 @dataclass(frozen=True)

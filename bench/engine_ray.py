@@ -10,6 +10,7 @@ import importlib
 import logging
 import os
 import re
+import socket
 import sys
 import tempfile
 from collections.abc import Collection, Sequence
@@ -23,21 +24,25 @@ from bench.errors import InputError
 from bench.provenance import provenance
 from bench.workers import THREAD_VARIABLES, Died, Pool, Reply, Server, Worker, not_started
 
+ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:/\s]+)):(?P<port>\d{1,5})")
+REACH_S = 10.0
 OBJECT_STORE_BYTES = 100 * 2**20  # of a Ray of our own: only cells and short replies pass
 LONGEST_DEATH = 300
 
 
 class RayPool(Pool):
-    """Actors of the cluster at `address`; without one, of a Ray that is started here and ends with the pool.
+    """Actors of the cluster at `address`, HOST:PORT or "auto"; without one, of a Ray of this machine's own.
 
-    Ray starts or is joined when first asked for. It sends no usage statistics and has no dashboard, and nothing that
-    it says goes to stdout. What cells print stays in Ray's own logs.
+    That ends with the pool. Ray starts or is joined when first asked for. A Ray of our own sends no usage statistics
+    and has no dashboard. Nothing that Ray says goes to stdout; what cells print stays in Ray's own logs.
 
     Raises:
-        InputError: Ray is not installed, or cannot be started or joined.
+        InputError: Ray is not installed, cannot be started or joined, or an address of another form.
     """
 
     def __init__(self, address: str | None = None) -> None:
+        if address is not None and address != "auto" and ADDRESS.fullmatch(address) is None:
+            raise InputError(f"address is {address!r}; give HOST:PORT, or auto for the Ray that runs on this machine")
         self._address = address
         self._ray = _import_ray()
         self._stack = contextlib.ExitStack()
@@ -94,6 +99,7 @@ class RayPool(Pool):
             "num_cpus": default_jobs("cpu"), "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES,
         }  # fmt: skip
         try:
+            _reach(self._address)
             self._ray.init(
                 address=self._address or "local", log_to_driver=False, logging_level=logging.ERROR,
                 **({} if self._address else alone),
@@ -154,6 +160,12 @@ def _import_ray() -> Any:
             f"--engine ray needs Ray ({error}); install it with `pip install -c constraints.txt -e '.[ray]'` on every "
             "machine, or take --engine local"
         ) from error
+
+
+def _reach(address: str | None) -> None:
+    """Raise OSError at once where nobody answers; Ray itself would try for minutes."""
+    if address is not None and (place := ADDRESS.fullmatch(address)) is not None:
+        socket.create_connection((place["ipv6"] or place["host"], int(place["port"])), REACH_S).close()
 
 
 def _environment(threads: int) -> dict[str, str]:
