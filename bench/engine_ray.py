@@ -92,7 +92,7 @@ class RayPool(Pool):
         return self._ray.wait(lines, num_returns=len(lines), timeout=0)[0] if ready else []
 
     def _join(self) -> None:
-        if self._ray.is_initialized():
+        if self._ours or (self._address is None and self._ray.is_initialized()):  # or a caller's own Ray
             return
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         alone = {
@@ -107,7 +107,8 @@ class RayPool(Pool):
         except Exception as error:
             what = f"no Ray cluster at {self._address!r}" if self._address else "Ray cannot be started here"
             why = " ".join(str(error).split())[:LONGEST_DEATH]
-            raise InputError(f"{what} ({type(error).__name__}: {why})") from error
+            token = "; one that wants a token is joined with RAY_AUTH_MODE=token set" if self._address else ""
+            raise InputError(f"{what} ({type(error).__name__}: {why}){token}") from error
         self._ours = True
 
 
