@@ -31,6 +31,12 @@ JobsOption = Annotated[
 MemoryOption = Annotated[
     float | None, typer.Option("--memory", help="MiB that a worker may hold before its cell is stopped [default: all].")
 ]
+EngineOption = Annotated[
+    str, typer.Option("--engine", help="Where cells run: local, or ray, see docs/run-on-a-cluster.md.")
+]
+AddressOption = Annotated[
+    str | None, typer.Option("--address", help="Of a Ray cluster: HOST:PORT or auto [default: a Ray started here].")
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 RepeatsOption = Annotated[
     str | None, typer.Option("--repeats", help="Repeated actions kept or dropped [default: the dataset's own].")
@@ -134,12 +140,12 @@ def _expected(folder: Path | None) -> Any:
 
 def _walk(
     setup: Any, names: tuple[str, ...], out: Path, jobs: int | None, as_json: bool, expected: Any, demand: bool,
-    shard: str | None, memory: float | None,
+    shard: str | None, memory: float | None, engine: str, address: str | None,
 ) -> None:  # fmt: skip
     """Run, write, print; exit code 3 where cells failed or demanded data is missing, else 1 where a verdict differs."""
     from bench.compare import compare
     from bench.console import print_message, print_table
-    from bench.engine import default_jobs
+    from bench.engine import make_pool
     from bench.plan import check_used
     from bench.reproduce import document, read_shard, walk, walk_shard, write
     from bench.run_files import read_run
@@ -147,14 +153,17 @@ def _walk(
 
     check_used(setup, names)
     part = None if shard is None else read_shard(shard)
-    store, workers = Store(out, on_quarantine=print_message), jobs or default_jobs(setup.device)
-    if part is not None:
-        told, failed = walk_shard(setup, names, store, workers, part, memory)
-        print_message(told)
-        if failed:
-            raise typer.Exit(3)
-        return
-    run = walk(setup, names, store, workers, memory)
+    opened = make_pool(engine, address)
+    store = Store(out, on_quarantine=print_message)
+    with opened as pool:
+        workers = jobs or pool.default_jobs(setup.device)
+        if part is not None:
+            told, failed = walk_shard(setup, names, store, workers, part, memory, pool)
+            print_message(told)
+            if failed:
+                raise typer.Exit(3)
+            return
+        run = walk(setup, names, store, workers, memory, pool)
     whole = "" if len(names) > 1 else f"-{names[0]}"
     folder = out / f"{setup.preset.name}-seed{setup.root}{whole}"
     write(run, folder)
@@ -194,6 +203,8 @@ def reproduce(
     require_data: DemandOption = False,
     shard: ShardOption = None,
     memory: MemoryOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run every experiment and print a verdict on each claim. What has run already is not run again.
@@ -206,7 +217,7 @@ def reproduce(
     expected = _expected(expect)
     prepared = _preparation(repeats, user_core, item_core, split)
     setup = _setup(preset, seed, data_dir, device, prepared, None, learner, recommender, dataset, rival)
-    _walk(setup, EXPERIMENTS, out, jobs, as_json, expected, require_data, shard, memory)
+    _walk(setup, EXPERIMENTS, out, jobs, as_json, expected, require_data, shard, memory, engine, address)
 
 
 @app.command()
@@ -234,6 +245,8 @@ def run(
     require_data: DemandOption = False,
     shard: ShardOption = None,
     memory: MemoryOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run one experiment; with --data on a file of your own, with --learner or --recommender a model of your own.
@@ -247,7 +260,7 @@ def run(
     prepared = _preparation(repeats, user_core, item_core, split)
     own = _own(data, user, item, time)
     setup = _setup(preset, seed, data_dir, device, prepared, own, learner, recommender, dataset, rival)
-    _walk(setup, (experiment,), out, jobs, as_json, expected, require_data, shard, memory)
+    _walk(setup, (experiment,), out, jobs, as_json, expected, require_data, shard, memory, engine, address)
 
 
 @app.command()
@@ -269,7 +282,7 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what `reproduce` would run, what is there already, and about how long the rest takes."""
-    from bench.engine import default_jobs
+    from bench.engine_local import default_jobs
     from bench.experiments import EXPERIMENTS
     from bench.gpu_time import gpu_words, read_card
     from bench.plan import check_used, plan_table

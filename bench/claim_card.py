@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bench.claims import Claim, read_register
 from bench.console import duration
-from bench.engine import default_jobs
+from bench.engine_local import default_jobs
 from bench.errors import InputError
 from bench.experiments import load_experiment
 from bench.plan import Setup, make_setup

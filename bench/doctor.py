@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.datasets import check, data_folder
 from bench.datasets.listing import status_table
-from bench.engine import default_jobs
+from bench.engine_local import default_jobs
 from bench.provenance import provenance
 from bench.tables import Table, Value
 from causalrec.training import pick_device

@@ -20,6 +20,7 @@ from bench.provenance import provenance
 from bench.report import write_report
 from bench.store import Store, StoreError
 from bench.tables import Table, to_csv, to_dict, to_markdown
+from bench.workers import Pool
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,13 @@ def read_shard(text: str) -> Shard:
 
 
 def walk_shard(
-    setup: Setup, names: tuple[str, ...], store: Store, jobs: int, shard: Shard, memory_mb: float | None = None
+    setup: Setup,
+    names: tuple[str, ...],
+    store: Store,
+    jobs: int,
+    shard: Shard,
+    memory_mb: float | None = None,
+    pool: Pool | None = None,
 ) -> tuple[str, bool]:
     """Run a shard of what can be planned by now; what is left to do, in a sentence, and whether a cell failed.
 
@@ -75,7 +82,7 @@ def walk_shard(
     """
     planned = plan_cells(setup, names)
     mine = shard.of([cell for cells in planned.values() for cell in cells])
-    _run(mine, store, jobs, memory_mb)
+    _run(mine, store, jobs, memory_mb, pool)
     later: list[Cell] = []
     waiting = 0
     for name in names:
@@ -85,7 +92,7 @@ def walk_shard(
         waiting += missing
         later += [] if missing else _refine(setup, name, planned[name], store)
     rest = shard.of(later)
-    _run(rest, store, jobs, memory_mb)
+    _run(rest, store, jobs, memory_mb, pool)
     failed = sum(not result.ok for result in collect([*mine, *rest], store))
     told = f"shard {shard.index}/{shard.count}: {len(mine) + len(rest)} cells, {failed} failed"
     if waiting:
@@ -94,21 +101,26 @@ def walk_shard(
 
 
 def walk(
-    setup: Setup, names: tuple[str, ...], store: Store, jobs: int, memory_mb: float | None = None
+    setup: Setup,
+    names: tuple[str, ...],
+    store: Store,
+    jobs: int,
+    memory_mb: float | None = None,
+    pool: Pool | None = None,
 ) -> Run:
     """Run the experiments' cells, then those that depend on their results, and read everything off the store.
 
     Progress goes to stderr. Raises InputError and StoreError as the engine does.
     """
     planned = plan_cells(setup, names)
-    _run([cell for cells in planned.values() for cell in cells], store, jobs, memory_mb)
+    _run([cell for cells in planned.values() for cell in cells], store, jobs, memory_mb, pool)
     later: list[Cell] = []
     for name in names:
         more = _refine(setup, name, planned[name], store)
         planned[name] += more
         later += more
     if later:
-        _run(later, store, jobs, memory_mb)
+        _run(later, store, jobs, memory_mb, pool)
     return _read(setup, {name: collect(list(dict.fromkeys(cells)), store) for name, cells in planned.items()})
 
 
@@ -119,10 +131,10 @@ def _refine(setup: Setup, name: str, cells: list[Cell], store: Store) -> list[Ce
     return more
 
 
-def _run(cells: list[Cell], store: Store, jobs: int, memory_mb: float | None) -> None:
+def _run(cells: list[Cell], store: Store, jobs: int, memory_mb: float | None, pool: Pool | None) -> None:
     unique = list(dict.fromkeys(cells))
     with Progress(unique, jobs) as progress:
-        run_cells(unique, store, jobs, on_event=progress, memory_mb=memory_mb)
+        run_cells(unique, store, jobs, on_event=progress, memory_mb=memory_mb, pool=pool)
 
 
 def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from bench.engine import _peak_mb, _reset_peak, _resident_mb
+from bench.memory import peak_mb, reset_peak, resident_mb
 from causalrec.attention import set_dropout_generator
 from causalrec.checkpoints import CheckpointFile
 from causalrec.model import SASRec, SASRecOptions
@@ -44,12 +44,12 @@ def cost(act: Callable[[], object]) -> str:
     """Wall and CPU milliseconds of an act, and the MiB that it holds at most."""
     wall, cpu, held = [], [], []
     for _ in range(TIMES):
-        _reset_peak()
-        before, start, spent = _resident_mb(os.getpid()), time.perf_counter(), time.process_time()
+        reset_peak()
+        before, start, spent = resident_mb(os.getpid()), time.perf_counter(), time.process_time()
         act()
         wall.append(1000 * (time.perf_counter() - start))
         cpu.append(1000 * (time.process_time() - spent))
-        held.append((_peak_mb() or before) - before)
+        held.append((peak_mb() or before) - before)
     typical = [statistics.median(values) for values in (wall, cpu, held)]
     return "{:8.0f} ms, {:7.0f} CPU-ms, {:6.0f} MiB".format(*typical)
 

@@ -113,7 +113,7 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
     [
         ("reproduce --preset big", "preset 'big' is unknown; choose one of smoke, quick, standard, paper"),
         ("plan --preset big", "preset 'big' is unknown"),
-        ("plan --rival sasrek", "rival 'sasrek' is unknown; choose among sasrec, sasrec_bce"),
+        ("plan --rival sasrek", "rival 'sasrek' is unknown; choose among fpmc, fpmc_full"),
         ("run recommend --dataset ml-10m", "there is no dataset 'ml-10m'; choose from ml-100k"),
         ("run recovry", "experiment 'recovry' is unknown; choose one of recovery, variance"),
         ("run", "Missing argument"),

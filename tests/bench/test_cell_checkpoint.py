@@ -13,12 +13,13 @@ from bench import cell_checkpoint, records, trials
 from bench.cell import Outcome
 from bench.cell_checkpoint import CellCheckpoint, open_checkpoint
 from bench.checkpoints import placed
-from bench.engine import _run_cell, run_cells
+from bench.engine import run_cells
 from bench.plan import Setup
 from bench.presets import PRESETS, World
 from bench.provenance import provenance
 from bench.runners import execute
 from bench.store import Record, Store
+from bench.workers import _run_cell
 from causalrec.checkpoints import CheckpointFile, Snapshot
 from tests.bench.hurried_runner import CUTS, HOW, NOTES
 from tests.bench.hurried_runner import execute as execute_hurried

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.cell import ROOT
-from bench.engine import THREAD_VARIABLES, Event, run_cells
+from bench.engine import Event, run_cells
 from bench.errors import InputError
 from bench.store import Record, Store, StoreError
+from bench.workers import THREAD_VARIABLES
 from tests.bench.toy_cells import toy
 
 EXECUTE = "tests.bench.toy_cells:execute"

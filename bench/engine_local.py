@@ -1,0 +1,124 @@
+"""Workers on this machine: warm spawned processes, each on a pipe of its own.
+
+So workers share no lock that a killed one could keep (in pebble's pool they share one, and a worker killed between two
+tasks breaks the pool).
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from bench.cell import Cell
+from bench.memory import resident_mb
+from bench.provenance import Provenance, provenance
+from bench.workers import THREAD_VARIABLES, Died, Pool, Reply, Server, Worker, not_started
+
+
+def default_jobs(device: str) -> int:
+    """One worker a core that this process may use; on a GPU one, which has it to itself."""
+    if device != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class LocalPool(Pool):
+    """Worker processes of this machine; cells of one thread count share a worker."""
+
+    tells_memory = True
+
+    def default_jobs(self, device: str) -> int:
+        """As the function."""
+        return default_jobs(device)
+
+    def group(self, cell: Cell) -> int:
+        """Threads."""
+        return cell.threads
+
+    def start(self, cell: Cell, execute: str, folder: Path) -> Worker:
+        """Spawn a process."""
+        here, there = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process(
+            target=_serve, args=(there, execute, folder, provenance()), daemon=True
+        )
+        with _thread_environment(cell.threads):
+            process.start()
+        there.close()
+        return _LocalWorker(cell.threads, here, process)
+
+    def wait(self, lines: Sequence[Any], timeout: float | None) -> Collection[Any]:
+        """Pipes with news."""
+        return wait(lines, timeout)
+
+
+@dataclass(eq=False)
+class _LocalWorker(Worker):
+    process: multiprocessing.context.SpawnProcess
+
+    def send(self, cell: Cell) -> None:
+        with contextlib.suppress(OSError):  # it died while idle: the pipe's end of file says so next
+            self.line.send((cell, cell.key))
+
+    def receive(self) -> Reply:
+        try:
+            reply: Reply = self.line.recv()
+        except (EOFError, OSError) as error:
+            self.kill()
+            exit_code = self.process.exitcode or 0
+            how = signal.Signals(-exit_code).name if exit_code < 0 else f"exit code {exit_code}"
+            hint = "; the system sends SIGKILL when memory runs out" if how == "SIGKILL" else ""
+            if not self.ready:
+                hint = "; a script that runs cells needs `if __name__ == '__main__':`"
+            raise Died(how, hint) from error
+        return reply
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.line.close()
+
+    def held_mb(self) -> float:
+        return resident_mb(self.process.pid)
+
+
+@contextlib.contextmanager
+def _thread_environment(threads: int) -> Iterator[None]:
+    """Thread counts for a process started within: its libraries read them once, when first imported."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _serve(pipe: Connection, execute: str, folder: Path, made_with: Provenance) -> None:
+    """A worker's life: get ready, then one cell after another until killed or orphaned."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    os.dup2(2, 1)  # what a cell prints goes to stderr; stdout belongs to the command's document
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        server = Server(execute, folder, made_with)
+    except Exception as error:  # noqa: BLE001 - whatever it is ends the run with its message
+        pipe.send(not_started(execute, error))
+        return
+    pipe.send(("ready", 0.0, ""))
+    while True:
+        pipe.send(server.run(*pipe.recv()))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,32 @@
+"""What memory a process holds and has held, where the system tells (Linux in full)."""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+
+def reset_peak() -> None:
+    """Start a new high-water mark of resident memory, where the system can (Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mb() -> float | None:
+    """Highest resident size in MiB since `reset_peak`; elsewhere since the worker started, an upper bound."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    with contextlib.suppress(ImportError):
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
+    return None
+
+
+def resident_mb(pid: int | None) -> float:
+    """Resident size of a process in MiB; 0 where the system does not tell."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return 0.0
