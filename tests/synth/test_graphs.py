@@ -99,6 +99,13 @@ def test_two_edges_a_node_unless_told_otherwise():
     assert (drawn == draw_dag("er", np.random.default_rng(5), 30, edges_per_node=2)).all()
 
 
+def test_edges_are_drawn_one_by_one():
+    """The number of edges varies as a binomial's does, 190 pairs at 40/190, and not as all or nothing."""
+    rng = np.random.default_rng(0)
+    counts = [draw_dag("er", rng, 20, 2).sum() for _ in range(400)]
+    assert np.std(counts) == pytest.approx(np.sqrt(40 * (1 - 40 / 190)), rel=0.15)
+
+
 def test_one_allowed_pair_is_drawn_as_often_as_asked():
     rng = np.random.default_rng(0)
     assert np.mean([draw_dag("er", rng, 2, 0.25).any() for _ in range(600)]) == pytest.approx(0.5, abs=0.08)
@@ -170,7 +177,7 @@ def test_an_edge_closes_a_cycle_exactly_where_there_is_a_path_back(G, data):
 @given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 4), st.just(4), st.just(4))))
 def test_each_graph_of_a_batch_is_judged_alone(batch):
     assert is_dag(batch).tolist() == [bool(is_dag(G)) for G in batch]
-    assert is_dag(batch[:, None]).shape == (len(batch), 1)
+    assert is_dag(batch[:, None]).tolist() == is_dag(batch)[:, None].tolist()
 
 
 @given(generators(), st.integers(1, 30), st.integers(1, 6))
