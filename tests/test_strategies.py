@@ -348,6 +348,16 @@ STRATEGIES: dict[str, tuple[st.SearchStrategy, Callable[..., bool], dict[str, Ca
             "the largest": lambda x: max(map(abs, x)) == 1e6,
         },
     ),
+    "crossed_matrices": (
+        strategies.crossed_matrices(),
+        lambda x: x.ndim == 2 and min(x.shape) >= 2 and finite(x),
+        {
+            "nothing varies": lambda x: np.ptp(x) == 0,
+            "seeds alone vary": lambda x: np.ptp(x) > 0 and np.ptp(x, axis=1).max() < 1e-12,
+            "users alone vary": lambda x: np.ptp(x) > 0 and np.ptp(x, axis=0).max() < 1e-12,
+            "the rest hides the seeds": lambda x: x.mean(axis=1).var(ddof=1) * x.shape[1] < x.var(axis=1, ddof=1).min(),
+        },
+    ),
     "number_ids": (strategies.number_ids(), str.isdigit, {"the smallest": "0".__eq__, "a long one": lambda x: len(x) == 6}),
     "text_ids": (
         strategies.text_ids(),
