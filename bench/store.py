@@ -146,7 +146,7 @@ class Store:
     def sweep(self) -> None:
         """Remove temporary files that writers killed over an hour ago left behind."""
         for path in (self.folder / "records").glob("??/*.tmp"):
-            with contextlib.suppress(FileNotFoundError), _typed(path):
+            with _typed(path), contextlib.suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > STALE_SECONDS:
                     path.unlink()
 
