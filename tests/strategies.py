@@ -176,6 +176,15 @@ def samples(min_size: int = 1, max_size: int = 30) -> st.SearchStrategy[list[flo
     return st.lists(values, min_size=min_size, max_size=max_size)
 
 
+@st.composite
+def crossed_matrices(draw: st.DrawFn) -> NDArray[np.float64]:
+    """Values (seeds, users), 2 to 6 of each, with seeds, users and the rest each large, small or nothing."""
+    seeds, users, rng = draw(st.integers(2, 6)), draw(st.integers(2, 6)), draw(generators())
+    scales = [draw(st.sampled_from([0.0, 0.1, 1.0, 5.0])) for _ in range(3)]
+    parts = (rng.normal(size=(seeds, 1)), rng.normal(size=(1, users)), rng.normal(size=(seeds, users)))
+    return np.asarray(sum((scale * part for scale, part in zip(scales, parts, strict=True)), np.zeros((seeds, users))))
+
+
 def number_ids() -> st.SearchStrategy[str]:
     """Ids as the published files write them: whole numbers."""
     return st.integers(0, 10**6).map(str)

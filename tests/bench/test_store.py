@@ -1,7 +1,10 @@
 import errno
+import hashlib
+import io
 import json
 import os
 import random
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -10,7 +13,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from bench.cell import digest
 from bench.errors import InputError
 from bench.store import Record, Store, StoreError, pack
 from tests.bench.toy_cells import toy
@@ -116,16 +121,44 @@ def test_edited_and_foreign_records_are_quarantined(tmp_path, change):
 
 
 def test_a_resealed_edit_is_caught_by_the_key_the_status_and_the_schema(tmp_path):
-    from bench.cell import digest
-
     store = Store(tmp_path)
-    for edit in ({"cell": toy(1).fields}, {"status": "splendid"}, {"schema": 99}, {"more": 1}):
+    edits = {
+        "the key is not the hash of the record's own cell fields": {"cell": toy(1).fields},
+        "status 'splendid' where one of ok, failed, timed_out, out_of_memory is expected": {"status": "splendid"},
+        "schema 99 where 1 is expected": {"schema": 99},
+        "schema 1 where 1 is expected": {"more": 1},
+    }
+    for reason, edit in edits.items():
         store.put(record())
         path = only(tmp_path / "records", "*.json")
-        body = json.loads(path.read_bytes()) | edit
-        del body["sha256"]
-        path.write_text(json.dumps(body | {"sha256": digest(body)}))
+        reseal(path, edit)
         assert store.get(toy(0)) is None, edit
+        assert store.quarantined[-1].startswith(f"{path.name}: {reason}; moved to {tmp_path / 'quarantine'}")
+
+
+def reseal(path: Path, edit: dict) -> None:
+    body = json.loads(path.read_bytes()) | edit
+    del body["sha256"]
+    path.write_text(json.dumps(body | {"sha256": digest(body)}))
+
+
+class Payload:
+    def __reduce__(self):
+        return os._exit, (7,)
+
+
+def test_arrays_that_would_run_code_are_never_unpickled(tmp_path):
+    """Objects in a `.npz` that its record vouches for: the process would end here if they were loaded."""
+    store = Store(tmp_path)
+    key = store.put(record()).key
+    buffer = io.BytesIO()
+    np.savez(buffer, w=np.array([Payload()], dtype=object))
+    hashed = hashlib.sha256(buffer.getvalue()).hexdigest()
+    path = only(tmp_path, "*.json")
+    path.with_name(f"{key}-{hashed[:16]}.npz").write_bytes(buffer.getvalue())
+    reseal(path, {"arrays_sha256": hashed})
+    assert store.get(toy(0)) is None
+    assert "allow_pickle" in store.quarantined[0]
 
 
 def test_missing_arrays_are_a_reason_for_quarantine(tmp_path):
@@ -155,6 +188,125 @@ def test_a_failure_is_kept_but_never_replaces_a_success(tmp_path):
     assert store.get(toy(0)).metrics == {"shd": 1}
 
 
+def test_a_record_that_cannot_be_read_is_a_typed_error_and_stays(tmp_path):
+    store = Store(tmp_path)
+    path = tmp_path / "records" / toy(0).key[:2] / f"{toy(0).key}.json"
+    path.mkdir(parents=True)
+    with pytest.raises(StoreError, match="cannot be read .Is a directory"):
+        store.get(toy(0))
+    assert path.exists()
+    assert store.quarantined == []
+
+
+def test_arrays_of_another_record_are_refused(tmp_path):
+    store = Store(tmp_path)
+    stored = store.put(record(), {"w": np.eye(2)})
+    only(tmp_path, "*.npz").write_bytes(pack({"w": np.eye(3)}))
+    with pytest.raises(StoreError, match="not the arrays its record was written with; delete it"):
+        store.arrays(stored)
+
+
+@given(metrics=json_objects(), arrays=named_arrays(), seed=st.integers(0, 99))
+def test_equal_records_make_equal_bytes_whatever_the_order(tmp_path_factory, metrics, arrays, seed):
+    order = random.Random(seed)
+
+    def written(names, values):
+        store = Store(tmp_path_factory.mktemp("bytes"))
+        store.put(record(metrics={name: metrics[name] for name in names}), {name: arrays[name] for name in values})
+        return {path.name: path.read_bytes() for path in store.folder.rglob("*") if path.is_file()}
+
+    shuffled = (order.sample(sorted(names), len(names)) for names in (metrics, arrays))
+    assert written(metrics, arrays) == written(*shuffled)
+
+
+@given(named_arrays(), named_arrays())
+def test_different_arrays_make_different_bytes(left, right):
+    def content(arrays):
+        return {name: (str(array.dtype), array.shape, array.tobytes()) for name, array in arrays.items()}
+
+    assert (pack(left) == pack(right)) == (content(left) == content(right))
+
+
+def test_what_a_record_says_of_its_arrays_is_what_was_written(tmp_path):
+    store = Store(tmp_path)
+    assert store.put(record(arrays_sha256="0" * 64)).arrays_sha256 is None
+    stored = store.put(record(), {"w": np.eye(2)})
+    assert stored.arrays_sha256 == hashlib.sha256(only(tmp_path, "*.npz").read_bytes()).hexdigest()
+    assert only(tmp_path, "*.npz").name == f"{stored.key}-{stored.arrays_sha256[:16]}.npz"
+
+
+def test_a_file_is_written_beside_its_place_under_a_name_that_sweep_knows(tmp_path, monkeypatch):
+    store, seen = Store(tmp_path), []
+    monkeypatch.setattr(os, "fsync", lambda _: seen.extend(tmp_path.rglob("*.tmp")))
+    stored = store.put(record())
+    assert [path.parent for path in seen] == [tmp_path / "records" / stored.key[:2]]
+    assert seen[0].name.startswith(stored.key[:16])
+    assert not seen[0].exists()
+
+
+def test_records_come_by_key_and_a_folder_can_be_opened_again(tmp_path):
+    keys = [Store(tmp_path / "new" / "runs").put(record(number)).key for number in range(6)]
+    assert [found.key for found in Store(tmp_path / "new" / "runs").records()] == sorted(keys)
+
+
+class StoreAgainstADict(RuleBasedStateMachine):
+    """Any series of records, damages and reopenings against what a dict would hold."""
+
+    @initialize()
+    def open(self):
+        self.place = tempfile.TemporaryDirectory()
+        self.store, self.held, self.damaged = Store(self.place.name), {}, 0
+
+    numbers, names = st.integers(0, 2), st.none() | st.sampled_from("ab")
+
+    @rule(number=numbers, status=st.sampled_from(["ok", "failed", "timed_out"]), value=st.integers(0, 9), name=names)
+    def put(self, number, status, value, name):
+        before = self.held.get(number)
+        wanted = before if status != "ok" and before and before[0] == "ok" else (status, value, name)
+        arrays = {name: np.full(3, value)} if name else None
+        stored = self.store.put(record(number, status=status, metrics={"value": value}), arrays)
+        self.held[number] = wanted
+        assert (stored.status, stored.metrics["value"]) == wanted[:2]
+
+    @rule(number=numbers)
+    def damage(self, number):
+        if number in self.held:
+            key = toy(number).key
+            path = self.store.folder / "records" / key[:2] / f"{key}.json"
+            path.write_bytes(path.read_bytes()[:-9])
+            del self.held[number]
+            self.damaged += 1
+            assert self.store.get(toy(number)) is None
+
+    @rule()
+    def reopen(self):
+        self.store = Store(self.place.name)
+
+    @rule()
+    def sweep(self):
+        self.store.sweep()
+        assert self.store.unreferenced() == []
+
+    @invariant()
+    def agrees(self):
+        found = {number: self.store.get(toy(number)) for number in range(3)}
+        assert {number for number, record in found.items() if record} == set(self.held)
+        for number, (status, value, name) in self.held.items():
+            assert (found[number].status, found[number].metrics["value"]) == (status, value)
+            assert {key: array.tolist() for key, array in self.store.arrays(found[number]).items()} == (
+                {name: [value] * 3} if name else {}
+            )
+        assert sorted(record.key for record in self.store.records()) == sorted(toy(n).key for n in self.held)
+        assert len(list(self.store.folder.glob("quarantine/*"))) == self.damaged
+
+    def teardown(self):
+        self.place.cleanup()
+
+
+StoreAgainstADict.TestCase.settings = settings(stateful_step_count=12)
+TestStoreAgainstADict = StoreAgainstADict.TestCase
+
+
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_a_full_disk_is_a_typed_error_and_leaves_nothing_half_written(tmp_path, monkeypatch, call):
     store = Store(tmp_path)
@@ -179,11 +331,61 @@ def test_a_folder_that_cannot_be_made_is_a_typed_error(tmp_path):
         Store(tmp_path / "file" / "runs")
 
 
+def test_a_folder_that_cannot_be_written_is_found_before_anything_runs(tmp_path, monkeypatch):
+    asked = []
+
+    def refuse(dir):
+        asked.append(dir)
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(StoreError, match=f"^{tmp_path}: Permission denied; choose another results folder"):
+        Store(tmp_path)
+    assert asked == [tmp_path]
+
+
+def test_sweep_passes_over_what_another_sweep_removed_first(tmp_path):
+    store = Store(tmp_path)
+    store.put(record())
+    (only(tmp_path, "*.json").parent / "gone.tmp").symlink_to("nowhere")  # listed, but not there
+    store.sweep()
+
+
+def test_sweep_says_what_it_cannot_remove(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.put(record())
+    path = only(tmp_path, "*.json").parent / "old.tmp"
+    path.touch()
+    os.utime(path, (0, 0))
+    monkeypatch.setattr(Path, "unlink", lambda _: (_ for _ in ()).throw(PermissionError(errno.EACCES, "no")))
+    with pytest.raises(StoreError, match="old.tmp: no"):
+        store.sweep()
+
+
+def test_arrays_that_no_record_names_are_found_once_no_writer_can_still_name_them(tmp_path):
+    store = Store(tmp_path)
+    store.put(record(), {"w": np.eye(2)})
+    first = only(tmp_path, "*.npz")
+    store.put(record(), {"w": np.eye(3)})
+    second = next(path for path in tmp_path.rglob("*.npz") if path != first)
+    assert store.unreferenced() == []
+    for path, age in ((first, 3590), (second, 7200)):
+        os.utime(path, (time.time() - age, time.time() - age))
+    assert store.unreferenced() == []
+    os.utime(first, (time.time() - 3610, time.time() - 3610))
+    assert store.unreferenced() == [first]
+    others = [first.with_name(f"{name}.npz") for name in "cba"]
+    for path in others:
+        path.touch()
+        os.utime(path, (0, 0))
+    assert store.unreferenced() == sorted([first, *others])
+
+
 def test_sweep_removes_only_what_was_left_behind_long_ago(tmp_path):
     store = Store(tmp_path)
     store.put(record())
     folder = only(tmp_path, "*.json").parent
-    for name, age in (("old.tmp", 7200), ("new.tmp", 0)):
+    for name, age in (("old.tmp", 3610), ("new.tmp", 3590)):
         (folder / name).touch()
         os.utime(folder / name, (time.time() - age, time.time() - age))
     store.sweep()

@@ -1,10 +1,13 @@
 """Ranks and metrics by hand, and the traps that peers fell into."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy.stats import rankdata
 
 from causalrec.errors import InputError
 from causalrec.interactions import from_rows, leave_one_out
@@ -16,6 +19,7 @@ from causalrec.ranking import (
     rank_targets,
     reciprocal_rank,
     sampled_rank,
+    seen_items,
 )
 from tests.strategies import score_tables
 
@@ -37,6 +41,9 @@ def test_metrics_by_hand():
     ranks = np.array([1.0, 2.5, 3.0, 11.0, np.inf])
     assert hit_rate(ranks, 10).tolist() == [1, 1, 1, 0, 0]
     assert ndcg(ranks, 10).tolist() == pytest.approx([1.0, 1 / np.log2(3.5), 0.5, 0, 0])
+    assert hit_rate(ranks).dtype == ndcg(ranks).dtype == np.float64
+    assert hit_rate(np.array([10.0, 10.5])).tolist() == [1, 0]
+    assert ndcg(np.array([10.0, 10.5])).tolist() == pytest.approx([1 / np.log2(11), 0])
     assert reciprocal_rank(ranks).tolist() == pytest.approx([1, 0.4, 1 / 3, 1 / 11, 0])
 
 
@@ -109,6 +116,110 @@ def test_renaming_items_or_a_rising_map_of_scores_keeps_ranks(table, random):
     ranks = expected_rank(scores, target)
     assert ranks.tolist() == expected_rank(scores[:, order], renamed).tolist()
     assert ranks.tolist() == expected_rank(scores * 2 + 1, target).tolist()
+
+
+def _target(table):
+    return torch.from_numpy(table[1].target - 1)
+
+
+def _history(table):
+    scores, targets = table
+    return seen_items(targets.history, slice(0, len(scores)), scores.device)
+
+
+@given(score_tables())
+def test_the_expected_rank_is_the_average_rank_of_the_ties(table):
+    scores, target = table[0], _target(table)
+    expected = [rankdata(-row, method="average")[t] for row, t in zip(scores.numpy(), target, strict=True)]
+    assert expected_rank(scores, target).tolist() == expected
+
+
+@given(score_tables())
+def test_leaving_items_out_is_ranking_among_the_others(table):
+    scores, target, seen = table[0], _target(table), _history(table)
+    for row, t, left_out, rank in zip(scores, target, seen, expected_rank(scores, target, seen), strict=True):
+        if left_out[t]:
+            assert rank == np.inf
+        else:
+            others = row[~left_out]
+            assert rank == 1 + (others > row[t]).sum() + ((others == row[t]).sum() - 1) / 2
+
+
+@given(score_tables(), st.integers(0, 8))
+def test_no_rank_gets_worse_when_its_own_score_or_the_list_of_the_seen_grows(table, item):
+    scores, target, seen = table[0], _target(table), _history(table)
+    before = expected_rank(scores, target, seen)
+    raised = scores.scatter_add(1, target[:, None], torch.ones_like(scores[:, :1]))
+    assert (expected_rank(raised, target, seen) <= before).all()
+    more = seen.clone()
+    more[:, min(item, scores.shape[1] - 1)] = True
+    more.scatter_(1, target[:, None], seen.gather(1, target[:, None]))
+    assert (expected_rank(scores, target, more) <= before).all()
+
+
+@given(score_tables(), st.data())
+def test_seen_items_are_those_of_the_rows_asked_for(table, data):
+    history = table[1].history
+    start = data.draw(st.integers(0, len(history) - 1))
+    stop = data.draw(st.integers(start + 1, len(history)))
+    seen = seen_items(history, slice(start, stop), torch.device("cpu"))
+    assert seen.shape == (stop - start, history.num_items)
+    for row, user in zip(seen, range(start, stop), strict=True):
+        assert set((row.nonzero()[:, 0] + 1).tolist()) == set(history.row(user).tolist())
+
+
+@given(score_tables(), st.integers(0, 2**32 - 1))
+def test_the_sampled_rank_is_filtered_at_most_and_equal_where_all_the_unseen_are_drawn(table, seed):
+    scores, target, seen = table[0], _target(table), _history(table)
+    seen.scatter_(1, target[:, None], False)
+    unseen = (~seen).sum(1) - 1
+    for row in range(len(scores)):
+        one = slice(row, row + 1)
+        filtered = expected_rank(scores[one], target[one], seen[one])
+        for negatives in range(1, int(unseen[row]) + 1):
+            rank = sampled_rank(scores[one], target[one], seen[one], negatives, np.random.default_rng(seed))
+            assert 1 <= rank <= min(filtered, negatives + 1)
+        if unseen[row]:
+            assert rank == filtered
+
+
+@given(st.lists(st.floats(1, 200) | st.just(np.inf), min_size=1), st.integers(1, 30))
+def test_metrics_fall_with_the_rank_and_rise_with_k(values, k):
+    ranks = np.sort(values)
+    for metric in (hit_rate, ndcg):
+        assert (np.diff(metric(ranks, k)) <= 0).all()
+        assert (metric(ranks, k) <= metric(ranks, k + 1)).all()
+    assert (np.diff(reciprocal_rank(ranks)) <= 0).all()
+    assert (reciprocal_rank(ranks) <= 1).all()
+    assert (ndcg(ranks, k) <= hit_rate(ranks, k)).all()
+    assert (hit_rate(ranks, k) * ndcg(ranks, k + 1) == ndcg(ranks, k)).all()
+
+
+@given(score_tables(), st.integers(1, 4))
+def test_asking_for_negatives_leaves_the_other_ranks_alone(table, chunk):
+    scores, targets = table
+    seen = _history(table)
+    seen.scatter_(1, _target(table)[:, None], True)
+    assume(bool(((~seen).sum(1) > 0).all()))
+
+    def rank(seed):
+        generator = np.random.default_rng(seed)
+        return rank_targets(lambda _, rows: scores[rows], targets, chunk=chunk, negatives=1, generator=generator)
+
+    alone, beside = rank_targets(lambda _, rows: scores[rows], targets), rank(0)
+    assert alone.sampled is None
+    assert beside.kept.tolist() == alone.kept.tolist()
+    assert beside.filtered.tolist() == alone.filtered.tolist()
+    assert beside.sampled.tolist() == rank(0).sampled.tolist()
+    assert set(beside.sampled) <= {1.0, 1.5, 2.0}
+
+
+def test_no_users_are_refused():
+    targets = leave_one_out(SEQUENCES).test
+    nobody = replace(targets, history=targets.history.take(np.arange(0), np.arange(0)), target=targets.target[:0],
+                     users=targets.users[:0])  # fmt: skip
+    with pytest.raises(InputError, match="no user to rank"):
+        rank_targets(constant, nobody)
 
 
 def test_all_negatives_give_the_filtered_rank():
