@@ -157,8 +157,12 @@ def test_arrays_that_would_run_code_are_never_unpickled(tmp_path):
     path = only(tmp_path, "*.json")
     path.with_name(f"{key}-{hashed[:16]}.npz").write_bytes(buffer.getvalue())
     reseal(path, {"arrays_sha256": hashed})
-    assert store.get(toy(0)) is None
-    assert "allow_pickle" in store.quarantined[0]
+    found = store.get(toy(0))  # the bytes are those that it vouches for; they are not yet opened
+    assert found is not None
+    with pytest.raises(StoreError, match=r"holds no arrays .*delete it"):
+        store.arrays(found)
+    assert list(store.records(opened=True)) == []
+    assert len(store.quarantined) == 1
 
 
 def test_missing_arrays_are_a_reason_for_quarantine(tmp_path):
