@@ -113,7 +113,8 @@ def export(store: Store, path: Path) -> int:
         frame = frame.map(harmless).rename(columns=harmless)
     try:
         if path.suffix == ".csv":
-            frame.to_csv(path, index=False)
+            # A line end of both, else a field with a bare carriage return is not quoted and ends its row.
+            frame.to_csv(path, index=False, lineterminator="\r\n")
         else:
             frame.to_parquet(path, index=False)
     except ImportError as error:

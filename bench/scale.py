@@ -6,6 +6,7 @@ peak memory is its own. Sizes are the issue's times --scale; the bounds of time 
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -272,8 +273,8 @@ def scale_table(taken: list[tuple[Measure, Taken]], scale: float) -> Table:
         seconds = max(LEAST_S, measure.cpu_s * scale)
         met = took.cpu_s <= seconds and not took.peak_mib > measure.peak_mib
         bound = f"{seconds:g} s, {measure.peak_mib:g} MiB"
-        kept = "yes" if met else "NO"
-        rows.append((measure.what, took.size, took.wall_s, took.cpu_s, round(took.peak_mib), bound, kept))
+        peak = None if math.isnan(took.peak_mib) else round(took.peak_mib)
+        rows.append((measure.what, took.size, took.wall_s, took.cpu_s, peak, bound, "yes" if met else "NO"))
     columns = ("what", "size", "wall s", "CPU s", "peak MiB", "bound: CPU, peak", "kept")
     note = "Each in a process of its own, on one thread; what it reads was made before. Peaks are of the whole process."
     return Table("scale", f"What the suite takes at size, scale {scale:g}", columns, tuple(rows), note)

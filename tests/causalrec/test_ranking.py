@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
+from causalrec import ranking
 from causalrec.errors import InputError
 from causalrec.interactions import from_rows, leave_one_out
 from causalrec.ranking import (
@@ -96,6 +97,22 @@ def test_chunks_never_change_a_rank(table, chunk):
     whole, cut = rank_targets(score, targets), rank_targets(score, targets, chunk=chunk)
     assert whole.kept.tolist() == cut.kept.tolist()
     assert whole.filtered.tolist() == cut.filtered.tolist()
+
+
+def test_a_large_catalogue_is_ranked_by_fewer_users_at_a_time(monkeypatch):
+    monkeypatch.setattr(ranking, "LARGEST", 9)
+    targets = leave_one_out(from_rows([[1, 2, 3]] * 5, num_items=4)).test
+    asked = []
+
+    def score(history, rows):
+        asked.append(rows.stop - rows.start)
+        return torch.zeros(asked[-1], 4)
+
+    assert rank_targets(score, targets).kept.tolist() == [2.5] * 5
+    assert asked == [2, 2, 1]
+    monkeypatch.setattr(ranking, "LARGEST", 1)
+    rank_targets(score, targets)
+    assert asked[3:] == [1] * 5
 
 
 @given(score_tables())
