@@ -74,6 +74,7 @@ def run(folder: Path, block: Block) -> str:
     """What the commands of a block say, stdout before stderr; the last has the exit code of the remark, all else 0."""
     where = {name: value for name, value in os.environ.items() if not name.startswith("CAUSALREC_")}
     where |= {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    where["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), where["PATH"]])  # `python` of a page's scripts
     lines = block.text.splitlines()
     codes = [0] * (len(lines) - 1) + [int(block.word.rpartition(" ")[2]) if "exit code" in block.word else 0]
     said = ""

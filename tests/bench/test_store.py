@@ -192,14 +192,27 @@ def test_a_failure_is_kept_but_never_replaces_a_success(tmp_path):
     assert store.get(toy(0)).metrics == {"shd": 1}
 
 
-def test_a_record_that_cannot_be_read_is_a_typed_error_and_stays(tmp_path):
+def test_a_record_that_cannot_be_read_is_a_typed_error_and_stays(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.put(record())
+
+    def refuse(path, flags):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StoreError, match=r"cannot be read \(Permission denied\)"):
+        store.get(toy(0))
+    assert only(tmp_path, "*.json").exists()
+    assert store.quarantined == []
+
+
+def test_a_folder_in_the_place_of_a_record_is_set_aside(tmp_path):
     store = Store(tmp_path)
     path = tmp_path / "records" / toy(0).key[:2] / f"{toy(0).key}.json"
     path.mkdir(parents=True)
-    with pytest.raises(StoreError, match="cannot be read .Is a directory"):
-        store.get(toy(0))
-    assert path.exists()
-    assert store.quarantined == []
+    assert store.get(toy(0)) is None
+    assert "is no regular file" in store.quarantined[0]
+    assert store.put(record()).ok
 
 
 def test_arrays_of_another_record_are_refused(tmp_path):
@@ -361,8 +374,8 @@ def test_sweep_says_what_it_cannot_remove(tmp_path, monkeypatch):
     path = only(tmp_path, "*.json").parent / "old.tmp"
     path.touch()
     os.utime(path, (0, 0))
-    monkeypatch.setattr(Path, "unlink", lambda _: (_ for _ in ()).throw(PermissionError(errno.EACCES, "no")))
-    with pytest.raises(StoreError, match="old.tmp: no"):
+    monkeypatch.setattr(Path, "unlink", lambda _, **more: (_ for _ in ()).throw(PermissionError(errno.EACCES, "no")))
+    with pytest.raises(StoreError, match=r"old\.tmp: no"):
         store.sweep()
 
 
