@@ -192,7 +192,7 @@ def test_a_record_that_cannot_be_read_is_a_typed_error_and_stays(tmp_path):
     store = Store(tmp_path)
     path = tmp_path / "records" / toy(0).key[:2] / f"{toy(0).key}.json"
     path.mkdir(parents=True)
-    with pytest.raises(StoreError, match="cannot be read .Is a directory"):
+    with pytest.raises(StoreError, match=r"cannot be read \(Is a directory"):
         store.get(toy(0))
     assert path.exists()
     assert store.quarantined == []
@@ -334,14 +334,14 @@ def test_a_folder_that_cannot_be_made_is_a_typed_error(tmp_path):
 def test_a_folder_that_cannot_be_written_is_found_before_anything_runs(tmp_path, monkeypatch):
     asked = []
 
-    def refuse(dir):
-        asked.append(dir)
+    def refuse(**where):
+        asked.append(where)
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(StoreError, match=f"^{tmp_path}: Permission denied; choose another results folder"):
         Store(tmp_path)
-    assert asked == [tmp_path]
+    assert asked == [{"dir": tmp_path}]
 
 
 def test_sweep_passes_over_what_another_sweep_removed_first(tmp_path):
@@ -358,7 +358,7 @@ def test_sweep_says_what_it_cannot_remove(tmp_path, monkeypatch):
     path.touch()
     os.utime(path, (0, 0))
     monkeypatch.setattr(Path, "unlink", lambda _: (_ for _ in ()).throw(PermissionError(errno.EACCES, "no")))
-    with pytest.raises(StoreError, match="old.tmp: no"):
+    with pytest.raises(StoreError, match=r"old\.tmp: no"):
         store.sweep()
 
 
