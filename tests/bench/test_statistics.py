@@ -47,7 +47,10 @@ def test_t_interval_against_scipy_and_by_hand():
 
 def test_one_value_bounds_nothing_and_equal_ones_have_no_width():
     one = t_interval([3.0])
+    assert slope_interval([0, 2], [0, 1], 0.9) == Interval(0.5, -np.inf, np.inf, 2, 0.9)
     assert share_interval([0.5], 0.9) == Interval(0.5, 0.0, 1.0, 1, 0.9)
+    assert share_interval([0, 1]) == Interval(0.5, 0.0, 1.0, 2, 0.95)
+    assert share_interval([0.1, 0.9, 0.5], 0.8) == t_interval([0.1, 0.9, 0.5], 0.8)
     assert (one.estimate, one.low, one.high, one.n, one.bounded) == (3.0, -np.inf, np.inf, 1, False)
     assert t_interval([0.1] * 5).half_width == 0
     assert slope_interval([0, 1], [0, 1]).high == np.inf
@@ -97,7 +100,7 @@ def test_t_interval_moves_and_grows_with_its_values_in_any_order(values, power, 
 
 
 LEVELS = {
-    "t": lambda x, level: t_interval(x, level),
+    "t": t_interval,
     "paired": lambda x, level: paired_difference(x, x[::-1] + 1, level),
     "slope": lambda x, level: slope_interval(np.arange(len(x)), x, level),
     "spearman": lambda x, level: spearman_interval(x, np.arange(len(x)), level),
@@ -337,7 +340,8 @@ def test_a_relative_gain_has_no_unit(a, b, unit):
     b = np.abs(b) + 1
     for gain in (crossed_gain, lambda a, b: relative_gain(a, b, rng(), draws=20)):
         here, there = gain(a, b), gain(a * unit, b * unit)
-        assert (here.estimate, here.low, here.high) == pytest.approx((there.estimate, there.low, there.high), 1e-9, 1e-7)
+        expected = (there.estimate, there.low, there.high)
+        assert (here.estimate, here.low, here.high) == pytest.approx(expected, 1e-9, 1e-7)
     assert crossed_gain(a, b).estimate == pytest.approx(relative_gain(a, b, rng(), draws=2).estimate)
 
 
@@ -434,7 +438,8 @@ def test_bad_input_is_named(call, words):
     [
         (t_interval, "values"), (share_interval, "values"), (holm, "p_values"),
         (lambda x: equivalence(x, 1.0), "differences"), (lambda x: crossing(x, [1], [2]), "x"),
-        (lambda x: paired_difference(x, [1.0]), "the first side"), (lambda x: slope_interval(x, [1.0]), "the first side"),
+        (lambda x: paired_difference(x, [1.0]), "the first side"),
+        (lambda x: slope_interval(x, [1.0]), "the first side"),
         (lambda x: spearman_interval([1.0], x), "the second side"),
         (lambda x: crossed_interval([x]), "differences"), (lambda x: crossed_p([x]), "differences"),
         (lambda x: crossed_gain([x], [[1.0]]), "a"), (lambda x: crossed_gain([[1.0]], [x]), "b"),

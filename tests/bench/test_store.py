@@ -351,14 +351,14 @@ def test_a_folder_that_cannot_be_made_is_a_typed_error(tmp_path):
 def test_a_folder_that_cannot_be_written_is_found_before_anything_runs(tmp_path, monkeypatch):
     asked = []
 
-    def refuse(dir):
-        asked.append(dir)
+    def refuse(**where):
+        asked.append(where)
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(StoreError, match=f"^{tmp_path}: Permission denied; choose another results folder"):
         Store(tmp_path)
-    assert asked == [tmp_path]
+    assert asked == [{"dir": tmp_path}]
 
 
 def test_sweep_passes_over_what_another_sweep_removed_first(tmp_path):

@@ -235,7 +235,7 @@ def test_no_users_are_refused():
     targets = leave_one_out(SEQUENCES).test
     nobody = replace(targets, history=targets.history.take(np.arange(0), np.arange(0)), target=targets.target[:0],
                      users=targets.users[:0])  # fmt: skip
-    with pytest.raises(InputError, match="no user to rank"):
+    with pytest.raises(InputError, match=r"^no user to rank; the split left no targets$"):
         rank_targets(constant, nobody)
 
 
@@ -267,5 +267,19 @@ def test_more_negatives_than_unseen_items_are_refused():
 
 
 def test_negatives_without_a_generator_are_refused():
-    with pytest.raises(InputError, match="generator"):
+    with pytest.raises(InputError, match=r"^sampled negatives need a generator$"):
         rank_targets(constant, leave_one_out(SEQUENCES).test, negatives=1)
+    generator = np.random.default_rng(0)
+    assert rank_targets(constant, leave_one_out(SEQUENCES).test, generator=generator).sampled is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_ranks_are_exact_whatever_the_precision_of_the_scores(dtype):
+    """Half precision cannot count above 2048; 4097 items with one above the target and none below."""
+    scores = torch.zeros(1, 4097, dtype=dtype)
+    scores[0, 0] = 1
+    rank = expected_rank(scores, torch.tensor([1]))
+    assert rank.dtype == np.float64
+    assert rank.tolist() == [1 + 1 + 4095 / 2]
+    excluded = torch.zeros(1, 4097, dtype=torch.bool)
+    assert expected_rank(scores, torch.tensor([1]), excluded).tolist() == rank.tolist()
