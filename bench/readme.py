@@ -16,7 +16,7 @@ from bench.statistics import Interval
 from bench.tables import Table, Value, format_value, to_markdown
 
 README = ROOT / "README.md"
-PLACE = re.compile(r"(<!-- table: ([\w-]+)(?:/(\w+))? -->\n)((?:\|.*\n)*)")
+PLACE = re.compile(r"(<!-- table: ([\w-]+)(?:/([\w-]+))? -->\n)((?:\|.*\n)*)")
 NOT_PARTS = ("left out", "why")
 MODELS = {"model": "model", "HR@10": "HR@10", "NDCG@10": "NDCG@10", "NDCG@10 other": "NDCG@10, seen {}"}
 
