@@ -28,6 +28,10 @@ REASONS = ROOT / "tests" / "survivors.toml"
 LEAST = 0.85
 # Exit codes of a mutant's pytest, as mutmut keeps them; 5 and 33 say that no test reaches it.
 KILLED, TIMEOUT, SURVIVED = (1, 3, -11), (-24, 24, 36, 152, 255), (0, 5, 33)
+UNEXPLAINED = {
+    "survived": ("unexplained", "no reason stands in tests/survivors.toml"),
+    "not run": ("not run", "the run ended before them"),
+}
 INSTALL = 'it comes with the extra: pip install -e ".[mutation]" -c constraints.txt'
 
 
@@ -127,7 +131,7 @@ def _results(module: str) -> dict[str, int | None]:
 
 def _starts(module: str) -> dict[str, int]:
     """The first line of each function, by its name, and of each method, by Class.name."""
-    starts = {}
+    starts: dict[str, int] = {}
     for node in ast.parse((ROOT / module).read_text("utf-8")).body:
         inside = node.body if isinstance(node, ast.ClassDef) else [node]
         prefix = f"{node.name}." if isinstance(node, ast.ClassDef) else ""
@@ -144,8 +148,8 @@ def read_reasons() -> dict[str, dict[str, tuple[str, str]]]:
     """By module and label, the class of each explained survivor and its explanation."""
     reasons: dict[str, dict[str, tuple[str, str]]] = {}
     for entry in tomllib.loads(REASONS.read_text("utf-8"))["reason"]:
-        known = reasons.setdefault(entry["module"], {})
-        known.update((label, (entry["class"], entry["why"])) for label in entry["mutants"])
+        why = (str(entry["class"]), str(entry["why"]))
+        reasons.setdefault(entry["module"], {}).update(dict.fromkeys(entry["mutants"], why))
     return reasons
 
 
@@ -156,17 +160,17 @@ def write_table(
     rows, sections, good = [], [], True
     for module, mutants in found.items():
         counts = Counter(mutant.status for mutant in mutants)
-        caught = sum(mutant.caught for mutant in mutants)
+        caught, tried = sum(mutant.caught for mutant in mutants), len(mutants) - counts["not run"]
         rows.append(
             f"| `{module}` | {len(mutants)} | {counts['killed']} | {counts['timeout']} | {counts['survived']} "
-            f"| {counts['not run']} | {100 * caught / len(mutants):.1f} % |"
+            f"| {counts['not run']} | {100 * caught / max(1, tried):.1f} % |"
         )
         good &= caught >= LEAST * len(mutants)
         groups: dict[tuple[str, str], list[str]] = {}
         for mutant in mutants:
             if not mutant.caught:
-                why = reasons.get(module, {}).get(mutant.label, ("unexplained", "no reason stands in survivors.toml"))
-                good &= why[0] != "unexplained"
+                why = reasons.get(module, {}).get(mutant.label, UNEXPLAINED[mutant.status])
+                good &= why not in UNEXPLAINED.values()
                 groups.setdefault(why, []).append(f"- {mutant.line} `{mutant.function}`: `{mutant.change}`")
         sections += [f"## {module}", ""]
         for (kind, why), lines in sorted(groups.items()):
@@ -175,7 +179,7 @@ def write_table(
         "# Mutation testing",
         "",
         "Made by `python -m bench.mutation`, which says how; reasons are kept in `tests/survivors.toml`. The score is",
-        "the share of mutants that a test kills or that never end. Line numbers are those of the run.",
+        "the share, of the mutants tried, that a test kills or that never end. Line numbers are those of the run.",
         "",
         "| module | mutants | killed | timeout | survived | not run | score |",
         "| --- | --- | --- | --- | --- | --- | --- |",

@@ -216,6 +216,57 @@ def test_gradient_of_a_self_loop_by_hand(form):
     assert (h.item(), gradient.item()) == pytest.approx(expected, rel=1e-12)
 
 
+@any_form
+def test_of_no_matrix_there_is_no_h(form):
+    W = torch.zeros(0, 3, 3, dtype=torch.float64)
+    h, gradient = form.value_and_gradient(W)
+    assert form.value(W).shape == h.shape == is_acyclic(W).shape == truncated_exponential(W).shape == (0,)
+    assert gradient.shape == (0, 3, 3)
+
+
+@any_form
+@given(weighted(digraphs(nodes=4)), st.integers(0, 3), st.integers(0, 3))
+def test_what_is_not_a_number_never_passes_for_a_dag(form, W, effect, cause):
+    W[effect, cause] = W[cause, effect] = math.nan
+    assert not form.value(W).isfinite()
+    assert not form.value_and_gradient(W)[0].isfinite()
+    assert not truncated_exponential(W.float()).isfinite()
+    assert not is_acyclic(W)
+
+
+@any_form
+@given(weighted(digraphs()), st.floats(0.1, 0.9))
+def test_h_grows_with_every_weight(form, W, factor):
+    W = within_domain(W)
+    h, gradient = form.value_and_gradient(W)
+    assert form.value(W * factor) <= h + 1e-12
+    assert (gradient * W >= -1e-12).all()
+
+
+@given(weighted(digraphs()))
+def test_a_cycle_anywhere_is_a_cycle_of_the_whole(W):
+    """h of blocks is the sum of theirs; an edge from one to the other closes no cycle and adds nothing."""
+    whole = torch.block_diag(W, W)
+    whole[len(W), 0] = 0.7
+    assert is_acyclic(whole) == is_acyclic(W)
+    assert math.isclose(Exponential().value(whole), 2 * Exponential().value(W), rel_tol=1e-9, abs_tol=1e-14)
+
+
+@pytest.mark.parametrize("s", [-1.0, math.inf, math.nan])
+def test_an_s_without_meaning_is_refused(s):
+    with pytest.raises(InputError, match=f"^LogDeterminant got s = {s}; give a finite s > 0"):
+        LogDeterminant(s)
+
+
+def test_what_is_refused_is_named():
+    for refuse in (is_acyclic, truncated_exponential, Exponential().value):
+        for shape in ((0, 0), (2, 3), (3,), (3, 2, 3)):
+            with pytest.raises(InputError, match=rf"^W has shape \({shape[0]}.*; give square matrices \(\.\.\., n, n\)"):
+                refuse(torch.zeros(shape))
+    with pytest.raises(InputError, match=r"^W is torch\.int32; give float64"):
+        truncated_exponential(torch.zeros(2, 2).int())
+
+
 @pytest.mark.parametrize("W", [torch.zeros(2, 3, dtype=torch.float64), torch.zeros(3), torch.zeros(2, 2).int()])
 @any_form
 def test_refuses_what_is_not_square_or_not_float(form, W):
