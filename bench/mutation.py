@@ -173,8 +173,8 @@ def write_table(
                 good &= why not in UNEXPLAINED.values()
                 groups.setdefault(why, []).append(f"- {mutant.line} `{mutant.function}`: `{mutant.change}`")
         sections += [f"## {module}", ""]
-        for (kind, why), lines in sorted(groups.items()):
-            sections += [f"**{kind}** ({len(lines)}): {why}", "", *lines, ""]
+        for (kind, reason), lines in sorted(groups.items()):
+            sections += [f"**{kind}** ({len(lines)}): {reason}", "", *lines, ""]
     head = [
         "# Mutation testing",
         "",

@@ -261,7 +261,8 @@ def test_an_s_without_meaning_is_refused(s):
 def test_what_is_refused_is_named():
     for refuse in (is_acyclic, truncated_exponential, Exponential().value):
         for shape in ((0, 0), (2, 3), (3,), (3, 2, 3)):
-            with pytest.raises(InputError, match=rf"^W has shape \({shape[0]}.*; give square matrices \(\.\.\., n, n\)"):
+            told = rf"^W has shape \({shape[0]}.*; give square matrices \(\.\.\., n, n\)"
+            with pytest.raises(InputError, match=told):
                 refuse(torch.zeros(shape))
     with pytest.raises(InputError, match=r"^W is torch\.int32; give float64"):
         truncated_exponential(torch.zeros(2, 2).int())
