@@ -91,7 +91,9 @@ def write_ratings(scale: float, folder: Path) -> None:
     rng = generator(root=0, stream="scale ratings")
     users, items = sized(scale, USERS, 50), sized(scale, ITEMS, 100)
     extra = rng.lognormal(0, 1.2, users)
-    lengths = 20 + np.floor(extra / extra.sum() * max(0, sized(scale, RATINGS) - 20 * users)).astype(np.int64)
+    count = max(sized(scale, RATINGS), 20 * users)
+    lengths = 20 + np.floor(extra / extra.sum() * (count - 20 * users)).astype(np.int64)
+    lengths[: count - lengths.sum()] += 1
     films = np.sort(rng.choice(4 * items, items, replace=False)) + 1
     law = np.cumsum(1 / (rng.permutation(items) + 1.0))
     with (folder / "ratings.csv").open("w", encoding="ascii") as file:

@@ -82,12 +82,12 @@ def _format_float(value: float) -> str:
 
 def to_text(table: Table) -> str:
     """Aligned plain text, as wide as it needs to be: nothing is cut, whatever reads it."""
-    cells = _cells(table)
+    cells, numeric = _cells(table), table.numeric
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(
             text.rjust(width) if right else text.ljust(width)
-            for text, width, right in zip(row, widths, table.numeric, strict=True)
+            for text, width, right in zip(row, widths, numeric, strict=True)
         ).rstrip()
         for row in cells
     ]
@@ -111,9 +111,9 @@ def _inert(text: str) -> str:
 
 def to_html(table: Table) -> Html:
     """An HTML table without its title and note; columns of numbers are of class `number`."""
+    numeric = table.numeric
     rows = [
-        [element(tag, text, **({"class_": "number"} if right else {}))
-         for text, right in zip(row, table.numeric, strict=True)]
+        [element(tag, text, **({"class_": "number"} if right else {})) for text, right in zip(row, numeric, strict=True)]
         for tag, row in zip(["th", *["td"] * len(table.rows)], _cells(table), strict=True)
     ]  # fmt: skip
     head, *body = [element("tr", *row) for row in rows]
