@@ -327,7 +327,8 @@ class StoreAgainstADict(RuleBasedStateMachine):
         self.place.cleanup()
 
 
-StoreAgainstADict.TestCase.settings = settings(stateful_step_count=12)
+# A step is several files: a quarter of the profile's examples.
+StoreAgainstADict.TestCase.settings = settings(max_examples=settings().max_examples // 4, stateful_step_count=10)
 TestStoreAgainstADict = StoreAgainstADict.TestCase
 
 
