@@ -262,7 +262,8 @@ def _crossed_error(x: Floats) -> tuple[float, float, float]:
     variance = max(parts[0] + parts[1] - parts[2], parts[0], parts[1])
     if variance == 0:
         return mean, 0.0, 1.0
-    return mean, float(np.sqrt(variance)), float(variance**2 / (parts**2 / freedom).sum())
+    shares = parts / variance  # squares of the parts themselves may underflow
+    return mean, float(np.sqrt(variance)), float(1 / (shares**2 / freedom).sum())
 
 
 def crossed_gain(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:

@@ -52,7 +52,7 @@ def test_one_value_bounds_nothing_and_equal_ones_have_no_width():
     assert share_interval([0, 1]) == Interval(0.5, 0.0, 1.0, 2, 0.95)
     assert share_interval([0.1, 0.9, 0.5], 0.8) == t_interval([0.1, 0.9, 0.5], 0.8)
     assert (one.estimate, one.low, one.high, one.n, one.bounded) == (3.0, -np.inf, np.inf, 1, False)
-    assert t_interval([0.1] * 5).half_width == 0
+    assert t_interval([0.1] * 5).half_width == t_interval([0.1] * 3).half_width == 0  # the mean of three is above 0.1
     assert slope_interval([0, 1], [0, 1]).high == np.inf
     assert equivalence([0.0], 1.0).p == 1
     assert not equivalence([0.0], 1.0).equivalent
@@ -113,17 +113,20 @@ LEVELS = {
 }
 
 
-@pytest.mark.parametrize("make", LEVELS.values(), ids=LEVELS)
+UNITS = {"crossed": 3, "crossed gain": 2, "bootstrap": 2, "nested bootstrap": 2, "crossing": 30}
+
+
+@pytest.mark.parametrize("name", LEVELS)
 @given(values=samples(5, 12), level=st.floats(0.05, 0.8))
-def test_more_confidence_gives_a_wider_interval_around_the_same_estimate(make, values, level):
-    x = np.asarray(values) / 1e3
+def test_more_confidence_gives_a_wider_interval_around_the_same_estimate(name, values, level):
+    x, make = np.asarray(values) / 1e3, LEVELS[name]
     narrow, wide = make(x, level), make(x, level + 0.19)
     assert (narrow.level, wide.level) == (level, level + 0.19)
     assert narrow.estimate == wide.estimate
-    assert narrow.n == wide.n
+    assert narrow.n == wide.n == UNITS.get(name, len(x))
     assert wide.low <= narrow.low <= narrow.high <= wide.high
-    if np.ptp(x) > 1e-3 and make not in (LEVELS["bootstrap"], LEVELS["nested bootstrap"], LEVELS["gain"]):
-        assert wide.half_width > narrow.half_width or wide.half_width < 1e-9
+    if np.ptp(x) > 1e-3 and name not in ("bootstrap", "nested bootstrap", "gain"):
+        assert wide.half_width > narrow.half_width or not 1e-9 < wide.half_width < 1e9
 
 
 @given(intervals(), st.floats(-9, 9), st.floats(0, 9), st.integers(-3, 9))
@@ -316,6 +319,14 @@ def test_crossed_interval_knows_seeds_and_users_neither_by_place_nor_by_name(x, 
     assert turned.n == x.shape[1]
 
 
+@pytest.mark.parametrize("unit", [1e-150, 1e-88, 1.0, 1e150])
+def test_crossed_interval_has_no_unit_however_small(unit):
+    x = rng(4).normal(size=(3, 4))
+    ours, plain = crossed_interval(x * unit), crossed_interval(x)
+    assert (ours.low / unit, ours.high / unit) == pytest.approx((plain.low, plain.high))
+    assert crossed_p(x * unit) == pytest.approx(crossed_p(x))
+
+
 def test_crossed_gain_by_hand():
     base = np.array([[1.0, 2.0], [3.0, 2.0]])
     assert crossed_gain(3 * base, base) == Interval(2.0, 2.0, 2.0, 2)
@@ -353,6 +364,16 @@ def test_users_who_return_under_every_seed_must_be_drawn_together():
     assert crossed.half_width > 1.5 * nested.half_width
 
 
+def test_crossed_bootstrap_has_the_variance_of_its_users_and_of_its_seeds():
+    users, seeds = rng(1).normal(size=(1, 200)), rng(2).normal(size=(40, 1))
+    of_users = hierarchical_bootstrap(np.repeat(users, 3, axis=0), rng(7), draws=4000)
+    of_seeds = hierarchical_bootstrap(np.repeat(seeds, 5, axis=1), rng(7), draws=4000)
+    assert of_users.half_width / 1.96 == pytest.approx(users.std() / np.sqrt(200), rel=0.06)
+    assert of_seeds.half_width / 1.96 == pytest.approx(seeds.std() / np.sqrt(40), rel=0.06)
+    for two in (np.array([[0.0, 1.0], [2.0, 3.0]]), [[0.0, 1.0], [2.0, 3.0, 4.0]]):
+        assert hierarchical_bootstrap(two, rng()).bounded
+
+
 def test_nested_bootstrap_has_the_variance_of_its_two_stages():
     rows = [rng(seed).normal(seed % 3 / 4, 1, size=5 + seed) for seed in range(12)]
     means = np.array([row.mean() for row in rows])
@@ -366,7 +387,9 @@ def test_bootstraps_repeat_by_their_generator_whatever_the_chunk(monkeypatch):
     again = hierarchical_bootstrap(data, rng(9)), relative_gain(data[0] + 9, data[1] + 9, rng(9))
     assert first == again
     monkeypatch.setattr("bench.statistics.CHUNK_ENTRIES", 100)
-    chunked = hierarchical_bootstrap(data, rng(9))
+    chunked, nested = hierarchical_bootstrap(data, rng(9)), hierarchical_bootstrap(list(data), rng(9))
+    monkeypatch.undo()
+    assert nested.half_width == pytest.approx(hierarchical_bootstrap(list(data), rng(9)).half_width, rel=0.1)
     assert chunked.half_width == pytest.approx(first[0].half_width, rel=0.1)
 
 
@@ -420,7 +443,7 @@ def test_callers_arrays_are_left_alone(values):
         (lambda: equivalence([1.0, 2.0], 0.0), "margin is 0"), (lambda: slope_interval([1, 1], [1, 2]), "spread 0"),
         (lambda: relative_gain([1.0, 1.0], [0.0, 0.0], rng()), "mean of b is 0"),
         (lambda: relative_gain([1.0], [1.0, 2.0], rng()), "same shape"),
-        (lambda: hierarchical_bootstrap([], rng()), "no seed"),
+        (lambda: hierarchical_bootstrap([], rng()), "^differences of no seed; give"),
         (lambda: crossed_gain(np.ones((2, 2)), np.ones((2, 3))), r"a has shape \(2, 2\) and b \(2, 3\)"),
         (lambda: crossed_gain(np.ones((2, 2)), np.zeros((2, 2))), "mean of b is 0"),
         (lambda: holm([0.5, -0.1]), "p-values run"), (lambda: t_interval([1.0, 2.0], level=0), "level is 0"),

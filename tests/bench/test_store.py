@@ -117,6 +117,8 @@ def test_edited_and_foreign_records_are_quarantined(tmp_path, change):
     path.write_text(json.dumps(body))
     assert store.get(toy(0)) is None
     assert told == store.quarantined
+    reason = "the key is not the hash" if change == "foreign" else "the checksum does not match"
+    assert told[0].startswith(f"{path.name}: {reason}")
     assert path.name in told[0]
 
 
@@ -142,13 +144,17 @@ def reseal(path: Path, edit: dict) -> None:
     path.write_text(json.dumps(body | {"sha256": digest(body)}))
 
 
+def trap():
+    raise AssertionError("unpickled")
+
+
 class Payload:
     def __reduce__(self):
-        return os._exit, (7,)
+        return trap, ()
 
 
 def test_arrays_that_would_run_code_are_never_unpickled(tmp_path):
-    """Objects in a `.npz` that its record vouches for: the process would end here if they were loaded."""
+    """Objects in a `.npz` that its record vouches for: the trap would end the test if they were loaded."""
     store = Store(tmp_path)
     key = store.put(record()).key
     buffer = io.BytesIO()
@@ -162,6 +168,24 @@ def test_arrays_that_would_run_code_are_never_unpickled(tmp_path):
     with pytest.raises(StoreError, match=r"holds no arrays .*delete it"):
         store.arrays(found)
     assert list(store.records(opened=True)) == []
+    assert len(store.quarantined) == 1
+
+
+def test_what_cannot_be_quarantined_is_a_typed_error(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.put(record())
+    only(tmp_path, "*.json").write_text("{")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "no")))
+    with pytest.raises(StoreError, match=rf"^{tmp_path}/quarantine/.*json: no; choose another"):
+        store.get(toy(0))
+
+
+def test_a_bad_record_that_another_reader_quarantined_first_is_passed_over(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.put(record())
+    only(tmp_path, "*.json").write_text("{")
+    monkeypatch.setattr(Path, "replace", lambda path, _: path.with_name("gone").read_bytes())
+    assert store.get(toy(0)) is None
     assert len(store.quarantined) == 1
 
 
@@ -320,7 +344,8 @@ class StoreAgainstADict(RuleBasedStateMachine):
         self.place.cleanup()
 
 
-StoreAgainstADict.TestCase.settings = settings(stateful_step_count=12)
+# A step is several files: a quarter of the profile's examples.
+StoreAgainstADict.TestCase.settings = settings(max_examples=settings().max_examples // 4, stateful_step_count=10)
 TestStoreAgainstADict = StoreAgainstADict.TestCase
 
 

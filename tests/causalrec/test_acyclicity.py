@@ -116,6 +116,12 @@ def test_log_determinant_leaves_its_domain_openly():
     assert h[1] < 0.1
     assert gradient[1].isfinite().all()
     assert LogDeterminant(s=2.0).value(W).isfinite().all()
+    # The edge itself, where the inverse is infinite, is outside; so is nothing of what stands beside it in a batch.
+    edge = torch.stack([cycle(2, 1.0), cycle(2, 1.0) * 0])
+    h, gradient = LogDeterminant().value_and_gradient(edge)
+    assert h.tolist() == LogDeterminant().value(edge).tolist() == [math.inf, 0.0]
+    assert gradient[0].isnan().all()
+    assert not gradient[1].any()
     # A determinant above 0 does not make an M-matrix: two such cycles have one of (1 - 1.1⁴)².
     assert LogDeterminant().value(torch.block_diag(cycle(2, 1.1), cycle(2, 1.1))) == math.inf
     with pytest.raises(InputError, match="finite s > 0"):
@@ -261,8 +267,7 @@ def test_an_s_without_meaning_is_refused(s):
 def test_what_is_refused_is_named():
     for refuse in (is_acyclic, truncated_exponential, Exponential().value):
         for shape in ((0, 0), (2, 3), (3,), (3, 2, 3)):
-            told = rf"^W has shape \({shape[0]}.*; give square matrices \(\.\.\., n, n\)"
-            with pytest.raises(InputError, match=told):
+            with pytest.raises(InputError, match=rf"^W has shape \({shape[0]}.*; give square matrices"):
                 refuse(torch.zeros(shape))
     with pytest.raises(InputError, match=r"^W is torch\.int32; give float64"):
         truncated_exponential(torch.zeros(2, 2).int())

@@ -248,6 +248,15 @@ def test_all_negatives_give_the_filtered_rank():
     assert sampled.tolist() == expected_rank(scores, target, seen).tolist()
 
 
+def test_no_seen_item_is_ever_drawn():
+    """All 6 unseen items of 12 are asked for, so one seen item among them would change many of 200 ranks."""
+    rng = np.random.default_rng(0)
+    scores, places = torch.from_numpy(rng.random((200, 12))), rng.permuted(np.tile(np.arange(12), (200, 1)), axis=1)
+    seen = torch.zeros(200, 12, dtype=torch.bool).scatter_(1, torch.from_numpy(places[:, :5]), True)
+    target = torch.from_numpy(places[:, 5])
+    assert sampled_rank(scores, target, seen, 6, rng).tolist() == expected_rank(scores, target, seen).tolist()
+
+
 def test_negatives_are_uniform_over_the_unseen():
     users, items, negatives = 4000, 6, 2
     seen = torch.zeros(users, items, dtype=torch.bool)
