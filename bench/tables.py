@@ -111,11 +111,11 @@ def _inert(text: str) -> str:
 
 def to_html(table: Table) -> Html:
     """An HTML table without its title and note; columns of numbers are of class `number`."""
-    numeric = table.numeric
+    kinds = [{"class_": "number"} if right else {} for right in table.numeric]
     rows = [
-        [element(tag, text, **({"class_": "number"} if right else {})) for text, right in zip(row, numeric, strict=True)]
+        [element(tag, text, **kind) for text, kind in zip(row, kinds, strict=True)]
         for tag, row in zip(["th", *["td"] * len(table.rows)], _cells(table), strict=True)
-    ]  # fmt: skip
+    ]
     head, *body = [element("tr", *row) for row in rows]
     return element("table", element("thead", head), "\n", element("tbody", together(*body, between="\n")))
 
