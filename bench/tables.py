@@ -113,7 +113,8 @@ def to_html(table: Table) -> Html:
     """An HTML table without its title and note; columns of numbers are of class `number`."""
     numeric = table.numeric
     rows = [
-        [element(tag, text, **({"class_": "number"} if right else {})) for text, right in zip(row, numeric, strict=True)]
+        [element(tag, text, **({"class_": "number"} if right else {}))
+         for text, right in zip(row, numeric, strict=True)]
         for tag, row in zip(["th", *["td"] * len(table.rows)], _cells(table), strict=True)
     ]  # fmt: skip
     head, *body = [element("tr", *row) for row in rows]
