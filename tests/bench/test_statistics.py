@@ -541,5 +541,12 @@ def test_crossed_p_values_where_nothing_varies_or_nothing_can_be_said():
     assert crossed_p(np.ones((1, 4))) == crossed_p(np.ones((3, 1))) == 1.0
 
 
+def test_small_whole_numbers_and_truth_values_do_not_wrap():
+    low, high = np.array([1, 2], dtype=np.uint8), np.array([2, 3], dtype=np.uint8)
+    assert paired_difference(low, high) == Interval(-1.0, -1.0, -1.0, 2)
+    assert paired_difference([False, False], [True, True]) == Interval(-1.0, -1.0, -1.0, 2)
+    assert crossed_interval(np.array([low - 1, high]) > 1).estimate == pytest.approx(0.5)
+
+
 def test_an_interval_in_another_unit():
     assert Interval(0.5, 0.25, 0.75, 7, 0.9).scaled(100) == Interval(50.0, 25.0, 75.0, 7, 0.9)
