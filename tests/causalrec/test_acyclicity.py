@@ -228,6 +228,7 @@ def test_of_no_matrix_there_is_no_h(form):
     h, gradient = form.value_and_gradient(W)
     assert form.value(W).shape == h.shape == is_acyclic(W).shape == truncated_exponential(W).shape == (0,)
     assert gradient.shape == (0, 3, 3)
+    assert is_acyclic(torch.zeros(2, 0, 3, 3)).shape == (2, 0)
 
 
 @any_form
