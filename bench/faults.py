@@ -235,6 +235,7 @@ def measure(
     kills: int = KILLS, command: tuple[str, ...] = COMMAND, faults: tuple[Fault, ...] = FAULTS
 ) -> tuple[Table, bool]:
     """One row a fault, and whether no number was lost."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores, and hands down
     with _folder() as out:
         rng = generator(root=0, stream="faults")
         code, said = Trial(command, {}, rng, 0).finish(out)
