@@ -166,9 +166,9 @@ def write_table(
         groups: dict[tuple[str, str], list[str]] = {}
         for mutant in mutants:
             if mutant.status == "survived":
-                why = reasons.get(module, {}).get(mutant.label, UNEXPLAINED)
-                good &= why is not UNEXPLAINED
-                groups.setdefault(why, []).append(f"- {mutant.line} `{mutant.function}`: `{mutant.change}`")
+                reason = reasons.get(module, {}).get(mutant.label, UNEXPLAINED)
+                good &= reason is not UNEXPLAINED
+                groups.setdefault(reason, []).append(f"- {mutant.line} `{mutant.function}`: `{mutant.change}`")
         sections += [f"## {module}", ""]
         for (kind, reason), lines in sorted(groups.items()):
             sections += [f"**{kind}** ({len(lines)}): {reason}", "", *lines, ""]
