@@ -170,8 +170,8 @@ def write_table(
                 good &= reason is not UNEXPLAINED
                 groups.setdefault(reason, []).append(f"- {mutant.line} `{mutant.function}`: `{mutant.change}`")
         sections += [f"## {module}", ""]
-        for (kind, reason), lines in sorted(groups.items()):
-            sections += [f"**{kind}** ({len(lines)}): {reason}", "", *lines, ""]
+        for (kind, why), lines in sorted(groups.items()):
+            sections += [f"**{kind}** ({len(lines)}): {why}", "", *lines, ""]
     head = [
         "# Mutation testing",
         "",
