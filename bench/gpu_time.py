@@ -10,7 +10,7 @@ from bench.cell import ROOT, Cell
 from bench.console import duration
 from bench.errors import InputError
 from bench.json_files import read_object, take
-from bench.models import ENTRIES, TRAINED
+from bench.models import NEURAL
 
 MEASURED = ROOT / "bench" / "GPU.json"  # `device_check.json` of a run on a GPU, once there is one
 LARGEST = 1 << 20
@@ -52,7 +52,7 @@ def gpu_words(cells: Iterable[Cell], seeds: int, trials: int, card: Card | None)
     trained, rest = 0.0, 0.0
     for cell in dict.fromkeys(cells):
         model = cell.params.get("model")
-        if model in TRAINED and not ENTRIES[model].pairs:
+        if model in NEURAL:
             more = (seeds - 1) / trials if cell.params["training"].get("patience") else 0.0
             trained += cell.cost * (1 + more) / card.gains.get(model, card.gains["sasrec"])
         else:

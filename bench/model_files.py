@@ -24,7 +24,7 @@ from bench.datasets import REPEATS, file_sha256
 from bench.errors import INPUT_ERRORS, InputError
 from bench.export import write_whole
 from bench.json_files import read_object, short, take
-from bench.models import ENTRIES, TRAINED
+from bench.models import ENTRIES, NEURAL
 from bench.models import load as load_class
 from bench.options import build
 from bench.plan import SPLITS
@@ -34,8 +34,8 @@ from causalrec.recommender import Recommender
 # One name a class: what else the registry names are settings of one of these.
 MODELS: dict[str, tuple[type[Recommender], type[Any]]] = {
     name: load_class(ENTRIES[name].place)  # type: ignore[misc]
-    for name in TRAINED
-    if not ENTRIES[name].pairs and not ENTRIES[name].options
+    for name in NEURAL
+    if not ENTRIES[name].options
 }
 FORMAT = "causalrec-bench model 1"
 PARAMETERS, USERS, DESCRIPTION = "model.safetensors", "users.safetensors", "model.json"

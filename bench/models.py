@@ -74,6 +74,7 @@ def named(*roles: Role) -> tuple[str, ...]:
 
 CONTROLS, RIVALS, PEERS = named("control"), named("rival"), named("peer")
 TRAINED = (*RIVALS, "causalrec")
+NEURAL = tuple(name for name in TRAINED if not ENTRIES[name].pairs)  # what `causalrec.training` trains, on any device
 
 
 def load(place: str) -> tuple[type[Any], type[Any] | None]:

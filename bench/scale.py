@@ -25,6 +25,7 @@ from bench.cell import Cell, Json, generator, torch_generator
 from bench.console import Progress, print_message, print_table
 from bench.datasets import load_own
 from bench.engine import run_cells
+from bench.memory import peak_mb
 from bench.model_files import DataOptions, Trained, save
 from bench.plan import Setup, plan_table
 from bench.presets import find_preset
@@ -229,17 +230,6 @@ LEAST_S = 10.0  # the least bound of time, which a small --scale would else put 
 # How
 
 
-def peak_mib() -> float:
-    """Highest resident size of this process since it started, in MiB; of Linux, NaN elsewhere.
-
-    Not `ru_maxrss`, which begins at what the parent held when it made this process.
-    """
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return float("nan")
-    return next(int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-
-
 def alone(name: str, part: str, scale: float, folder: Path) -> None:
     """Do one part of a measure, "make" or "do", in this process, and print what it took as JSON."""
     torch.set_num_threads(1)
@@ -249,7 +239,7 @@ def alone(name: str, part: str, scale: float, folder: Path) -> None:
         measure.make(scale, folder)
         return
     said = measure.do(scale, folder)
-    print(json.dumps(Taken(said, time.perf_counter() - wall, time.process_time() - cpu, peak_mib())))
+    print(json.dumps(Taken(said, time.perf_counter() - wall, time.process_time() - cpu, peak_mb() or math.nan)))
 
 
 def run(names: tuple[str, ...], scale: float, place: Path) -> Iterator[tuple[Measure, Taken]]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench import own_recommender
 from bench.cell import Cell, generator
-from bench.models import CONTROLS, ENTRIES, PEERS, TRAINED
+from bench.models import CONTROLS, ENTRIES, NEURAL, PEERS, TRAINED
 from bench.plan import Result, Setup, select
 from bench.presets import World
 from bench.statistics import Interval, crossed_interval, t_interval
@@ -69,7 +69,7 @@ def plan_cell(
         ("bench.runners.recommender", code),
         data=None if provenance is None else provenance.content_hash,
         dtype="float32",
-        device=setup.device if model in TRAINED and not on_pairs(model) else "cpu",
+        device=setup.device if model in NEURAL else "cpu",
         cost=0.5
         + epochs * tokens * per_token
         + (CUBE_SECONDS * items**3 if model == "ease" else 0.0),
