@@ -20,7 +20,7 @@ from bench.workers import Died, Pool, Worker
 
 EXECUTE = "bench.runners:execute"
 ENGINES = ("local", "ray")
-CRASHES_ALLOWED = 1
+CRASHES_ALLOWED = 1  # of one cell; of workers that die while starting, one after another
 LOOK_S = 0.25
 
 
@@ -120,6 +120,7 @@ class _Run:
     memory_mb: float | None = None
     pending: dict[Hashable, deque[Cell]] = field(default_factory=dict)
     crashes: dict[Cell, int] = field(default_factory=dict)
+    dead_starts: int = 0
     workers: list[Worker] = field(default_factory=list)
 
     def loop(self, jobs: int) -> None:
@@ -175,6 +176,7 @@ class _Run:
             self._finish(worker.cell, what, wall_s, line)
         if not worker.ready:
             self._look_at_memory(worker)
+            self.dead_starts = 0
         worker.ready, worker.cell = True, None
         if what == "out_of_memory":  # a fresh process gives back what this one holds
             self._drop(worker)
@@ -184,7 +186,10 @@ class _Run:
     def _crashed(self, worker: Worker, died: Died) -> None:
         self._drop(worker)
         if not worker.ready:
-            raise InputError(f"a worker died while starting ({died.how}){died.hint}")
+            self.dead_starts += 1
+            if self.dead_starts > CRASHES_ALLOWED:
+                raise InputError(f"{self.dead_starts} workers died while starting ({died.how}){died.hint}")
+            return
         cell = worker.cell
         if cell is None:
             return

@@ -72,8 +72,10 @@ class _LocalWorker(Worker):
             self.kill()
             exit_code = self.process.exitcode or 0
             how = signal.Signals(-exit_code).name if exit_code < 0 else f"exit code {exit_code}"
-            hint = "; the system sends SIGKILL when memory runs out" if how == "SIGKILL" else ""
-            if not self.ready:
+            hint = ""
+            if how == "SIGKILL":
+                hint = "; the system sends SIGKILL when memory runs out"
+            elif not self.ready:
                 hint = "; a script that runs cells needs `if __name__ == '__main__':`"
             raise Died(how, hint) from error
         return reply

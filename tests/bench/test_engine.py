@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bench.cell import ROOT
 from bench.engine import Event, run_cells
+from bench.engine_local import LocalPool
 from bench.errors import InputError
 from bench.store import Record, Store, StoreError
 from bench.workers import THREAD_VARIABLES
@@ -207,6 +208,56 @@ def test_the_longest_expected_runs_first_and_equal_cells_once(store):
 def test_what_workers_cannot_import_is_a_typed_error(store, execute, words):
     with pytest.raises(InputError, match=words):
         run_cells([toy(1)], store, execute=execute)
+
+
+UNGUARDED = """
+import sys
+from bench.engine import run_cells
+from bench.store import Store
+from tests.bench.toy_cells import toy
+run_cells([toy(1)], Store(sys.argv[1]), 1, "tests.bench.toy_cells:execute")
+"""
+
+
+class Deadly(LocalPool):
+    """Kills those of its workers, counted from 0, while they start."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.numbers, self.started = numbers, 0
+
+    def start(self, cell, execute, folder):
+        worker = super().start(cell, execute, folder)
+        if self.started in self.numbers:
+            os.kill(worker.process.pid, signal.SIGKILL)
+        self.started += 1
+        return worker
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_worker_killed_while_it_starts_is_followed_by_another(store, jobs):
+    assert len(run([toy(number) for number in range(4)], store, jobs, pool=Deadly(0)).done) == 4
+
+
+def test_two_workers_killed_while_starting_end_the_run(store):
+    with pytest.raises(InputError, match=r"2 workers died while starting \(SIGKILL\); .* when memory runs out"):
+        run([toy(1), toy(2), toy(3)], store, pool=Deadly(0, 1))
+    assert list(store.records()) == []
+
+
+def test_a_worker_that_gets_ready_excuses_one_that_did_not(store, tmp_path):
+    dies, mark = Deadly(0, 2), str(tmp_path / "mark")
+    assert len(run([toy(1, kind="die_once", mark=mark)], store, jobs=1, pool=dies).done) == 1
+    assert dies.started == 4
+
+
+def test_a_script_without_its_guard_is_told_of_it(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(UNGUARDED)
+    done = subprocess.run(
+        [sys.executable, program, tmp_path / "runs"], env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "2 workers died while starting (exit code 1); a script that runs cells needs `if __name__" in done.stderr
 
 
 def test_no_workers_at_all_is_refused(store):
