@@ -46,38 +46,49 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Trial:
-    """What every fault needs: the command, the peaceful run's records by key, a stream, how many kills."""
+    """What every fault needs: the command, the peaceful run's records by key, a stream, how many kills.
+
+    memory_mb: the middle of the peaks that cells had in peace, in MiB.
+    """
 
     command: tuple[str, ...]
     whole: dict[str, object]
     rng: np.random.Generator
     kills: int
+    memory_mb: float = 0.0
 
-    def start(self, out: Path, **more: str) -> subprocess.Popen[str]:
-        """The command in a process group of its own, writing into `out`."""
-        command = [sys.executable, str(ROOT / "cli.py"), *self.command, "--out", str(out)]
+    def start(self, out: Path, *words: str, **more: str) -> subprocess.Popen[str]:
+        """The command, `words` added, in a process group of its own, writing into `out`."""
+        command = [sys.executable, str(ROOT / "cli.py"), *self.command, *words, "--out", str(out)]
         environment = os.environ | {"CAUSALREC_DATA": str(out / "no data")} | more
         return subprocess.Popen(  # noqa: S603 - the suite's own command
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
             env=environment,
         )  # fmt: skip
 
-    def finish(self, out: Path, **more: str) -> tuple[int, str]:
+    def finish(self, out: Path, *words: str, **more: str) -> tuple[int, str]:
         """Run the command to its end: exit code and the last line on stderr."""
-        process = self.start(out, **more)
+        process = self.start(out, *words, **more)
         _, said = process.communicate(timeout=ENDS_S)
         return process.returncode, (said.strip().splitlines() or [""])[-1]
 
     def lost(self, out: Path, whole: bool = True) -> int:
-        """How many records are damaged or changed, or with `whole` missing."""
+        """How many records are damaged or changed, or with `whole` missing; each is told on stderr."""
         store = Store(out)
-        found = contents(store)
-        changed = sum(found[key] != value for key, value in self.whole.items() if key in found)
-        return changed + len(store.quarantined) + (len(self.whole.keys() - found.keys()) if whole else 0)
+        records = {record.key: record for record in store.records()}
+        told = [f"set aside: {path}" for path in store.quarantined]
+        for key, value in self.whole.items():
+            if key not in records:
+                told += [f"missing: {key}"] if whole else []
+            elif _content(records[key]) != value:
+                told.append(f"changed: {key}, {records[key].status}, {records[key].error or records[key].metrics}")
+        for line in told:
+            print_message(f"lost: {line}")
+        return len(told)
 
 
 def contents(store: Store) -> dict[str, object]:
-    """What may not differ of each record, by key: status, metrics and arrays without times."""
+    """What may not differ of each sound record, by key: status, metrics and arrays without times."""
     return {record.key: _content(record) for record in store.records()}
 
 
@@ -175,6 +186,16 @@ def _to_a_worker(trial: Trial, process: subprocess.Popen[str], send: signal.Sign
     return False
 
 
+def worker_out_of_memory(trial: Trial) -> Outcome:
+    """A limit of memory that some workers pass, `--memory`; the next run has none."""
+    with _folder() as out:
+        code, _ = trial.finish(out, "--memory", f"{trial.memory_mb:.0f}")
+        stopped = sum(record.status == "out_of_memory" for record in Store(out).records())
+        again, _ = trial.finish(out)
+        told = f"exit code {code} under {trial.memory_mb:.0f} MiB, the next {again}"
+        return Outcome(stopped, trial.lost(out), told)
+
+
 def two_at_once(trial: Trial) -> Outcome:
     """Two runs on one folder at the same time."""
     with _folder() as out:
@@ -227,7 +248,8 @@ def disk_read_only(trial: Trial) -> Outcome:
 
 
 FAULTS: tuple[Fault, ...] = (
-    kill, interrupt, kill_workers, stop_worker, two_at_once, clock_set_back, disk_full, disk_read_only,
+    kill, interrupt, kill_workers, stop_worker, worker_out_of_memory, two_at_once, clock_set_back, disk_full,
+    disk_read_only,
 )  # fmt: skip
 
 
@@ -241,7 +263,8 @@ def measure(
         code, said = Trial(command, {}, rng, 0).finish(out)
         if code:
             raise SystemExit(f"in peace the command ends with exit code {code}: {said}")
-        trial = Trial(command, contents(Store(out)), rng, kills)
+        peaks = [record.peak_memory_mb or 0.0 for record in Store(out).records()]
+        trial = Trial(command, contents(Store(out)), rng, kills, float(np.median(peaks)))
     rows = []
     for fault in faults:
         outcome = fault(trial)

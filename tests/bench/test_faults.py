@@ -34,7 +34,7 @@ def test_nothing_is_lost_where_every_record_is_there(tmp_path):
     assert whole.lost(tmp_path / "out") == 0
 
 
-def test_what_is_missing_changed_or_damaged_is_lost(tmp_path):
+def test_what_is_missing_changed_or_damaged_is_lost_and_told(tmp_path, capsys):
     whole, out = trial(tmp_path / "whole"), Store(tmp_path / "out")
     put(out, 0, 1.0)
     assert whole.lost(tmp_path / "out") == 2
@@ -44,6 +44,9 @@ def test_what_is_missing_changed_or_damaged_is_lost(tmp_path):
     path = next((tmp_path / "out" / "records").glob(f"??/{cell(0).key}.json"))
     path.write_text(path.read_text().replace('"value": 1.0', '"value": 3.0'))
     assert whole.lost(tmp_path / "out", whole=False) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in told] == ["missing:", "missing:", "changed:", "set", "changed:"]
+    assert told[2].startswith(f"lost: changed: {cell(1).key}, ok, {{'fit_cpu_s': 2.0")
 
 
 def test_times_may_differ(tmp_path):
