@@ -7,11 +7,13 @@ the same metrics and arrays, times apart. Mounting a small disk needs root; with
 
 import contextlib
 import os
+import pty
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +32,7 @@ LONGEST_S = 12.0  # from the start to a kill
 ENDS_S = 900.0
 FINISHES = 3  # a run that finds cells failed tries them anew: on a busy machine one may pass its time again
 BEFORE = "import time; time.time = lambda now=time.time: now() - 86400.0\n"
+HIDE, SHOW, END = b"\x1b[?25l", b"\x1b[?25h", b"\0"  # a terminal's cursor; of what is read so far
 TIMED = ("cost",)  # runners whose arrays are times
 
 Fault = Callable[["Trial"], "Outcome"]
@@ -57,18 +60,18 @@ class Trial:
     kills: int
     memory_mb: float = 0.0
 
-    def start(self, out: Path, *words: str, **more: str) -> subprocess.Popen[str]:
-        """The command, `words` added, in a process group of its own, writing into `out`."""
+    def start(self, out: Path, *words: str, terminal: int = subprocess.PIPE, **more: str) -> subprocess.Popen[str]:
+        """The command, `words` added, in a process group of its own, writing into `out`; stderr is the terminal."""
         command = [sys.executable, str(ROOT / "cli.py"), *self.command, *words, "--out", str(out)]
         environment = os.environ | {"CAUSALREC_DATA": str(out / "no data")} | more
         return subprocess.Popen(  # noqa: S603 - the suite's own command
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            command, stdout=subprocess.DEVNULL, stderr=terminal, text=True, start_new_session=True,
             env=environment,
         )  # fmt: skip
 
     def finish(self, out: Path, *words: str, **more: str) -> tuple[int, str]:
         """Run the command to its end: exit code and the last line on stderr."""
-        process = self.start(out, *words, **more)
+        process = self.start(out, *words, terminal=subprocess.PIPE, **more)
         _, said = process.communicate(timeout=ENDS_S)
         return process.returncode, (said.strip().splitlines() or [""])[-1]
 
@@ -107,13 +110,36 @@ def _folder() -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _signalled(trial: Trial, send: signal.Signals, ended: int) -> Outcome:
+class _Terminal:
+    """A terminal of its own, read all the time; `file` is what a process writes to."""
+
+    def __init__(self) -> None:
+        self._reads, self.file = pty.openpty()
+        self._said = b""
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):
+            while part := os.read(self._reads, 4096):
+                self._said += part
+
+    def said(self) -> bytes:
+        """All that was written since the last time."""
+        os.write(self.file, END)
+        while not self._said.endswith(END):
+            time.sleep(0.001)
+        said, self._said = self._said, b""
+        return said
+
+
+def _signalled(trial: Trial, send: signal.Signals, ended: int, terminal: _Terminal | None = None) -> Outcome:
     """The signal to the whole group at random moments; a run that ends first is compared, and begun anew."""
-    lost, wrong, whole, times, last = 0, 0, 0, 0, ""
+    lost, wrong, whole, times, hidden, last = 0, 0, 0, 0, 0, ""
+    file = subprocess.PIPE if terminal is None else terminal.file
     while times < trial.kills:
         with _folder() as out:
             while times < trial.kills:
-                process = trial.start(out)
+                process = trial.start(out, terminal=file, TERM="xterm")
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.communicate(timeout=float(trial.rng.uniform(0.1, LONGEST_S)))
                 if process.poll() is not None:
@@ -123,7 +149,9 @@ def _signalled(trial: Trial, send: signal.Signals, ended: int) -> Outcome:
                 os.killpg(process.pid, send)
                 process.communicate(timeout=60)
                 times += 1
-                wrong += process.returncode != ended
+                said = b"" if terminal is None else terminal.said()
+                hidden += HIDE in said
+                wrong += process.returncode != ended or said.rfind(HIDE) > said.rfind(SHOW)
                 lost += trial.lost(out, whole=False)
             else:
                 for _ in range(FINISHES):
@@ -133,7 +161,8 @@ def _signalled(trial: Trial, send: signal.Signals, ended: int) -> Outcome:
                 whole += 1
                 last = f"; the last with exit code {code}" if code else ""
     odd = f"; {wrong} ended otherwise than with {ended}" if wrong else ""
-    return Outcome(times, lost, f"{whole} runs came to their end{last}{odd}")
+    drawn = f"; {hidden} times its cursor was hidden and shown again" if terminal and not wrong else ""
+    return Outcome(times, lost, f"{whole} runs came to their end{last}{odd}{drawn}")
 
 
 def kill(trial: Trial) -> Outcome:
@@ -142,8 +171,8 @@ def kill(trial: Trial) -> Outcome:
 
 
 def interrupt(trial: Trial) -> Outcome:
-    """Ctrl-C to the whole run; it must end with exit code 130."""
-    return _signalled(trial, signal.SIGINT, 130)
+    """Ctrl-C to the whole run in a terminal; it must end with exit code 130 and the terminal as it was."""
+    return _signalled(trial, signal.SIGINT, 130, _Terminal())
 
 
 def kill_workers(trial: Trial) -> Outcome:

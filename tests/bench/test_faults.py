@@ -1,5 +1,6 @@
 """The harness of faults: what it calls lost, and that a killed run loses nothing."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.cell import Cell, generator
-from bench.faults import Trial, clock_set_back, contents, kill, measure
+from bench.faults import END, Trial, _Terminal, clock_set_back, contents, interrupt, kill, measure
 from bench.store import Record, Store
 
 
@@ -62,6 +63,14 @@ def test_a_command_that_fails_in_peace_is_told():
 
 @pytest.mark.slow
 def test_a_killed_run_loses_nothing():
-    table, sound = measure(1, ("run", "mixing", "--preset", "smoke"), (kill, clock_set_back))
+    table, sound = measure(1, ("run", "mixing", "--preset", "smoke"), (kill, interrupt, clock_set_back))
     assert sound
-    assert [row[2] for row in table.rows] == [1, 1]
+    assert [row[2] for row in table.rows] == [1, 1, 1]
+    assert "otherwise" not in table.rows[1][4]
+
+
+def test_a_terminal_says_what_was_written_since_the_last_time():
+    terminal = _Terminal()
+    for line in (b"one", b"two"):
+        os.write(terminal.file, line)
+        assert terminal.said() == line + END
