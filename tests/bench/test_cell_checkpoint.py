@@ -23,7 +23,6 @@ from bench.workers import _run_cell
 from causalrec.checkpoints import CheckpointFile, Snapshot
 from tests.bench.hurried_runner import CUTS, HOW, NOTES
 from tests.bench.hurried_runner import execute as execute_hurried
-from tests.bench.toy_cells import toy
 
 EPOCHS = 5
 WORLD = World(items=12, users=60, length=8, width=8, epochs=EPOCHS)
@@ -219,42 +218,6 @@ def test_a_checkpoint_that_cannot_be_written_costs_a_word(tmp_path, monkeypatch,
     (tmp_path / "c.safetensors").mkdir()
     CellCheckpoint(tmp_path / "c.safetensors").save(Snapshot({}, {}))
     assert "cannot be written" in capsys.readouterr().err
-
-
-def touch(path: Path, days: float) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-    os.utime(path, (0, time.time() - days * 86400))
-    return path
-
-
-def test_dropping_takes_the_checkpoint_and_what_writers_left_and_nothing_else(store):
-    path = store.checkpoint_path(CELL.key)
-    touch(path, 0)
-    touch(path.with_name(f"{CELL.key}-abc.tmp"), 0)
-    aside = touch(path.with_name(f"{CELL.key}.1.damaged"), 0)
-    other = touch(store.checkpoint_path("0" * 64), 0)
-    store.drop_checkpoint(CELL.key)
-    assert {found for found in left(store) if found.is_file()} == {aside, other}
-    store.drop_checkpoint("0" * 64)
-    assert not other.parent.exists()
-    store.drop_checkpoint("1" * 64)
-
-
-def test_what_nobody_finishes_is_listed_after_a_day_and_swept_after_a_week(store):
-    cell = toy(1)
-    store.put(Record(cell.key, cell.fields, "timed_out"))
-    ages = {"young": 0.9, "old": 1.1, "older": 6.9, "stale": 7.1, "aside": 7.1}
-    paths = {name: touch(store.checkpoint_path(name * 8), days) for name, days in ages.items()}
-    paths["aside"] = paths["aside"].rename(paths["aside"].with_suffix(".1.damaged"))
-    torn = touch(store.checkpoint_path("torn" * 8).with_suffix(".tmp"), 0.1)
-    table = records.tidy(store, delete=False)
-    assert {row[0] for row in table.rows} == {paths["old"].name, paths["older"].name}
-    assert [paths[name].exists() for name in ages] == [True, True, True, False, False]
-    assert not torn.exists()
-    records.tidy(store, delete=True)
-    assert [paths[name].exists() for name in ages] == [True, False, False, False, False]
-    assert store.get(cell).status == "timed_out"
 
 
 def test_workers_of_cells_without_torch_do_not_import_it():
