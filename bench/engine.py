@@ -8,12 +8,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 from bench.cell import Cell
 from bench.engine_local import LocalPool
 from bench.engine_ray import RayPool
 from bench.errors import InputError
+from bench.foreign import foreign
 from bench.provenance import provenance
 from bench.store import Record, Status, Store, StoreError
 from bench.workers import Died, Pool, Worker
@@ -22,6 +23,7 @@ EXECUTE = "bench.runners:execute"
 ENGINES = ("local", "ray")
 CRASHES_ALLOWED = 1  # of one cell; of workers that die while starting, one after another
 LOOK_S = 0.25
+WAKE_S, ASLEEP_S = 1.0, 5.0  # a look at the clock at least that often; one that comes so much later was suspended
 
 
 def make_pool(engine: str = "local", address: str | None = None) -> Pool:
@@ -127,13 +129,12 @@ class _Run:
         try:
             while any(self.pending.values()) or any(worker.cell for worker in self.workers):
                 while len(self.workers) < jobs and self._unclaimed() > 0:
-                    first = next(cells[0] for cells in self.pending.values() if cells)
-                    self.workers.append(self.pool.start(first, self.execute, self.store.folder.resolve()))
+                    self._start()
                 deadline = min((worker.deadline for worker in self.workers), default=float("inf"))
-                pause = max(0.0, deadline - time.monotonic())
-                pause = pause if self.memory_mb is None else min(pause, LOOK_S)
-                timeout = None if pause == float("inf") else pause
-                heard = self.pool.wait([worker.line for worker in self.workers], timeout)
+                before = time.monotonic()
+                pause = max(0.0, min(deadline - before, WAKE_S if self.memory_mb is None else LOOK_S))
+                heard = self.pool.wait([worker.line for worker in self.workers], pause)
+                self._forgive(time.monotonic() - before - pause)
                 for worker in list(self.workers):
                     if worker.line in heard:
                         self._hear(worker)
@@ -144,6 +145,21 @@ class _Run:
         finally:
             for worker in self.workers:
                 worker.kill()
+
+    def _start(self) -> None:
+        first = next(cells[0] for cells in self.pending.values() if cells)
+        try:
+            self.workers.append(self.pool.start(first, self.execute, self.store.folder.resolve()))
+        except OSError as error:
+            raise InputError(
+                f"worker {len(self.workers) + 1} cannot be started ({error.strerror or error}); give fewer --jobs"
+            ) from error
+
+    def _forgive(self, late_s: float) -> None:
+        """Take time in which the run was suspended, and its workers with it, off what they have used."""
+        if late_s > ASLEEP_S:
+            for worker in self.workers:
+                worker.since += late_s
 
     def _unclaimed(self) -> int:
         """Cells waiting beyond those that workers still starting up will take."""
@@ -170,25 +186,40 @@ class _Run:
         except Died as died:
             self._crashed(worker, died)
             return
+        cell = worker.cell
         if what == "broken":
             raise StoreError(line) if worker.ready else InputError(line)
-        if what != "ready" and worker.cell is not None:
-            self._finish(worker.cell, what, wall_s, line)
+        if cell is not None:
+            self._end(cell, what, wall_s, line)
         if not worker.ready:
             self._look_at_memory(worker)
             self.dead_starts = 0
-        worker.ready, worker.cell = True, None
-        if what == "out_of_memory":  # a fresh process gives back what this one holds
+        worker.ready, worker.cell, worker.served = True, None, worker.served + (cell is not None)
+        if self._is_spent(worker, what, cell):
             self._drop(worker)
         else:
             self._hand_out(worker)
 
+    def _end(self, cell: Cell, what: str, wall_s: float, line: str) -> None:
+        if what == "unrecorded":
+            self._fail(cell, "failed", wall_s, "Unrecorded", f"its worker could not write its record: {line}")
+        elif what != "ready":
+            self._finish(cell, cast("Status", what), wall_s, line)
+
+    def _is_spent(self, worker: Worker, what: str, cell: Cell | None) -> bool:
+        """Whether the next cell would meet what the last one left: memory, open files, what code not ours has set."""
+        full = self.memory_mb is not None and cell is not None and worker.held_mb() > self.memory_mb
+        return full or what in ("out_of_memory", "unrecorded") or (cell is not None and foreign(cell) is not None)
+
+    def _dead_start(self, how: str, hint: str = "") -> None:
+        self.dead_starts += 1
+        if self.dead_starts > CRASHES_ALLOWED:
+            raise InputError(f"{self.dead_starts} workers died while starting ({how}){hint}")
+
     def _crashed(self, worker: Worker, died: Died) -> None:
         self._drop(worker)
         if not worker.ready:
-            self.dead_starts += 1
-            if self.dead_starts > CRASHES_ALLOWED:
-                raise InputError(f"{self.dead_starts} workers died while starting ({died.how}){died.hint}")
+            self._dead_start(died.how, died.hint)
             return
         cell = worker.cell
         if cell is None:
@@ -207,19 +238,23 @@ class _Run:
     def _time_out(self, worker: Worker) -> None:
         cell, wall_s = worker.cell, time.monotonic() - worker.since
         self._drop(worker)
-        if cell is not None:
+        if not worker.ready:
+            self._dead_start(f"not ready after {worker.start_s:g} s")
+        elif cell is not None:
             message = f"stopped after {wall_s:.1f} s; its limit is {cell.timeout:g} s"
             self._fail(cell, "timed_out", wall_s, "Timeout", message)
 
     def _look_at_memory(self, worker: Worker) -> None:
-        """Stop a worker that holds more than it may, at the cost of its cell."""
+        """Stop a worker that holds more than it may, at the cost of its cell where no other can have left it that."""
         if self.memory_mb is None or (held := worker.held_mb()) <= self.memory_mb:
             return
         cell, wall_s = worker.cell, time.monotonic() - worker.since
         self._drop(worker)
         if not worker.ready:
             raise InputError(f"a worker holds {held:.0f} MiB before its first cell; give it more than that")
-        if cell is not None:
+        if worker.served and cell is not None:
+            self.pending[worker.group].appendleft(cell)
+        elif cell is not None:
             message = f"stopped at {held:.0f} MiB; the limit of a worker is {self.memory_mb:g} MiB"
             self._fail(cell, "out_of_memory", wall_s, "OutOfMemory", message)
 

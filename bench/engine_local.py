@@ -20,6 +20,8 @@ from bench.memory import resident_mb
 from bench.provenance import Provenance, provenance
 from bench.workers import THREAD_VARIABLES, Died, Pool, Reply, Server, Worker, not_started
 
+START_S = 600.0  # imports take seconds, minutes where a cold file system is asked by many
+
 
 def default_jobs(device: str) -> int:
     """One worker a core that this process may use; on a GPU one, which has it to itself."""
@@ -50,7 +52,9 @@ class LocalPool(Pool):
         with _thread_environment(cell.threads):
             process.start()
         there.close()
-        return _LocalWorker(cell.threads, here, process)
+        worker = _LocalWorker(cell.threads, here, process)
+        worker.start_s = START_S
+        return worker
 
     def wait(self, lines: Sequence[Any], timeout: float | None) -> Collection[Any]:
         """Pipes with news."""
@@ -70,8 +74,7 @@ class _LocalWorker(Worker):
             reply: Reply = self.line.recv()
         except (EOFError, OSError) as error:
             self.kill()
-            exit_code = self.process.exitcode or 0
-            how = signal.Signals(-exit_code).name if exit_code < 0 else f"exit code {exit_code}"
+            how = _ended(self.process.exitcode or 0)
             hint = ""
             if how == "SIGKILL":
                 hint = "; the system sends SIGKILL when memory runs out"
@@ -81,12 +84,24 @@ class _LocalWorker(Worker):
         return reply
 
     def kill(self) -> None:
+        """With all that its cell started: a worker leads a process group of its own."""
+        if self.process.pid and hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError):  # it has not made it yet
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
         self.process.join()
         self.line.close()
 
     def held_mb(self) -> float:
         return resident_mb(self.process.pid)
+
+
+def _ended(exit_code: int) -> str:
+    """How, by the name of the signal where there is one; real-time signals have none."""
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    names = {int(known): known.name for known in signal.Signals}
+    return names.get(-exit_code, f"signal {-exit_code}")
 
 
 @contextlib.contextmanager
@@ -106,7 +121,8 @@ def _thread_environment(threads: int) -> Iterator[None]:
 
 def _serve(pipe: Connection, execute: str, folder: Path, made_with: Provenance) -> None:
     """A worker's life: get ready, then one cell after another until killed or orphaned."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    _lead_a_group()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     os.dup2(2, 1)  # what a cell prints goes to stderr; stdout belongs to the command's document
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
@@ -119,8 +135,17 @@ def _serve(pipe: Connection, execute: str, folder: Path, made_with: Provenance) 
         pipe.send(server.run(*pipe.recv()))
 
 
+def _lead_a_group() -> None:
+    """So that what a cell starts ends with its worker; what the group writes to a terminal must not stop it."""
+    if hasattr(os, "setpgid"):
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        os.setpgid(0, 0)
+
+
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
+        if hasattr(os, "killpg"):
+            os.killpg(0, signal.SIGKILL)
         os._exit(1)

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from bench.errors import InputError
+from bench.foreign import PEER
 from causalrec.structure import Learner, registry
 
 TITLES = {
@@ -58,7 +59,6 @@ SECONDS = {
     "attention_free": 4e-4, "eqvar_lasso": 1e-6, "eqvar_bic": 1e-6,
 }  # fmt: skip
 SEARCH_SECONDS = {"exact": 2e-6, "exact_l1": 3e-5, "exact_unequal": 3e-6}
-PEER = "peer."
 
 
 def names() -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """What a worker is wherever it runs: the parent's handle of it, and its own side, which runs cells and records them."""
 
+import errno
 import importlib
 import time
 import traceback
@@ -12,13 +13,16 @@ from typing import Any, Literal, Self, TypeAlias
 from bench.cell import Cell, Outcome
 from bench.checkpoints import placed
 from bench.errors import InputError
+from bench.foreign import edited
 from bench.memory import peak_mb, reset_peak
 from bench.provenance import Provenance
 from bench.store import Record, Status, Store, StoreError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
-Reply: TypeAlias = tuple[Literal["ready", "broken"] | Status, float, str]  # what, wall seconds, one line
+EXHAUSTED = (errno.EMFILE, errno.ENFILE)  # what a cell can leave its worker with: no file can be opened
+# What, wall seconds, one line. 'broken' ends the run, 'unrecorded' is a cell whose worker cannot write its record.
+Reply: TypeAlias = tuple[Literal["ready", "broken", "unrecorded"] | Status, float, str]
 
 
 class Died(Exception):
@@ -33,19 +37,24 @@ class Died(Exception):
 class Worker(ABC):
     """The parent's handle of one worker.
 
-    group: of the cells that it serves (`Pool.group`). line: what `Pool.wait` waits on for news of it. cell: the one it
-    has now, since `since` on the monotonic clock.
+    group: of the cells that it serves (`Pool.group`). line: what `Pool.wait` waits on for news of it. start_s: how
+    long it may take to get ready. cell: the one it has now; since: when it got that, before the first when it was
+    started, on the monotonic clock. served: how many it has brought to an end.
     """
 
     group: Hashable
     line: Any
+    start_s: float = field(default=float("inf"), init=False)
     cell: Cell | None = field(default=None, init=False)
     ready: bool = field(default=False, init=False)
-    since: float = field(default=0.0, init=False)
+    since: float = field(default_factory=time.monotonic, init=False)
+    served: int = field(default=0, init=False)
 
     @property
     def deadline(self) -> float:
-        """When its cell's time is over, on the monotonic clock."""
+        """When its time, to get ready or for its cell, is over, on the monotonic clock."""
+        if not self.ready:
+            return self.since + self.start_s
         return float("inf") if self.cell is None else self.since + self.cell.timeout
 
     @abstractmethod
@@ -108,6 +117,8 @@ class Server:
         """Run a cell that the parent knows by `key`; 'broken' where the sources here make another key."""
         if cell.key != key:
             return "broken", 0.0, f"sources of {', '.join(cell.code)} changed during the run; start it again"
+        if said := edited(cell):
+            return "broken", 0.0, said
         return _run_cell(cell, self._function, self._store, self._made_with)
 
 
@@ -146,7 +157,8 @@ def _run_cell(cell: Cell, function: Callable[[Cell], Outcome], store: Store, mad
         if status != "out_of_memory":  # which, like a cell stopped from outside, may go on where there is more
             store.drop_checkpoint(cell.key)
     except StoreError as raised:
-        return "broken", wall_s, str(raised)
+        exhausted = isinstance(raised.__cause__, OSError) and raised.__cause__.errno in EXHAUSTED
+        return "unrecorded" if exhausted else "broken", wall_s, str(raised)
     return stored.status, wall_s, "" if error is None else f"{error['type']}: {error['message']}"
 
 

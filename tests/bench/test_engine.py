@@ -1,3 +1,5 @@
+import errno
+import hashlib
 import os
 import re
 import signal
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench import engine
 from bench.cell import ROOT
 from bench.engine import Event, run_cells
 from bench.engine_local import LocalPool
@@ -115,6 +118,54 @@ def test_workers_stay_warm_until_one_runs_out_of_memory(store):
     assert first == second != third
 
 
+def test_a_worker_that_ran_code_not_ours_serves_no_further_cell(store):
+    told = [{"model": "peer.one"}, {}, {}, {"learner": "peer.two"}, {}]
+    cells = [toy(number, kind="pid", cost=9.0 - number, **more) for number, more in enumerate(told)]
+    run(cells, store, jobs=1)
+    pids = [store.get(cell).metrics["pid"] for cell in cells]
+    assert pids[1] == pids[2] == pids[3]
+    assert len(set(pids)) == 3
+
+
+def test_an_edited_module_of_the_users_ends_the_run(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = tmp_path / "edited_by_a_user.py"
+    module.write_text("def learn(X): ...\n")
+    named = {"kind": "pid", "learner": "edited_by_a_user:learn"}
+    identity = hashlib.sha256(module.read_bytes()).hexdigest()
+    assert len(run([toy(1, identity=identity, **named)], store).done) == 1
+    module.write_text("def learn(X): return 0\n")
+    with pytest.raises(InputError, match="the source of edited_by_a_user:learn changed during the run; start it again"):
+        run([toy(2, identity=identity, **named)], store)
+    assert len(list(store.records())) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_a_stopped_cell_had_started_is_stopped_too(store, tmp_path):
+    mark = tmp_path / "pid"
+    assert len(run([toy(1, kind="child", mark=str(mark), timeout=1.0)], store).failed) == 1
+    until = time.monotonic() + 5
+    while alive(int(mark.read_text())) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not alive(int(mark.read_text()))
+
+
+def test_a_death_by_a_signal_without_a_name_is_the_cells_alone(store):
+    deadly = toy(1, kind="real_time_signal")
+    assert run([deadly, toy(2)], store).failed == [deadly]
+    assert f"worker died (signal {signal.SIGRTMIN + 6}) 2 times" in store.get(deadly).error["message"]
+
+
+def test_a_cell_that_leaves_no_file_to_open_costs_itself_alone(store):
+    leaky = toy(1, kind="leak_files", cost=9.0)
+    summary = run([leaky, toy(2), toy(3)], store, jobs=1)
+    assert (len(summary.done), summary.failed) == (2, [leaky])
+    error = store.get(leaky).error
+    assert error["type"] == "Unrecorded"
+    assert "could not write its record" in error["message"]
+    assert "Too many open files" in error["message"]
+
+
 def test_a_timeout_stops_its_cell_and_no_other(store):
     slow = toy(0, kind="sleep", seconds=60.0, timeout=0.3, cost=60.0)
     started = time.monotonic()
@@ -135,6 +186,22 @@ def test_a_worker_that_holds_too_much_costs_its_cell_alone(store):
     assert record.status == "out_of_memory"
     assert re.fullmatch(r"stopped at \d{3,} MiB; the limit of a worker is 400 MiB", record.error["message"])
     assert run([greedy], store, memory_mb=4000).done == [greedy]
+
+
+def test_memory_that_another_cell_left_is_not_held_against_a_cell(store):
+    cells = [toy(1, kind="keep", megabytes=200, cost=9.0), toy(2, kind="hold", megabytes=200)]
+    events: list[Event] = []
+    summary = run(cells, store, jobs=1, memory_mb=400, on_event=events.append)
+    assert (summary.done, summary.failed) == (cells, [])
+    assert [event.status for event in events] == ["started", "ok", "started", "started", "ok"]
+
+
+def test_a_worker_left_full_serves_no_further_cell(store, monkeypatch):
+    monkeypatch.setattr(engine, "LOOK_S", 60.0)  # not while a cell runs
+    cells = [toy(1, kind="keep", megabytes=500, cost=9.0), toy(2, kind="pid"), toy(3, kind="pid")]
+    assert run(cells, store, jobs=1, memory_mb=400).done == cells
+    first, second, third = (store.get(cell).metrics["pid"] for cell in cells)
+    assert first != second == third
 
 
 @pytest.mark.parametrize(
@@ -210,6 +277,16 @@ def test_what_workers_cannot_import_is_a_typed_error(store, execute, words):
         run_cells([toy(1)], store, execute=execute)
 
 
+SUSPENDED = """
+import sys
+from bench import engine
+from bench.store import Store
+from tests.bench.toy_cells import toy
+if __name__ == "__main__":
+    engine.ASLEEP_S = 0.5
+    cell = toy(1, kind="rest", mark=sys.argv[2], timeout=3.0)
+    engine.run_cells([cell], Store(sys.argv[1]), 1, "tests.bench.toy_cells:execute")
+"""
 UNGUARDED = """
 import sys
 from bench.engine import run_cells
@@ -222,13 +299,15 @@ run_cells([toy(1)], Store(sys.argv[1]), 1, "tests.bench.toy_cells:execute")
 class Deadly(LocalPool):
     """Kills those of its workers, counted from 0, while they start."""
 
+    how = signal.SIGKILL
+
     def __init__(self, *numbers: int) -> None:
         self.numbers, self.started = numbers, 0
 
     def start(self, cell, execute, folder):
         worker = super().start(cell, execute, folder)
         if self.started in self.numbers:
-            os.kill(worker.process.pid, signal.SIGKILL)
+            os.kill(worker.process.pid, self.how)
         self.started += 1
         return worker
 
@@ -248,6 +327,49 @@ def test_a_worker_that_gets_ready_excuses_one_that_did_not(store, tmp_path):
     dies, mark = Deadly(0, 2), str(tmp_path / "mark")
     assert len(run([toy(1, kind="die_once", mark=mark)], store, jobs=1, pool=dies).done) == 1
     assert dies.started == 4
+
+
+def test_a_worker_that_hangs_while_it_starts_is_followed_by_another(store):
+    class Hanging(Deadly):
+        how = signal.SIGSTOP
+
+        def start(self, cell, execute, folder):
+            worker = super().start(cell, execute, folder)
+            worker.start_s = 1.0 if self.started - 1 in self.numbers else 600.0
+            return worker
+
+    assert len(run([toy(1)], store, jobs=1, pool=Hanging(0)).done) == 1
+    with pytest.raises(InputError, match=r"2 workers died while starting \(not ready after 1 s\)"):
+        run([toy(2)], store, jobs=1, pool=Hanging(0, 1))
+
+
+def test_workers_that_the_system_refuses_are_a_typed_error(store, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(LocalPool, "start", refuse)
+    with pytest.raises(InputError, match=r"worker 1 cannot be started \(Too many open files\); give fewer --jobs"):
+        run([toy(1)], store)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_time_in_which_the_run_was_suspended_is_no_cells(tmp_path):
+    program, mark = tmp_path / "program.py", tmp_path / "mark"
+    program.write_text(SUSPENDED)
+    started = subprocess.Popen(
+        [sys.executable, program, tmp_path / "runs", mark], env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    until = time.monotonic() + 60
+    while not mark.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    group = [started.pid, int(mark.read_text() or 0)]
+    for how in (signal.SIGSTOP, signal.SIGCONT):
+        for pid in group:
+            os.kill(pid, how)
+        time.sleep(4.0 if how == signal.SIGSTOP else 0.0)
+    assert started.wait(60) == 0
+    (record,) = Store(tmp_path / "runs").records()
+    assert (record.status, record.wall_s > 4) == ("ok", True)
 
 
 def test_a_script_without_its_guard_is_told_of_it(tmp_path):

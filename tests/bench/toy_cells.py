@@ -1,7 +1,10 @@
 """Toy cells for the engine's tests, importable in spawned workers as `tests.bench.toy_cells`."""
 
+import contextlib
 import os
+import resource
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from bench.cell import Cell, Outcome, generator
+
+KEPT: list[Any] = []  # what a cell leaves in its worker
 
 
 def toy(number: int, root: int = 0, **more: Any) -> Cell:
@@ -66,7 +71,41 @@ def exhaust(number: int, root: int) -> Outcome:
     raise MemoryError("no more")
 
 
-def pid(number: int, root: int) -> Outcome:
+def pid(number: int, root: int, **told: str) -> Outcome:
+    return Outcome({"pid": os.getpid()})
+
+
+def rest(number: int, root: int, mark: str) -> Outcome:
+    """Take two seconds that a suspended process does not have."""
+    Path(mark).write_text(str(os.getpid()))
+    for _ in range(20):
+        time.sleep(0.1)
+    return draw(number, root)
+
+
+def child(number: int, root: int, mark: str) -> Outcome:
+    """Start another process and wait for it."""
+    started = subprocess.Popen(["sleep", "600"])
+    Path(mark).write_text(str(started.pid))
+    started.wait()
+    return Outcome({"number": number})
+
+
+def real_time_signal(number: int, root: int) -> Outcome:
+    os.kill(os.getpid(), signal.SIGRTMIN + 6)
+    raise AssertionError
+
+
+def leak_files(number: int, root: int) -> Outcome:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    with contextlib.suppress(OSError):
+        while True:
+            KEPT.append(Path("/dev/null").open())  # noqa: SIM115
+    return Outcome({"number": number})
+
+
+def keep(number: int, root: int, megabytes: int) -> Outcome:
+    KEPT.append(np.ones(megabytes * 2**17))
     return Outcome({"pid": os.getpid()})
 
 
