@@ -146,7 +146,10 @@ def _signalled(trial: Trial, send: signal.Signals, ended: int, terminal: _Termin
                     whole += 1
                     lost += trial.lost(out)
                     break
-                os.killpg(process.pid, send)
+                workers = _workers(process) if send == signal.SIGKILL else []
+                for pid in (process.pid, *workers):  # Ctrl-C reaches the group of the terminal alone
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(pid, send)
                 process.communicate(timeout=60)
                 times += 1
                 said = b"" if terminal is None else terminal.said()
@@ -166,7 +169,7 @@ def _signalled(trial: Trial, send: signal.Signals, ended: int, terminal: _Termin
 
 
 def kill(trial: Trial) -> Outcome:
-    """SIGKILL to the whole run."""
+    """SIGKILL to the whole run, its workers too."""
     return _signalled(trial, signal.SIGKILL, -signal.SIGKILL)
 
 
@@ -202,17 +205,31 @@ def stop_worker(trial: Trial) -> Outcome:
 
 def _to_a_worker(trial: Trial, process: subprocess.Popen[str], send: signal.Signals) -> bool:
     """The signal to a worker drawn at random, a random while after there are some; False where the run ends first."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     wait = float(trial.rng.uniform(0.5, 4.0))
     while process.poll() is None:
         time.sleep(0.05)
-        with contextlib.suppress(OSError):
-            workers = children.read_text().split()
-            if workers and wait <= 0:
+        workers = _workers(process)
+        if workers and wait <= 0:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(int(trial.rng.choice(workers)), send)
                 return True
-            wait -= 0.05 if workers else 0.0
+        wait -= 0.05 if workers else 0.0
     return False
+
+
+def _workers(process: subprocess.Popen[str]) -> list[int]:
+    """The run's children that are workers: not the tracker that `multiprocessing` starts, nor a call of git."""
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [int(pid) for pid in children if b"spawn_main" in _command_line(pid)]
+
+
+def _command_line(pid: str) -> bytes:
+    with contextlib.suppress(OSError):  # it has ended
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def worker_out_of_memory(trial: Trial) -> Outcome:
@@ -239,7 +256,7 @@ def clock_set_back(trial: Trial) -> Outcome:
     with _folder() as out, tempfile.TemporaryDirectory() as patch:
         process = trial.start(out)
         time.sleep(LONGEST_S)
-        os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.communicate(timeout=60)
         (Path(patch) / "sitecustomize.py").write_text(BEFORE)
         code, _ = trial.finish(out, PYTHONPATH=patch)
