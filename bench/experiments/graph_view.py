@@ -154,7 +154,8 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
     note = (
         f"The {EDGES} largest entries of W between different items, of which those that reach tau are edges of R. At "
         f"equal popularity: the share of linked pairs among films as popular as both ends ({BINS} bins). Series: one "
-        "stem, two titles; genre: one in common. Enrichment is their ratio, with seeds and films crossed; lift counts training actions and has no seeds."
+        "stem, two titles; genre: one in common. Enrichment is their ratio, with seeds and films crossed; lift counts "
+        "training actions and has no seeds."
     )
     view = Table("graph_view", "What the largest entries of W link", heads, tuple(shares), note)
     columns = ("data", "cause", "effect", "weight", "series", "genres in common", "actions on cause", "on effect")
