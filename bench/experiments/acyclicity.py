@@ -11,10 +11,11 @@ from bench.plan import OWN, Result, Setup
 from bench.power import Outcome
 from bench.statistics import clopper_pearson
 from bench.tables import Table, Value
+from causalrec.lagrangian import Lagrangian
 
 SAMPLES = 1000
 CLAIM = "acyclicity-converges"
-CAP = 1e8
+CAP = Lagrangian.cap
 
 
 def plan(setup: Setup) -> list[Cell]:

@@ -1,4 +1,4 @@
-"""Do the strongest edges of W link series and genres (Figure 3), or merely popular films?
+"""Do the largest entries of W link series and genres (Figure 3), or merely popular films?
 
 On MovieLens, where the owner publishes titles; the models are those of `recommend`. Film k is item k + 1; row = effect.
 """
@@ -109,7 +109,7 @@ def make_films(films: list[Film], counts: Ints) -> Films:
 
 
 def _ends(r: Result, source: str, most: int = EDGES) -> tuple[Ints, Ints]:
-    """Effects and causes of the strongest edges, strongest first."""
+    """Effects and causes of the largest entries, largest first."""
     return r.arrays[f"{source}_effect"][:most], r.arrays[f"{source}_cause"][:most]
 
 
@@ -175,7 +175,7 @@ def _strongest(name: str, r: Result, films: Films) -> list[tuple[Value, ...]]:
 
 
 def figures(setup: Setup, results: list[Result]) -> list[Figure]:
-    """The share of linked edges against how many of the strongest are counted, mean over seeds; and users' graphs."""
+    """The share of linked pairs against how many of the largest are counted, mean over seeds; and users' graphs."""
     panels, users = [], list[Figure]()
     for name, (runs, films) in _read(setup, results).items():
         for link in LINKS:
