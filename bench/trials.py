@@ -219,6 +219,16 @@ def chosen(setup: Setup, results: list[Result], name: str, model: str) -> Result
     return max((r for r in trials if _alpha(r) != 0), key=lambda r: float(r.metrics[score]), default=None)
 
 
+def chosen_cells(setup: Setup, results: list[Result], name: str, model: str) -> list[Cell]:
+    """The cells of the chosen setting by seed, the first of them a trial; empty where no trial ran."""
+    tried = set(tuning_cells(setup, name, model))  # half of the users, or a variant, is no trial
+    best = chosen(setup, [r for r in results if r.cell in tried], name, model)
+    if best is None:
+        return []
+    p, seeds = best.params, range(setup.preset.real.seeds)
+    return [plan_cell(setup, p["dataset"], model, p["options"], p["training"], seed) for seed in seeds]
+
+
 def _alpha(r: Result) -> float | None:
     boost = r.params["options"].get("boost")
     return None if boost is None else float(boost["alpha"])

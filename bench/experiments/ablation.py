@@ -161,7 +161,7 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
             for metric, values in level.items():
                 against = base and base is not found and _gain(name, values, trials.ranked(setup, name, base, metric))
                 row.append(_percent(against or None))
-            row += [_mean(found, metric) for metric in ("density", "empty_rows")]
+            row += [None if title == BARE else _mean(found, metric) for metric in ("density", "empty_rows")]
             rows.append(tuple(row))
     columns = (
         "data", "density of data", "variant", "HR@10", "NDCG@10", "gain in HR@10, %", "gain in NDCG@10, %",

@@ -66,20 +66,11 @@ def refine(setup: Setup, results: list[Result]) -> list[Cell]:
     cells = []
     for name in setup.found:
         for model in MODELS:
-            by_seed = _chosen_cells(setup, results, name, model)
+            by_seed = trials.chosen_cells(setup, results, name, model)
             cells += by_seed[1:]
             if model == "causalrec" and by_seed and "halves" in setup.preset.real.controls:
                 cells += _halves(by_seed[0])
     return cells
-
-
-def _chosen_cells(setup: Setup, results: list[Result], name: str, model: str) -> list[Cell]:
-    tried = set(trials.tuning_cells(setup, name, model))  # half of the users is no trial
-    best = trials.chosen(setup, [r for r in results if r.cell in tried], name, model)
-    if best is None:
-        return []
-    p, seeds = best.params, range(setup.preset.real.seeds)
-    return [trials.plan_cell(setup, p["dataset"], model, p["options"], p["training"], seed) for seed in seeds]
 
 
 def _runs(setup: Setup, results: list[Result], name: str, model: str) -> list[Result]:
@@ -87,7 +78,7 @@ def _runs(setup: Setup, results: list[Result], name: str, model: str) -> list[Re
     if name == "behaviour":
         cells = trials.world_cells(setup, setup.preset.world, setup.preset.world_seeds, model)
     else:
-        cells = _chosen_cells(setup, results, name, model)
+        cells = trials.chosen_cells(setup, results, name, model)
     by_cell = {r.cell: r for r in results if r.ok}
     return [by_cell[cell] for cell in cells if cell in by_cell and "audit_error" in by_cell[cell].arrays]
 
@@ -213,7 +204,7 @@ def _pairs(setup: Setup, results: list[Result]) -> dict[tuple[str, str], list[tu
         ("behaviour", "halves of the users"): [pair for *_, one, two in groups for pair in both(one, two)],
     }
     for name in setup.found:
-        seeds = _chosen_cells(setup, results, name, "causalrec")
+        seeds = trials.chosen_cells(setup, results, name, "causalrec")
         found[name, "other draws"] = [pair for one, two in combinations(seeds, 2) for pair in both(one, two)]
         halves = _halves(seeds[0]) if seeds else []
         found[name, "halves of the users"] = [pair for one, two in pairwise(halves) for pair in both(one, two)]

@@ -50,7 +50,8 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
     note = (
         f"CPU milliseconds of one thread for h and its gradient, one dense W of norm 1, float64 unless said; "
         f"{setup.preset.cost.repeats} repeats, sizes in turn. Exponent: slope of log time on log n over n of {LARGE} "
-        f"and more, {FEWEST} sizes at least. Matrix products run faster on larger matrices, which lowers it."
+        f"and more, {FEWEST} sizes at least; its interval is over the repeats of one run, and runs differ by more. "
+        "Matrix products run faster on larger matrices, which lowers it."
     )
     columns = ("form of h", *(f"n = {n}" for n in sizes), "exponent")
     return [Table("cost", "What acyclicity costs", columns, tuple(rows), note)]

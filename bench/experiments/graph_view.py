@@ -1,4 +1,4 @@
-"""Do the strongest edges of W link series and genres (Figure 3), or merely popular films?
+"""Do the largest entries of W link series and genres (Figure 3), or merely popular films?
 
 On MovieLens, where the owner publishes titles; the models are those of `recommend`. Film k is item k + 1; row = effect.
 """
@@ -14,6 +14,7 @@ from bench.claims import Finding, Margins, held
 from bench.datasets import data_folder, load
 from bench.datasets.titles import TITLED, Film, read_films
 from bench.errors import DataMissing
+from bench.experiments.audit import edges
 from bench.figures import Curves, Figure, Panel, Series
 from bench.plan import Result, Setup
 from bench.power import Bar
@@ -51,25 +52,18 @@ def plan(setup: Setup) -> list[Cell]:
 
 def refine(setup: Setup, results: list[Result]) -> list[Cell]:
     """The chosen setting on the other seeds."""
-    return [cell for name in _named(setup) for cell in _cells(setup, results, name)[1:]]
+    return [cell for name in _named(setup) for cell in trials.chosen_cells(setup, results, name, "causalrec")[1:]]
 
 
 def _named(setup: Setup) -> list[str]:
     return [name for name in setup.found if name in TITLED]
 
 
-def _cells(setup: Setup, results: list[Result], name: str) -> list[Cell]:
-    best = trials.chosen(setup, results, name, "causalrec")
-    if best is None:
-        return []
-    p, seeds = best.params, range(setup.preset.real.seeds)
-    return [trials.plan_cell(setup, p["dataset"], "causalrec", p["options"], p["training"], seed) for seed in seeds]
-
-
 def _runs(setup: Setup, results: list[Result], name: str) -> list[Result]:
     """CausalRec's results by seed at the chosen setting, those that ran and have an item graph."""
     by_cell = {r.cell: r for r in results if r.ok}
-    found = [by_cell[cell] for cell in _cells(setup, results, name) if cell in by_cell]
+    cells = trials.chosen_cells(setup, results, name, "causalrec")
+    found = [by_cell[cell] for cell in cells if cell in by_cell]
     return [r for r in found if "edge_weight" in r.arrays]
 
 
@@ -115,7 +109,7 @@ def make_films(films: list[Film], counts: Ints) -> Films:
 
 
 def _ends(r: Result, source: str, most: int = EDGES) -> tuple[Ints, Ints]:
-    """Effects and causes of the strongest edges, strongest first."""
+    """Effects and causes of the largest entries, largest first."""
     return r.arrays[f"{source}_effect"][:most], r.arrays[f"{source}_cause"][:most]
 
 
@@ -136,33 +130,37 @@ def enrichment(runs: list[Result], films: Films, link: str, source: str = "edge"
 
 
 def tables(setup: Setup, results: list[Result]) -> list[Table]:
-    """How many of the strongest edges link films, against equal popularity; and the strongest edges by title."""
+    """How many of the largest entries link films, against equal popularity; and the largest by title."""
     shares: list[tuple[Value, ...]] = []
     strongest: list[tuple[Value, ...]] = []
     for name, (runs, films) in _read(setup, results).items():
         for source, title in SOURCES.items():
             seeds = runs if source == "edge" else runs[:1]
             count = float(np.mean([len(_ends(r, source)[0]) for r in seeds]))
+            strong = float(np.mean([len(edges(r)) for r in seeds])) if source == "edge" else None
             for link in LINKS:
                 share, chance = (np.mean([of[link][_ends(r, source)].mean() for r in seeds])
                                  for of in (films.linked, films.expected))  # fmt: skip
                 ratio = enrichment(seeds, films, link, source)
                 one = ratio.estimate if ratio else None
-                shares.append((name, title, len(seeds), count, link, float(share), float(chance),
+                shares.append((name, title, len(seeds), count, strong, link, float(share), float(chance),
                                ratio if len(seeds) > 1 else one))  # fmt: skip
         strongest += _strongest(name, runs[0], films)
     if not shares:
         return []
-    columns = ("data", "graph", "runs", "edges", "link", "share linked", "at equal popularity", "enrichment")
+    heads = (
+        "data", "graph", "runs", "pairs", "reach tau", "link", "share linked", "at equal popularity", "enrichment",
+    )  # fmt: skip
     note = (
-        f"The {EDGES} strongest edges between different items. At equal popularity: the share of linked pairs among "
-        f"films as popular as both ends ({BINS} bins). Series: one stem, two titles; genre: one in common. "
-        "Enrichment is their ratio, with seeds and films crossed; lift counts training actions and has no seeds."
+        f"The {EDGES} largest entries of W between different items, of which those that reach tau are edges of R. At "
+        f"equal popularity: the share of linked pairs among films as popular as both ends ({BINS} bins). Series: one "
+        "stem, two titles; genre: one in common. Enrichment is their ratio, with seeds and films crossed; lift counts "
+        "training actions and has no seeds."
     )
-    view = Table("graph_view", "What the strongest edges link", columns, tuple(shares), note)
+    view = Table("graph_view", "What the largest entries of W link", heads, tuple(shares), note)
     columns = ("data", "cause", "effect", "weight", "series", "genres in common", "actions on cause", "on effect")
-    note = f"The {SHOWN} strongest edges of W on seed 0; actions in training."
-    return [view, Table("graph_edges", "The strongest edges (Figure 3)", columns, tuple(strongest), note)]
+    note = f"The {SHOWN} largest entries of W on seed 0; actions in training."
+    return [view, Table("graph_edges", "The largest entries (Figure 3)", columns, tuple(strongest), note)]
 
 
 def _strongest(name: str, r: Result, films: Films) -> list[tuple[Value, ...]]:
@@ -177,7 +175,7 @@ def _strongest(name: str, r: Result, films: Films) -> list[tuple[Value, ...]]:
 
 
 def figures(setup: Setup, results: list[Result]) -> list[Figure]:
-    """The share of linked edges against how many of the strongest are counted, mean over seeds; and users' graphs."""
+    """The share of linked pairs against how many of the largest are counted, mean over seeds; and users' graphs."""
     panels, users = [], list[Figure]()
     for name, (runs, films) in _read(setup, results).items():
         for link in LINKS:
@@ -190,7 +188,7 @@ def figures(setup: Setup, results: list[Result]) -> list[Figure]:
             users.append(user_figure(f"graph_user_{name}", name, runs, split, titles))
     if not panels:
         return []
-    title, x, y = "What the strongest edges link", "strongest edges counted", "share linked"
+    title, x, y = "What the largest entries of W link", "largest entries counted", "share linked"
     return [Curves("graph_view", title, x, y, tuple(panels), log_x=True, y_range=(0.0, 1.0)), *users]
 
 
@@ -221,7 +219,10 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
             if ratio is None:
                 continue
             control = enrichment(runs[:1], films, link, "lift")
-            detail = f"share over that at equal popularity, {EDGES} strongest edges, {ratio.n} seeds"
+            reach = ", ".join(str(len(edges(r))) for r in runs)
+            detail = (
+                f"share over that at equal popularity, {EDGES} largest entries of W, of which {reach} reach tau by seed"
+            )
             detail += f"; lift {control.estimate:.2f}" if control else ""
             bar = Bar(holds=1.0, fails=margins.of(CLAIM))
             made.append(held(CLAIM, f"{link}, {name}", ratio, bar, detail))

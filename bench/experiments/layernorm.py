@@ -175,7 +175,8 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
         difference = paired_difference(r.arrays["shd"].astype(float), base.arrays["shd"].astype(float))
         detail = (
             f"SHD more than raw, margin {margin:.2g}; {difference.n} draws, {nodes} nodes; order accuracy "
-            f"{format_value(_order(r))}"
+            f"{format_value(_order(r))}; recovered exactly {int((r.arrays['shd'] == 0).sum())}, raw "
+            f"{int((base.arrays['shd'] == 0).sum())}"
         )
         part, bar = f"{view[0]}, d = {features}", Bar(holds=margin, fails=margin, large=False)
         ordered = base.arrays["order_accuracy"]

@@ -207,14 +207,15 @@ def _world_table(setup: Setup, done: dict[str, Result]) -> Table:
 def _real_table(setup: Setup, found: dict[str, dict[int, Result]]) -> Table:
     metric = f"test_ndcg10_{trials.seen_rule(setup, REAL)}"
     rows: list[tuple[Value, ...]] = [
-        (title, *(_mean(runs, name) for name in GRAPH), _mean(runs, "h_mean", shares=False), _largest(runs),
+        (title.replace("as many edges", f"{EDGES_PER_ITEM} edges an item"),
+         *(_mean(runs, name) for name in GRAPH), _mean(runs, "h_mean", shares=False), _largest(runs),
          _mean(runs, metric), _change(runs, found[DEFAULT], metric))
         for title, runs in found.items()
     ]  # fmt: skip
     columns = ("reading", *GRAPH.values(), "mean h", "largest h", "NDCG@10", "change in NDCG@10")
     note = (
-        f"{setup.preset.real.seeds} seeds, at the setting that tuning chose for the default, which favours it. Graphs "
-        f"that are given have {EDGES_PER_ITEM} edges an item. Mean [95 % t interval over seeds]; changes are paired."
+        f"{setup.preset.real.seeds} seeds, at the setting that tuning chose for the default, which favours it. The "
+        "density of R is over test histories. Mean [95 % t interval over seeds]; changes are paired."
     )
     return Table("readings-real", f"Readings of CausalRec on {REAL}", columns, tuple(rows), note)
 

@@ -35,6 +35,7 @@ from bench.trials import (
 __all__ = ["details", "figures", "findings", "gaps", "plan", "refine", "tables"]
 
 ALPHA = 0.05
+AVERAGED = 2  # datasets, fewer of which make no average
 SPLIT_WORDS = {"leave_one_out": "Leave-one-out", "temporal": "Real data cut at a point in time"}
 TITLES = {name: ENTRIES[name].title for name in (*CONTROLS, *TRAINED, "best_possible")}
 
@@ -75,7 +76,7 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
         f"{SPLIT_WORDS[setup.split]}, full catalogue. HR@10 and NDCG@10 rank seen items with the rest where users "
         "repeat items and without them where they do not; 'other' is the other rule, under which an item taken again "
         "counts as a miss. Mark: best and second best in NDCG@10 where ahead of all that follow, paired, at 95 % "
-        "divided among the comparisons; where none is marked, none is. u100 ranks against 100 uniform unseen items, as "
+        "divided among the comparisons; no second without a best. u100 ranks against 100 uniform unseen items, as "
         "papers do. Intervals: real data, over seeds and users crossed (measured to cover 92 to 99 %); behaviour, t "
         "over worlds. Best possible knows the world's law and each user's segment. Real data: "
         f"{r.trials} settings tried a trained model, up to {r.epochs} epochs, patience {r.patience}; CausalRec has "
@@ -243,7 +244,8 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
             left = {name: f", not counted, {why}" if why else "" for name, why in ahead.items()}
             each = "; ".join(f"{n} {100 * g.estimate:+.1f} over {best}{left[n]}" for n, (g, best) in gains.items())
             total = _mean_gain(counted) if counted else None
-            outcome = _against(total, claimed) if total else "unclear"
+            outcome = _against(total, claimed) if total and len(counted) >= AVERAGED else "unclear"
+            each += f"; {len(counted)} counted, an average asks for {AVERAGED}" if len(counted) < AVERAGED else ""
             part = f"{title} +{100 * claimed:.2f} %"
             estimate = total.scaled(100) if total else None
             found.append(Finding("beats-rivals", part, outcome, estimate, f"gain in %: {each}"))

@@ -70,18 +70,31 @@ def test_edges_drawn_by_popularity_alone_are_not_enriched(setup):
 def test_tables_and_figure_tell_titles_and_shares(setup):
     module, results = load_experiment("graph_view"), runs(setup)
     view, strongest = module.tables(setup, results)
-    assert [row[1:5] for row in view.rows] == [
-        (title, seeds, 200.0, link)
-        for title, seeds in (("W of CausalRec", 3), ("lift (control)", 1))
+    assert [row[1:6] for row in view.rows] == [
+        (title, seeds, 200.0, reach, link)
+        for title, seeds, reach in (("W of CausalRec", 3, 133.0), ("lift (control)", 1, None))
         for link in ("series", "genre")
     ]
-    assert view.rows[0][5] == 0.5  # every other edge i <- i - 1 is within a made-up series
+    assert view.rows[0][6] == 0.5  # every other edge i <- i - 1 is within a made-up series
     assert strongest.rows[0][1:3] == ("Film a (1990)", "Film a II (1990)")
     assert strongest.rows[0][4] == "film a"
     assert strongest.rows[1][4] == "–"
     (figure,) = module.figures(setup, results)
     assert [panel.title for panel in figure.panels] == ["ml-100k, one series", "ml-100k, one genre"]
     assert figure.panels[0].series[0].y[-1] == 0.5
+
+
+def test_how_many_of_the_largest_entries_reach_tau_is_counted_by_seed(setup):
+    """At tau itself an entry is an edge."""
+    results = runs(setup)
+    chosen = graph_view._runs(setup, results, "ml-100k")
+    for r, reach in zip(chosen, (0, 1, 7), strict=True):
+        r.arrays["edge_weight"] = np.where(np.arange(200) < reach, 0.3, 0.29)
+    (view, _) = load_experiment("graph_view").tables(setup, results)
+    assert [row[4] for row in view.rows] == [pytest.approx(8 / 3)] * 2 + [None] * 2
+    details = [f.detail for f in find("graph_view", setup, results)]
+    assert len(details) == 2
+    assert all("1000 largest entries of W, of which 0, 1, 7 reach tau by seed" in detail for detail in details)
 
 
 def test_without_titles_nothing_is_judged_and_the_gap_says_why(setup, tmp_path):

@@ -86,7 +86,7 @@ def test_data_adds_cells_and_only_to_experiments_on_recommenders():
     less = {name: len(set(cells)) for name, cells in plan_cells(bare("quick"), EXPERIMENTS).items()}
     trials = PRESETS["quick"].real.trials
     assert more.pop("recommend") - less.pop("recommend") == (1 + 3 + 3 + 6) + 2 * trials
-    assert {name for name in more if more[name] != less[name]} <= {"ablation", "audit", "graph_view"}
+    assert {name for name in more if more[name] != less[name]} <= {"acyclicity", "ablation", "audit", "graph_view"}
 
 
 def test_the_plan_table_counts_cells_once_and_knows_what_is_there(tmp_path):

@@ -102,6 +102,25 @@ def test_a_gain_over_a_rival_that_a_control_beats_is_shown_and_not_counted():
     assert judged("recommend", setup, results)["beats-each-rival"].judgement == "contradicted"
 
 
+@pytest.mark.parametrize(("led", "outcome"), [(3, UNCLEAR), (2, FAILS)])
+def test_an_average_asks_for_two_counted_datasets(led, outcome):
+    """On `led` of four datasets a control is ahead; the others alone decide, and one is no average."""
+    setup = with_data()
+    quality = {"causalrec": 0.3, "sasrec": 0.5}
+    results = [
+        model(cell, 0.6 if kind == "item_knn" and name in DATASETS[-led:] else quality.get(kind, 0.1))
+        for cell in plan_all("recommend", setup)
+        for kind, name in [(cell.params["model"], cell.params["dataset"]["name"])]
+    ]
+    found = [f for f in find("recommend", setup, results) if f.claim == "beats-rivals"]
+    assert [f.outcome for f in found] == [outcome, outcome]
+    assert all(f.estimate.high < 0 for f in found)
+    asked = "; 1 counted, an average asks for 2"
+    assert all((asked in f.detail) == (led == 3) and f.detail.count("not counted") == led for f in found)
+    judgement = judged("recommend", setup, results)["beats-rivals"].judgement
+    assert judgement == ("contradicted" if outcome == FAILS else "inconclusive")
+
+
 def test_claims_against_all_rivals_are_partly_reproduced_at_best_while_some_are_not_built():
     setup = with_data("quick", DATASETS[:2])
     verdicts = judged("recommend", setup, trained(setup, 0.9, 0.3, 0))
