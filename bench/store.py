@@ -1,6 +1,7 @@
 """One atomic record a cell, verified whenever it is read.
 
-    records/<first two of key>/<key>.json            the record
+    records/<first two of key>/<key>.json            the record of a success
+    records/<first two of key>/<key>.failed.json     that of a failure, read only where there is no success
     records/<first two of key>/<key>-<hash>.npz      its arrays, named by their own hash, written first
     quarantine/                                      records that failed verification: kept, never trusted
     checkpoints/<first two of key>/<key>.safetensors a long cell's state while it runs, see `bench.cell_checkpoint`
@@ -8,6 +9,8 @@
 A file is written beside its place, synced and renamed, so a reader sees all of it or nothing, however many write.
 The folder itself is not synced: that would double the cost of a record, and a power cut without it loses at most
 the last records whole, which run again.
+A failure has a name of its own, so that it cannot replace a success: without a lock, whatever the timing, and when
+folders are copied together. Under the name of a success, where older stores have it, it is still read.
 Arrays carry their hash in the name so that two writers of one cell cannot pair one's record with the other's arrays.
 A folder may come from someone else: nothing is written, moved or removed through a symbolic link below it, and what is
 read is a regular file of at most `LARGEST` bytes.
@@ -35,6 +38,7 @@ from bench.errors import InputError
 
 SCHEMA = 1
 STALE_SECONDS = 3600.0
+FAILED = ".failed"  # between key and ending
 LARGEST = 1 << 30  # bytes of a file that is read
 # Without waiting for who writes a pipe; what a system lacks is left out.
 READING = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
@@ -107,20 +111,19 @@ class Store:
 
     def get(self, cell: Cell) -> Record | None:
         """The verified record of `cell`, failures included; None if there is none that can be trusted."""
-        return self._load(self._path(cell.key))
+        return self.load(cell.key)
 
     def put(self, record: Record, arrays: Mapping[str, np.ndarray] | None = None) -> Record:
-        """Write `record` and its arrays; returns it as stored. A failure never replaces a success.
+        """Write `record` and its arrays; returns it as stored, or the success that is there instead of a failure.
 
         Raises:
             InputError: a metric that is not finite JSON data, or an array of Python objects.
             StoreError: the record cannot be written; nothing is left half-written.
         """
-        path = self._path(record.key)
-        if not record.ok:
-            before = self._load(path)
-            if before is not None and before.ok:
-                return before
+        if not record.ok and (before := self.load(record.key)) is not None and before.ok:
+            return before
+        failed = self._path(record.key, FAILED)
+        path = self._path(record.key) if record.ok else failed
         packed = pack(arrays) if arrays else None
         hashed = hashlib.sha256(packed).hexdigest() if packed is not None else None
         body = cast("dict[str, Any]", plain(vars(record) | {"arrays_sha256": hashed}, "record"))
@@ -129,6 +132,9 @@ class Store:
             if packed is not None and hashed is not None:
                 _write(self._arrays_path(record.key, hashed), packed)
             _write(path, json.dumps(body | {"sha256": digest(body)}, indent=1, sort_keys=True).encode())
+        if record.ok:
+            with contextlib.suppress(OSError):  # it is no longer read
+                failed.unlink(missing_ok=True)
         return Record(**body)
 
     def arrays(self, record: Record) -> dict[str, np.ndarray]:
@@ -149,20 +155,27 @@ class Store:
 
     def records(self, opened: bool = False) -> Iterator[Record]:
         """All records that can be trusted, by key; with `opened`, only those whose arrays can also be taken apart."""
-        for path in self._files(".json"):
-            record = self._load(path, opened)
+        for key in self.keys():
+            record = self.load(key, opened)
             if record is not None:
                 yield record
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """The keys, in order, that begin with `prefix` and have a record, trusted or not."""
-        for path in self._files(".json", prefix):
-            if path.stem.startswith(prefix):
-                yield path.stem
+        keys = {path.stem.removesuffix(FAILED) for path in self._files(".json", prefix)}
+        yield from sorted(key for key in keys if key.startswith(prefix))
 
-    def load(self, key: str) -> Record | None:
-        """The verified record of a key that `keys` gave; None if it cannot be trusted."""
-        return self._load(self._path(key))
+    def load(self, key: str, opened: bool = False) -> Record | None:
+        """The verified record of a key that `keys` gave, a success before a failure; None if none can be trusted.
+
+        With `opened`, its arrays can also be taken apart.
+        """
+        path = self._path(key)
+        found = self._load(path, opened)
+        if found is not None and found.ok:
+            return found
+        # The third look is for a success that took the failure's place between the first two.
+        return self._load(self._path(key, FAILED), opened) or found or self._load(path, opened)
 
     def sweep(self) -> None:
         """Remove temporary files that writers killed over an hour ago left behind, and checkpoints of over a week ago.
@@ -175,7 +188,8 @@ class Store:
 
     def unreferenced(self) -> list[Path]:
         """Arrays that no record names, older than what a writer may still be about to name; day-old checkpoints."""
-        named = {self._arrays_path(r.key, r.arrays_sha256) for r in self.records() if r.arrays_sha256 is not None}
+        every = filter(None, map(self._load, self._files(".json")))
+        named = {self._arrays_path(r.key, r.arrays_sha256) for r in every if r.arrays_sha256 is not None}
         loose = [(path, STALE_SECONDS) for path in self._files(".npz") if path not in named]
         loose += [(path, DAY_SECONDS) for path in self._files("", kind="checkpoints")]
         return sorted(path for path, seconds in loose if _is_older(path, seconds))
@@ -217,8 +231,8 @@ class Store:
                 if _is_older(path, seconds):
                     path.unlink(missing_ok=True)
 
-    def _path(self, key: str) -> Path:
-        return self.folder / "records" / key[:2] / f"{key}.json"
+    def _path(self, key: str, kind: str = "") -> Path:
+        return self.folder / "records" / key[:2] / f"{key}{kind}.json"
 
     def _arrays_path(self, key: str, hashed: str) -> Path:
         return self._path(key).with_name(f"{key}-{hashed[:16]}.npz")
@@ -237,7 +251,7 @@ class Store:
     def _load(self, path: Path, opened: bool = False) -> Record | None:
         try:
             text = _read(path)
-            record = _verified(text, path.stem)
+            record = _verified(text, path.stem.removesuffix(FAILED))
             if opened:
                 self.arrays(record)
             else:
