@@ -1,5 +1,6 @@
 """What lies in a results folder, for people and for other tools: list, show, verify, tidy, export."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,17 +80,20 @@ def verify(store: Store) -> tuple[Table, bool]:
 def tidy(store: Store, delete: bool) -> Table:
     """Files that no record names, left by killed writers or replaced records, and checkpoints older than a day.
 
-    They are removed only with `delete`; records never are, nor those that were set aside as damaged.
+    They are removed only with `delete`; records never are, nor those that were set aside as damaged, with their arrays.
     """
     store.sweep()
     loose = store.unreferenced()
-    rows = tuple((path.name, path.stat().st_size / 2**20) for path in loose)
+    rows = []
+    for path in loose:
+        with contextlib.suppress(FileNotFoundError):  # its cell has ended meanwhile
+            rows.append((path.name, path.lstat().st_size / 2**20))
     if delete:
         for path in loose:
             path.unlink(missing_ok=True)
     told = "removed" if delete else "would be removed with --delete"
     note = f"{len(rows)} files {told}; younger ones may still be waiting for their record.{_set_aside(store)}"
-    return Table("gc", f"Files in {store.folder} that no record names", ("file", "MiB"), rows, note)
+    return Table("gc", f"Files in {store.folder} that no record names", ("file", "MiB"), tuple(rows), note)
 
 
 def export(store: Store, path: Path) -> int:

@@ -35,6 +35,7 @@ import numpy as np
 
 from bench.cell import Cell, Json, digest, plain
 from bench.errors import InputError
+from bench.json_files import short
 
 SCHEMA = 1
 STALE_SECONDS = 3600.0
@@ -42,6 +43,8 @@ FAILED = ".failed"  # between key and ending
 LARGEST = 1 << 30  # bytes of a file that is read
 # Without waiting for who writes a pipe; what a system lacks is left out.
 READING = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
+WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | sum(getattr(os, name, 0) for name in ("O_BINARY", "O_CLOEXEC"))
+OWNER_ONLY = 0o600  # tracebacks and paths are in records
 CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 DAY_SECONDS = 86400.0
 Status = Literal["ok", "failed", "timed_out", "out_of_memory"]
@@ -117,7 +120,7 @@ class Store:
         """Write `record` and its arrays; returns it as stored, or the success that is there instead of a failure.
 
         Raises:
-            InputError: a metric that is not finite JSON data, or an array of Python objects.
+            InputError: a metric that is not finite JSON data, a field of another type, or an array of Python objects.
             StoreError: the record cannot be written; nothing is left half-written.
         """
         if not record.ok and (before := self.load(record.key)) is not None and before.ok:
@@ -127,31 +130,27 @@ class Store:
         packed = pack(arrays) if arrays else None
         hashed = hashlib.sha256(packed).hexdigest() if packed is not None else None
         body = cast("dict[str, Any]", plain(vars(record) | {"arrays_sha256": hashed}, "record"))
+        stored = _checked(body)
+        text = json.dumps(body | {"sha256": digest(body)}, indent=1, sort_keys=True)
         with _typed(path):
             _own(path.parent).mkdir(exist_ok=True)
             if packed is not None and hashed is not None:
-                _write(self._arrays_path(record.key, hashed), packed)
-            _write(path, json.dumps(body | {"sha256": digest(body)}, indent=1, sort_keys=True).encode())
+                write_atomically(self._arrays_path(record.key, hashed), packed, OWNER_ONLY)
+            write_atomically(path, text.encode(), OWNER_ONLY)
         if record.ok:
             with contextlib.suppress(OSError):  # it is no longer read
                 failed.unlink(missing_ok=True)
-        return Record(**body)
+        return stored
 
     def arrays(self, record: Record) -> dict[str, np.ndarray]:
         """The arrays beside `record`, empty if it has none.
 
         Raises:
-            StoreError: they are missing, not those the record was written with, or not what `pack` makes.
+            StoreError: they are missing, not those the record was written with, not what `pack` makes, or cannot be
+                read.
         """
-        packed = self._packed(record)
-        if packed is None:
-            return {}
-        try:
-            return unpack(packed)
-        except Exception as error:  # a header is parsed as Python, whose every error may come of it
-            path = self._arrays_path(record.key, str(record.arrays_sha256))
-            why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise StoreError(f"{path}: holds no arrays ({why}); delete it and run the cell again") from error
+        with _typed(self._path(record.key)):
+            return self._arrays(record)
 
     def records(self, opened: bool = False) -> Iterator[Record]:
         """All records that can be trusted, by key; with `opened`, only those whose arrays can also be taken apart."""
@@ -175,7 +174,7 @@ class Store:
         if found is not None and found.ok:
             return found
         # The third look is for a success that took the failure's place between the first two.
-        return self._load(self._path(key, FAILED), opened) or found or self._load(path, opened)
+        return self._load(self._path(key, FAILED), opened) or self._load(path, opened)
 
     def sweep(self) -> None:
         """Remove temporary files that writers killed over an hour ago left behind, and checkpoints of over a week ago.
@@ -187,12 +186,23 @@ class Store:
         self._remove(self._files("", kind="checkpoints"), 7 * DAY_SECONDS)
 
     def unreferenced(self) -> list[Path]:
-        """Arrays that no record names, older than what a writer may still be about to name; day-old checkpoints."""
+        """Arrays that no record names, older than what a writer may still be about to name; day-old checkpoints.
+
+        The arrays of a cell whose record was set aside stay with it.
+        """
         every = filter(None, map(self._load, self._files(".json")))
         named = {self._arrays_path(r.key, r.arrays_sha256) for r in every if r.arrays_sha256 is not None}
-        loose = [(path, STALE_SECONDS) for path in self._files(".npz") if path not in named]
+        aside = self._set_aside()
+        arrays = (path for path in self._files(".npz") if path not in named)
+        loose = [(path, STALE_SECONDS) for path in arrays if path.name.partition("-")[0] not in aside]
         loose += [(path, DAY_SECONDS) for path in self._files("", kind="checkpoints")]
         return sorted(path for path, seconds in loose if _is_older(path, seconds))
+
+    def _set_aside(self) -> set[str]:
+        """The keys of the records in quarantine/."""
+        place = _own(self.folder / "quarantine")
+        with _typed(place):
+            return {path.name.partition(".")[0] for path in place.iterdir()} if place.is_dir() else set()
 
     def _files(self, ending: str, prefix: str = "", kind: str = "records") -> Iterator[Path]:
         """Files of the folders of a kind by name, of that of a prefix alone where the prefix has two digits."""
@@ -237,29 +247,36 @@ class Store:
     def _arrays_path(self, key: str, hashed: str) -> Path:
         return self._path(key).with_name(f"{key}-{hashed[:16]}.npz")
 
-    def _packed(self, record: Record) -> bytes | None:
-        """The bytes of the arrays beside `record`, which are those it was written with; None if it has none."""
+    def _arrays(self, record: Record, opened: bool = True) -> dict[str, np.ndarray]:
+        """The arrays beside `record`; unless `opened`, none, once they are known to be those it was written with.
+
+        Raises StoreError where that is a verdict on the record, and OSError where they are there but cannot be read.
+        """
         if record.arrays_sha256 is None:
-            return None
+            return {}
         path = self._arrays_path(record.key, record.arrays_sha256)
-        with _typed(path):
+        try:
             packed = _read(path)
+        except FileNotFoundError as error:
+            raise StoreError(f"{path}: is missing; bring it back or run the cell again") from error
         if hashlib.sha256(packed).hexdigest() != record.arrays_sha256:
             raise StoreError(f"{path}: not the arrays its record was written with; delete it and run the cell again")
-        return packed
+        try:
+            return unpack(packed) if opened else {}
+        except Exception as error:  # a header is parsed as Python, whose every error may come of it
+            why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise StoreError(f"{path}: holds no arrays ({why}); delete it and run the cell again") from error
 
     def _load(self, path: Path, opened: bool = False) -> Record | None:
         try:
             text = _read(path)
             record = _verified(text, path.stem.removesuffix(FAILED))
-            if opened:
-                self.arrays(record)
-            else:
-                self._packed(record)
+            self._arrays(record, opened)
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
+        except OSError as error:  # of the disk or the system, and no verdict on the record
+            told = f"{path}: cannot be read ({error.strerror}); see to its permissions or the disk, and run this again"
+            raise StoreError(told) from error
         except (InputError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             self._quarantine(path, str(error))
             return None
@@ -313,12 +330,46 @@ def _verified(text: bytes, key: str) -> Record:
     del body["sha256"]
     if body.get("schema") != SCHEMA or set(body) != {entry.name for entry in fields(Record)}:
         raise InputError(f"schema {body.get('schema')} where {SCHEMA} is expected")
-    record = Record(**body)
-    if record.status not in get_args(Status):
-        raise InputError(f"status {record.status!r} where one of {', '.join(get_args(Status))} is expected")
+    record = _checked(body)
     if not record.key == key == _digest(record.cell):
         raise InputError("the key is not the hash of the record's own cell fields")
     return record
+
+
+def _checked(body: dict[str, Any]) -> Record:
+    """The record of these fields; InputError where one is not of its type."""
+    if body["status"] not in get_args(Status):
+        raise InputError(f"status {body['status']!r} where one of {', '.join(get_args(Status))} is expected")
+    for name, (fits, expected) in KINDS.items():
+        if not fits(body[name]):
+            raise InputError(f"{name} is {short(body[name])}; expected {expected}")
+    return Record(**body)
+
+
+def _is_number(value: object) -> bool:
+    """Whether a float holds it; True is none."""
+    return type(value) is float or (type(value) is int and abs(value) < 2**53)
+
+
+def _is_cell(value: object) -> bool:
+    return type(value) is dict and type(value.get("experiment")) is str and type(value.get("params")) is dict
+
+
+def _is_error(value: object) -> bool:
+    return type(value) is dict and {"type", "message"} <= value.keys() and all(type(v) is str for v in value.values())
+
+
+# Of the fields that JSON may have wrong, what they must be.
+KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "cell": (_is_cell, "an object with experiment and params"),
+    "metrics": (lambda value: type(value) is dict, "an object"),
+    "wall_s": (_is_number, "a number"),
+    "cpu_s": (_is_number, "a number"),
+    "peak_memory_mb": (lambda value: value is None or _is_number(value), "a number or null"),
+    "error": (lambda value: value is None or _is_error(value), "an object of texts with type and message, or null"),
+    "provenance": (lambda value: type(value) is dict, "an object"),
+    "arrays_sha256": (lambda value: value is None or type(value) is str, "a text or null"),
+}
 
 
 def _digest(parsed: object) -> str:
@@ -364,9 +415,13 @@ def _is_older(path: Path, seconds: float) -> bool:
     return False
 
 
-def _write(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem[:16], suffix=".tmp")
-    temporary = Path(name)
+def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write beside `path`, sync and rename, so that a reader sees all or nothing, however many write; raises OSError.
+
+    The temporary's name is its own and ends in `.tmp`; `mode` are the file's permissions, less the umask.
+    """
+    temporary = path.with_name(f"{path.stem[:16]}-{os.urandom(8).hex()}.tmp")
+    handle = os.open(temporary, WRITING, mode)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

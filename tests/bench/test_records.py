@@ -85,6 +85,23 @@ def test_tidying_removes_what_no_record_names_and_nothing_else(store):
     assert records.tidy(store, delete=True).rows == ()
 
 
+def test_tidying_passes_over_a_checkpoint_whose_cell_ends_meanwhile(store, monkeypatch):
+    path = store.checkpoint_path(toy(0).key)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    os.utime(path, (0, time.time() - 2 * 86400))
+    listed = store.unreferenced
+
+    def end() -> list:
+        loose = listed()
+        assert loose == [path]
+        store.drop_checkpoint(toy(0).key)
+        return loose
+
+    monkeypatch.setattr(store, "unreferenced", end)
+    assert records.tidy(store, delete=True).rows == ()
+
+
 def test_an_export_has_a_row_a_record_and_every_digit(store, tmp_path):
     file = tmp_path / "all.csv"
     assert records.export(store, file) == 3

@@ -225,14 +225,14 @@ def test_a_failure_is_kept_but_never_replaces_a_success(tmp_path):
 
 def test_a_failure_that_did_not_see_the_success_does_not_replace_it(tmp_path, monkeypatch):
     """Another run's success comes between the look for one and the writing of the failure."""
-    store, write = Store(tmp_path), store_module._write
+    store, write = Store(tmp_path), store_module.write_atomically
 
-    def late(path: Path, content: bytes) -> None:
-        monkeypatch.setattr(store_module, "_write", write)
+    def late(path: Path, content: bytes, mode: int) -> None:
+        monkeypatch.setattr(store_module, "write_atomically", write)
         Store(tmp_path).put(record(metrics={"shd": 1}))
-        write(path, content)
+        write(path, content, mode)
 
-    monkeypatch.setattr(store_module, "_write", late)
+    monkeypatch.setattr(store_module, "write_atomically", late)
     store.put(record(status="timed_out"))
     assert store.get(toy(0)).metrics == {"shd": 1}
     assert [found.status for found in store.records()] == ["ok"]
