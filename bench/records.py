@@ -4,11 +4,11 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bench.cell import canonical
 from bench.errors import InputError
-from bench.json_files import printable
+from bench.json_files import encodable, printable
 from bench.store import Record, Store
 from bench.tables import Table, Value, harmless
 
@@ -137,7 +137,7 @@ def _flat(record: Record) -> dict[str, Any]:
     }  # fmt: skip
     for head, values in (("params", record.params), ("metrics", record.metrics)):
         row |= dict(_leaves(head, values))
-    return row
+    return cast("dict[str, Any]", encodable(row))
 
 
 def _leaves(name: str, value: object) -> Iterator[tuple[str, object]]:

@@ -114,6 +114,17 @@ def test_an_export_has_a_row_a_record_and_every_digit(store, tmp_path):
     assert set(frame["params.number"]) == {0, 1, 2}
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_what_is_no_unicode_is_escaped_in_an_export(store, tmp_path, ending):
+    if ending == "parquet":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    put(store, 3, **{"\udcff": "\udcfe", "listed": ["\udcfd"]})
+    file = tmp_path / f"all.{ending}"
+    assert records.export(store, file) == 4
+    frame = (pd.read_csv if ending == "csv" else pd.read_parquet)(file).set_index("key")
+    assert frame.loc[toy(3).key, r"metrics.\udcff"] == r"\udcfe"
+
+
 def test_parquet_keeps_types(store, tmp_path):
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     file = tmp_path / "all.parquet"
