@@ -92,7 +92,7 @@ def tidy(store: Store, delete: bool) -> Table:
         for path in loose:
             path.unlink(missing_ok=True)
     told = "removed" if delete else "would be removed with --delete"
-    note = f"{len(rows)} files {told}; younger ones may still be waiting for their record.{_set_aside(store)}"
+    note = f"{len(rows)} files {told}; younger ones may still be waiting for their record{_set_aside(store)}"
     return Table("gc", f"Files in {store.folder} that no record names", ("file", "MiB"), tuple(rows), note)
 
 
@@ -120,7 +120,7 @@ def export(store: Store, path: Path) -> int:
             # A line end of both, else a field with a bare carriage return is not quoted and ends its row.
             frame.to_csv(path, index=False, lineterminator="\r\n")
         else:
-            frame.to_parquet(path, index=False)
+            path.write_bytes(frame.to_parquet(index=False))  # pyarrow opens no path that is no UTF-8
     except ImportError as error:
         raise InputError(f"{path}: Parquet needs pyarrow; pip install pyarrow, or export to .csv") from error
     except OSError as error:

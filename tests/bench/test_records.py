@@ -1,5 +1,6 @@
 """What lies in a results folder: listed, shown, verified, tidied without loss, exported without a digit lost."""
 
+import io
 import os
 import time
 
@@ -119,9 +120,10 @@ def test_what_is_no_unicode_is_escaped_in_an_export(store, tmp_path, ending):
     if ending == "parquet":
         pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     put(store, 3, **{"\udcff": "\udcfe", "listed": ["\udcfd"]})
-    file = tmp_path / f"all.{ending}"
+    file = tmp_path / f"\udcff.{ending}"
     assert records.export(store, file) == 4
-    frame = (pd.read_csv if ending == "csv" else pd.read_parquet)(file).set_index("key")
+    read = pd.read_csv if ending == "csv" else pd.read_parquet
+    frame = read(io.BytesIO(file.read_bytes())).set_index("key")
     assert frame.loc[toy(3).key, r"metrics.\udcff"] == r"\udcfe"
 
 
