@@ -1,5 +1,6 @@
 """The command line: what to run and what to show; all logic is in `bench`."""
 
+import io
 import json
 import os
 import sys
@@ -667,6 +668,8 @@ def main() -> None:
     """Run the command; an input error is one line on stderr and exit code 2, never a traceback."""
     from bench.errors import INPUT_ERRORS
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding lacks is escaped, as on stderr
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from bench.errors import InputError
 from bench.statistics import Interval
-from bench.store import StoreError
+from bench.store import StoreError, write_atomically
 from bench.tables import Table, Value
 
 Numbers: TypeAlias = tuple[float, ...]
@@ -347,13 +347,10 @@ def write_figure(figure: Figure, folder: Path) -> list[Path]:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write beside `path`, then rename, so that a reader sees all or nothing; StoreError where that fails."""
+    """`write_atomically` into a folder that is made if missing; StoreError where that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(path.suffix + ".tmp")
-        temporary.unlink(missing_ok=True)  # were it a link, what it leads to would be written
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        write_atomically(path, content)
     except OSError as error:
         message = f"{path.parent}: {error.strerror or error}; choose another results folder or free space"
         raise StoreError(message) from error

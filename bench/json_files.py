@@ -52,6 +52,15 @@ def short(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+def encodable(value: Any) -> Any:
+    """JSON data whose texts UTF-8 can hold: a surrogate, as in the name of a file that is no UTF-8, is escaped."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {encodable(key): encodable(inner) for key, inner in value.items()}
+    return [encodable(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
 def printable(text: str) -> str:
     """A text of a user's file for a terminal: what cannot be printed is escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

@@ -1,13 +1,14 @@
 """What lies in a results folder, for people and for other tools: list, show, verify, tidy, export."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bench.cell import canonical
 from bench.errors import InputError
-from bench.json_files import printable
+from bench.json_files import encodable, printable
 from bench.store import Record, Store
 from bench.tables import Table, Value, harmless
 
@@ -79,17 +80,20 @@ def verify(store: Store) -> tuple[Table, bool]:
 def tidy(store: Store, delete: bool) -> Table:
     """Files that no record names, left by killed writers or replaced records, and checkpoints older than a day.
 
-    They are removed only with `delete`; records never are, nor those that were set aside as damaged.
+    They are removed only with `delete`; records never are, nor those that were set aside as damaged, with their arrays.
     """
     store.sweep()
     loose = store.unreferenced()
-    rows = tuple((path.name, path.stat().st_size / 2**20) for path in loose)
+    rows = []
+    for path in loose:
+        with contextlib.suppress(FileNotFoundError):  # its cell has ended meanwhile
+            rows.append((path.name, path.lstat().st_size / 2**20))
     if delete:
         for path in loose:
             path.unlink(missing_ok=True)
     told = "removed" if delete else "would be removed with --delete"
-    note = f"{len(rows)} files {told}; younger ones may still be waiting for their record.{_set_aside(store)}"
-    return Table("gc", f"Files in {store.folder} that no record names", ("file", "MiB"), rows, note)
+    note = f"{len(rows)} files {told}; younger ones may still be waiting for their record{_set_aside(store)}"
+    return Table("gc", f"Files in {store.folder} that no record names", ("file", "MiB"), tuple(rows), note)
 
 
 def export(store: Store, path: Path) -> int:
@@ -116,7 +120,7 @@ def export(store: Store, path: Path) -> int:
             # A line end of both, else a field with a bare carriage return is not quoted and ends its row.
             frame.to_csv(path, index=False, lineterminator="\r\n")
         else:
-            frame.to_parquet(path, index=False)
+            path.write_bytes(frame.to_parquet(index=False))  # pyarrow opens no path that is no UTF-8
     except ImportError as error:
         raise InputError(f"{path}: Parquet needs pyarrow; pip install pyarrow, or export to .csv") from error
     except OSError as error:
@@ -133,7 +137,7 @@ def _flat(record: Record) -> dict[str, Any]:
     }  # fmt: skip
     for head, values in (("params", record.params), ("metrics", record.metrics)):
         row |= dict(_leaves(head, values))
-    return row
+    return cast("dict[str, Any]", encodable(row))
 
 
 def _leaves(name: str, value: object) -> Iterator[tuple[str, object]]:

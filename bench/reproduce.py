@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bench.cell import Cell
 from bench.claims import Claim, Finding, Margins, Verdict, judge, read_register, verdict_table
@@ -14,6 +14,7 @@ from bench.engine import run_cells
 from bench.errors import InputError
 from bench.experiments import load_experiment
 from bench.figures import Figure, figure_table, write_figure, write_file
+from bench.json_files import encodable
 from bench.latex import to_latex
 from bench.plan import Result, Setup, collect
 from bench.provenance import provenance
@@ -195,9 +196,9 @@ def failure_table(failures: tuple[Result, ...]) -> Table:
 
 
 def document(run: Run) -> dict[str, Any]:
-    """Verdicts and tables as one JSON document."""
+    """Verdicts and tables as one JSON document, see `encodable`."""
     setup = run.setup
-    return {
+    told = {
         "preset": setup.preset.name,
         "seed": setup.root,
         "device": setup.device,
@@ -224,6 +225,7 @@ def document(run: Run) -> dict[str, Any]:
         "missing": dict(setup.missing),
         "environment": provenance(),
     }
+    return cast("dict[str, Any]", encodable(told))
 
 
 def _named(part: Table | Figure, run: Run) -> dict[str, str]:
@@ -258,7 +260,7 @@ def write(run: Run, folder: Path) -> list[Path]:
     for figure in run.figures:
         texts[folder / "figures" / f"{figure.name}.csv"] = to_csv(figure_table(figure))
     for path, text in texts.items():
-        write_file(path, text.encode())
+        write_file(path, text.encode(errors="backslashreplace"))
     drawn = [path for figure in run.figures for path in write_figure(figure, folder / "figures")]
     return [*texts, *drawn, write_report(folder)]
 

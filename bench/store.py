@@ -1,6 +1,7 @@
 """One atomic record a cell, verified whenever it is read.
 
-    records/<first two of key>/<key>.json            the record
+    records/<first two of key>/<key>.json            the record of a success
+    records/<first two of key>/<key>.failed.json     that of a failure, read only where there is no success
     records/<first two of key>/<key>-<hash>.npz      its arrays, named by their own hash, written first
     quarantine/                                      records that failed verification: kept, never trusted
     checkpoints/<first two of key>/<key>.safetensors a long cell's state while it runs, see `bench.cell_checkpoint`
@@ -8,6 +9,8 @@
 A file is written beside its place, synced and renamed, so a reader sees all of it or nothing, however many write.
 The folder itself is not synced: that would double the cost of a record, and a power cut without it loses at most
 the last records whole, which run again.
+A failure has a name of its own, so that it cannot replace a success: without a lock, whatever the timing, and when
+folders are copied together. Under the name of a success, where older stores have it, it is still read.
 Arrays carry their hash in the name so that two writers of one cell cannot pair one's record with the other's arrays.
 A folder may come from someone else: nothing is written, moved or removed through a symbolic link below it, and what is
 read is a regular file of at most `LARGEST` bytes.
@@ -32,12 +35,16 @@ import numpy as np
 
 from bench.cell import Cell, Json, digest, plain
 from bench.errors import InputError
+from bench.json_files import short
 
 SCHEMA = 1
 STALE_SECONDS = 3600.0
+FAILED = ".failed"  # between key and ending
 LARGEST = 1 << 30  # bytes of a file that is read
 # Without waiting for who writes a pipe; what a system lacks is left out.
 READING = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
+WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | sum(getattr(os, name, 0) for name in ("O_BINARY", "O_CLOEXEC"))
+OWNER_ONLY = 0o600  # tracebacks and paths are in records
 CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 DAY_SECONDS = 86400.0
 Status = Literal["ok", "failed", "timed_out", "out_of_memory"]
@@ -107,62 +114,67 @@ class Store:
 
     def get(self, cell: Cell) -> Record | None:
         """The verified record of `cell`, failures included; None if there is none that can be trusted."""
-        return self._load(self._path(cell.key))
+        return self.load(cell.key)
 
     def put(self, record: Record, arrays: Mapping[str, np.ndarray] | None = None) -> Record:
-        """Write `record` and its arrays; returns it as stored. A failure never replaces a success.
+        """Write `record` and its arrays; returns it as stored, or the success that is there instead of a failure.
 
         Raises:
-            InputError: a metric that is not finite JSON data, or an array of Python objects.
+            InputError: a metric that is not finite JSON data, a field of another type, or an array of Python objects.
             StoreError: the record cannot be written; nothing is left half-written.
         """
-        path = self._path(record.key)
-        if not record.ok:
-            before = self._load(path)
-            if before is not None and before.ok:
-                return before
+        if not record.ok and (before := self.load(record.key)) is not None and before.ok:
+            return before
+        failed = self._path(record.key, FAILED)
+        path = self._path(record.key) if record.ok else failed
         packed = pack(arrays) if arrays else None
         hashed = hashlib.sha256(packed).hexdigest() if packed is not None else None
         body = cast("dict[str, Any]", plain(vars(record) | {"arrays_sha256": hashed}, "record"))
+        stored = _checked(body)
+        text = json.dumps(body | {"sha256": digest(body)}, indent=1, sort_keys=True)
         with _typed(path):
             _own(path.parent).mkdir(exist_ok=True)
             if packed is not None and hashed is not None:
-                _write(self._arrays_path(record.key, hashed), packed)
-            _write(path, json.dumps(body | {"sha256": digest(body)}, indent=1, sort_keys=True).encode())
-        return Record(**body)
+                write_atomically(self._arrays_path(record.key, hashed), packed, OWNER_ONLY)
+            write_atomically(path, text.encode(), OWNER_ONLY)
+        if record.ok:
+            with contextlib.suppress(OSError):  # it is no longer read
+                failed.unlink(missing_ok=True)
+        return stored
 
     def arrays(self, record: Record) -> dict[str, np.ndarray]:
         """The arrays beside `record`, empty if it has none.
 
         Raises:
-            StoreError: they are missing, not those the record was written with, or not what `pack` makes.
+            StoreError: they are missing, not those the record was written with, not what `pack` makes, or cannot be
+                read.
         """
-        packed = self._packed(record)
-        if packed is None:
-            return {}
-        try:
-            return unpack(packed)
-        except Exception as error:  # a header is parsed as Python, whose every error may come of it
-            path = self._arrays_path(record.key, str(record.arrays_sha256))
-            why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise StoreError(f"{path}: holds no arrays ({why}); delete it and run the cell again") from error
+        with _typed(self._path(record.key)):
+            return self._arrays(record)
 
     def records(self, opened: bool = False) -> Iterator[Record]:
         """All records that can be trusted, by key; with `opened`, only those whose arrays can also be taken apart."""
-        for path in self._files(".json"):
-            record = self._load(path, opened)
+        for key in self.keys():
+            record = self.load(key, opened)
             if record is not None:
                 yield record
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """The keys, in order, that begin with `prefix` and have a record, trusted or not."""
-        for path in self._files(".json", prefix):
-            if path.stem.startswith(prefix):
-                yield path.stem
+        keys = {path.stem.removesuffix(FAILED) for path in self._files(".json", prefix)}
+        yield from sorted(key for key in keys if key.startswith(prefix))
 
-    def load(self, key: str) -> Record | None:
-        """The verified record of a key that `keys` gave; None if it cannot be trusted."""
-        return self._load(self._path(key))
+    def load(self, key: str, opened: bool = False) -> Record | None:
+        """The verified record of a key that `keys` gave, a success before a failure; None if none can be trusted.
+
+        With `opened`, its arrays can also be taken apart.
+        """
+        path = self._path(key)
+        found = self._load(path, opened)
+        if found is not None and found.ok:
+            return found
+        # The third look is for a success that took the failure's place between the first two.
+        return self._load(self._path(key, FAILED), opened) or self._load(path, opened)
 
     def sweep(self) -> None:
         """Remove temporary files that writers killed over an hour ago left behind, and checkpoints of over a week ago.
@@ -174,11 +186,23 @@ class Store:
         self._remove(self._files("", kind="checkpoints"), 7 * DAY_SECONDS)
 
     def unreferenced(self) -> list[Path]:
-        """Arrays that no record names, older than what a writer may still be about to name; day-old checkpoints."""
-        named = {self._arrays_path(r.key, r.arrays_sha256) for r in self.records() if r.arrays_sha256 is not None}
-        loose = [(path, STALE_SECONDS) for path in self._files(".npz") if path not in named]
+        """Arrays that no record names, older than what a writer may still be about to name; day-old checkpoints.
+
+        The arrays of a cell whose record was set aside stay with it.
+        """
+        every = filter(None, map(self._load, self._files(".json")))
+        named = {self._arrays_path(r.key, r.arrays_sha256) for r in every if r.arrays_sha256 is not None}
+        aside = self._set_aside()
+        arrays = (path for path in self._files(".npz") if path not in named)
+        loose = [(path, STALE_SECONDS) for path in arrays if path.name.partition("-")[0] not in aside]
         loose += [(path, DAY_SECONDS) for path in self._files("", kind="checkpoints")]
         return sorted(path for path, seconds in loose if _is_older(path, seconds))
+
+    def _set_aside(self) -> set[str]:
+        """The keys of the records in quarantine/."""
+        place = _own(self.folder / "quarantine")
+        with _typed(place):
+            return {path.name.partition(".")[0] for path in place.iterdir()} if place.is_dir() else set()
 
     def _files(self, ending: str, prefix: str = "", kind: str = "records") -> Iterator[Path]:
         """Files of the folders of a kind by name, of that of a prefix alone where the prefix has two digits."""
@@ -217,35 +241,42 @@ class Store:
                 if _is_older(path, seconds):
                     path.unlink(missing_ok=True)
 
-    def _path(self, key: str) -> Path:
-        return self.folder / "records" / key[:2] / f"{key}.json"
+    def _path(self, key: str, kind: str = "") -> Path:
+        return self.folder / "records" / key[:2] / f"{key}{kind}.json"
 
     def _arrays_path(self, key: str, hashed: str) -> Path:
         return self._path(key).with_name(f"{key}-{hashed[:16]}.npz")
 
-    def _packed(self, record: Record) -> bytes | None:
-        """The bytes of the arrays beside `record`, which are those it was written with; None if it has none."""
+    def _arrays(self, record: Record, opened: bool = True) -> dict[str, np.ndarray]:
+        """The arrays beside `record`; unless `opened`, none, once they are known to be those it was written with.
+
+        Raises StoreError where that is a verdict on the record, and OSError where they are there but cannot be read.
+        """
         if record.arrays_sha256 is None:
-            return None
+            return {}
         path = self._arrays_path(record.key, record.arrays_sha256)
-        with _typed(path):
+        try:
             packed = _read(path)
+        except FileNotFoundError as error:
+            raise StoreError(f"{path}: is missing; bring it back or run the cell again") from error
         if hashlib.sha256(packed).hexdigest() != record.arrays_sha256:
             raise StoreError(f"{path}: not the arrays its record was written with; delete it and run the cell again")
-        return packed
+        try:
+            return unpack(packed) if opened else {}
+        except Exception as error:  # a header is parsed as Python, whose every error may come of it
+            why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise StoreError(f"{path}: holds no arrays ({why}); delete it and run the cell again") from error
 
     def _load(self, path: Path, opened: bool = False) -> Record | None:
         try:
             text = _read(path)
-            record = _verified(text, path.stem)
-            if opened:
-                self.arrays(record)
-            else:
-                self._packed(record)
+            record = _verified(text, path.stem.removesuffix(FAILED))
+            self._arrays(record, opened)
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
+        except OSError as error:  # of the disk or the system, and no verdict on the record
+            told = f"{path}: cannot be read ({error.strerror}); see to its permissions or the disk, and run this again"
+            raise StoreError(told) from error
         except (InputError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             self._quarantine(path, str(error))
             return None
@@ -299,12 +330,46 @@ def _verified(text: bytes, key: str) -> Record:
     del body["sha256"]
     if body.get("schema") != SCHEMA or set(body) != {entry.name for entry in fields(Record)}:
         raise InputError(f"schema {body.get('schema')} where {SCHEMA} is expected")
-    record = Record(**body)
-    if record.status not in get_args(Status):
-        raise InputError(f"status {record.status!r} where one of {', '.join(get_args(Status))} is expected")
+    record = _checked(body)
     if not record.key == key == _digest(record.cell):
         raise InputError("the key is not the hash of the record's own cell fields")
     return record
+
+
+def _checked(body: dict[str, Any]) -> Record:
+    """The record of these fields; InputError where one is not of its type."""
+    if body["status"] not in get_args(Status):
+        raise InputError(f"status {body['status']!r} where one of {', '.join(get_args(Status))} is expected")
+    for name, (fits, expected) in KINDS.items():
+        if not fits(body[name]):
+            raise InputError(f"{name} is {short(body[name])}; expected {expected}")
+    return Record(**body)
+
+
+def _is_number(value: object) -> bool:
+    """Whether a float holds it; True is none."""
+    return type(value) is float or (type(value) is int and abs(value) < 2**53)
+
+
+def _is_cell(value: object) -> bool:
+    return type(value) is dict and type(value.get("experiment")) is str and type(value.get("params")) is dict
+
+
+def _is_error(value: object) -> bool:
+    return type(value) is dict and {"type", "message"} <= value.keys() and all(type(v) is str for v in value.values())
+
+
+# Of the fields that JSON may have wrong, what they must be.
+KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "cell": (_is_cell, "an object with experiment and params"),
+    "metrics": (lambda value: type(value) is dict, "an object"),
+    "wall_s": (_is_number, "a number"),
+    "cpu_s": (_is_number, "a number"),
+    "peak_memory_mb": (lambda value: value is None or _is_number(value), "a number or null"),
+    "error": (lambda value: value is None or _is_error(value), "an object of texts with type and message, or null"),
+    "provenance": (lambda value: type(value) is dict, "an object"),
+    "arrays_sha256": (lambda value: value is None or type(value) is str, "a text or null"),
+}
 
 
 def _digest(parsed: object) -> str:
@@ -350,9 +415,13 @@ def _is_older(path: Path, seconds: float) -> bool:
     return False
 
 
-def _write(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem[:16], suffix=".tmp")
-    temporary = Path(name)
+def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write beside `path`, sync and rename, so that a reader sees all or nothing, however many write; raises OSError.
+
+    The temporary's name is its own and ends in `.tmp`; `mode` are the file's permissions, less the umask.
+    """
+    temporary = path.with_name(f"{path.stem[:16]}-{os.urandom(8).hex()}.tmp")
+    handle = os.open(temporary, WRITING, mode)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

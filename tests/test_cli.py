@@ -294,6 +294,17 @@ def test_output_that_cannot_be_written_is_one_line(home, arguments):
         )  # fmt: skip
 
 
+def test_what_is_no_unicode_is_escaped_on_stdout(tmp_path):
+    folder = tmp_path / os.fsdecode(b"\xff")
+    Store(folder)
+    for more in ([], ["--json"]):
+        done = subprocess.run(
+            [sys.executable, ROOT / "cli.py", "results", "ls", "--out", folder, *more], capture_output=True, check=True,
+            env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+        )  # fmt: skip
+        assert rb"\udcff" in done.stdout
+
+
 # What commands show
 
 

@@ -280,11 +280,14 @@ def test_a_key_that_is_none_finds_nothing(key, tmp_path):
         records.find(store, key)
 
 
-def test_files_are_not_written_through_a_link_in_the_place_of_their_temporary(outside, tmp_path):
-    for name in (".a.json.tmp", "a.json.tmp"):
+def test_files_are_not_written_through_a_link_in_the_place_of_their_temporary(outside, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "urandom", bytes)
+    for name in (".a.json.tmp", "a-0000000000000000.tmp"):
         (tmp_path / name).symlink_to(outside / "mine")
     write_whole(tmp_path / "a.json", lambda path: path.write_text("new"))
-    write_file(tmp_path / "a.json", b"new")
+    assert (tmp_path / "a.json").read_text() == "new"
+    with pytest.raises(StoreError, match="File exists"):
+        write_file(tmp_path / "a.json", b"newer")
     assert (tmp_path / "a.json").read_text() == "new"
     assert untouched(outside)
 

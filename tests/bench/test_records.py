@@ -1,5 +1,6 @@
 """What lies in a results folder: listed, shown, verified, tidied without loss, exported without a digit lost."""
 
+import io
 import os
 import time
 
@@ -85,6 +86,23 @@ def test_tidying_removes_what_no_record_names_and_nothing_else(store):
     assert records.tidy(store, delete=True).rows == ()
 
 
+def test_tidying_passes_over_a_checkpoint_whose_cell_ends_meanwhile(store, monkeypatch):
+    path = store.checkpoint_path(toy(0).key)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    os.utime(path, (0, time.time() - 2 * 86400))
+    listed = store.unreferenced
+
+    def end() -> list:
+        loose = listed()
+        assert loose == [path]
+        store.drop_checkpoint(toy(0).key)
+        return loose
+
+    monkeypatch.setattr(store, "unreferenced", end)
+    assert records.tidy(store, delete=True).rows == ()
+
+
 def test_an_export_has_a_row_a_record_and_every_digit(store, tmp_path):
     file = tmp_path / "all.csv"
     assert records.export(store, file) == 3
@@ -95,6 +113,18 @@ def test_an_export_has_a_row_a_record_and_every_digit(store, tmp_path):
     assert frame.loc[toy(0).key, "metrics.nested.a"] == "[1, 2]"
     assert frame.loc[toy(2).key, "error"] == "ValueError: =1+1"
     assert set(frame["params.number"]) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_what_is_no_unicode_is_escaped_in_an_export(store, tmp_path, ending):
+    if ending == "parquet":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    put(store, 3, **{"\udcff": "\udcfe", "listed": ["\udcfd"]})
+    file = tmp_path / f"\udcff.{ending}"
+    assert records.export(store, file) == 4
+    read = pd.read_csv if ending == "csv" else pd.read_parquet
+    frame = read(io.BytesIO(file.read_bytes())).set_index("key")
+    assert frame.loc[toy(3).key, r"metrics.\udcff"] == r"\udcfe"
 
 
 def test_parquet_keeps_types(store, tmp_path):

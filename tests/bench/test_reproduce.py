@@ -24,6 +24,7 @@ from bench.figures import Curves
 from bench.plan import make_setup
 from bench.presets import PRESETS, World
 from bench.store import Store, StoreError
+from bench.tables import Table
 from tests.bench.faulty_runner import WHY
 from tests.bench.test_claims import IDS
 
@@ -255,6 +256,22 @@ def test_a_figures_title_is_text_in_markdown(tiny, tmp_path):
     assert f"\n**{escaped}**\n\n![{escaped}](figures/odd.svg)\n\n" in readable
     assert readable.endswith("\n[PNG](figures/odd.png), [CSV](figures/odd.csv)\n")
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["odd.csv", "odd.png", "odd.svg"]
+
+
+def test_a_text_that_is_no_unicode_is_escaped_in_every_file(tiny, tmp_path):
+    """Such as the name of a file, or what an error told of it."""
+    odd = os.fsdecode(b"a\xff.csv")
+    table = Table("odd", odd, ("what", odd), ((odd, 1),), odd)
+    setup = replace(tiny.setup, missing={odd: f"{odd} is bad"})
+    run = replace(tiny, setup=setup, tables=(table,), details=(table,), figures=(Curves("odd", odd, odd, odd, ()),))
+    for path in reproduce.write(run, tmp_path):
+        assert path.suffix == ".png" or path.read_bytes().decode()
+    document = json.loads((tmp_path / "run.json").read_text())
+    assert document == reproduce.document(run)
+    assert document["missing"] == {r"a\udcff.csv": r"a\udcff.csv is bad"}
+    assert document["tables"][0]["rows"] == [[r"a\udcff.csv", 1]]
+    for name in ("tables.md", "tables/odd.csv", "report.html"):
+        assert r"\udcff.csv" in (tmp_path / name).read_text()
 
 
 # Cells that fail

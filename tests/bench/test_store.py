@@ -4,6 +4,7 @@ import io
 import json
 import os
 import random
+import shutil
 import tempfile
 import threading
 import time
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from bench import store as store_module
 from bench.cell import digest
 from bench.errors import InputError
 from bench.store import Record, Store, StoreError, pack
@@ -184,7 +186,12 @@ def test_a_bad_record_that_another_reader_quarantined_first_is_passed_over(tmp_p
     store = Store(tmp_path)
     store.put(record())
     only(tmp_path, "*.json").write_text("{")
-    monkeypatch.setattr(Path, "replace", lambda path, _: path.with_name("gone").read_bytes())
+
+    def gone(path: Path, _: Path) -> None:
+        path.unlink()
+        raise FileNotFoundError(errno.ENOENT, "gone")
+
+    monkeypatch.setattr(Path, "replace", gone)
     assert store.get(toy(0)) is None
     assert len(store.quarantined) == 1
 
@@ -214,6 +221,70 @@ def test_a_failure_is_kept_but_never_replaces_a_success(tmp_path):
     store.put(record(metrics={"shd": 1}))
     assert store.put(record(status="timed_out")).ok
     assert store.get(toy(0)).metrics == {"shd": 1}
+
+
+def test_a_failure_that_did_not_see_the_success_does_not_replace_it(tmp_path, monkeypatch):
+    """Another run's success comes between the look for one and the writing of the failure."""
+    store, write = Store(tmp_path), store_module.write_atomically
+
+    def late(path: Path, content: bytes, mode: int) -> None:
+        monkeypatch.setattr(store_module, "write_atomically", write)
+        Store(tmp_path).put(record(metrics={"shd": 1}))
+        write(path, content, mode)
+
+    monkeypatch.setattr(store_module, "write_atomically", late)
+    store.put(record(status="timed_out"))
+    assert store.get(toy(0)).metrics == {"shd": 1}
+    assert [found.status for found in store.records()] == ["ok"]
+    assert list(store.keys()) == [toy(0).key]
+    names = {path.name for path in tmp_path.glob("records/??/*")}
+    assert names == {f"{toy(0).key}.json", f"{toy(0).key}.failed.json"}
+
+
+def test_a_failure_leaves_no_file_where_there_is_a_success(tmp_path):
+    store = Store(tmp_path)
+    for status in ("failed", "ok", "failed"):
+        store.put(record(status=status))
+    assert only(tmp_path, "*.json").name == f"{toy(0).key}.json"
+
+
+@pytest.mark.parametrize("parts", [("ok", "failed"), ("failed", "ok")])
+def test_folders_copied_together_keep_the_success(tmp_path, parts):
+    for status in parts:
+        Store(tmp_path / status).put(record(status=status), {"w": np.eye(2)})
+        shutil.copytree(tmp_path / status, tmp_path / "whole", dirs_exist_ok=True)
+    whole = Store(tmp_path / "whole")
+    assert whole.get(toy(0)).ok
+    assert [found.status for found in whole.records(opened=True)] == ["ok"]
+
+
+def test_a_success_that_takes_the_place_of_a_failure_while_it_is_looked_for_is_found(tmp_path, monkeypatch):
+    store, looks, load = Store(tmp_path), [], Store._load
+    store.put(record(status="failed"))
+
+    def look(self, path, opened=False):
+        found = load(self, path, opened)
+        if not looks:
+            Store(tmp_path).put(record())
+        looks.append(path)
+        return found
+
+    monkeypatch.setattr(Store, "_load", look)
+    assert store.get(toy(0)).ok
+
+
+def test_a_failure_under_the_name_of_a_success_as_stores_had_it_is_read_until_there_is_another(tmp_path):
+    store = Store(tmp_path)
+    store.put(record(status="failed", wall_s=1.0))
+    path = only(tmp_path, "*.json")
+    path.rename(path.with_name(f"{toy(0).key}.json"))
+    assert store.get(toy(0)).wall_s == 1.0
+    assert [found.key for found in store.records()] == [toy(0).key]
+    store.put(record(status="failed", wall_s=2.0))
+    assert store.get(toy(0)).wall_s == 2.0
+    assert [found.wall_s for found in store.records()] == [2.0]
+    store.put(record(wall_s=3.0))
+    assert store.get(toy(0)).wall_s == 3.0
 
 
 def test_a_record_that_cannot_be_read_is_a_typed_error_and_stays(tmp_path, monkeypatch):
@@ -313,7 +384,8 @@ class StoreAgainstADict(RuleBasedStateMachine):
     def damage(self, number):
         if number in self.held:
             key = toy(number).key
-            path = self.store.folder / "records" / key[:2] / f"{key}.json"
+            kind = "" if self.held[number][0] == "ok" else ".failed"
+            path = self.store.folder / "records" / key[:2] / f"{key}{kind}.json"
             path.write_bytes(path.read_bytes()[:-9])
             del self.held[number]
             self.damaged += 1
@@ -421,6 +493,18 @@ def test_arrays_that_no_record_names_are_found_once_no_writer_can_still_name_the
         path.touch()
         os.utime(path, (0, 0))
     assert store.unreferenced() == sorted([first, *others])
+
+
+def test_arrays_of_a_failure_that_a_success_hides_are_not_loose(tmp_path):
+    store = Store(tmp_path)
+    store.put(record(status="failed"), {"w": np.eye(2)})
+    failed = only(tmp_path, "*.json")
+    content = failed.read_bytes()
+    store.put(record(), {"w": np.eye(3)})
+    failed.write_bytes(content)
+    for path in tmp_path.rglob("*.npz"):
+        os.utime(path, (0, 0))
+    assert store.unreferenced() == []
 
 
 def test_sweep_removes_only_what_was_left_behind_long_ago(tmp_path):

@@ -158,6 +158,70 @@ def test_a_link_in_the_place_of_a_folder_is_refused_by_name(tmp_path, at):
         Store(tmp_path / "runs").checkpoint_path(CELL.key)
 
 
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.ESTALE, errno.EACCES])
+@pytest.mark.parametrize("ending", ["json", "npz"])
+def test_what_the_system_cannot_read_is_no_verdict_on_the_record(kept, monkeypatch, number, ending):
+    stored = put(kept, arrays={"w": np.eye(2)})
+    opened = os.open
+
+    def fail(path, *more):
+        if str(path).endswith(ending):
+            raise OSError(number, os.strerror(number))
+        return opened(path, *more)
+
+    asked = [lambda: kept.get(CELL), lambda: list(kept.records()), lambda: list(kept.records(opened=True))]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fail)
+        for ask in asked if ending == "json" else [*asked, lambda: kept.arrays(stored)]:
+            with pytest.raises(StoreError, match=re.escape(os.strerror(number))):
+                ask()
+    assert kept.get(CELL) == stored
+    assert kept.quarantined == []
+
+
+def test_the_arrays_of_a_record_that_was_set_aside_are_not_loose(kept):
+    stored, other = put(kept, arrays={"w": np.eye(2)}), put(kept, 1, arrays={"w": np.eye(3)})
+    for record in (stored, other):
+        for path in kept.folder.glob(f"records/??/{record.key}*"):
+            os.utime(path, (0, 0))
+            if path.suffix == ".json":
+                path.write_text("{") if record is stored else path.unlink()
+    assert [path.name[:64] for path in kept.unreferenced()] == [other.key]
+    assert len(kept.quarantined) == 1
+    records.tidy(kept, delete=True)
+    assert [path.name[:64] for path in kept.folder.glob("records/??/*")] == [stored.key]
+
+
+WRONG = [
+    {"cell": "x"}, {"cell": {"a": 1}}, {"cell": {"experiment": 1, "params": {}}},
+    {"cell": {"experiment": "toy", "params": []}}, {"status": ["ok"]}, {"metrics": [1]}, {"wall_s": "x"},
+    {"wall_s": None}, {"cpu_s": True}, {"cpu_s": 10**400}, {"peak_memory_mb": "x"}, {"error": 5}, {"error": {}},
+    {"error": {"type": "a"}}, {"error": {"type": "a", "message": 1}}, {"provenance": None}, {"arrays_sha256": 5},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_a_sealed_record_of_wrong_types_is_set_aside_and_cannot_be_put(kept, wrong):
+    (name,) = wrong
+    body = plain(vars(Record(CELL.key, CELL.fields, "failed")) | wrong)
+    body["key"] = digest(body["cell"])
+    place = kept.folder / "records" / body["key"][:2] / f"{body['key']}.json"
+    place.parent.mkdir()
+    place.write_text(json.dumps(body | {"sha256": digest(body)}))
+    assert kept.load(body["key"]) is None
+    (line,) = kept.quarantined
+    assert line.startswith(f"{place.name}: {name} ")
+    if name != "arrays_sha256":  # which it gives itself
+        with pytest.raises(InputError, match=f"^{name} "):
+            kept.put(Record(**body))
+
+
+def test_whole_numbers_of_seconds_and_every_text_of_an_error_are_right(kept):
+    told = {"type": "a", "message": "", "traceback": "b"}
+    kept.put(Record(CELL.key, CELL.fields, "failed", wall_s=1, cpu_s=2, peak_memory_mb=3, error=told))
+    assert kept.get(CELL).error == told
+
+
 def test_a_link_in_the_place_of_a_record_is_set_aside(kept, tmp_path):
     put(kept)
     path = kept.folder / "records" / CELL.key[:2] / f"{CELL.key}.json"
@@ -190,6 +254,36 @@ def test_a_file_that_comes_in_pieces_is_read_whole_and_one_that_grows_as_it_was(
     monkeypatch.setattr(os, "read", lambda handle, size: read(handle, min(size, 6)))
     monkeypatch.setattr(os, "fstat", lambda _: os.stat_result((*found[:6], 8, *found[7:])))
     assert store._read(path) == b"01234567"
+
+
+# Writing
+
+
+def test_writers_of_one_file_do_not_meet(tmp_path, monkeypatch):
+    """Another writes the same file while this one is between its first byte and its rename."""
+    path, synced = tmp_path / "a.json", os.fsync
+
+    def meet(handle: int) -> None:
+        monkeypatch.setattr(os, "fsync", synced)
+        store.write_atomically(path, b"other")
+        assert path.read_bytes() == b"other"
+        synced(handle)
+
+    monkeypatch.setattr(os, "fsync", meet)
+    store.write_atomically(path, b"this")
+    assert path.read_bytes() == b"this"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_published_has_the_permissions_of_the_umask_and_records_are_their_owners(kept, tmp_path):
+    before = os.umask(0o027)
+    try:
+        store.write_atomically(tmp_path / "table.csv", b"")
+        put(kept, arrays={"w": np.eye(2)})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "table.csv").stat().st_mode & 0o777 == 0o640
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("records/??/*")} == {0o600}
 
 
 # Checkpoints and what killed writers leave
