@@ -39,14 +39,15 @@ def touch(path: Path, days: float = 0.0) -> Path:
     return path
 
 
-def forge(kept: Store, content: bytes) -> Record:
+def forge(kept: Store, content: bytes, status: str = "ok") -> Record:
     """A record, put beside arrays that are these bytes, whose hashes all agree."""
-    stored = put(kept, arrays={"w": np.eye(2)})
+    stored = kept.put(Record(CELL.key, CELL.fields, status), {"w": np.eye(2)})
     hashed = hashlib.sha256(content).hexdigest()
     place = kept.folder / "records" / CELL.key[:2]
     (place / f"{CELL.key}-{hashed[:16]}.npz").write_bytes(content)
     body = plain(vars(stored) | {"arrays_sha256": hashed}, "record")
-    (place / f"{CELL.key}.json").write_text(json.dumps(body | {"sha256": digest(body)}))
+    name = f"{CELL.key}.json" if stored.ok else f"{CELL.key}.failed.json"
+    (place / name).write_text(json.dumps(body | {"sha256": digest(body)}))
     return Record(**body)
 
 
@@ -87,6 +88,50 @@ def test_a_forged_record_is_listed_until_its_arrays_are_opened(kept):
     assert len(list(kept.records(opened=True))) == 1
 
 
+def test_a_forged_failure_is_listed_until_its_arrays_are_opened(kept):
+    forged = forge(kept, b"these are no arrays", status="timed_out")
+    assert list(kept.records()) == [forged]
+    assert list(kept.records(opened=True)) == []
+    assert "holds no arrays" in kept.quarantined[0]
+
+
+def test_looking_for_loose_arrays_opens_none(kept):
+    forge(kept, b"these are no arrays")
+    assert kept.unreferenced() == []
+    assert kept.quarantined == []
+
+
+def test_arrays_that_cannot_be_read_are_told_with_their_record(kept, monkeypatch):
+    stored = put(kept, arrays={"w": np.eye(2)})
+    monkeypatch.setattr(os, "open", refuse)
+    place = kept.folder / "records" / CELL.key[:2] / f"{CELL.key}.json"
+    with pytest.raises(StoreError, match=f"^{re.escape(str(place))}: no; choose another"):
+        kept.arrays(stored)
+
+
+# What a record may hold
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"status": "fine"}, "status 'fine' where one of ok, failed, timed_out, out_of_memory is expected"),
+        ({"wall_s": "x"}, "wall_s is 'x'; expected a number"),
+        ({"cpu_s": 2**53}, f"cpu_s is {2**53}; expected a number"),
+        ({"error": {}}, "error is {}; expected an object of texts with type and message, or null"),
+    ],
+)
+def test_what_would_not_be_read_back_is_not_written(kept, wrong, told):
+    with pytest.raises(InputError, match=f"^{re.escape(told)}$"):
+        kept.put(Record(CELL.key, CELL.fields, **({"status": "failed"} | wrong)))
+    assert list(kept.keys()) == []
+
+
+def test_what_a_record_may_just_hold(kept):
+    told = Record(CELL.key, CELL.fields, "failed", cpu_s=2**53 - 1, error={"type": "E", "message": ""})
+    assert kept.put(told) == kept.get(CELL) == told
+
+
 class Runs:
     def __reduce__(self):
         return print, ("arrays were unpickled",)
@@ -124,13 +169,14 @@ def test_keys_are_those_of_records_under_a_prefix_in_order(kept):
     assert kept.load("0" * 64) is None
 
 
-@pytest.mark.parametrize("at", ["records", "records/ab"])
+@pytest.mark.parametrize("at", ["records", "records/ab", "quarantine"])
 def test_a_folder_that_cannot_be_listed_is_named(kept, monkeypatch, at):
-    (kept.folder / "records" / "ab").mkdir()
+    for folder in ("records/ab", "quarantine"):
+        (kept.folder / folder).mkdir()
     listed = Path.iterdir
     monkeypatch.setattr(Path, "iterdir", lambda path: refuse() if path == kept.folder / at else listed(path))
     with pytest.raises(StoreError, match=f"^{re.escape(str(kept.folder / at))}: no; choose another"):
-        list(kept.keys())
+        list(kept.keys() if at != "quarantine" else kept.unreferenced())
 
 
 def test_a_folder_that_goes_while_it_is_listed_holds_nothing(kept, monkeypatch):
@@ -276,7 +322,7 @@ def test_writers_of_one_file_do_not_meet(tmp_path, monkeypatch):
 
 
 def test_what_is_published_has_the_permissions_of_the_umask_and_records_are_their_owners(kept, tmp_path):
-    before = os.umask(0o027)
+    before = os.umask(0o026)
     try:
         store.write_atomically(tmp_path / "table.csv", b"")
         put(kept, arrays={"w": np.eye(2)})
