@@ -30,6 +30,7 @@ KILLS = 100
 COMMAND = ("reproduce", "--preset", "smoke")
 LONGEST_S = 12.0  # from the start to a kill
 ENDS_S = 900.0
+LITTLE = 0.05  # of the cells: so much memory that few fit even in a worker that has served no other
 FINISHES = 3  # a run that finds cells failed tries them anew: on a busy machine one may pass its time again
 BEFORE = "import time; time.time = lambda now=time.time: now() - 86400.0\n"
 HIDE, SHOW, END = b"\x1b[?25l", b"\x1b[?25h", b"\0"  # a terminal's cursor; of what is read so far
@@ -51,7 +52,7 @@ class Outcome:
 class Trial:
     """What every fault needs: the command, the peaceful run's records by key, a stream, how many kills.
 
-    memory_mb: the middle of the peaks that cells had in peace, in MiB.
+    memory_mb: MiB that only the least greedy cells stayed below in peace.
     """
 
     command: tuple[str, ...]
@@ -310,7 +311,7 @@ def measure(
         if code:
             raise SystemExit(f"in peace the command ends with exit code {code}: {said}")
         peaks = [record.peak_memory_mb or 0.0 for record in Store(out).records()]
-        trial = Trial(command, contents(Store(out)), rng, kills, float(np.median(peaks)))
+        trial = Trial(command, contents(Store(out)), rng, kills, float(np.quantile(peaks, LITTLE)))
     rows = []
     for fault in faults:
         outcome = fault(trial)
