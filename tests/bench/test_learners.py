@@ -286,6 +286,20 @@ def test_a_learner_is_told_apart_by_its_class_and_what_its_name_fixes():
     assert told["eqvar_lasso"] == "causalrec.structure.eqvar:EqVar refit=lasso_bic"
 
 
+@pytest.mark.parametrize(
+    ("module", "users"),
+    [
+        ("eqvar", {"eqvar", "eqvar_lasso", "eqvar_bic", "eqvar_bottom_up"}),
+        ("notears", {"notears", "notears_exponential", "dagma"}),
+        ("golem", {"golem_ev", "golem_nv"}),
+    ],
+)
+def test_editing_a_learner_makes_its_cells_anew_and_those_of_whoever_uses_it_alone(module, users):
+    ours = [name for name in learners.names() if not name.startswith(learners.PEER)]
+    read = {name: sources(recovery.plan_cell(SMOKE, name, "er", 1, 5, 100).code) for name in ours}
+    assert {name for name in ours if f"causalrec.structure.{module}" in read[name]} == users
+
+
 @pytest.mark.parametrize("runner", [path.stem for path in sorted((ROOT / "bench" / "runners").glob("[!_]*.py"))])
 def test_no_runner_has_a_registry_in_its_key(runner):
     """Else a new learner, or a new rival, would make every record anew."""
