@@ -138,8 +138,8 @@ class Store:
                 write_atomically(self._arrays_path(record.key, hashed), packed, OWNER_ONLY)
             write_atomically(path, text.encode(), OWNER_ONLY)
         if record.ok:
-            with contextlib.suppress(OSError):  # it is no longer read
-                failed.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # there is none, or it stays and is no longer read
+                failed.unlink()
         return stored
 
     def arrays(self, record: Record) -> dict[str, np.ndarray]:
