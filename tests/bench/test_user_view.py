@@ -80,10 +80,15 @@ def test_the_experiment_draws_the_users_of_the_data_that_its_cells_saw(tmp_path,
     loaded = load("ml-100k", tmp_path, repeats="kept", user_core=5, item_core=5)
     setup = with_data(names=("ml-100k",))
     setup = replace(setup, found={"ml-100k": loaded.provenance})
-    first = [made_up(cell) for cell in graph_view.plan(setup)]
-    results = first + [made_up(cell) for cell in graph_view.refine(setup, first)]
-    for r in results:
-        r.arrays["item_labels"] = np.array(loaded.sequences.item_labels)
+
+    def ran(setup):
+        first = [made_up(cell) for cell in graph_view.plan(setup)]
+        results = first + [made_up(cell) for cell in graph_view.refine(setup, first)]
+        for r in results:
+            r.arrays["item_labels"] = np.array(loaded.sequences.item_labels)
+        return results
+
+    results, temporal = ran(setup), replace(setup, split="temporal")
     _, shown = graph_view.figures(setup, results)
     assert shown.name == "graph_user_ml-100k"
     assert len(shown.nodes) == ITEMS
@@ -95,7 +100,7 @@ def test_the_experiment_draws_the_users_of_the_data_that_its_cells_saw(tmp_path,
     assert list(shown.nodes) == [titles[loaded.sequences.item_labels[item - 1]].title for item in row]
     for link in shown.panels[0].links:
         assert row[link.effect] == row[link.cause] + 1, "made-up edges go from an item to the next"
-    assert len(graph_view.figures(replace(setup, split="temporal"), results)) == 1
+    assert len(graph_view.figures(temporal, ran(temporal))) == 1
     changed = replace(loaded.provenance, content_hash="0")
     assert graph_view._split(replace(setup, found={"ml-100k": changed}), "ml-100k") is None
     (tmp_path / "ml-100k/u.data").unlink()
