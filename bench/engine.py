@@ -88,7 +88,9 @@ def run_cells(
         raise InputError(f"jobs is {jobs}; give at least 1")
     if memory_mb is not None and not memory_mb > 0:
         raise InputError(f"memory is {memory_mb} MiB; give a positive number")
-    pool = pool or LocalPool()
+    if pool is None:
+        with LocalPool() as ours:
+            return run_cells(cells, store, jobs, execute, on_event, retry_failed, memory_mb, ours)
     if memory_mb is not None and not pool.tells_memory:
         raise InputError("memory is watched for workers of this machine only; leave it out, or take --engine local")
     started = time.monotonic()
@@ -123,6 +125,7 @@ class _Run:
     pending: dict[Hashable, deque[Cell]] = field(default_factory=dict)
     crashes: dict[Cell, int] = field(default_factory=dict)
     dead_starts: int = 0
+    doubted: set[Cell] = field(default_factory=set)  # too large beside what other cells left, if at all
     workers: list[Worker] = field(default_factory=list)
 
     def loop(self, jobs: int) -> None:
@@ -167,9 +170,12 @@ class _Run:
         return sum(map(len, self.pending.values())) - starting
 
     def _hand_out(self, worker: Worker) -> None:
-        """Give an idle worker its next cell, or let it go: none is left, or only cells of other groups."""
+        """Give an idle worker its next cell, or let it go: none is left for it, or one that wants a fresh worker."""
         cells = self.pending.get(worker.group)
         if not cells:
+            self._drop(worker)
+            return
+        if worker.served and cells[0] in self.doubted:
             self._drop(worker)
             return
         worker.cell, worker.since = cells.popleft(), time.monotonic()
@@ -253,6 +259,7 @@ class _Run:
         if not worker.ready:
             raise InputError(f"a worker holds {held:.0f} MiB before its first cell; give it more than that")
         if worker.served and cell is not None:
+            self.doubted.add(cell)
             self.pending[worker.group].appendleft(cell)
         elif cell is not None:
             message = f"stopped at {held:.0f} MiB; the limit of a worker is {self.memory_mb:g} MiB"

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bench.cell import Cell
 from bench.memory import resident_mb
@@ -31,9 +31,35 @@ def default_jobs(device: str) -> int:
 
 
 class LocalPool(Pool):
-    """Worker processes of this machine; cells of one thread count share a worker."""
+    """Worker processes of this machine; cells of one thread count share a worker.
+
+    Within it Ctrl-Z suspends the workers too, which are not in the terminal's process group.
+    """
 
     tells_memory = True
+
+    def __init__(self) -> None:
+        self._workers: list[_LocalWorker] = []
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        ours = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGTSTP")
+        if ours and signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL:
+            signal.signal(signal.SIGTSTP, self._suspend)
+            self._stack.callback(signal.signal, signal.SIGTSTP, signal.SIG_DFL)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def _suspend(self, *_: object) -> None:
+        """All workers, then this process; when it is continued, them again."""
+        alive = [worker for worker in self._workers if not worker.ended]
+        for worker in alive:
+            worker.tell("SIGSTOP")
+        os.kill(os.getpid(), signal.SIGSTOP)
+        for worker in alive:
+            worker.tell("SIGCONT")
 
     def default_jobs(self, device: str) -> int:
         """As the function."""
@@ -54,6 +80,7 @@ class LocalPool(Pool):
         there.close()
         worker = _LocalWorker(cell.threads, here, process)
         worker.start_s = START_S
+        self._workers = [*(other for other in self._workers if not other.ended), worker]
         return worker
 
     def wait(self, lines: Sequence[Any], timeout: float | None) -> Collection[Any]:
@@ -64,6 +91,7 @@ class LocalPool(Pool):
 @dataclass(eq=False)
 class _LocalWorker(Worker):
     process: multiprocessing.context.SpawnProcess
+    ended: bool = False
 
     def send(self, cell: Cell) -> None:
         with contextlib.suppress(OSError):  # it died while idle: the pipe's end of file says so next
@@ -85,15 +113,23 @@ class _LocalWorker(Worker):
 
     def kill(self) -> None:
         """With all that its cell started: a worker leads a process group of its own."""
-        if self.process.pid and hasattr(os, "killpg"):
-            with contextlib.suppress(ProcessLookupError):  # it has not made it yet
-                os.killpg(self.process.pid, signal.SIGKILL)
+        if self.ended:  # its number may be another's by now
+            return
+        self.ended = True
+        self.tell("SIGKILL")
         self.process.kill()
         self.process.join()
         self.line.close()
 
     def held_mb(self) -> float:
         return resident_mb(self.process.pid)
+
+    def tell(self, what: str) -> None:
+        """Send a signal to the worker's group, where there is one: not before it has made it, nor on every system."""
+        if self.process.pid is None or not hasattr(os, "killpg"):
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS forbids it where all have ended
+            os.killpg(self.process.pid, getattr(signal, what))
 
 
 def _ended(exit_code: int) -> str:

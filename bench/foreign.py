@@ -4,8 +4,11 @@ Such code may change what it shares a process with (a default dtype, a thread co
 worker serves no further cell; and a user may edit it while a run goes on.
 """
 
+import contextlib
+
 from bench import own_module
 from bench.cell import Cell
+from bench.errors import InputError
 
 PARAMETERS = ("learner", "model")
 PEER = "peer."
@@ -20,10 +23,13 @@ def foreign(cell: Cell) -> str | None:
 def edited(cell: Cell) -> str | None:
     """What is to be said where it runs a user's module whose source is not that of its plan; else None.
 
-    The module is imported here first if it was not, so that what runs is what was looked at. Raises InputError where it
-    cannot be.
+    The module is imported here first if it was not, so that what runs is what was looked at; that it cannot be is for
+    its cell to say.
     """
     name = foreign(cell)
-    if name is None or ":" not in name or own_module.version(name, "name") == cell.params.get("identity"):
+    if name is None or ":" not in name:
         return None
-    return f"the source of {name} changed during the run; start it again"
+    with contextlib.suppress(InputError):
+        if own_module.version(name, "name") != cell.params.get("identity"):
+            return f"the source of {name} changed during the run; start it again"
+    return None

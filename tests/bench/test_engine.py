@@ -51,6 +51,16 @@ def alive(pid: int) -> bool:
         return False
 
 
+def pid_told(mark: Path) -> int:
+    """What a worker writes there, once it has."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if mark.exists() and (told := mark.read_text()):
+            return int(told)
+        time.sleep(0.02)
+    raise AssertionError(f"nothing in {mark}")
+
+
 @given(order=st.permutations(range(8)), jobs=st.integers(1, 3), split=st.integers(0, 8))
 @settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_order_workers_and_interruption_leave_every_number_unchanged(tmp_path_factory, order, jobs, split):
@@ -140,6 +150,14 @@ def test_an_edited_module_of_the_users_ends_the_run(store, tmp_path, monkeypatch
     assert len(list(store.records())) == 1
 
 
+def test_a_module_of_the_users_that_is_broken_by_now_fails_its_cell_by_its_own_words(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken_by_a_user.py").write_text("def learn(X: ...\n")
+    cell = toy(1, kind="own", learner="broken_by_a_user:learn", identity="0" * 64)
+    assert run([cell], store).failed == [cell]
+    assert "broken_by_a_user cannot be imported" in store.get(cell).error["message"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_what_a_stopped_cell_had_started_is_stopped_too(store, tmp_path):
     mark = tmp_path / "pid"
@@ -194,6 +212,28 @@ def test_memory_that_another_cell_left_is_not_held_against_a_cell(store):
     summary = run(cells, store, jobs=1, memory_mb=400, on_event=events.append)
     assert (summary.done, summary.failed) == (cells, [])
     assert [event.status for event in events] == ["started", "ok", "started", "started", "ok"]
+
+
+def test_a_cell_that_is_too_large_is_tried_again_once_by_a_worker_that_served_no_other(store, monkeypatch):
+    monkeypatch.setattr(engine, "LOOK_S", 0.1)
+    small = [toy(number, kind="sleep", seconds=0.3, cost=99.0 - number) for number in range(6)]
+    greedy = toy(9, kind="hold", megabytes=600, cost=50.0)
+    more = [toy(number, kind="sleep", seconds=0.3, cost=1.0) for number in range(10, 34)]
+    events: list[Event] = []
+    summary = run([*small, greedy, *more], store, jobs=3, memory_mb=400, on_event=events.append)
+    assert (len(summary.done), summary.failed) == (30, [greedy])
+    assert [event.status for event in events if event.cell == greedy] == ["started", "started", "out_of_memory"]
+
+
+def test_a_dead_group_that_may_not_be_signalled_is_passed_over(store, monkeypatch):
+    """As macOS has it."""
+
+    def forbid(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "killpg", forbid)
+    deadly = toy(1, kind="die")
+    assert run([deadly, toy(2)], store).failed == [deadly]
 
 
 def test_a_worker_left_full_serves_no_further_cell(store, monkeypatch):
@@ -284,7 +324,7 @@ from bench.store import Store
 from tests.bench.toy_cells import toy
 if __name__ == "__main__":
     engine.ASLEEP_S = 0.5
-    cell = toy(1, kind="rest", mark=sys.argv[2], timeout=3.0)
+    cell = toy(1, kind="rest", mark=sys.argv[2], timeout=4.0)
     engine.run_cells([cell], Store(sys.argv[1]), 1, "tests.bench.toy_cells:execute")
 """
 UNGUARDED = """
@@ -302,6 +342,7 @@ class Deadly(LocalPool):
     how = signal.SIGKILL
 
     def __init__(self, *numbers: int) -> None:
+        super().__init__()
         self.numbers, self.started = numbers, 0
 
     def start(self, cell, execute, folder):
@@ -359,14 +400,30 @@ def test_time_in_which_the_run_was_suspended_is_no_cells(tmp_path):
     started = subprocess.Popen(
         [sys.executable, program, tmp_path / "runs", mark], env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
-    until = time.monotonic() + 60
-    while not mark.exists() and time.monotonic() < until:
-        time.sleep(0.02)
-    group = [started.pid, int(mark.read_text() or 0)]
+    group = [started.pid, pid_told(mark)]
     for how in (signal.SIGSTOP, signal.SIGCONT):
         for pid in group:
             os.kill(pid, how)
         time.sleep(4.0 if how == signal.SIGSTOP else 0.0)
+    assert started.wait(60) == 0
+    (record,) = Store(tmp_path / "runs").records()
+    assert (record.status, record.wall_s > 4) == ("ok", True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_ctrl_z_suspends_the_workers_too_and_they_go_on(tmp_path):
+    program, mark = tmp_path / "program.py", tmp_path / "mark"
+    program.write_text(SUSPENDED)
+    started = subprocess.Popen(
+        [sys.executable, program, tmp_path / "runs", mark], env=os.environ | {"PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )  # fmt: skip
+    worker = pid_told(mark)
+    os.killpg(started.pid, signal.SIGTSTP)
+    time.sleep(4.0)
+    states = [Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] for pid in (started.pid, worker)]
+    os.killpg(started.pid, signal.SIGCONT)
+    assert states == ["T", "T"]
     assert started.wait(60) == 0
     (record,) = Store(tmp_path / "runs").records()
     assert (record.status, record.wall_s > 4) == ("ok", True)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import own_module
 from bench.cell import Cell, Outcome, generator
 
 KEPT: list[Any] = []  # what a cell leaves in its worker
@@ -81,6 +82,11 @@ def rest(number: int, root: int, mark: str) -> Outcome:
     for _ in range(20):
         time.sleep(0.1)
     return draw(number, root)
+
+
+def own(number: int, root: int, learner: str, identity: str) -> Outcome:
+    own_module.find(learner, "function")
+    return Outcome({"number": number})
 
 
 def child(number: int, root: int, mark: str) -> Outcome:
