@@ -329,11 +329,21 @@ def test_acyclicity_converges_in_every_single_world(state, failing, rho):
     results = [made_up(cell) for cell in load_experiment("acyclicity").plan(setup)]
     results[-1] = model(results[-1].cell, **state)
     for result in results:
-        result.arrays["trace_rho"] = np.array([1.0, rho])
+        result.arrays["trace_rho"] = np.array([1.0, rho, 1e8])
+        result.metrics["best_epoch"] = 3
     found = outcomes(find("acyclicity", setup, results), "acyclicity-converges")
     names = ("mean h of the histories", "largest h of a history", "no cycle after reading off edges")
     bad = FAILS if rho == 1e8 else UNCLEAR
     assert found == {f"{name}, behaviour": bad if name in failing else HOLDS for name in names}
+
+
+def test_the_rho_that_counts_is_the_one_the_chosen_epoch_trained_under():
+    (cell, *_) = acyclicity._world_cells(bare())
+    result = made_up(cell)
+    result.arrays["trace_rho"] = np.array([1e1, 1e2, 1e3, 1e4])  # after epochs 1 to 4
+    for best, rho in ((1, 1e1), (2, 1e1), (3, 1e2), (4, 1e3)):
+        result.metrics["best_epoch"] = best
+        assert acyclicity._rho(result) == rho
 
 
 def real_runs(setup: Setup) -> list:
