@@ -458,11 +458,15 @@ def test_a_folder_that_cannot_be_written_is_found_before_anything_runs(tmp_path,
     assert asked == [{"dir": tmp_path}]
 
 
-def test_sweep_passes_over_what_another_sweep_removed_first(tmp_path):
+def test_sweep_removes_a_link_that_leads_nowhere_by_its_own_age(tmp_path):
     store = Store(tmp_path)
     store.put(record())
-    (only(tmp_path, "*.json").parent / "gone.tmp").symlink_to("nowhere")  # listed, but not there
+    young, old = (only(tmp_path, "*.json").parent / name for name in ("young.tmp", "old.tmp"))
+    for link in (young, old):
+        link.symlink_to("nowhere")
+    os.utime(old, (0, 0), follow_symlinks=False)
     store.sweep()
+    assert [link.is_symlink() for link in (young, old)] == [True, False]
 
 
 def test_sweep_says_what_it_cannot_remove(tmp_path, monkeypatch):
