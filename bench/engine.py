@@ -172,10 +172,7 @@ class _Run:
     def _hand_out(self, worker: Worker) -> None:
         """Give an idle worker its next cell, or let it go: none is left for it, or one that wants a fresh worker."""
         cells = self.pending.get(worker.group)
-        if not cells:
-            self._drop(worker)
-            return
-        if worker.served and cells[0] in self.doubted:
+        if not cells or (worker.served and cells[0] in self.doubted):
             self._drop(worker)
             return
         worker.cell, worker.since = cells.popleft(), time.monotonic()
