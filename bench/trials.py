@@ -229,6 +229,16 @@ def chosen_cells(setup: Setup, results: list[Result], name: str, model: str) -> 
     return [plan_cell(setup, p["dataset"], model, p["options"], p["training"], seed) for seed in seeds]
 
 
+def chosen_runs(setup: Setup, results: list[Result], name: str, model: str) -> list[Result]:
+    """The results that are there of `chosen_cells` by seed; of "behaviour", those of its worlds."""
+    if name == "behaviour":
+        cells = world_cells(setup, setup.preset.world, setup.preset.world_seeds, model)
+    else:
+        cells = chosen_cells(setup, results, name, model)
+    by_cell = {r.cell: r for r in results if r.ok}
+    return [by_cell[cell] for cell in cells if cell in by_cell]
+
+
 def _alpha(r: Result) -> float | None:
     boost = r.params["options"].get("boost")
     return None if boost is None else float(boost["alpha"])

@@ -43,10 +43,7 @@ def _graphs(results: list[Result]) -> list[Result]:
 
 def _models(setup: Setup, results: list[Result], name: str = "behaviour") -> list[Result]:
     """CausalRec's runs by seed, those that ended well: in the worlds, or at the setting chosen on real data."""
-    real = name != "behaviour"
-    cells = trials.chosen_cells(setup, results, name, "causalrec") if real else _world_cells(setup)
-    by_cell = {r.cell: r for r in results if r.ok}
-    return [by_cell[cell] for cell in cells if cell in by_cell]
+    return trials.chosen_runs(setup, results, name, "causalrec")
 
 
 def _steps(count: int) -> list[int]:

@@ -74,13 +74,8 @@ def refine(setup: Setup, results: list[Result]) -> list[Cell]:
 
 
 def _runs(setup: Setup, results: list[Result], name: str, model: str) -> list[Result]:
-    """A model's results by seed, those that ran."""
-    if name == "behaviour":
-        cells = trials.world_cells(setup, setup.preset.world, setup.preset.world_seeds, model)
-    else:
-        cells = trials.chosen_cells(setup, results, name, model)
-    by_cell = {r.cell: r for r in results if r.ok}
-    return [by_cell[cell] for cell in cells if cell in by_cell and "audit_error" in by_cell[cell].arrays]
+    """A model's results by seed, those that ran and were audited."""
+    return [r for r in trials.chosen_runs(setup, results, name, model) if "audit_error" in r.arrays]
 
 
 def _figures(found: list[Result], name: str) -> list[NDArray[np.float64]]:

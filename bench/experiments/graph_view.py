@@ -61,10 +61,7 @@ def _named(setup: Setup) -> list[str]:
 
 def _runs(setup: Setup, results: list[Result], name: str) -> list[Result]:
     """CausalRec's results by seed at the chosen setting, those that ran and have an item graph."""
-    by_cell = {r.cell: r for r in results if r.ok}
-    cells = trials.chosen_cells(setup, results, name, "causalrec")
-    found = [by_cell[cell] for cell in cells if cell in by_cell]
-    return [r for r in found if "edge_weight" in r.arrays]
+    return [r for r in trials.chosen_runs(setup, results, name, "causalrec") if "edge_weight" in r.arrays]
 
 
 def _titles(setup: Setup, name: str) -> dict[str, Film] | str:
