@@ -103,8 +103,8 @@ def _setup(
     datasets: list[str] | None = None,
     rivals: list[str] | None = None,
 ) -> Any:
-    from bench.plan import make_setup
-    from bench.presets import find_preset, narrow
+    from bench.plan.presets import find_preset, narrow
+    from bench.plan.setup import make_setup
 
     models = (tuple(learners or ()), tuple(recommenders or ()))
     wanted = narrow(find_preset(preset), tuple(datasets or ()), tuple(rivals or ()))
@@ -112,7 +112,7 @@ def _setup(
 
 
 def _preparation(repeats: str | None, user_core: int | None, item_core: int | None, split: str) -> Any:
-    from bench.plan import Preparation
+    from bench.plan.setup import Preparation
 
     return Preparation(repeats, user_core, item_core, split)
 
@@ -134,7 +134,7 @@ def _report(found: Any, as_json: bool) -> None:
 
 def _expected(folder: Path | None) -> Any:
     """What --expect names, read before anything runs."""
-    from bench.run_files import read_run
+    from bench.report.run_files import read_run
 
     return None if folder is None else read_run(folder)
 
@@ -144,13 +144,15 @@ def _walk(
     shard: str | None, memory: float | None, engine: str, address: str | None,
 ) -> None:  # fmt: skip
     """Run, write, print; exit code 3 where cells failed or demanded data is missing, else 1 where a verdict differs."""
-    from bench.compare import compare
-    from bench.console import print_message, print_table
-    from bench.engine import make_pool
-    from bench.plan import check_used
-    from bench.reproduce import document, read_shard, walk, walk_shard, write
-    from bench.run_files import read_run
-    from bench.store import Store
+    from bench.cells.store import Store
+    from bench.engine.run import make_pool
+    from bench.engine.shards import read_shard
+    from bench.experiments import check_used
+    from bench.report.compare import compare
+    from bench.report.run_files import read_run
+    from bench.report.write import document, write
+    from bench.reproduce import walk, walk_shard
+    from bench.show.console import print_message, print_table
 
     check_used(setup, names)
     part = None if shard is None else read_shard(shard)
@@ -283,12 +285,13 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what `reproduce` would run, what is there already, and about how long the rest takes."""
-    from bench.engine_local import default_jobs
-    from bench.experiments import EXPERIMENTS
     from bench.gpu_time import gpu_words, read_card
-    from bench.plan import check_used, plan_table
+
+    from bench.cells.store import Store
+    from bench.engine.local import default_jobs
+    from bench.experiments import EXPERIMENTS, check_used
+    from bench.plan.table import plan_table
     from bench.reproduce import plan_cells
-    from bench.store import Store
 
     prepared = _preparation(repeats, user_core, item_core, split)
     setup = _setup(preset, seed, data_dir, device, prepared, None, learner, recommender, dataset, rival)
@@ -322,10 +325,10 @@ def learn(
     as_json: JsonOption = False,
 ) -> None:
     """Learn a graph from a file of your own and say what to know before believing it."""
-    from bench import learn as learning
-    from bench.console import print_message
-    from bench.export import write_graphml
-    from bench.observed import read
+    from bench.apply import learn as learning
+    from bench.apply.graphml import write_graphml
+    from bench.apply.observed import read
+    from bench.show.console import print_message
 
     learning.check_out(out, file, graphml)
     options = learning.parse_options(method, option or [])
@@ -369,8 +372,8 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a recommender on data of your own, stopping early on validation; say what it is worth, and save it."""
-    from bench import train as training
-    from bench.console import print_message
+    from bench.apply import train as training
+    from bench.show.console import print_message
 
     prepared = _preparation(repeats, user_core, item_core, split)
     how = {"epochs": epochs, "learning_rate": learning_rate, "batch": batch, "precision": precision}
@@ -402,7 +405,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Rank with a saved model what data, the same or new, holds out; what is not given is as it was trained."""
-    from bench import saved
+    from bench.apply import saved
 
     prepared = _preparation(repeats, user_core, item_core, split or "leave_one_out")
     asked = _asked(prepared, user, item, time) | {"split": split}
@@ -431,7 +434,7 @@ def recommend(
     as_json: JsonOption = False,
 ) -> None:
     """List the items that a saved model puts first after a user's actions, or after a history that you give."""
-    from bench import saved
+    from bench.apply import saved
 
     prepared = _preparation(repeats, user_core, item_core, "leave_one_out")
     asked = _asked(prepared, user_column, item_column, time_column)
@@ -454,11 +457,12 @@ def claims(
     as_json: JsonOption = False,
 ) -> None:
     """List the register: every claim, its source, the experiment that tests it; or with --show one claim whole."""
-    from bench.claims import read_register, register_table
+    from bench.judge.claims import read_register
+    from bench.show.verdicts import register_table
 
     if show is not None:
-        from bench.claim_card import claim_card
-        from bench.console import print_message
+        from bench.report.claim_card import claim_card
+        from bench.show.console import print_message
 
         tables, unread = claim_card(show, preset, out, data_dir)
         _show(tables, as_json)
@@ -480,9 +484,9 @@ def compare(
 
     Exit code: 0 verdicts equal, 1 a verdict differs, 2 wrong input.
     """
-    from bench import compare as comparing
-    from bench.console import print_message
-    from bench.run_files import read_run, reference_of
+    from bench.report import compare as comparing
+    from bench.report.run_files import read_run, reference_of
+    from bench.show.console import print_message
 
     told = read_run(run)
     found = comparing.compare(told, read_run(reference or reference_of(told.preset)))
@@ -498,8 +502,8 @@ def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a run, which `reproduce` or `run` wrote.")],
 ) -> None:
     """Make the report of a run, one HTML page that needs no network, anew from what lies in its folder."""
-    from bench.console import print_message
-    from bench.report import write_report
+    from bench.report.page import write_report
+    from bench.show.console import print_message
 
     print_message(f"report in {write_report(folder)}")
 
@@ -518,8 +522,8 @@ def doctor(
     Exit code 3: no run could start; with --self-test, a check fails by itself or a fault goes unnoticed.
     """
     if self_test:
-        from bench.console import print_message
-        from bench.selftest import run
+        from bench.selftest.suite import run
+        from bench.show.console import print_message
 
         tables, healthy = run(on_step=print_message)
     else:
@@ -583,9 +587,9 @@ def data_get(
     name: Annotated[str, typer.Argument(help="A named dataset; see `data list`.")], data_dir: DataOption = None
 ) -> None:
     """Download a dataset from its owner, resuming what was begun, and check its hash."""
-    from bench.console import print_message, transfer
     from bench.datasets import data_folder
     from bench.datasets.download import get
+    from bench.show.console import print_message, transfer
 
     with transfer(name) as progress:
         files = get(name, data_folder(data_dir), progress)
@@ -600,7 +604,7 @@ def results_ls(
     as_json: JsonOption = False,
 ) -> None:
     """Count records by runner and status, or list those of one runner."""
-    from bench.records import list_table, open_store
+    from bench.report.records import list_table, open_store
 
     _show([list_table(open_store(out), runner)], as_json)
 
@@ -612,7 +616,7 @@ def results_show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one record whole."""
-    from bench.records import find, open_store, show_tables
+    from bench.report.records import find, open_store, show_tables
 
     store = open_store(out)
     _show(show_tables(store, find(store, key)), as_json)
@@ -621,7 +625,7 @@ def results_show(
 @results_app.command("verify")
 def results_verify(out: OutOption = RESULTS, as_json: JsonOption = False) -> None:
     """Read every record and its arrays; exit code 3 where one is damaged and was set aside."""
-    from bench.records import open_store, verify
+    from bench.report.records import open_store, verify
 
     table, sound = verify(open_store(out))
     _show([table], as_json)
@@ -636,7 +640,7 @@ def results_gc(
     as_json: JsonOption = False,
 ) -> None:
     """List what killed writers left behind; records, damaged ones too, are never removed."""
-    from bench.records import open_store, tidy
+    from bench.report.records import open_store, tidy
 
     _show([tidy(open_store(out), delete)], as_json)
 
@@ -647,15 +651,15 @@ def results_export(
     out: OutOption = RESULTS,
 ) -> None:
     """Write one row a record, with its parameters and metrics, for pandas, DuckDB or a spreadsheet."""
-    from bench.console import print_message
-    from bench.records import export, open_store
+    from bench.report.records import export, open_store
+    from bench.show.console import print_message
 
     print_message(f"{export(open_store(out), file)} records in {file}")
 
 
 def _show(tables: list[Any], as_json: bool) -> None:
-    from bench.console import print_table
-    from bench.tables import to_dict
+    from bench.show.console import print_table
+    from bench.show.tables import to_dict
 
     if as_json:
         typer.echo(json.dumps([to_dict(table) for table in tables], ensure_ascii=False))

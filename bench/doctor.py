@@ -4,11 +4,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from bench.cells.provenance import provenance
 from bench.datasets import check, data_folder
 from bench.datasets.listing import status_table
-from bench.engine_local import default_jobs
-from bench.provenance import provenance
-from bench.tables import Table, Value
+from bench.engine.local import default_jobs
+from bench.judge.intervals import Value
+from bench.show.tables import Table
 from causalrec.training import pick_device
 
 FREE_GIB = 1.0

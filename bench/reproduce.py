@@ -1,27 +1,21 @@
 """The whole path, walked once: plan -> cells -> engine -> store -> tables, findings, verdicts, figures -> files."""
 
-import json
-import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import dataclass
 
-from bench.cell import Cell
-from bench.claims import Claim, Finding, Margins, Verdict, judge, read_register, verdict_table
-from bench.console import Progress
-from bench.engine import run_cells
-from bench.errors import InputError
+from bench.cells.store import Store
+from bench.cells.unit import Cell
+from bench.engine.progress import Progress
+from bench.engine.run import run_cells
+from bench.engine.shards import Shard
+from bench.engine.workers import Pool
 from bench.experiments import load_experiment
-from bench.figures import Figure, figure_table, write_figure, write_file
-from bench.json_files import encodable
-from bench.latex import to_latex
-from bench.plan import Result, Setup, collect
-from bench.provenance import provenance
-from bench.report import write_report
-from bench.store import Store, StoreError
-from bench.tables import Table, to_csv, to_dict, to_markdown
-from bench.workers import Pool
+from bench.judge.claims import Claim, Finding, Margins, Verdict, judge, read_register
+from bench.plan.results import Result, collect
+from bench.plan.setup import Setup
+from bench.show.figures import Figure
+from bench.show.tables import Table
+from bench.show.verdicts import verdict_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,26 +39,6 @@ class Run:
 def plan_cells(setup: Setup, names: tuple[str, ...]) -> dict[str, list[Cell]]:
     """The first cells of each experiment; cells that share a key are one cell, whoever plans them."""
     return {name: load_experiment(name).plan(setup) for name in names}
-
-
-@dataclass(frozen=True)
-class Shard:
-    """The cells whose key, as a number, is `index` - 1 modulo `count`: the same whatever else is planned or there."""
-
-    index: int
-    count: int
-
-    def of(self, cells: list[Cell]) -> list[Cell]:
-        """Its share of the cells, each once."""
-        return [cell for cell in dict.fromkeys(cells) if int(cell.key, 16) % self.count == self.index - 1]
-
-
-def read_shard(text: str) -> Shard:
-    """The shard that "2/4" names; InputError for anything else than two whole numbers, 1 <= first <= second."""
-    index, _, count = text.partition("/")
-    if not (text.isascii() and index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
-        raise InputError(f"shard is {text!r}; give i/n, such as 1/4 for the first of four")
-    return Shard(int(index), int(count))
 
 
 def walk_shard(
@@ -184,6 +158,8 @@ def _verdict_note(setup: Setup) -> str:
     )
 
 
+
+
 def failure_table(failures: tuple[Result, ...]) -> Table:
     """The cells that did not end well, and why."""
     rows = []
@@ -193,80 +169,3 @@ def failure_table(failures: tuple[Result, ...]) -> Table:
         status = "not run" if record is None else record.status
         rows.append((result.cell.label, status, f"{error.get('type', '')}: {error.get('message', '')}".strip(": ")))
     return Table("failures", "Cells that failed", ("cell", "status", "why"), tuple(rows))
-
-
-def document(run: Run) -> dict[str, Any]:
-    """Verdicts and tables as one JSON document, see `encodable`."""
-    setup = run.setup
-    told = {
-        "preset": setup.preset.name,
-        "seed": setup.root,
-        "device": setup.device,
-        "experiments": list(run.experiments),
-        "cells": run.cells,
-        "failed": len(run.failures),
-        "verdicts": [
-            {
-                "claim": verdict.claim.id,
-                "statement": verdict.claim.statement,
-                "verdict": verdict.judgement,
-                "rule": verdict.claim.rule,
-                "margin": verdict.claim.margin,
-                "left_out": verdict.note,
-                "why": verdict.why,
-                "findings": [_finding(finding) for finding in verdict.findings],
-            }
-            for verdict in run.verdicts
-        ],
-        "tables": [to_dict(table) | {"experiment": run.made_by.get(table.name, "")} for table in run.tables],
-        "details": [_named(table, run) for table in run.details],
-        "figures": [_named(figure, run) for figure in run.figures],
-        "datasets": {name: asdict(found) for name, found in setup.found.items()},
-        "missing": dict(setup.missing),
-        "environment": provenance(),
-    }
-    return cast("dict[str, Any]", encodable(told))
-
-
-def _named(part: Table | Figure, run: Run) -> dict[str, str]:
-    return {"name": part.name, "title": part.title, "experiment": run.made_by.get(part.name, "")}
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    row = Table("", "", ("estimate",), ((finding.estimate,),))
-    return {
-        "part": finding.part,
-        "outcome": finding.outcome,
-        "estimate": to_dict(row)["rows"][0][0],
-        "rests_on": finding.detail,
-    }
-
-
-def write(run: Run, folder: Path) -> list[Path]:
-    """Write the document, every table as CSV and LaTeX, all of them as Markdown, the figures and the report.
-
-    A figure is SVG, PNG and the CSV of what it shows. Returns the files; raises StoreError where the folder cannot be
-    written.
-    """
-    for place in (folder, folder / "tables", folder / "figures"):
-        if place.is_symlink():
-            raise StoreError(f"{place}: is a symbolic link, which is not followed; put the folder itself in its place")
-    texts = {folder / "run.json": json.dumps(document(run), indent=1, ensure_ascii=False, allow_nan=False) + "\n"}
-    texts[folder / "tables.md"] = "\n".join([*map(to_markdown, reversed(run.tables)), *map(_link, run.figures)])
-    for table in (*run.tables, *run.details):
-        texts[folder / "tables" / f"{table.name}.csv"] = to_csv(table)
-    for table in run.tables:
-        texts[folder / "tables" / f"{table.name}.tex"] = to_latex(table)
-    for figure in run.figures:
-        texts[folder / "figures" / f"{figure.name}.csv"] = to_csv(figure_table(figure))
-    for path, text in texts.items():
-        write_file(path, text.encode(errors="backslashreplace"))
-    drawn = [path for figure in run.figures for path in write_figure(figure, folder / "figures")]
-    return [*texts, *drawn, write_report(folder)]
-
-
-def _link(figure: Figure) -> str:
-    """The figure in Markdown, beside `figures/`."""
-    title = re.sub(r"([\\`*_\[\]<>])", r"\\\1", " ".join(figure.title.split()))
-    place = f"figures/{figure.name}"
-    return f"**{title}**\n\n![{title}]({place}.svg)\n\n[PNG]({place}.png), [CSV]({place}.csv)\n"

@@ -1,6 +1,6 @@
 """Hypothesis profiles by $HYPOTHESIS_PROFILE, and the fixture `call`.
 
-`ci`, the default, and `mutation`, a short one for bench.mutation, are derandomised; `dev` and `nightly` draw anew.
+`ci`, the default, and `mutation`, a short one for mutmut, are derandomised; `dev` and `nightly` draw new cases.
 """
 
 import os

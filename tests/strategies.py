@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from bench.claims import Claim, Finding, Verdict
-from bench.figures import Column, Curves, Forest, Grid, Link, Links, Map, Mark, Network, Panel, Series
-from bench.run_files import Part, RunFile
-from bench.statistics import Interval
-from bench.tables import Table
+from bench.judge.claims import Claim, Finding, Verdict
+from bench.judge.intervals import Interval
+from bench.report.run_files import Part, RunFile
+from bench.show.figures import Column, Curves, Forest, Grid, Link, Links, Map, Mark, Network, Panel, Series
+from bench.show.tables import Table
 from causalrec.attention import causal_mask
 from causalrec.interactions import Interactions, Targets, from_rows, leave_one_out
 from synth.behaviour import BehaviourWorld, draw_world

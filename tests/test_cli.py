@@ -17,15 +17,15 @@ import torch
 from typer.main import get_command
 
 import cli
-from bench import selftest
-from bench.cell import ROOT
+from bench.cells.fingerprint import ROOT
+from bench.cells.store import Store
 from bench.datasets import DATASETS
 from bench.experiments import EXPERIMENTS
-from bench.presets import PRESETS, World
-from bench.selftest_checks import Measured, ndcg_by_hand
-from bench.selftest_faults import Fault
-from bench.store import Store
-from tests.bench.test_claims import IDS
+from bench.plan.presets import PRESETS, World
+from bench.selftest import suite as selftest
+from bench.selftest.checks import Measured, ndcg_by_hand
+from bench.selftest.faults import Fault
+from tests.bench.judge.test_claims import IDS
 
 GOLDEN = Path(__file__).parent / "golden" / "cli.json"
 
@@ -259,7 +259,7 @@ def test_an_interrupt_is_told_and_is_130(call, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.claims.read_register", interrupted)
+    monkeypatch.setattr("bench.judge.claims.read_register", interrupted)
     assert call("claims") == (
         130, "", "interrupted; what has finished is kept, the same command goes on there (train: --resume)\n"
     )  # fmt: skip

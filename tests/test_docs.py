@@ -15,7 +15,7 @@ import pytest
 from typer.main import get_command
 
 import cli
-from bench.cell import ROOT
+from bench.cells.fingerprint import ROOT
 from bench.experiments import EXPERIMENTS
 
 PAGES = tuple(path.name for path in sorted((ROOT / "docs").glob("*.md")))

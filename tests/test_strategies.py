@@ -13,8 +13,8 @@ import torch
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
-from bench.cell import plain
-from bench.statistics import Interval
+from bench.cells.unit import plain
+from bench.judge.intervals import Interval
 from causalrec.acyclicity import is_acyclic
 from causalrec.interactions import to_sequences
 from synth.graphs import is_dag

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.datasets import FileStatus, Provenance
-from bench.tables import Table
+from bench.show.tables import Table
 
 
 def status_table(folder: Path, rows: Iterable[FileStatus]) -> Table:

@@ -10,13 +10,17 @@
 """
 
 import importlib
+from collections.abc import Callable
 from types import ModuleType
 
+from bench.cells.unit import Cell
 from bench.errors import InputError
+from bench.plan.setup import OWN, Setup
 
+THEORY = ("recovery", "variance", "limits", "attribution", "layernorm", "mixing", "cost")
 EXPERIMENTS = (
     "recovery", "variance", "limits", "attribution", "layernorm", "mixing", "acyclicity", "example", "discovery",
-    "recommend", "sensitivity", "ablation", "audit", "graph_view", "readings", "agreement", "cost", "selftest",
+    "recommend", "sensitivity", "ablation", "audit", "graph_view", "readings", "agreement", "cost",
 )  # fmt: skip
 
 
@@ -24,4 +28,26 @@ def load_experiment(name: str) -> ModuleType:
     """The experiment's module; InputError lists the valid names."""
     if name not in EXPERIMENTS:
         raise InputError(f"experiment {name!r} is unknown; choose one of {', '.join(EXPERIMENTS)}")
-    return importlib.import_module(f"bench.experiments.{name}")
+    return importlib.import_module(f"bench.experiments.{'theory' if name in THEORY else 'model'}.{name}")
+
+
+def check_used(setup: Setup, names: tuple[str, ...]) -> None:
+    """Raise InputError where the user's own file, or a model asked for, is in no cell of the experiments `names`.
+
+    The error tells which experiments would use it.
+    """
+    def users(uses: Callable[[Cell], bool], among: tuple[str, ...]) -> list[str]:
+        return [name for name in among if any(uses(cell) for cell in load_experiment(name).plan(setup))]
+
+    asked: dict[str, Callable[[Cell], bool]] = {
+        f"--learner {name}": lambda cell, name=name: cell.params.get("learner") == name  # type: ignore[misc]
+        for name in setup.learners
+    }
+    for name in setup.recommenders:
+        asked[f"--recommender {name}"] = lambda cell, name=name: cell.params.get("model") == name  # type: ignore[misc]
+    if OWN in setup.found:
+        asked["--data"] = lambda cell: cell.params.get("dataset", {}).get("name") == OWN
+    for option, uses in asked.items():
+        if not users(uses, names):
+            where = ", ".join(users(uses, EXPERIMENTS)) or "none at this preset"
+            raise InputError(f"{', '.join(names)} would not use {option}; experiments that use it: {where}")

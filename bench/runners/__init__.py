@@ -6,7 +6,7 @@ a result stale.
 
 import importlib
 
-from bench.cell import Cell, Outcome
+from bench.cells.unit import Cell, Outcome
 
 
 def execute(cell: Cell) -> Outcome:

@@ -11,7 +11,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cell import Cell, Outcome, generator
+from bench.cells.streams import generator
+from bench.cells.unit import Cell, Outcome
 from bench.runners.structure import THRESHOLD, load
 from bench.runners.worlds import draw_world, observe, world_axes
 from causalrec.structure import threshold

@@ -5,7 +5,8 @@ import time
 import numpy as np
 import torch
 
-from bench.cell import Cell, Outcome, generator
+from bench.cells.streams import generator
+from bench.cells.unit import Cell, Outcome
 from bench.errors import InputError
 from causalrec.acyclicity import FORMS, truncated_exponential
 

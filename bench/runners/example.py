@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.cell import Cell, Outcome, generator, torch_generator
+from bench.cells.streams import generator, torch_generator
+from bench.cells.unit import Cell, Outcome
 from causalrec.interactions import Sequences, from_rows, leave_one_out
 from causalrec.model import CausalRec, CausalRecOptions
 from causalrec.training import TrainingOptions, train

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from bench.cell import Cell, Outcome, generator
+from bench.cells.streams import generator
+from bench.cells.unit import Cell, Outcome
 from bench.errors import InputError
 from causalrec.structure import Problems
 from causalrec.structure.eqvar import EqVar

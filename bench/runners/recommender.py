@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.cell import Cell, Outcome, generator, torch_generator
-from bench.cell_checkpoint import cpu_seconds, open_checkpoint
+from bench.cells.checkpoint import cpu_seconds, open_checkpoint
+from bench.cells.streams import generator, torch_generator
+from bench.cells.unit import Cell, Outcome
 from bench.datasets import load, load_own
 from bench.datasets.titles import TITLED
 from bench.errors import InputError
@@ -43,7 +44,7 @@ Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 
 def run(cell: Cell) -> Outcome:
-    """Fit `params.model` on `params.dataset`; params are those of `bench.trials.plan_cell`.
+    """Fit `params.model` on `params.dataset`; params are those of `bench.plan.trials.plan_cell`.
 
     Further params, where there: `half`, 0 or 1, the half of the users that is all the data; `restart`, a name for
     other initial weights, batches and dropout; `relation`, the W of source `fixed`, see `given.draw_relation`.
@@ -131,11 +132,11 @@ def _fit(
     if "restart" in p:
         streams["restart"] = p["restart"]
     if ":" in name:  # a class of the user's own; imported by name, so that it is in no other model's fingerprint
-        own = importlib.import_module("bench.own_recommender")
+        own = importlib.import_module("bench.methods.user_recommender")
         rng = generator(root=p["root"], stream="own", **streams)
         return own.OwnScorer(name, split.train, rng), {}, {}, None
     if name.startswith("rectools_"):  # by name, as above
-        peers = importlib.import_module("bench.peer_recommenders")
+        peers = importlib.import_module("bench.methods.rectools")
         seed = int(generator(root=p["root"], stream="rectools", **streams).integers(2**31))
         return peers.RecTools(name, split, options, p["training"], seed), {}, {}, None
     if name == "best_possible":
@@ -172,7 +173,7 @@ def _fit(
 
 def _named(place: str) -> tuple[type[Any], type[Any] | None]:
     """The class and its options; through the registry by name, so that no model's entry is in another's fingerprint."""
-    found: tuple[type[Any], type[Any] | None] = importlib.import_module("bench.models").load(place)
+    found: tuple[type[Any], type[Any] | None] = importlib.import_module("bench.methods.recommenders").load(place)
     return found
 
 

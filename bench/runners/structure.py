@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.cell import Cell, Outcome, generator
+from bench.cells.streams import generator
+from bench.cells.unit import Cell, Outcome
 from bench.runners.worlds import draw_world, observe, world_axes
 from causalrec.structure import Fits, Learner, Problems, threshold, threshold_to_dag
 from synth.errors import InputError
@@ -99,7 +100,7 @@ def load(name: str, **options: Any) -> Learner:
 
 def _registry() -> ModuleType:
     """Imported by name, so that no learner's entry is in another's fingerprint; a cell's `identity` says what it is."""
-    return importlib.import_module("bench.learners")
+    return importlib.import_module("bench.methods.learners")
 
 
 def _score(truth: Graphs, fits: Fits, failed: Graphs) -> dict[str, NDArray[np.generic]]:

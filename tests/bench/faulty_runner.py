@@ -1,7 +1,7 @@
 """A runner that refuses some cells, importable in spawned workers."""
 
 from bench import runners
-from bench.cell import Cell, Outcome
+from bench.cells.unit import Cell, Outcome
 
 WHY = "made to fail"
 

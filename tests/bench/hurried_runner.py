@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from bench import cell_checkpoint
-from bench.cell import Cell, Outcome
+from bench.cells import checkpoint as cell_checkpoint
+from bench.cells.unit import Cell, Outcome
 from bench.runners import recommender
 from causalrec import training
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from bench.cell import Cell
-from bench.claims import Claim, Finding, Margins, Verdict, judge, read_register
+from bench.cells.unit import Cell
 from bench.datasets import Provenance
 from bench.datasets.titles import GENRES, TITLED
 from bench.experiments import load_experiment
-from bench.plan import Setup
-from bench.presets import PRESETS, Preset
+from bench.judge.claims import Claim, Finding, Margins, Verdict, judge, read_register
+from bench.plan.presets import PRESETS, Preset
+from bench.plan.setup import Setup
 from causalrec.ranking import hit_rate, ndcg, reciprocal_rank
 
 USERS = 300
@@ -26,7 +26,7 @@ HOLDS, FAILS, UNCLEAR = "holds", "fails", "unclear"
 
 @dataclass(eq=False)
 class Made:
-    """In the place of `bench.plan.Result`."""
+    """In the place of `bench.plan.results.Result`."""
 
     cell: Cell
     metrics: Mapping[str, Any] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from collections import namedtuple
 import pytest
 
 from bench import doctor
-from bench.provenance import provenance
+from bench.cells.provenance import provenance
 
 Usage = namedtuple("Usage", "total used free")
 

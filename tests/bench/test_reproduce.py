@@ -17,16 +17,17 @@ import pytest
 
 import cli
 from bench import reproduce
-from bench.cell import ROOT
-from bench.engine import run_cells
+from bench.cells.files import StoreError
+from bench.cells.fingerprint import ROOT
+from bench.cells.store import Store
+from bench.engine.run import run_cells
 from bench.experiments import EXPERIMENTS
-from bench.figures import Curves
-from bench.plan import make_setup
-from bench.presets import PRESETS, World
-from bench.store import Store, StoreError
-from bench.tables import Table
+from bench.plan.presets import PRESETS, World
+from bench.plan.setup import make_setup
+from bench.show.figures import Curves
+from bench.show.tables import Table
 from tests.bench.faulty_runner import WHY
-from tests.bench.test_claims import IDS
+from tests.bench.judge.test_claims import IDS
 
 TIMES = ("CPU s", "CPU ms a graph", "CPU s of one", "CPU s of the other")
 COMMAND = [sys.executable, str(ROOT / "cli.py"), "reproduce", "--preset", "smoke"]

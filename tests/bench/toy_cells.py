@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from bench import own_module
-from bench.cell import Cell, Outcome, generator
+from bench.cells.streams import generator
+from bench.cells.unit import Cell, Outcome
+from bench.methods import user_code as own_module
 
 KEPT: list[Any] = []  # what a cell leaves in its worker
 
@@ -21,7 +22,7 @@ KEPT: list[Any] = []  # what a cell leaves in its worker
 def toy(number: int, root: int = 0, **more: Any) -> Cell:
     """A cell of kind `draw` unless `kind` says otherwise; scheduling fields by their own names."""
     scheduling = {name: more.pop(name) for name in ("cost", "timeout", "threads") if name in more}
-    return Cell("toy", {"kind": "draw", "number": number, "root": root, **more}, ("bench.cell",), **scheduling)
+    return Cell("toy", {"kind": "draw", "number": number, "root": root, **more}, ("bench.cells.unit",), **scheduling)
 
 
 def execute(cell: Cell) -> Any:

@@ -1,0 +1,1 @@
+"""Learn, train, evaluate and recommend on a user's own data."""

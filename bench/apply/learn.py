@@ -1,0 +1,232 @@
+"""A graph from a user's own data: learning it, diagnostics, tables, and what is written. W[i, j]: effect of j on i."""
+
+import contextlib
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse.csgraph import connected_components
+
+from bench.apply.observed import Floats, Observed
+from bench.cells.files import write_whole
+from bench.cells.streams import generator
+from bench.errors import InputError
+from bench.judge.intervals import Value
+from bench.methods.learners import load
+from bench.show.tables import Table
+from causalrec.structure import Fits, threshold_to_dag
+from causalrec.structure import threshold as cut
+from synth.errors import InputError as SortabilityError
+from synth.sortability import r2_sortability, varsortability
+
+EDGES_SHOWN = 100
+NEED_ORDER = ("oracle", "oracle_lasso")
+SUFFIXES = (".csv", ".npy")
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """A graph: `graph` (n, n) is W after `threshold` and without cycles, `removed` the edges that this last took.
+
+    dense: W (n, n) as the learner gave it, its h, whether it converged and in how many iterations. undirected: pairs
+    (i, j) whose edge has no direction in the learner's equivalence class; they are in no W.
+    """
+
+    observed: Observed
+    method: str
+    options: dict[str, Any]
+    threshold: float
+    dense: Floats
+    graph: Floats
+    removed: int
+    h: float
+    converged: bool
+    iterations: int
+    undirected: tuple[tuple[int, int], ...]
+    warnings: tuple[str, ...]
+
+
+def parse_options(method: str, given: Sequence[str]) -> dict[str, Any]:
+    """Options from `key=value`, of the types that the learner's own have; raises InputError for what does not fit."""
+    options: dict[str, Any] = {}
+    if not given:
+        return options
+    default = load(method)
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not (key and equals) or key in options:
+            raise InputError(f"--option {text!r}: write key=value, each key once")
+        options[key] = _typed(method, key, value, getattr(default, key, None))
+    return options
+
+
+def _typed(method: str, key: str, value: str, like: object) -> object:
+    if isinstance(like, bool):
+        if value not in ("true", "false"):
+            raise InputError(f"{method}: option {key} is {value!r}; give true or false")
+        return value == "true"
+    if isinstance(like, int | float):
+        try:
+            return type(like)(value)
+        except ValueError as error:
+            kind = "a whole number" if isinstance(like, int) else "a number"
+            raise InputError(f"{method}: option {key} is {value!r}; give {kind}") from error
+    if like is None:  # a default that the learner works out itself: a number where it reads as one
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
+
+
+def learn(
+    observed: Observed, method: str = "notears", options: dict[str, Any] | None = None, threshold: float = 0.3,
+    seed: int = 0,
+) -> Learned:  # fmt: skip
+    """Learn one graph; raises InputError for an unknown learner or option, and where the learner fails on the data."""
+    if not 0 <= threshold < np.inf:
+        raise InputError(f"--threshold is {threshold:g}; give a number of 0 or more")
+    learner = load(method, **(options or {}))
+    if method in NEED_ORDER:
+        raise InputError(f"--method {method} needs the true causal order, which no file carries; choose another")
+    left = f"{method} left float64 on these data; give them in units in which variances are near 1"
+    try:
+        fits = learner.fit(observed.problems, generator(root=seed, stream="learn"))
+    except (ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
+        raise InputError(f"{left} ({' '.join(str(error).split())})") from error
+    if fits.errors is not None and fits.errors[0]:
+        raise InputError(f"{method} failed: {fits.errors[0]}")
+    if not (np.isfinite(fits.W).all() and np.isfinite(fits.h).all()):
+        raise InputError(left)
+    graphs, removed = threshold_to_dag(fits.W, threshold)
+    undirected = _undirected(fits)
+    converged = bool(fits.converged[0])
+    warnings = [
+        *observed.warnings,
+        *([] if converged else [f"{method} did not converge: W may be far from its optimum, and h from 0"]),
+        *([f"{len(undirected)} edges have no direction in the class that {method} found; W leaves them out"]
+          if undirected else []),
+    ]  # fmt: skip
+    return Learned(
+        observed, method, options or {}, threshold, fits.W[0], graphs[0], int(removed[0]), float(fits.h[0]), converged,
+        int(fits.iterations[0]), undirected, tuple(warnings),
+    )  # fmt: skip
+
+
+def _undirected(fits: Fits) -> tuple[tuple[int, int], ...]:
+    if fits.cpdag is None:
+        return ()
+    return tuple((int(i), int(j)) for i, j in np.argwhere(np.triu(fits.cpdag[0] & fits.cpdag[0].T, 1)))
+
+
+def _on_cycles(W: Floats) -> int:
+    """How many nodes lie on a cycle."""
+    component = connected_components(W != 0, connection="strong")[1]
+    return int((np.bincount(component)[component] > 1).sum())
+
+
+def diagnostics(learned: Learned) -> dict[str, Value]:
+    """What to know of a learned graph before believing it, by name."""
+    observed, G = learned.observed, learned.graph
+    try:
+        r2: Value = r2_sortability(G != 0, observed.covariance)
+    except SortabilityError:
+        r2 = "none: the covariance is singular"
+    return {
+        "samples": "exact covariance" if observed.problems.samples is None else observed.problems.samples,
+        "variables": len(G),
+        "edges": int((G != 0).sum()),
+        "varsortability of the graph": varsortability(G != 0, observed.covariance),
+        "R2-sortability of the graph": r2,
+        "h of W before the threshold": learned.h,
+        "nodes on a cycle before the threshold": _on_cycles(learned.dense),
+        "nodes on a cycle after it": _on_cycles(cut(learned.dense, learned.threshold)),
+        "edges removed for acyclicity": learned.removed,
+        "converged": "yes" if learned.converged else "no",
+        "iterations": learned.iterations if learned.iterations >= 0 else "not told",
+    }
+
+
+def edges(learned: Learned) -> list[tuple[str, str, float]]:
+    """Cause, effect and weight of every edge, the strongest first."""
+    G, names = learned.graph, learned.observed.names
+    found = sorted(np.argwhere(G).tolist(), key=lambda at: -abs(G[at[0], at[1]]))
+    return [(names[j], names[i], float(G[i, j])) for i, j in found]
+
+
+def tables(learned: Learned) -> list[Table]:
+    """The diagnostics and the edges."""
+    listed = edges(learned)
+    more = f" The strongest {EDGES_SHOWN} of {len(listed)}; all are in W." if len(listed) > EDGES_SHOWN else ""
+    how = "".join(f", {key} {value}" for key, value in learned.options.items())
+    shown = [
+        Table("learn", f"Graph by {learned.method}{how}", ("diagnostic", "value"), tuple(diagnostics(learned).items()),
+              f"Read as {learned.observed.read_as}."),
+        Table("edges", "Edges, the strongest first", ("cause", "effect", "weight"), tuple(listed[:EDGES_SHOWN]),
+              f"|weight| at least {learned.threshold:g}; cycles broken at their weakest edge.{more}"),
+    ]  # fmt: skip
+    if learned.undirected:
+        names = learned.observed.names
+        pairs = tuple((names[i], names[j]) for i, j in learned.undirected)
+        shown.append(Table("undirected", "Edges whose direction is open", ("one end", "other end"), pairs))
+    return shown
+
+
+def document(learned: Learned) -> dict[str, Any]:
+    """All of it as one JSON document; W in the convention of the house."""
+    names = learned.observed.names
+    return {
+        "read_as": learned.observed.read_as,
+        "method": learned.method,
+        "options": learned.options,
+        "threshold": learned.threshold,
+        "convention": "W[i][j] is the effect of names[j] on names[i]",
+        "names": list(names),
+        "W": learned.graph.tolist(),
+        "edges": [dict(zip(("cause", "effect", "weight"), edge, strict=True)) for edge in edges(learned)],
+        "undirected": [[names[i], names[j]] for i, j in learned.undirected],
+        "diagnostics": {name: _json(value) for name, value in diagnostics(learned).items()},
+        "warnings": list(learned.warnings),
+    }
+
+
+def _json(value: Value) -> Value:
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def check_out(out: Path, source: Path, graphml: Path | None = None) -> None:
+    """Raise InputError where W cannot be written to `out` or `graphml`, before time is spent on learning it."""
+    if out.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{out}: W is written as {' or '.join(SUFFIXES)}; end its name so")
+    for path in (out,) if graphml is None else (out, graphml):
+        if not path.parent.is_dir():
+            raise InputError(f"{path}: cannot be written (No such file or directory); make the folder {path.parent}")
+        if path.exists() and source.exists() and path.samefile(source):
+            raise InputError(f"{path}: is the file that W is learned from; choose another")
+    if graphml is not None and graphml.resolve() == out.resolve():
+        raise InputError(f"{out}: --out and --graphml are one file; choose another for one of them")
+
+
+def write_matrix(path: Path, learned: Learned, transpose: bool = False) -> None:
+    """Write the graph's W, or with `transpose` its transpose, as .csv or .npy.
+
+    The .csv has the names in its first line and column, and between them which of the two is the effect; numbers are
+    written to the last digit. Raises InputError where `path` cannot be written.
+    """
+    W = learned.graph.T if transpose else learned.graph
+    corner = "cause \\ effect" if transpose else "effect \\ cause"
+    names = learned.observed.names
+
+    def write_csv(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow([corner, *names])
+            writer.writerows([name, *row] for name, row in zip(names, W.tolist(), strict=True))
+
+    def write_npy(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.save(file, np.ascontiguousarray(W), allow_pickle=False)
+
+    write_whole(path, write_npy if path.suffix.lower() == ".npy" else write_csv)

@@ -1,0 +1,204 @@
+"""What a trained recommender is worth on data, and what it recommends; files of models are `bench.apply.model_files`."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.apply.model_files import SEEN, Saved, load
+from bench.apply.train import Asked, Report, data_words, make_split, preparation_words, rank, read_data
+from bench.cells.json_files import printable
+from bench.datasets import Loaded, data_folder
+from bench.datasets.titles import TITLED, read_films
+from bench.errors import DataMissing, InputError
+from bench.judge.intervals import Value
+from bench.show.tables import Table
+from causalrec.interactions import Sequences, Targets, check_leaks, from_rows
+from causalrec.ranking import seen_items
+from causalrec.training import make_scorer, pick_device
+
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The items a model puts first after a history: item, title or None, score; best first."""
+
+    title: str
+    seen: str
+    actions: int
+    items: tuple[tuple[str, str | None, float], ...]
+
+    def table(self) -> Table:
+        """For people; ids and titles with what cannot be printed escaped."""
+        titled = any(title is not None for _, title, _ in self.items)
+        rows: list[tuple[Value, ...]] = [
+            (rank, printable(item), *((None if title is None else printable(title),) if titled else ()), score)
+            for rank, (item, title, score) in enumerate(self.items, 1)
+        ]
+        columns = ("rank", "item", *(("title",) if titled else ()), "score")
+        note = f"After {self.actions} actions, whose items are {self.seen}."
+        return Table("recommend", printable(self.title), columns, tuple(rows), note)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON data."""
+        listed = [
+            {"rank": rank, "item": item, "title": title, "score": score}
+            for rank, (item, title, score) in enumerate(self.items, 1)
+        ]
+        return {"title": self.title, "actions": self.actions, "seen": self.seen, "items": listed}
+
+
+def evaluate(
+    folder: Path,
+    data: str,
+    asked: Asked,
+    *,
+    skip_unknown: bool = False,
+    device: str = "auto",
+    data_dir: Path | None = None,
+) -> Report:
+    """Rank with the model in `folder` what the split of `data` holds out, of which training has seen nothing.
+
+    What is not asked for is as the model was trained. Users whose asked action training may have seen are left out and
+    counted: those it knows whose row does not begin with what it saw of it, or whose asked action is in that.
+    Raises InputError for items unknown to the model unless they are skipped, and where nobody is left to ask.
+    """
+    saved = load(folder, pick_device(device))
+    asked = _as_trained(saved, asked)
+    loaded, prepared = read_data(data, data_dir, asked)
+    sequences, skipped = _recode(loaded, saved, skip_unknown)
+    split = make_split(sequences, prepared.split)
+    check_leaks(split, sequences)
+    test = split.test
+    known, clean = saved.trained.judge(sequences, test.users, test.history.lengths())
+    keep = np.flatnonzero(clean)
+    same = loaded.provenance.content_hash == saved.content_hash
+    left_out = len(test) - len(keep)
+    if not keep.size:
+        raise InputError(
+            f"{data}: of all {len(test)} users the action asked by {prepared.split} is one that the model was trained "
+            f"on or stopped by, or cannot be told from one; it was trained with {saved.data.split} and "
+            f"{preparation_words(saved.data)}: evaluate with those, or on later actions or other users"
+        )
+    targets = Targets(
+        test.history.take(keep, test.history.lengths()[keep]), test.target[keep], test.users[keep],
+        None if test.times is None else test.times[keep],
+    )  # fmt: skip
+    counts = {
+        "asked": len(keep), "asked_known": int(known[keep].sum()), "left_out": left_out, "actions_skipped": skipped,
+    }  # fmt: skip
+    note = (
+        f"{split.protocol}. {data_words(loaded)}: {'the' if same else 'not the'} data that the model was trained on. "
+        f"Held out and asked: one action of each of {len(keep)} users, {counts['asked_known']} of whom training knew "
+        f"up to an earlier action. {left_out} users left out: training may have seen what would be asked. {skipped} "
+        f"actions on items unknown to the model left out. Full catalogue of {len(saved.items)} items; intervals over "
+        "users, 95 %."
+    )
+    figures = rank(make_scorer(saved.model), targets, "test", saved.name)
+    about = {
+        "model": saved.name, "same_data": same, "data": asdict(loaded.provenance), "split": split.protocol, **counts,
+    }  # fmt: skip
+    return Report(f"{saved.name} of {printable(str(folder))} on {printable(data)}", figures, note, about)
+
+
+def recommend(
+    folder: Path,
+    *,
+    data: str | None = None,
+    user: str | None = None,
+    history: str | None = None,
+    asked: Asked | None = None,
+    k: int = 10,
+    seen: str | None = None,
+    skip_unknown: bool = False,
+    device: str = "auto",
+    data_dir: Path | None = None,
+) -> Recommendation:
+    """The k items that the model in `folder` puts first after all actions of `user` in `data`, or after `history`.
+
+    history: item ids with commas between, oldest first. seen: whether items of the history are "kept" or "filtered";
+    None: as validation ranked. Raises InputError for wrong input and for items unknown to the model unless skipped.
+    """
+    if (user is None) == (history is None) or (user is not None and data is None):
+        raise InputError("say whose history: --data FILE --user ID, or --history ITEM,ITEM,...")
+    if seen not in (None, *SEEN):
+        raise InputError(f"seen must be one of {', '.join(SEEN)}, got {seen!r}")
+    saved = load(folder, pick_device(device))
+    if user is not None and data is not None:
+        loaded, prepared = read_data(data, data_dir, _as_trained(saved, asked or {}))
+        labels = loaded.sequences.user_labels
+        if user not in labels:
+            known = f"{len(labels)} users with {preparation_words(prepared)}"
+            raise InputError(f"{data}: user {user!r} is not among its {known}; check the id, or lower the cores")
+        at = np.array([labels.index(user)])
+        row = loaded.sequences.take(at, loaded.sequences.lengths()[at])
+        past, _ = _recode(replace(loaded, sequences=row), saved, skip_unknown)
+    else:
+        past = _typed_history(str(history), saved, skip_unknown)
+    if not len(past.items):
+        raise InputError("the history is empty: no item of it is known to the model")
+    rule = seen or saved.seen
+    scores = make_scorer(saved.model)(past, slice(0, 1))[0].double().cpu()
+    if not bool(torch.isfinite(scores).all()):
+        raise InputError(f"{folder}: the model's scores are not finite; train it anew")
+    order = torch.argsort(scores, descending=True, stable=True).tolist()
+    taken = set(torch.nonzero(seen_items(past, slice(0, 1), scores.device)[0])[:, 0].tolist())
+    best = [place for place in order if rule == "kept" or place not in taken][:k]
+    titles = _titles(saved, data_folder(data_dir))
+    items = tuple((label, titles.get(label), float(scores[p])) for p in best for label in [saved.items[p]])
+    whom = "the history given" if user is None else f"user {user} of {data}"
+    return Recommendation(f"{saved.name} for {whom}", rule, len(past.items), items)
+
+
+def _as_trained(saved: Saved, asked: Asked) -> dict[str, Any]:
+    """What is asked for, and where nothing is, what the model was trained with."""
+    return {key: asked.get(key) if asked.get(key) is not None else value for key, value in asdict(saved.data).items()}
+
+
+def _recode(loaded: Loaded, saved: Saved, skip_unknown: bool) -> tuple[Sequences, int]:
+    """The sequences in the model's numbering of items, and how many actions on items unknown to it were left out."""
+    sequences = loaded.sequences
+    place = {label: k for k, label in enumerate(saved.items, 1)}
+    number = np.array([place.get(label, 0) for label in sequences.item_labels], dtype=np.int64)
+    items = number[sequences.items - 1]
+    skipped = int((items == 0).sum())
+    if skipped and not skip_unknown:
+        unknown = [label for label, k in zip(sequences.item_labels, number, strict=True) if k == 0]
+        raise InputError(
+            f"{loaded.provenance.file}: {_listed(unknown)} unknown to the model, in {skipped} of {len(items)} actions; "
+            "leave them out with --skip-unknown, or train on these data"
+        )
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(items != 0)])
+    times = None if sequences.times is None else sequences.times[items != 0]
+    kept = Sequences(
+        items[items != 0], before[sequences.offsets], times, len(saved.items), sequences.user_labels, saved.items
+    )
+    return kept, skipped
+
+
+def _typed_history(history: str, saved: Saved, skip_unknown: bool) -> Sequences:
+    """One row of the items in a text with commas between."""
+    place = {label: k for k, label in enumerate(saved.items, 1)}
+    labels = [label.strip() for label in history.split(",")]
+    unknown = [label for label in labels if label not in place]
+    if unknown and not skip_unknown:
+        raise InputError(f"--history: {_listed(unknown)} unknown to the model; leave them out with --skip-unknown")
+    return from_rows([[place[label] for label in labels if label in place]], num_items=len(saved.items))
+
+
+def _listed(labels: list[str]) -> str:
+    more = ", ..." if len(labels) > SHOWN else ""
+    return f"{len(labels)} items ({', '.join(map(repr, labels[:SHOWN]))}{more}) are"
+
+
+def _titles(saved: Saved, folder: Path) -> dict[str, str]:
+    """Titles by item label, where the dataset that the model was trained on has them and they are there."""
+    if saved.dataset not in TITLED:
+        return {}
+    try:
+        return {label: film.title for label, film in read_films(saved.dataset, folder, saved.file).items()}
+    except DataMissing:
+        return {}

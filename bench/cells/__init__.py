@@ -1,0 +1,1 @@
+"""A unit of work: its key, its random streams, its stored record."""

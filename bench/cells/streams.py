@@ -1,0 +1,33 @@
+"""Random streams, each derived by hash from the root seed and named axes."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.cells.unit import digest
+
+if TYPE_CHECKING:
+    import torch
+
+
+def derive_seed(*, root: int, **axes: object) -> np.random.SeedSequence:
+    """The seed of one named stream: a hash of the root seed and the named axes, whatever their order.
+
+    A number thus depends on what it is for, never on which worker draws it or what was drawn before.
+
+    Raises:
+        InputError: an axis without canonical form.
+    """
+    return np.random.SeedSequence(int(digest({"root": root, "axes": axes}), 16))
+
+
+def generator(*, root: int, **axes: object) -> np.random.Generator:
+    """A numpy generator on the stream of `derive_seed`."""
+    return np.random.default_rng(derive_seed(root=root, **axes))
+
+
+def torch_generator(*, root: int, **axes: object) -> "torch.Generator":
+    """A torch generator on the CPU, seeded with the first 63 bits of the stream's hash."""
+    import torch
+
+    return torch.Generator().manual_seed(int(digest({"root": root, "axes": axes})[:16], 16) >> 1)

@@ -1,0 +1,139 @@
+"""A cell: one typed piece of work, its canonical form, its key, and the random streams derived from named axes.
+
+A key is made from values, not from spellings: the order of the parameters, the shape of a container (tuple or
+list) and the scheduling fields (cost, timeout, label) leave it alone; the type of a number does not (1 is not 1.0).
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from bench.cells.fingerprint import fingerprint
+from bench.errors import InputError
+
+if TYPE_CHECKING:
+    pass
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+
+def plain(value: object, where: str = "params") -> Json:
+    """`value` as fresh JSON data: numpy scalars become Python's, tuples lists, mappings dicts.
+
+    Raises:
+        InputError: NaN or infinity, a key that is not a string, or a type without a canonical form.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or type(value) in (bool, int, str):
+        return value  # type: ignore[return-value]
+    if type(value) is float:
+        if not math.isfinite(value):
+            raise InputError(f"{where} is {value}; give a finite number, or None for what is undefined")
+        return value
+    if isinstance(value, list | tuple):
+        return [plain(entry, f"{where}[{index}]") for index, entry in enumerate(value)]
+    if isinstance(value, Mapping):
+        for key in value:
+            if type(key) is not str:
+                raise InputError(f"{where} has the key {key!r} of type {type(key).__name__}; keys must be str")
+        return {key: plain(entry, f"{where}.{key}") for key, entry in value.items()}
+    raise InputError(
+        f"{where} is of type {type(value).__name__}; give None, bool, int, float, str, or lists and dicts of them"
+    )
+
+
+def canonical(params: object, where: str = "params") -> str:
+    """The one JSON text of a value: keys sorted, no spaces, ASCII, floats by `repr`, integers kept integers.
+
+    Raises:
+        InputError: as `plain`.
+    """
+    return json.dumps(plain(params, where), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: object) -> str:
+    """SHA-256 (64 hex digits) of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical(value, "value").encode()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One piece of work; equal cells have equal keys.
+
+    Args:
+        experiment: name under which the worker finds what to run.
+        params: typed parameters; copied into plain JSON data.
+        code: first-party modules whose source, with all they import, makes the result.
+        data: content hash of the dataset, or None.
+        dtype, device, threads: of the number that matters; of the device only its kind (`cuda:1` is `cuda`) counts.
+        cost: expected seconds; timeout: seconds after which the cell is stopped; label: for people. Not in the key.
+
+    Raises:
+        InputError: a value without canonical form, threads < 1, or a cost or timeout that is not positive.
+    """
+
+    experiment: str
+    params: Mapping[str, Any]
+    code: tuple[str, ...]
+    data: str | None = None
+    dtype: str = "float64"
+    device: str = "cpu"
+    threads: int = 1
+    cost: float = 1.0
+    timeout: float = 600.0
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"cell {self.experiment!r}"
+        if not isinstance(self.params, Mapping):
+            raise InputError(f"{where}: params is a {type(self.params).__name__}; give a mapping")
+        object.__setattr__(self, "params", plain(self.params, f"{where} params"))
+        if self.threads < 1:
+            raise InputError(f"{where}: threads is {self.threads}; give at least 1")
+        if not (self.cost > 0 and self.timeout > 0):
+            raise InputError(f"{where}: cost {self.cost} and timeout {self.timeout} must be positive seconds")
+
+    @cached_property
+    def fields(self) -> dict[str, Json]:
+        """What the key is made of, as plain data."""
+        return {
+            "experiment": self.experiment,
+            "params": plain(self.params),
+            "data": self.data,
+            "dtype": self.dtype,
+            "device": self.device.partition(":")[0],
+            "threads": self.threads,
+            "code": fingerprint(self.code),
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 (64 hex digits) of the canonical JSON of `fields`."""
+        return digest(self.fields)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cell) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the key: whoever receives the cell makes it from the code it has itself."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("fields", "key")}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a cell's function returns: finite metrics (None where undefined) and arrays that statistics need later."""
+
+    metrics: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+

@@ -1,0 +1,427 @@
+"""Every check that needs a GPU, and its times, in one run: python -m bench.dev.device_check [FOLDER] [--cpu]
+
+On CUDA at full size, under nine minutes on one Hopper card; on a CPU the same code at reduced sizes, whose times say
+nothing of a GPU. The card's own ceilings (rate of matrix products, rate of copying) are measured in the same run and
+floors are counted from them. A check that fails, or cannot run, is a row that says why; the table comes last, and
+`device_check.json` in FOLDER holds every number. Exit code 1: a sameness does not hold.
+"""
+
+import json
+import math
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+from bench.apply.model_files import MODELS
+from bench.cells.streams import generator, torch_generator
+from bench.judge.intervals import Value, crossed_interval
+from bench.plan.trials import token_seconds
+from bench.show.console import print_message, print_table
+from bench.show.tables import Table
+from causalrec.acyclicity import Exponential, LogDeterminant
+from causalrec.attention import Boost, attend, causal_mask, set_dropout_generator
+from causalrec.interactions import Sequences, leave_one_out
+from causalrec.ranking import expected_rank, ndcg, rank_targets
+from causalrec.recommender import Recommender
+from causalrec.structure import Fits, Problems
+from causalrec.structure.eqvar import EqVar
+from causalrec.structure.notears import Notears
+from causalrec.training import PRECISIONS, TrainingOptions, batches, make_scorer, place_windows, train
+from synth.graphs import draw_dag
+from synth.scm import draw_scm
+
+ROOT_SEED = 0
+THRESHOLD = 0.3
+GOLDEN_STEPS = 20
+WARM_UP, REPEATS = 3, 10
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of the whole run; `reduced` ones let a CPU walk every path."""
+
+    graphs_notears: tuple[int, int]  # problems, nodes
+    graphs_eqvar: tuple[int, int]
+    nodes: tuple[int, ...]
+    batch_of_h: int
+    users: int
+    items: int
+    length: int
+    widths: tuple[int, ...]
+    batch: int
+    steps: int
+    lengths: tuple[int, ...]
+    catalogue: int
+    ranked: int
+    epochs: int
+    seeds: int
+    product: int  # rows of the matrices whose product rate is measured
+
+
+FULL = Sizes(
+    (1000, 50), (10_000, 20), (20, 50, 200), 256, 6040, 3416, 200, (64, 256), 128, 30, (50, 200, 1000), 1_000_000,
+    100_000, 12, 3, 8192,
+)  # fmt: skip
+REDUCED = Sizes((8, 10), (10_000, 20), (10, 20), 4, 120, 60, 20, (16,), 32, 3, (10, 20), 2_000, 300, 2, 2, 256)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: what, how much, in what, the floor or goal beside it, and whether it is as asked (None: no goal)."""
+
+    what: str
+    figure: float | None
+    unit: str
+    beside: str = ""
+    holds: bool | None = None
+
+
+@dataclass
+class Bench:
+    """The device, the sizes, the ceilings measured on it, and what was found so far."""
+
+    device: str
+    sizes: Sizes
+    rows: list[Row]
+    product_rate: dict[str, float]
+    copy_rate: float = 0.0
+    gains: dict[str, float] = field(default_factory=dict)
+
+    def add(self, what: str, figure: float | None, unit: str, beside: str = "", holds: bool | None = None) -> None:
+        """One more row; of a CPU's time at reduced sizes nothing is asked."""
+        holds = None if self.device == "cpu" and beside.startswith("goal") else holds
+        self.rows.append(Row(what, figure, unit, beside, holds))
+
+    def wait(self) -> None:
+        """Until the device has done what it was given."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+    def seconds(self, call: Callable[[], object], repeats: int = REPEATS, warm_up: int = WARM_UP) -> float:
+        """The median time of a call, after some to warm up."""
+        for _ in range(warm_up):
+            call()
+        times = []
+        for _ in range(repeats):
+            self.wait()
+            start = time.perf_counter()
+            call()
+            self.wait()
+            times.append(time.perf_counter() - start)
+        return float(np.median(times))
+
+
+# Ceilings
+
+
+def ceilings(b: Bench) -> None:
+    """The rates that floors are counted from: products in each precision, and copying."""
+    n = b.sizes.product
+    for name, dtype in (("float64", torch.float64), ("float32", torch.float32), ("bf16", torch.bfloat16)):
+        x = torch.randn(n, n, generator=torch_generator(root=0, stream=name), dtype=torch.float32)
+        x = x.to(b.device, dtype)
+        out = torch.empty_like(x)
+        b.product_rate[name] = 2 * n**3 / b.seconds(partial(torch.mm, x, x, out=out))
+        b.add(f"matrix products, {name}", b.product_rate[name] / 1e12, "TFLOP/s")
+    x = torch.empty(n * n, device=b.device)
+    y = torch.empty_like(x)
+    b.copy_rate = 2 * 4 * n * n / b.seconds(lambda: y.copy_(x))
+    b.add("copying", b.copy_rate / 1e9, "GB/s")
+
+
+# Graph learning
+
+
+def _problems(count: int, nodes: int, stream: str) -> Problems:
+    """Exact covariances of linear SCMs of equal noise variances on ER2 graphs."""
+    rng = generator(root=ROOT_SEED, stream=stream)
+    return Problems(np.stack([draw_scm(rng, draw_dag("er", rng, nodes)).covariance for _ in range(count)]))
+
+
+def structure(b: Bench) -> None:
+    """NOTEARS on the device beside the CPU: the same W to 1e-9 and the same graphs; and the times of both learners."""
+    few = _problems(min(50, b.sizes.graphs_notears[0]), 10, "same")
+    rng = generator(root=ROOT_SEED, stream="none")
+    here, there = (Notears(device=device).fit(few, rng) for device in ("cpu", b.device))
+    gap = float(np.abs(here.W - there.W).max() / np.abs(here.W).max())
+    same = bool(((np.abs(here.W) > THRESHOLD) == (np.abs(there.W) > THRESHOLD)).all())
+    b.add("NOTEARS: largest difference to the CPU", gap, "relative", "at most 1e-9", gap <= 1e-9)
+    b.add("NOTEARS: the same thresholded graphs", float(same), "share", "1", same)
+    count, nodes = b.sizes.graphs_notears
+    many = _problems(count, nodes, "many")
+    seconds = b.seconds(lambda: Notears(device=b.device).fit(many, rng), 1, 0)
+    b.add(f"NOTEARS, {count:,} graphs of {nodes} nodes", seconds, "s", "goal 60 s", seconds < 60)
+    count, nodes = b.sizes.graphs_eqvar
+    many = _problems(count, nodes, "eqvar")
+    found: list[Fits] = []
+    seconds = b.seconds(lambda: found.append(EqVar().fit(many, rng)), 3, 1)
+    b.add(f"EqVar, {count:,} graphs of {nodes} nodes (on the CPU)", seconds, "s", "goal 2 s", seconds < 2)
+
+
+def acyclicity(b: Bench) -> None:
+    """h and its gradient beside the floors of its arithmetic and of its traffic."""
+    m = b.sizes.batch_of_h
+    for n in b.sizes.nodes:
+        W = torch.rand(m, n, n, generator=torch_generator(root=0, nodes=n), dtype=torch.float64).to(b.device)
+        W = W / math.sqrt(n)
+        for name, form, products in (("exponential", Exponential(), 9), ("log-determinant", LogDeterminant(2.0), 2)):
+            seconds = b.seconds(partial(form.value_and_gradient, W))
+            work = products * 2 * m * n**3 / b.product_rate["float64"]
+            traffic = 3 * 8 * m * n * n / b.copy_rate
+            told = f"floor {1e3 * max(work, traffic):.3g} ms, {seconds / max(work, traffic):.1f} times"
+            b.add(f"h and gradient, {name}, {m} of {n} nodes", 1e3 * seconds, "ms", told)
+
+
+# Recommenders
+
+
+def _drawn(users: int, items: int, length: int) -> Sequences:
+    """Sequences by a law like ML-1M's: lengths log-normal about 96, items Zipf, half of them led to by the last one."""
+    rng = generator(root=ROOT_SEED, stream="sequences", users=users, items=items)
+    mean = math.log(min(96, 2 * length))
+    lengths = np.clip(rng.lognormal(mean, 0.9, users), 5, min(2000, 40 * length)).astype(np.int64)
+    share = 1 / np.arange(1, items + 1) ** 0.8
+    drawn = rng.choice(items, size=int(lengths.sum()), p=share / share.sum()) + 1
+    follow = rng.random(len(drawn)) < 0.5
+    drawn[1:] = np.where(follow[1:], drawn[:-1] % items + 1, drawn[1:])
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return Sequences(drawn, offsets, None, items, tuple(map(str, range(users))), tuple(map(str, range(items))))
+
+
+def _model(name: str, sizes: Sizes, width: int, device: str, **more: Any) -> Recommender:
+    kind, options_of = MODELS[name]
+    options = options_of(items=sizes.items, length=sizes.length, width=width, dropout=0.0, **more)
+    return kind(options, torch_generator(root=0, stream=name)).to(device)
+
+
+def _step(model: Recommender, optimiser: torch.optim.Optimizer, items: Tensor, target: Tensor) -> Tensor:
+    """One step of training; the loss."""
+    loss, _ = model.loss(items, target)
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return loss.detach()
+
+
+def _losses(b: Bench, kind: str, device: str, precision: str = "float32") -> list[float]:
+    """The losses of the first steps, without dropout, whose words differ between devices."""
+    split = leave_one_out(_drawn(b.sizes.users, b.sizes.items, b.sizes.length))
+    model = _model(kind, b.sizes, b.sizes.widths[0], device)
+    model.products = PRECISIONS[precision]
+    model.train()
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.98), fused=True)
+    losses: list[float] = []
+    places = place_windows(split.train, b.sizes.length, "last")
+    padded = np.where(places < 0, 0, split.train.items[places])
+    while len(losses) < GOLDEN_STEPS:
+        for batch in batches(padded, b.sizes.batch, generator(root=0, stream="steps"), device):
+            losses.append(float(_step(model, optimiser, *batch)))
+            if len(losses) == GOLDEN_STEPS:
+                break
+    return losses
+
+
+def sameness(b: Bench) -> None:
+    """Training follows the CPU's losses, and repeats itself to the bit where determinism is asked for."""
+    for kind in ("sasrec", "causalrec"):
+        here, there = (np.array(_losses(b, kind, device)) for device in ("cpu", b.device))
+        gap = float(np.abs(here - there).max() / np.abs(here).max())
+        b.add(f"{kind}: losses of {GOLDEN_STEPS} steps beside the CPU's", gap, "relative", "at most 1e-3", gap <= 1e-3)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        first, again = (_losses(b, kind, b.device) for _ in range(2))
+        torch.use_deterministic_algorithms(False)
+        b.add(f"{kind}: a second run in deterministic mode", float(first == again), "share", "1", first == again)
+
+
+def quality(b: Bench) -> None:
+    """What bf16 in the full softmax does to NDCG@10, paired over seeds and users."""
+    split = leave_one_out(_drawn(b.sizes.users, b.sizes.items, b.sizes.length))
+    by_precision = {}
+    for precision in PRECISIONS:
+        rows = []
+        for seed in range(b.sizes.seeds):
+            model = _model("sasrec", b.sizes, b.sizes.widths[0], b.device)
+            options = TrainingOptions(epochs=b.sizes.epochs, patience=None, batch=b.sizes.batch, precision=precision)
+            draws = torch.Generator(b.device).manual_seed(seed)
+            train(model, split, options, shuffle=generator(root=0, stream="shuffle", seed=seed), dropout=draws)
+            rows.append(ndcg(rank_targets(make_scorer(model), split.test).kept))
+        by_precision[precision] = np.stack(rows)
+    change = crossed_interval(by_precision["bf16"] - by_precision["float32"])
+    level = float(by_precision["float32"].mean())
+    told = f"[{change.low:.4f}, {change.high:.4f}], {change.n} seeds; float32 has {level:.4f}"
+    b.add("bf16 less float32, NDCG@10", change.estimate, "NDCG@10", told)
+
+
+def training(b: Bench) -> None:
+    """Sequences a second at full length, the share of the card's rate of products, CausalRec beside SASRec."""
+    rng = generator(root=0, stream="full")
+    s = b.sizes
+    for width in s.widths:
+        items = torch.from_numpy(rng.integers(1, s.items + 1, size=(s.batch, s.length + 1))).to(b.device)
+        times = {}
+        for kind in ("sasrec", "causalrec"):
+            model = _model(kind, s, width, b.device)
+            model.train()
+            optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+            step = partial(_step, model, optimiser, items[:, :-1], items[:, 1:])
+            seconds = times[kind] = b.seconds(step, s.steps)
+            work = 6 * s.batch * s.length * (s.items * width + 2 * 12 * width**2 + 2 * 2 * s.length * width)
+            share = work / seconds / b.product_rate["float32"]
+            told = f"{100 * share:.0f} % of the rate of float32 products"
+            b.add(f"{kind}, width {width}, length {s.length}", s.batch / seconds, "sequences/s", told)
+            if width == s.widths[0]:
+                b.gains[kind] = s.batch * s.length * token_seconds(kind, s.items, width) / seconds
+                b.add(f"{kind}, width {width}: planned CPU seconds / these", b.gains[kind], "times")
+            if b.device == "cuda":
+                busy = _kernel_share(step)
+                b.add(f"{kind}, width {width}: kernels run", 100 * busy, "% of the time", "goal 80", busy >= 0.8)
+        ratio = times["causalrec"] / times["sasrec"]
+        b.add(f"CausalRec / SASRec, width {width}", ratio, "times", "goal 1.5", ratio <= 1.5)
+
+
+def _kernel_share(step: Callable[[], object]) -> float:
+    """The share of wall time in which the device runs a kernel, over ten steps."""
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        for _ in range(10):
+            step()
+        torch.cuda.synchronize()
+    wall = time.perf_counter() - start
+    return float(sum(event.self_device_time_total for event in profile.key_averages())) / 1e6 / wall
+
+
+def _attend_plainly(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, relation: Tensor) -> Tensor:
+    """A∘(1 + R) with rows brought back to 1, holding the matrix; q, k, v (b, h, l, f), relation (b, l, l)."""
+    boosted = torch.softmax(q @ k.mT / math.sqrt(q.shape[-1]) + mask, -1) * (1 + relation[:, None])
+    return boosted / boosted.sum(-1, keepdim=True) @ v
+
+
+def _attend_flexibly(device: str, q: Tensor, k: Tensor, v: Tensor, relation: Tensor) -> Callable[[], Tensor]:
+    """The same by flex_attention, compiled on CUDA: R is read entry by entry, the future is skipped by blocks."""
+    length = q.shape[2]
+    past = create_block_mask(lambda _b, _h, i, j: j <= i, None, None, length, length, device)
+
+    def boost(score: Tensor, sequence: Tensor, _head: Tensor, i: Tensor, j: Tensor) -> Tensor:
+        return torch.where(relation[sequence, i, j], score + math.log(2), score)
+
+    call = torch.compile(flex_attention) if device == "cuda" else flex_attention
+
+    def attend_once() -> Tensor:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "flex_attention called without torch.compile")
+            out: Tensor = call(q, k, v, score_mod=boost, block_mask=past)
+        return out
+
+    return attend_once
+
+
+def attention(b: Bench) -> None:
+    """Boosted attention as one fused call, and by flex_attention, beside the plain form that holds the matrix."""
+    for length in b.sizes.lengths:
+        shape = (max(1, 4096 // length), 2, length, 32)
+        q, k, v = (torch.randn(shape, generator=torch_generator(root=0, part=p)).to(b.device) for p in "qkv")
+        rng = torch_generator(root=0, part="relation")
+        relation = (torch.rand(shape[0], length, length, generator=rng).to(b.device) < 0.05).tril(-1)
+        mask = causal_mask(torch.ones(shape[0], length, dtype=torch.bool, device=b.device), q.dtype)
+        fused = partial(attend, q, k, v, mask, Boost("renorm", 1.0), relation)
+        plain = partial(_attend_plainly, q, k, v, mask, relation)
+        gap = float((plain() - fused()).abs().max())
+        b.add(f"boosted attention, length {length}: fused less plain", gap, "absolute", "at most 1e-5", gap <= 1e-5)
+        flexible = _attend_flexibly(b.device, q, k, v, relation)
+        gap = float((plain() - flexible()).abs().max())
+        what = f"boosted attention, length {length}: flex_attention less plain"
+        b.add(what, gap, "absolute", "at most 1e-5", gap <= 1e-5)
+        slow, fast, flex = b.seconds(plain), b.seconds(fused), b.seconds(flexible)
+        told = f"plain {1e3 * slow:.3g} ms, flex_attention {1e3 * flex:.3g} ms"
+        b.add(f"boosted attention, length {length}", 1e3 * fast, "ms", told)
+
+
+def catalogue(b: Bench) -> None:
+    """A catalogue of a million items: trained with sampled softmax, ranked in chunks, beside the product's floor."""
+    s = replace(b.sizes, items=b.sizes.catalogue, length=50)
+    if b.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    model = _model("sasrec", s, 64, b.device, loss="sampled", negatives=256)
+    draws = torch.Generator(b.device).manual_seed(0)
+    model.train()
+    set_dropout_generator(model, draws)
+    items = torch.randint(1, s.items + 1, (s.batch, s.length + 1), generator=torch_generator(root=0, part="items"))
+    items = items.to(b.device)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    step = partial(_step, model, optimiser, items[:, :-1], items[:, 1:])
+    b.add(f"a step of {s.batch} sequences, {s.items:,} items, 256 sampled", 1e3 * b.seconds(step, 5, 1), "ms")
+    hidden = torch.randn(s.ranked, 64, generator=torch_generator(root=0, part="hidden")).to(b.device)
+    table = model.item.weight[1:].detach()
+    target = torch.randint(0, s.items, (s.ranked,), generator=torch_generator(root=0, part="target")).to(b.device)
+    chunk = max(1, min(512, s.ranked))
+
+    def rank() -> None:
+        for start in range(0, s.ranked, chunk):
+            expected_rank(hidden[start : start + chunk] @ table.T, target[start : start + chunk])
+
+    seconds = b.seconds(rank, 1, 0)
+    floor = 2 * s.ranked * s.items * 64 / b.product_rate["float32"]
+    told = f"floor of the product {floor:.3g} s, {seconds / floor:.1f} times"
+    b.add(f"ranking {s.ranked:,} users over {s.items:,} items", seconds, "s", told)
+    if b.device == "cuda":
+        held = torch.cuda.max_memory_allocated() / 2**30
+        b.add("peak memory of it", held, "GiB", "at most 78", held <= 78)
+
+
+PARTS = (ceilings, structure, acyclicity, sameness, quality, training, attention, catalogue)
+
+
+def check(device: str, sizes: Sizes) -> Bench:
+    """Run every part; one that breaks is a row that says how."""
+    bench = Bench(device, sizes, [], {})
+    for part in PARTS:
+        start = time.perf_counter()
+        try:
+            part(bench)
+        except Exception as error:  # noqa: BLE001 - the other parts are still worth their time on the card
+            bench.add(part.__name__, None, "", f"{type(error).__name__}: {str(error)[:200]}", False)
+        print_message(f"{part.__name__}: {time.perf_counter() - start:.1f} s")
+    return bench
+
+
+def result_table(bench: Bench, name: str) -> Table:
+    """One row a figure."""
+    words = {True: "yes", False: "NO", None: ""}
+    rows: tuple[tuple[Value, ...], ...] = tuple(
+        (row.what, row.figure, row.unit, row.beside, words[row.holds]) for row in bench.rows
+    )
+    note = f"torch {torch.__version__}. Medians after warm-up; floors from the ceilings in the first rows."
+    if bench.device == "cpu":
+        note += " Reduced sizes on a CPU: goals and times here say nothing of a GPU."
+    columns = ("what", "figure", "unit", "beside it", "as asked")
+    return Table("device_check", f"Checks on {name}", columns, rows, note)
+
+
+def main(arguments: list[str]) -> int:
+    """Check the GPU where there is one, unless told not to, and write the numbers."""
+    device = "cuda" if torch.cuda.is_available() and "--cpu" not in arguments else "cpu"
+    folder = Path(next((a for a in arguments if not a.startswith("--")), "."))
+    name = torch.cuda.get_device_name() if device == "cuda" else "a CPU, reduced sizes"
+    bench = check(device, FULL if device == "cuda" else REDUCED)
+    told = {"device": name, "cuda": device == "cuda", "torch": torch.__version__, "gains": bench.gains}
+    told["rows"] = [vars(row) for row in bench.rows]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "device_check.json").write_text(json.dumps(told, indent=1) + "\n")
+    print_table(result_table(bench, name))
+    same = [row for row in bench.rows if row.unit in ("relative", "share", "absolute") or row.figure is None]
+    return int(any(row.holds is False for row in same))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

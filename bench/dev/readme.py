@@ -1,0 +1,74 @@
+"""README's tables of committed runs, written from these runs: python -m bench.dev.readme
+
+A table stands under a line `<!-- table: NAME -->`, NAME a folder of results/reference: of a run that has
+recommenders alone the models with their figures and times, of any other run its verdicts, part by part. NAME/TABLE is
+one table of that run, whole.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from bench.cells.fingerprint import ROOT
+from bench.errors import InputError
+from bench.judge.intervals import Interval, Value
+from bench.report.run_files import REFERENCE, RunFile, read_run
+from bench.show.tables import Table, format_value, to_markdown
+
+README = ROOT / "README.md"
+PLACE = re.compile(r"(<!-- table: ([\w-]+)(?:/([\w-]+))? -->\n)((?:\|.*\n)*)")
+NOT_PARTS = ("left out", "why")
+MODELS = {"model": "model", "HR@10": "HR@10", "NDCG@10": "NDCG@10", "NDCG@10 other": "NDCG@10, seen {}"}
+
+
+def fill(text: str) -> str:
+    """The text with every marked table made anew; InputError where a reference is not there or lacks its table."""
+    return PLACE.sub(lambda found: found[1] + _lines(read_run(REFERENCE / found[2]), found[3]), text)
+
+
+def _lines(run: RunFile, name: str | None) -> str:
+    if name is not None and name not in run.tables:
+        raise InputError(f"{run.path}: there is no table {name}; there are {', '.join(run.tables)}")
+    table = run.tables[name] if name else _models(run) if run.experiments == ("recommend",) else _verdicts(run)
+    left = Table(table.name, table.title, table.columns, tuple(tuple(map(format_value, r)) for r in table.rows))
+    return to_markdown(left).partition("\n\n")[2]
+
+
+def _verdicts(run: RunFile) -> Table:
+    """The run's own table of verdicts without what they rest on; of a claim that was not run, why."""
+    rows = tuple(
+        (claim and f"`{claim}`", verdict and f"**{verdict}**", part or detail, outcome, estimate)
+        for claim, verdict, part, outcome, estimate, detail in run.tables["verdicts"].rows
+        if part not in NOT_PARTS
+    )
+    return Table("verdicts", "", run.tables["verdicts"].columns[:-1], rows)
+
+
+def _models(run: RunFile) -> Table:
+    table, datasets = run.tables["recommend"], run.tables["datasets"]
+    repeats = any(row[datasets.columns.index("repeated")] for row in datasets.rows)
+    rows: list[tuple[Value, ...]] = []
+    for values in table.rows:
+        row = dict(zip(table.columns, values, strict=True))
+        seconds = row["CPU s"]
+        time = "under 10" if not isinstance(seconds, float) or seconds < 10 else f"{seconds:,.0f}"
+        rows.append((*(_cut(row[name]) for name in MODELS), row["seeds"], time))
+    heads = tuple(name.format("filtered" if repeats else "kept") for name in MODELS.values())
+    return Table("models", "", (*heads, "seeds", "CPU s"), tuple(rows))
+
+
+def _cut(value: Value) -> Value:
+    """Three decimals throughout, for shares."""
+    if not isinstance(value, Interval):
+        return value
+    bounds = f" [{value.low:.3f}, {value.high:.3f}]" if value.bounded else ""
+    return f"{value.estimate:.3f}{bounds}"
+
+
+def main(path: Path = README) -> None:
+    """Write the README's tables anew."""
+    path.write_text(fill(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

@@ -1,0 +1,305 @@
+"""Sizes far beyond the suite's own, each in a process of its own: python -m bench.dev.scale [NAME ...] [--scale S].
+
+Every measurement has a bound. What it is given (a file, a model, records) another process has made before, so that its
+peak memory is its own. Sizes are the issue's times --scale; the bounds of time scale along, those of memory do not.
+"""
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from bench.apply.model_files import DataOptions, Trained, save
+from bench.apply.saved import recommend
+from bench.cells.provenance import provenance
+from bench.cells.store import Record, Store
+from bench.cells.streams import generator, torch_generator
+from bench.cells.unit import Cell, Json
+from bench.datasets import load_own
+from bench.engine.memory import peak_mb
+from bench.engine.progress import Progress
+from bench.engine.run import run_cells
+from bench.judge.intervals import Value
+from bench.plan.presets import find_preset
+from bench.plan.setup import Setup
+from bench.plan.table import plan_table
+from bench.report import records
+from bench.show.console import print_message, print_table
+from bench.show.tables import Table, to_text
+from causalrec.interactions import Targets, from_rows
+from causalrec.model import SASRec, SASRecOptions
+from causalrec.ranking import rank_targets
+from synth.behaviour import draw_world
+
+# MovieLens-25M.
+RATINGS, USERS, ITEMS = 25_000_095, 162_541, 59_047
+EVENTS, LENGTH = 100_000_000, 50
+CATALOGUE, WIDTH, RANKED = 1_000_000, 64, 256
+CELLS = 100_000
+LINES = 1 << 18  # of the file of ratings, written at a time
+
+
+def sized(scale: float, full: int, least: int = 1) -> int:
+    """A number of the issue, scaled, but no less than makes sense."""
+    return max(least, round(full * scale))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Something done at size, and what it may take.
+
+    do: given the scale and a folder, does it and says in words how large it was. make: what fills the folder before,
+    by its name, so that two measures share it. cpu_s: CPU-seconds at full size; peak_mib: MiB at any.
+    """
+
+    what: str
+    do: Callable[[float, Path], str]
+    cpu_s: float
+    peak_mib: float
+    make: Callable[[float, Path], None] | None = None
+
+
+class Taken(NamedTuple):
+    """What a measure took: its size in words, seconds, and the highest resident size in MiB."""
+
+    size: str
+    wall_s: float
+    cpu_s: float
+    peak_mib: float
+
+
+# What is measured
+
+
+def stream(scale: float, _: Path) -> str:
+    """Draw events of a world of 10,000 items and count them by item."""
+    world = draw_world(generator(root=0, stream="scale world"), 10_000)
+    counts = np.zeros(world.num_items + 1, dtype=np.int64)
+    for chunk in world.stream(generator(root=0, stream="scale"), sized(scale, EVENTS // LENGTH), LENGTH):
+        counts += np.bincount(chunk.items.ravel(), minlength=len(counts))
+    return f"{counts.sum():,} events"
+
+
+def write_ratings(scale: float, folder: Path) -> None:
+    """A file in the form of MovieLens-25M's ratings.csv, users in order, films in order within a user."""
+    rng = generator(root=0, stream="scale ratings")
+    users, items = sized(scale, USERS, 50), sized(scale, ITEMS, 100)
+    extra = rng.lognormal(0, 1.2, users)
+    count = max(sized(scale, RATINGS), 20 * users)
+    lengths = 20 + np.floor(extra / extra.sum() * (count - 20 * users)).astype(np.int64)
+    lengths[: count - lengths.sum()] += 1
+    films = np.sort(rng.choice(4 * items, items, replace=False)) + 1
+    law = np.cumsum(1 / (rng.permutation(items) + 1.0))
+    with (folder / "ratings.csv").open("w", encoding="ascii") as file:
+        file.write("userId,movieId,rating,timestamp\n")
+        for some in np.array_split(np.arange(users), -(-int(lengths.sum()) // LINES)):
+            user = np.repeat(some + 1, lengths[some])
+            film = films[np.minimum(np.searchsorted(law, rng.random(len(user)) * law[-1]), items - 1)]
+            film = film[np.lexsort((film, user))]
+            stars, times = rng.integers(1, 11, len(user)) / 2, rng.integers(789_652_009, 1_574_327_704, len(user))
+            rows = zip(user.tolist(), film.tolist(), stars.tolist(), times.tolist(), strict=True)
+            file.writelines(f"{u},{i},{s},{t}\n" for u, i, s, t in rows)
+
+
+def read(_: float, folder: Path) -> str:
+    """Read the ratings as `--data ratings.csv --user userId --item movieId --time timestamp` does."""
+    path = folder / "ratings.csv"
+    told = load_own(path, user="userId", item="movieId", time="timestamp").provenance.statistics
+    size = f"{path.stat().st_size / 2**20:,.0f} MiB"
+    return f"{told['actions']:,} actions of {told['users']:,} users on {told['items']:,} items, {size}"
+
+
+def rank(scale: float, _: Path) -> str:
+    """Rank targets among all items by the product of states and items, as a trained model does."""
+    rng = torch_generator(root=0, stream="scale rank")
+    items = sized(scale, CATALOGUE, 10)
+    embedded, states = (torch.randn(rows, WIDTH, generator=rng) for rows in (items, RANKED))
+    drawn = generator(root=0, stream="scale histories").integers(1, items + 1, (RANKED, LENGTH + 1))
+    targets = Targets(from_rows(list(drawn[:, :-1]), items), drawn[:, -1].copy(), np.arange(RANKED), None)
+    ranks = rank_targets(lambda _, rows: states[rows] @ embedded.T, targets)
+    return f"{len(ranks.kept)} users among {items:,} items, kept and filtered"
+
+
+def make_model(scale: float, folder: Path) -> None:
+    """An untrained SASRec with files as `train` writes them."""
+    items = sized(scale, CATALOGUE, 10)
+    model = SASRec(SASRecOptions(items, LENGTH, width=WIDTH), torch_generator(root=0, stream="scale model"))
+    prepared = vars(DataOptions("user", "item", None, "kept", 1, 1, "leave_one_out"))
+    about = {"preparation": prepared, "seen": "filtered", "content_hash": "", "dataset": "own file", "file": ""}
+    nobody = Trained(*np.zeros((3, 0), dtype=np.int64))
+    save(folder, "sasrec", model, tuple(str(item) for item in range(1, items + 1)), nobody, about)
+
+
+def infer(scale: float, folder: Path) -> str:
+    """Load the model and list ten items after a history, as `recommend FOLDER --history 1,2,3` does."""
+    found = recommend(folder, history="1,2,3", device="cpu")
+    return f"{len(found.items)} of {sized(scale, CATALOGUE, 10):,} items"
+
+
+def cells(scale: float) -> list[Cell]:
+    """Cells with the parameters of a recommender's, alike but for the seed."""
+    shared = {
+        "dataset": {"name": "ml-100k", "repeats": "kept", "user_core": 5, "item_core": 5, "split": "leave_one_out"},
+        "model": "causalrec",
+        "options": {"length": 50, "width": 64, "layers": 2, "heads": 1, "dropout": 0.2, "alpha": 1.0, "beta": 0.1},
+        "training": {"epochs": 100, "batch": 128, "learning_rate": 0.001, "patience": 10},
+    }
+    data = "0" * 64
+    return [Cell("scale", {**shared, "seed": seed}, ("bench.cells.store",), data) for seed in range(sized(scale, CELLS))]
+
+
+def fill_store(scale: float, folder: Path) -> None:
+    """A record of every cell: sixteen metrics and the ranks of 943 users, as MovieLens-100K has."""
+    os.fsync = lambda _: None  # type: ignore[assignment]  # the records are thrown away: no power cut matters
+    store, rng, made_with = Store(folder), generator(root=0, stream="scale records"), provenance()
+    for cell in cells(scale):
+        metrics: dict[str, Json] = {f"metric_{k}": float(value) for k, value in enumerate(rng.random(16))}
+        record = Record(cell.key, cell.fields, "ok", metrics, 1.0, 1.0, 300.0, provenance=made_with)
+        store.put(record, {"ranks": rng.random(943)})
+
+
+def plan(scale: float, folder: Path) -> str:
+    """Make the cells and list them against the store, as `plan` does."""
+    setup = Setup(find_preset("quick"), 0, "cpu")
+    table = plan_table(setup, {"scale": cells(scale)}, Store(folder), jobs=1)
+    return f"{table.rows[0][3]:,} cells, records there"
+
+
+def resume(scale: float, folder: Path) -> str:
+    """Walk the cells with their records there, as a run that is started again does."""
+    every = cells(scale)
+    with Progress(every, 1) as progress:
+        run = run_cells(every, Store(folder), on_event=progress)
+    return f"{len(run.cached):,} cells, none left to run"
+
+
+def list_records(_: float, folder: Path) -> str:
+    """Count records by runner, as `results ls` does."""
+    return f"{records.list_table(records.open_store(folder)).rows[0][2]:,} records"
+
+
+def list_runner(_: float, folder: Path) -> str:
+    """One row a record, as `results ls --runner scale` does."""
+    return f"{len(to_text(records.list_table(records.open_store(folder), 'scale')).splitlines()) - 4:,} records"
+
+
+def show(scale: float, folder: Path) -> str:
+    """Show one record, as `results show KEY` does."""
+    store, (cell,) = records.open_store(folder), cells(1 / CELLS)
+    records.show_tables(store, records.find(store, cell.key[: records.SHORT]))
+    return f"1 of {sized(scale, CELLS):,} records"
+
+
+def verify(_: float, folder: Path) -> str:
+    """Read every record and take its arrays apart, as `results verify` does."""
+    table, _sound = records.verify(records.open_store(folder))
+    return table.note.split(";")[0]
+
+
+def export(_: float, folder: Path) -> str:
+    """One row a record to CSV, as `results export` does."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "all.csv"
+        count = records.export(records.open_store(folder), path)
+        return f"{count:,} records, {path.stat().st_size / 2**20:,.0f} MiB"
+
+
+MEASURES = {
+    "stream": Measure("a world's events, streamed", stream, 100, 512),
+    "read": Measure("a file of MovieLens-25M's size, read and prepared", read, 300, 4096, write_ratings),
+    "rank": Measure("ranking a full catalogue", rank, 60, 4096),
+    "infer": Measure("a saved model, loaded and asked", infer, 30, 4096, make_model),
+    "plan": Measure("a plan against its store", plan, 60, 2048, fill_store),
+    "resume": Measure("a run whose records are there", resume, 60, 2048, fill_store),
+    "ls": Measure("results ls", list_records, 60, 1024, fill_store),
+    "ls-runner": Measure("results ls --runner", list_runner, 60, 2048, fill_store),
+    "show": Measure("results show", show, 2, 1024, fill_store),
+    "verify": Measure("results verify", verify, 120, 1024, fill_store),
+    "export": Measure("results export", export, 120, 4096, fill_store),
+}
+LEAST_S = 10.0  # the least bound of time, which a small --scale would else put below what starting takes
+
+
+# How
+
+
+def alone(name: str, part: str, scale: float, folder: Path) -> None:
+    """Do one part of a measure, "make" or "do", in this process, and print what it took as JSON."""
+    torch.set_num_threads(1)
+    measure = MEASURES[name]
+    wall, cpu = time.perf_counter(), time.process_time()
+    if part == "make" and measure.make is not None:
+        measure.make(scale, folder)
+        return
+    said = measure.do(scale, folder)
+    print(json.dumps(Taken(said, time.perf_counter() - wall, time.process_time() - cpu, peak_mb() or math.nan)))
+
+
+def run(names: tuple[str, ...], scale: float, place: Path) -> Iterator[tuple[Measure, Taken]]:
+    """Each measure in a process of its own; what it is given is made below `place`, once for all that share it."""
+    for name in names:
+        make = MEASURES[name].make
+        folder = place / (make.__name__ if make is not None else name)
+        if make is not None and not folder.exists():
+            folder.mkdir()
+            _start(name, "make", scale, folder)
+        yield MEASURES[name], Taken(*json.loads(_start(name, "do", scale, folder)))
+
+
+def _start(name: str, part: str, scale: float, folder: Path) -> str:
+    command = [sys.executable, "-m", "bench.dev.scale", name, "--scale", str(scale), "--alone", part, str(folder)]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout  # noqa: S603 - our own
+
+
+def scale_table(taken: list[tuple[Measure, Taken]], scale: float) -> Table:
+    """One row a measure, with its bounds and whether it keeps them."""
+    rows: list[tuple[Value, ...]] = []
+    for measure, took in taken:
+        seconds = max(LEAST_S, measure.cpu_s * scale)
+        met = took.cpu_s <= seconds and not took.peak_mib > measure.peak_mib
+        bound = f"{seconds:g} s, {measure.peak_mib:g} MiB"
+        peak = None if math.isnan(took.peak_mib) else round(took.peak_mib)
+        rows.append((measure.what, took.size, took.wall_s, took.cpu_s, peak, bound, "yes" if met else "NO"))
+    columns = ("what", "size", "wall s", "CPU s", "peak MiB", "bound: CPU, peak", "kept")
+    note = "Each in a process of its own, on one thread; what it reads was made before. Peaks are of the whole process."
+    return Table("scale", f"What the suite takes at size, scale {scale:g}", columns, tuple(rows), note)
+
+
+def main() -> int:
+    """Measure what is named, all where nothing is; exit code 1 where a bound is not kept."""
+    parser = argparse.ArgumentParser(prog="python -m bench.dev.scale", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"among {', '.join(MEASURES)} [default: all]")
+    parser.add_argument("--scale", type=float, default=1.0, help="times the sizes of the issue")
+    parser.add_argument("--place", type=Path, help="where files are made [default: a temporary folder]")
+    parser.add_argument("--alone", nargs=2, metavar=("PART", "FOLDER"), help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if unknown := [name for name in asked.names if name not in MEASURES]:
+        parser.error(f"{unknown[0]!r} is unknown; choose among {', '.join(MEASURES)}")
+    if not asked.scale > 0:
+        parser.error(f"--scale is {asked.scale:g}; give a number above 0")
+    if asked.alone is not None:
+        alone(asked.names[0], asked.alone[0], asked.scale, Path(asked.alone[1]))
+        return 0
+    taken = []
+    with tempfile.TemporaryDirectory(dir=asked.place) as place:
+        for measure, took in run(tuple(asked.names) or tuple(MEASURES), asked.scale, Path(place)):
+            print_message(f"{measure.what}: {took.size}, {took.cpu_s:.1f} CPU-seconds, {took.peak_mib:.0f} MiB")
+            taken.append((measure, took))
+    table = scale_table(taken, asked.scale)
+    print_table(table)
+    return int(any(row[-1] != "yes" for row in table.rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Cells in isolated processes, here or on a Ray cluster."""

@@ -1,0 +1,236 @@
+"""Do the largest entries of W link series and genres (Figure 3), or merely popular films?
+
+On MovieLens, where the owner publishes titles; the models are those of `recommend`. Film k is item k + 1; row = effect.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cells.unit import Cell
+from bench.datasets import data_folder, load
+from bench.datasets.titles import TITLED, Film, read_films
+from bench.errors import DataMissing
+from bench.experiments.model.audit import edges
+from bench.experiments.model.user_view import user_figure
+from bench.judge.bars import Bar
+from bench.judge.claims import Finding, Margins, held
+from bench.judge.intervals import Interval, Value, crossed_gain
+from bench.plan import trials
+from bench.plan.results import Result
+from bench.plan.setup import Setup
+from bench.show.figures import Curves, Figure, Panel, Series
+from bench.show.tables import Table
+from causalrec.interactions import Split, leave_one_out
+
+CLAIM = "graph-is-not-popularity"
+EDGES, SHOWN, BINS = 1000, 20, 20
+STEPS = (10, 20, 50, 100, 200, 500, 1000)
+LINKS = ("series", "genre")
+SOURCES = {"edge": "W of CausalRec", "lift": "lift (control)"}
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Films:
+    """The films of a run by item, and (films, films) for each of `LINKS` whether two have it and by chance would.
+
+    `expected[link][i, j]`: the share of pairs of different films, as popular as i and as j, that are linked.
+    """
+
+    films: list[Film]
+    counts: Ints
+    linked: dict[str, NDArray[np.bool_]]
+    expected: dict[str, Floats]
+
+
+def plan(setup: Setup) -> list[Cell]:
+    """CausalRec's tuning trials on the MovieLens datasets found; `recommend` has them too."""
+    return [cell for name in _named(setup) for cell in trials.tuning_cells(setup, name, "causalrec")]
+
+
+def refine(setup: Setup, results: list[Result]) -> list[Cell]:
+    """The chosen setting on the other seeds."""
+    return [cell for name in _named(setup) for cell in trials.chosen_cells(setup, results, name, "causalrec")[1:]]
+
+
+def _named(setup: Setup) -> list[str]:
+    return [name for name in setup.found if name in TITLED]
+
+
+def _runs(setup: Setup, results: list[Result], name: str) -> list[Result]:
+    """CausalRec's results by seed at the chosen setting, those that ran and have an item graph."""
+    return [r for r in trials.chosen_runs(setup, results, name, "causalrec") if "edge_weight" in r.arrays]
+
+
+def _titles(setup: Setup, name: str) -> dict[str, Film] | str:
+    """Films by label, or why there are none."""
+    try:
+        return read_films(name, data_folder(), setup.found[name].file)
+    except DataMissing as error:
+        return str(error)
+
+
+def _read(setup: Setup, results: list[Result]) -> dict[str, tuple[list[Result], Films]]:
+    """By dataset that has results and titles, both."""
+    found = {}
+    for name in _named(setup):
+        runs, titles = _runs(setup, results, name), _titles(setup, name)
+        if runs and not isinstance(titles, str):
+            first = runs[0].arrays
+            found[name] = runs, make_films([titles[label] for label in first["item_labels"]], first["item_counts"])
+    return found
+
+
+def make_films(films: list[Film], counts: Ints) -> Films:
+    """What links films, and what would at the same popularity: `BINS` bins of as many films each, at both ends.
+
+    Two films are of a series where their titles share a stem and are not the same title, which would be one film
+    listed twice; of a genre where they have one in common.
+    """
+    series, title = (np.unique([getattr(film, name) for film in films], return_inverse=True)[1]
+                     for name in ("series", "title"))  # fmt: skip
+    genres = sorted({genre for film in films for genre in film.genres})
+    marks = np.array([[genre in film.genres for genre in genres] for film in films], dtype=np.float32)
+    different = ~np.eye(len(films), dtype=bool)
+    linked = {
+        "series": (series[:, None] == series) & (title[:, None] != title),
+        "genre": (marks @ marks.T > 0) & different,
+    }
+    bins = np.argsort(np.argsort(counts, kind="stable"), kind="stable") * BINS // len(films)
+    member = (bins[:, None] == np.arange(BINS)).astype(np.float64)
+    pairs = np.maximum(1.0, member.T @ different @ member)
+    expected = {link: ((member.T @ has @ member) / pairs)[bins[:, None], bins] for link, has in linked.items()}
+    return Films(films, np.asarray(counts), linked, expected)
+
+
+def _ends(r: Result, source: str, most: int = EDGES) -> tuple[Ints, Ints]:
+    """Effects and causes of the largest entries, largest first."""
+    return r.arrays[f"{source}_effect"][:most], r.arrays[f"{source}_cause"][:most]
+
+
+def enrichment(runs: list[Result], films: Films, link: str, source: str = "edge") -> Interval | None:
+    """Share of linked edges over what equal popularity gives, seeds and effects crossed; None without edges.
+
+    A film with all the edges that end in it is one unit, since these are not independent.
+    """
+    found, expected = np.zeros((2, len(runs), len(films.films)))
+    for seed, r in enumerate(runs):
+        i, j = _ends(r, source)
+        np.add.at(found[seed], i, films.linked[link][i, j])
+        np.add.at(expected[seed], i, films.expected[link][i, j])
+    if not expected.any():
+        return None
+    gain = crossed_gain(found, expected)
+    return Interval(1 + gain.estimate, max(0.0, 1 + gain.low), 1 + gain.high, gain.n, gain.level)
+
+
+def tables(setup: Setup, results: list[Result]) -> list[Table]:
+    """How many of the largest entries link films, against equal popularity; and the largest by title."""
+    shares: list[tuple[Value, ...]] = []
+    strongest: list[tuple[Value, ...]] = []
+    for name, (runs, films) in _read(setup, results).items():
+        for source, title in SOURCES.items():
+            seeds = runs if source == "edge" else runs[:1]
+            count = float(np.mean([len(_ends(r, source)[0]) for r in seeds]))
+            strong = float(np.mean([len(edges(r)) for r in seeds])) if source == "edge" else None
+            for link in LINKS:
+                share, chance = (np.mean([of[link][_ends(r, source)].mean() for r in seeds])
+                                 for of in (films.linked, films.expected))  # fmt: skip
+                ratio = enrichment(seeds, films, link, source)
+                one = ratio.estimate if ratio else None
+                shares.append((name, title, len(seeds), count, strong, link, float(share), float(chance),
+                               ratio if len(seeds) > 1 else one))  # fmt: skip
+        strongest += _strongest(name, runs[0], films)
+    if not shares:
+        return []
+    heads = (
+        "data", "graph", "runs", "pairs", "reach tau", "link", "share linked", "at equal popularity", "enrichment",
+    )  # fmt: skip
+    note = (
+        f"The {EDGES} largest entries of W between different items, of which those that reach tau are edges of R. At "
+        f"equal popularity: the share of linked pairs among films as popular as both ends ({BINS} bins). Series: one "
+        "stem, two titles; genre: one in common. Enrichment is their ratio, with seeds and films crossed; lift counts "
+        "training actions and has no seeds."
+    )
+    view = Table("graph_view", "What the largest entries of W link", heads, tuple(shares), note)
+    columns = ("data", "cause", "effect", "weight", "series", "genres in common", "actions on cause", "on effect")
+    note = f"The {SHOWN} largest entries of W on seed 0; actions in training."
+    return [view, Table("graph_edges", "The largest entries (Figure 3)", columns, tuple(strongest), note)]
+
+
+def _strongest(name: str, r: Result, films: Films) -> list[tuple[Value, ...]]:
+    rows: list[tuple[Value, ...]] = []
+    for i, j, weight in zip(*_ends(r, "edge", SHOWN), r.arrays["edge_weight"][:SHOWN], strict=True):
+        effect, cause = films.films[i], films.films[j]
+        shared = ", ".join(sorted(effect.genres & cause.genres)) or "–"
+        series = effect.series if films.linked["series"][i, j] else "–"
+        counts = (int(films.counts[j]), int(films.counts[i]))
+        rows.append((name, cause.title, effect.title, float(weight), series, shared, *counts))
+    return rows
+
+
+def figures(setup: Setup, results: list[Result]) -> list[Figure]:
+    """The share of linked pairs against how many of the largest are counted, mean over seeds; and users' graphs."""
+    panels, users = [], list[Figure]()
+    for name, (runs, films) in _read(setup, results).items():
+        for link in LINKS:
+            series = [_curve(title, runs, source, films.linked[link]) for source, title in SOURCES.items()]
+            series.append(_curve("W, at equal popularity", runs, "edge", films.expected[link]))
+            panels.append(Panel(f"{name}, one {link}", tuple(series)))
+        split = _split(setup, name)
+        if split is not None:
+            titles = [film.title for film in films.films]
+            users.append(user_figure(f"graph_user_{name}", name, runs, split, titles))
+    if not panels:
+        return []
+    title, x, y = "What the largest entries of W link", "largest entries counted", "share linked"
+    return [Curves("graph_view", title, x, y, tuple(panels), log_x=True, y_range=(0.0, 1.0)), *users]
+
+
+def _split(setup: Setup, name: str) -> Split | None:
+    """The split of a dataset as its cells have it; None where its file is gone or changed, or under another split."""
+    if setup.split != "leave_one_out":
+        return None
+    p = setup.found[name]
+    try:
+        loaded = load(name, data_folder(), repeats=p.repeats, user_core=p.user_core, item_core=p.item_core)
+    except DataMissing:
+        return None
+    return leave_one_out(loaded.sequences) if loaded.provenance.content_hash == p.content_hash else None
+
+
+def _curve(label: str, runs: list[Result], source: str, of: NDArray[np.bool_] | Floats) -> Series:
+    values = [of[_ends(r, source)] for r in runs]
+    steps = [step for step in STEPS if step <= min(map(len, values))]
+    return Series(label, tuple(steps), tuple(float(np.mean([v[:step].mean() for v in values])) for step in steps))
+
+
+def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
+    """`graph-is-not-popularity`: the enrichment of each link on each dataset."""
+    made = []
+    for name, (runs, films) in _read(setup, results).items():
+        for link in LINKS:
+            ratio = enrichment(runs, films, link)
+            if ratio is None:
+                continue
+            control = enrichment(runs[:1], films, link, "lift")
+            reach = ", ".join(str(len(edges(r))) for r in runs)
+            detail = (
+                f"share over that at equal popularity, {EDGES} largest entries of W, of which {reach} reach tau by seed"
+            )
+            detail += f"; lift {control.estimate:.2f}" if control else ""
+            bar = Bar(holds=1.0, fails=margins.of(CLAIM))
+            made.append(held(CLAIM, f"{link}, {name}", ratio, bar, detail))
+    return made
+
+
+def gaps(setup: Setup) -> dict[str, str]:
+    """Datasets or titles that are not there."""
+    if not set(setup.preset.real.datasets) & set(TITLED):
+        return {CLAIM: f"preset {setup.preset.name} uses no MovieLens data"}
+    lacking = [setup.missing[name] for name in TITLED if name in setup.missing]
+    lacking += [why for name in _named(setup) if isinstance(why := _titles(setup, name), str)]
+    return {CLAIM: " ".join(f"{why}." for why in lacking)}

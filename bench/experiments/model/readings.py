@@ -1,0 +1,252 @@
+"""Every reading of CausalRec beside the default, one change at a time, and R replaced by graphs that are given.
+
+In the behaviour world at the sizes of the sweeps, where the graph is known, and where the preset says so on one real
+dataset. Seeds are shared, so differences to the default are paired. What leaks at training on every position is
+trained on last positions alone and compared with the default trained so. One reading is left out, since its first
+losses are not finite: the closed form of bidirectional attention, whose matrix is nearly singular.
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cells.unit import Cell
+from bench.judge.claims import Finding, Margins
+from bench.judge.intervals import Interval, Value, share_interval, t_interval
+from bench.plan import trials
+from bench.plan.results import Result
+from bench.plan.setup import Setup
+from bench.show.tables import Table
+
+DEFAULT, LAST = "default", "default, last positions"
+REAL = "ml-100k"
+EDGES_PER_ITEM = 2  # of the graphs that are given on real data, where no truth says how many
+_LAST: dict[str, Any] = {"positions": "last"}
+_LITERAL: dict[str, Any] = {"fit": "full", "sign": "signed"}
+_FIXED: dict[str, Any] = {"source": "fixed", "beta": 0.0}
+Variant: TypeAlias = tuple[dict[str, Any], dict[str, Any] | None]  # options that differ, and the graph that is given
+
+READINGS: dict[str, Variant] = {
+    DEFAULT: ({}, None),
+    "full fit, signed (the lemma to the letter)": (_LITERAL, None),
+    "full fit": ({"fit": "full"}, None),
+    "signed": ({"sign": "signed"}, None),
+    "signed, no h": ({"sign": "signed", "acyclicity": False}, None),
+    "no h": ({"acyclicity": False}, None),
+    "no fit": ({"fit": "none"}, None),
+    "no L_DAG": ({"beta": 0.0}, None),
+    "Z not detached": ({"stop": False}, None),
+    "W free": ({"source": "free"}, None),
+    "W free, signed, no h": ({"source": "free", "sign": "signed", "acyclicity": False}, None),
+    "W free, full fit, signed": ({"source": "free", **_LITERAL}, None),
+    "W of item factors": ({"source": "global_lowrank"}, None),
+    "W from Z": ({"source": "contextual"}, None),
+    "W = I - Lambda inv(A)": ({"source": "closed_form"}, None),
+    "W = I - Lambda inv(A), signed": ({"source": "closed_form", "sign": "signed"}, None),
+    "W solved along time": ({"source": "inner_solve"}, None),
+    "W solved by EqVar": ({"source": "inner_solve", "fit": "full", **_LAST}, None),
+    "no LayerNorm on V": ({"normalised": 0}, None),
+    "LayerNorm on Z": ({"placement": "mixed"}, None),
+    "Z = inv(diag A) A V": ({"mixing": "rescaled"}, None),
+    "Z = V + past of A V": ({"mixing": "residual"}, None),
+    "side branch": ({"branch": "side"}, None),
+    "bidirectional discovery": ({"bidirectional": True, **_LAST}, None),
+    LAST: (_LAST, None),
+    "R top 1 of a row": ({"relation": "top_k", "top": 1}, None),
+    "R relative to the row": ({"relation": "row_relative"}, None),
+    "R soft": ({"relation": "soft"}, None),
+    "R straight-through": ({"relation": "straight_through"}, None),
+    "R transitive closure": ({"relation": "closure"}, None),
+    "R relative to all of W": ({"relation": "max_relative", **_LAST}, None),
+    "R at the least threshold of a DAG": ({"relation": "dag", **_LAST}, None),
+    "raw boost": ({"mode": "raw"}, None),
+    "filter": ({"mode": "filter"}, None),
+    "one head boosted": ({"boosted_heads": 1}, None),
+    "three layers": ({"layers": 3}, None),
+    "three layers, second boosted": ({"layers": 3, "boosted_layers": [1]}, None),
+    "three layers, third boosted": ({"layers": 3, "boosted_layers": [2]}, None),
+    "R true": (_FIXED, {"kind": "falsified", "share": 0.0}),
+    "R random, as many edges": (_FIXED, {"kind": "matched"}),
+    "R of lift, as many edges": (_FIXED, {"kind": "lift"}),
+    "R of one-hot regression, as many edges": (_FIXED, {"kind": "regression"}),
+}
+FEW = (
+    DEFAULT, "full fit, signed (the lemma to the letter)", "signed, no h", "W free", "W from Z", "R true",
+    "R random, as many edges", "R of one-hot regression, as many edges",
+)  # fmt: skip
+FEW_SEEDS = 3
+# What the paper's text leaves open: the question, how the default answers it, the readings that answer otherwise.
+QUESTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("Where W comes from", "a bilinear form of the items' embeddings, W = relu(M - 0.05)", (
+        "W free", "W free, signed, no h", "W free, full fit, signed", "W of item factors", "W from Z",
+        "W = I - Lambda inv(A)", "W = I - Lambda inv(A), signed", "W solved along time", "W solved by EqVar",
+    )),
+    ("Which signs W may have", "none below 0", ("signed", "signed, no h")),
+    ("What L_fit fits", "each row of Z by the rows before it", (
+        "full fit, signed (the lemma to the letter)", "full fit", "no fit", "no L_DAG",
+    )),
+    ("Whether L_fit may change Z", "no, its gradient stops there", ("Z not detached",)),
+    ("Whether h(W) is in the loss", "yes, of the full W", ("no h", "signed, no h")),
+    ("Where LayerNorm stands", "on the values V", ("no LayerNorm on V", "LayerNorm on Z")),
+    ("How Z is mixed from V", "Z = A V", ("Z = inv(diag A) A V", "Z = V + past of A V")),
+    ("Where discovery stands", "first layer, in series, seeing the past", ("side branch", "bidirectional discovery")),
+    ("How R is read off W", "W of 0.3 or more whose cause came first", (
+        "R top 1 of a row", "R relative to the row", "R soft", "R straight-through", "R transitive closure",
+        "R relative to all of W", "R at the least threshold of a DAG",
+    )),
+    ("How R changes attention", "A (1 + alpha R), rows brought back to 1", ("raw boost", "filter", "one head boosted")),
+    ("Which layers are boosted", "every one after discovery, of two layers the second", (
+        "three layers", "three layers, second boosted", "three layers, third boosted",
+    )),
+)  # fmt: skip
+TUNED = {"length", "width", "dropout", "boost"}  # what the options of a tuning trial say
+CONTROLS = {
+    "attention": "attention weights (score)",
+    "lift": "lift (score)",
+    "regression": "one-hot regression (score)",
+    "random": "random (score)",
+}
+MEASURES = {"auprc": "AUPRC", "orientation": "orientation", "parent": "true parent is the row's maximum"}
+GRAPH = {"density": "density of R", "empty_rows": "empty rows"}
+
+
+def _readings(setup: Setup) -> dict[str, Variant]:
+    return READINGS if setup.preset.all_readings else {title: READINGS[title] for title in FEW}
+
+
+def _seeds(setup: Setup) -> int:
+    return setup.preset.sweep_seeds if setup.preset.all_readings else min(FEW_SEEDS, setup.preset.sweep_seeds)
+
+
+def plan(setup: Setup) -> list[Cell]:
+    """Every reading in every world; CausalRec's tuning trials on the real dataset where readings run there."""
+    cells = [cell for title in _readings(setup) for cell in _world_cells(setup, title)]
+    return cells + (trials.tuning_cells(setup, REAL, "causalrec") if _on_real(setup) else [])
+
+
+def refine(setup: Setup, results: list[Result]) -> list[Cell]:
+    """On the real dataset, the readings of `FEW` and the counted graphs around the setting that tuning chose."""
+    ran = {r.cell.key for r in results}
+    return [cell for cells in _real_cells(setup, results).values() for cell in cells if cell.key not in ran]
+
+
+def _world_cells(setup: Setup, title: str) -> list[Cell]:
+    changes, relation = READINGS[title]
+    cells = trials.world_cells(setup, setup.preset.sweep, _seeds(setup), "causalrec", **changes)
+    return cells if relation is None else [trials.varied(cell, relation=relation) for cell in cells]
+
+
+def _on_real(setup: Setup) -> bool:
+    return setup.preset.all_readings and REAL in setup.found
+
+
+def _real_cells(setup: Setup, results: list[Result]) -> dict[str, list[Cell]]:
+    """By title, the cells on the real dataset by seed; empty where no trial ran."""
+    tuned = [r for r in results if "relation" not in r.params and set(r.params["options"]) <= TUNED]
+    best = trials.chosen(setup, tuned, REAL, "causalrec") if _on_real(setup) else None
+    if best is None:
+        return {}
+    p, edges = best.params, EDGES_PER_ITEM * int(float(setup.found[REAL].statistics["items"] or 0))
+    found = {}
+    for title in (*FEW, "R of lift, as many edges"):
+        changes, relation = READINGS[title]
+        if relation is not None and relation["kind"] == "falsified":
+            continue
+        cells = [
+            trials.plan_cell(setup, p["dataset"], "causalrec", {**p["options"], **changes}, p["training"], seed)
+            for seed in range(setup.preset.real.seeds)
+        ]
+        if relation is not None:
+            cells = [trials.varied(cell, relation={**relation, "edges": edges}) for cell in cells]
+        found[title] = cells
+    return found
+
+
+def tables(setup: Setup, results: list[Result]) -> list[Table]:
+    """What each reading recovers and how well it ranks, and the same on the real dataset without the truth."""
+    done = {r.cell.key: r for r in results if r.ok}
+    made = [_world_table(setup, done)]
+    if real := _real_cells(setup, results):
+        made.append(_real_table(setup, {title: _by_seed(cells, done) for title, cells in real.items()}))
+    return made
+
+
+def _by_seed(cells: list[Cell], done: dict[str, Result]) -> dict[int, Result]:
+    return {int(cell.params["seed"]): done[cell.key] for cell in cells if cell.key in done}
+
+
+def _world_table(setup: Setup, done: dict[str, Result]) -> Table:
+    found = {title: _by_seed(_world_cells(setup, title), done) for title in _readings(setup)}
+    rows: list[tuple[Value, ...]] = []
+    for title, runs in found.items():
+        base = found.get(LAST if READINGS[title][0].get("positions") == "last" else DEFAULT, {})
+        item_level = READINGS[title][1] is None  # of a graph that is given, W says nothing
+        measures = [_mean(runs, f"{measure}_w") if item_level else None for measure in MEASURES]
+        rows.append((
+            title, *measures, _mean(runs, "auprc_positions"), _mean(runs, "h_mean", shares=False), _largest(runs),
+            *(_mean(runs, name) for name in GRAPH), _mean(runs, "test_ndcg10_kept"),
+            _change(runs, base, "auprc_w") if item_level else None, _change(runs, base, "test_ndcg10_kept"),
+        ))  # fmt: skip
+    rows += [
+        (title, *(_mean(found[DEFAULT], f"{measure}_{score}") for measure in MEASURES), *[None] * 8)
+        for score, title in CONTROLS.items()
+    ]
+    columns = (
+        "reading", *MEASURES.values(), "AUPRC at positions", "mean h", "largest h", *GRAPH.values(), "NDCG@10",
+        "change in AUPRC", "change in NDCG@10",
+    )  # fmt: skip
+    note = (
+        f"{_seeds(setup)} worlds, {trials.world_sizes(setup.preset.sweep)}. Mean [95 % t interval over worlds]; changes"
+        f" are to the default, paired over worlds, and of readings trained on last positions alone to '{LAST}'. AUPRC, "
+        "orientation and the row's maximum are of W at item level, missing where W is made of each sequence anew; "
+        "AUPRC at positions is of W in every sequence against the pointers."
+    )
+    return Table("readings", "Every reading of CausalRec in the behaviour world", columns, tuple(rows), note)
+
+
+def _real_table(setup: Setup, found: dict[str, dict[int, Result]]) -> Table:
+    metric = f"test_ndcg10_{trials.seen_rule(setup, REAL)}"
+    rows: list[tuple[Value, ...]] = [
+        (title.replace("as many edges", f"{EDGES_PER_ITEM} edges an item"),
+         *(_mean(runs, name) for name in GRAPH), _mean(runs, "h_mean", shares=False), _largest(runs),
+         _mean(runs, metric), _change(runs, found[DEFAULT], metric))
+        for title, runs in found.items()
+    ]  # fmt: skip
+    columns = ("reading", *GRAPH.values(), "mean h", "largest h", "NDCG@10", "change in NDCG@10")
+    note = (
+        f"{setup.preset.real.seeds} seeds, at the setting that tuning chose for the default, which favours it. The "
+        "density of R is over test histories. Mean [95 % t interval over seeds]; changes are paired."
+    )
+    return Table("readings-real", f"Readings of CausalRec on {REAL}", columns, tuple(rows), note)
+
+
+def _values(runs: dict[int, Result], metric: str) -> NDArray[np.float64]:
+    """The metric of the seeds that have it."""
+    found = [r.metrics.get(metric) for r in runs.values()]
+    return np.array([value for value in found if value is not None and np.isfinite(value)], dtype=np.float64)
+
+
+def _mean(runs: dict[int, Result], metric: str, shares: bool = True) -> Interval | None:
+    values = _values(runs, metric)
+    if not len(values):
+        return None
+    return share_interval(values) if shares else t_interval(values).within(0.0, np.inf)
+
+
+def _largest(runs: dict[int, Result]) -> float | None:
+    return float(values.max()) if len(values := _values(runs, "h_max")) else None
+
+
+def _change(runs: dict[int, Result], base: dict[int, Result], metric: str) -> Interval | None:
+    """The mean difference to the base over the seeds of both; none for the base itself."""
+    pairs = [(runs[seed].metrics.get(metric), base[seed].metrics.get(metric)) for seed in runs if seed in base]
+    known = [(a, b) for a, b in pairs if a is not None and b is not None]
+    if not known or runs is base:
+        return None
+    return t_interval([a - b for a, b in known])
+
+
+def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:  # noqa: ARG001
+    """Compares readings and judges no claim."""
+    return []

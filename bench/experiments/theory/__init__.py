@@ -1,0 +1,1 @@
+"""Experiments about SCMs and graph learners, without CausalRec."""

@@ -1,0 +1,106 @@
+"""Does the constraint cost O(n³)? CPU time of h(W) and its gradient against the number of nodes, by form of h."""
+
+import numpy as np
+
+from bench.cells.unit import Cell
+from bench.judge.bars import Outcome
+from bench.judge.claims import Finding, Margins
+from bench.judge.intervals import Interval, Value, t_interval
+from bench.plan.results import Result
+from bench.plan.setup import Setup
+from bench.runners.cost import SERIES
+from bench.show.figures import Curves, Figure, Panel, make_series
+from bench.show.tables import Table
+from causalrec.acyclicity import FORMS
+
+CLAIM = "cubic-cost"
+JUDGED = "exponential"  # the paper's h
+LARGE, FEWEST = 256, 3  # nodes from which on n is large, and how many such sizes an exponent is fitted to
+TITLES = {
+    "exponential": "tr e^{W∘W} − n (the paper's)",
+    "log_determinant": "log-determinant",
+    "polynomial": "polynomial",
+    SERIES: "as CausalRec trains: series, float32",
+}
+PRODUCTS = {"polynomial": 25, "exponential": 9, "log_determinant": 2, SERIES: 7}
+RATE = 2e10  # operations a second, for the estimate of a cell's time
+
+
+def plan(setup: Setup) -> list[Cell]:
+    """One cell a form, which times all sizes in turn."""
+    c = setup.preset.cost
+    return [
+        Cell(
+            "cost",
+            {"form": form, "nodes": list(c.nodes), "repeats": c.repeats, "root": setup.root},
+            ("bench.runners.cost",),
+            cost=0.5 + c.repeats * sum(0.02 + PRODUCTS[form] * 2 * n**3 / RATE for n in c.nodes),
+            timeout=setup.preset.timeout,
+            label=f"cost of h, {form}",
+        )
+        for form in (*FORMS, SERIES)
+    ]
+
+
+def tables(setup: Setup, results: list[Result]) -> list[Table]:
+    """Milliseconds by size, and the exponent at the large ones."""
+    sizes = setup.preset.cost.nodes
+    rows: list[tuple[Value, ...]] = [
+        (TITLES[r.params["form"]], *_times(r), _exponent(r)) for r in results if r.ok
+    ]
+    note = (
+        f"CPU milliseconds of one thread for h and its gradient, one dense W of norm 1, float64 unless said; "
+        f"{setup.preset.cost.repeats} repeats, sizes in turn. Exponent: slope of log time on log n over n of {LARGE} "
+        f"and more, {FEWEST} sizes at least; its interval is over the repeats of one run, and runs differ by more. "
+        "Matrix products run faster on larger matrices, which lowers it."
+    )
+    columns = ("form of h", *(f"n = {n}" for n in sizes), "exponent")
+    return [Table("cost", "What acyclicity costs", columns, tuple(rows), note)]
+
+
+def figures(setup: Setup, results: list[Result]) -> list[Figure]:
+    """Time against n on logarithmic axes."""
+    sizes = tuple(float(n) for n in setup.preset.cost.nodes)
+    series = [
+        make_series(TITLES[r.params["form"]], zip(sizes, _times(r), strict=True)) for r in results if r.ok
+    ]
+    if not series:
+        return []
+    title = "CPU time of h(W) and its gradient"
+    panel = Panel(f"one thread, {setup.preset.cost.repeats} repeats, 95 % intervals", tuple(series))
+    return [Curves("cost", title, "nodes n", "milliseconds", (panel,), log_x=True, log_y=True)]
+
+
+def _times(r: Result) -> list[Interval]:
+    """Milliseconds by size."""
+    return [t_interval(1e3 * column).within(0.0, np.inf) for column in r.arrays["seconds"].T]
+
+
+def _exponent(r: Result) -> Interval | None:
+    """One slope a repeat, so that what slows one repeat slows all of its sizes; None where too few sizes are large."""
+    nodes = np.array(r.params["nodes"], dtype=np.float64)
+    large = nodes >= LARGE
+    if large.sum() < FEWEST:
+        return None
+    x, y = np.log(nodes[large]), np.log(r.arrays["seconds"][:, large])
+    return t_interval(y @ (x - x.mean()) / np.square(x - x.mean()).sum())
+
+
+def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
+    """`cubic-cost`, of the paper's h; the other forms stand beside it."""
+    found = []
+    sizes = ", ".join(str(n) for n in setup.preset.cost.nodes if n >= LARGE) or "none"
+    for r in results:
+        if not r.ok or r.params["form"] != JUDGED:
+            continue
+        exponent, margin = _exponent(r), margins.of(CLAIM)
+        outcome: Outcome = "unclear"
+        detail = f"n of {LARGE} and more: {sizes}; fewer than {FEWEST}, so that nothing is tested"
+        if exponent is not None:
+            detail = f"n = {sizes}; {exponent.n} repeats, CPU time of one thread"
+            if exponent.inside(3 - margin, 3 + margin):
+                outcome = "holds"
+            elif exponent.above(3 + margin) or exponent.below(3 - margin):
+                outcome = "fails"
+        found.append(Finding(CLAIM, "exponent of h and its gradient in n", outcome, exponent, detail))
+    return found

@@ -1,0 +1,204 @@
+"""The map of the limits: where exact recovery stops, over samples, nodes, density and the ratio of noise variances.
+
+EqVar and the known-order oracle, both with the sparse refit, so that what is mapped is the order and the support and
+not a threshold on least squares. Beside them the rate n = c q log(d/q), q the most parents of a node and d the nodes
+(Gao, Tai & Aragam 2022, "Optimal estimation of Gaussian DAG models", Theorems 3.1 and 4.1): minimax both under equal
+variances and when the order is known. A rate has no constant; c is fitted once, to the oracle on the sparsest graphs.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from bench.cells.unit import Cell
+from bench.experiments.theory.recovery import failed_draws, plan_cell
+from bench.judge.claims import Finding, Margins
+from bench.judge.intervals import Interval, Value, clopper_pearson, crossing
+from bench.methods.learners import can_run, title
+from bench.plan.results import Result, select
+from bench.plan.setup import Setup
+from bench.show.figures import Figure, Grid, Map, Mark, position
+from bench.show.tables import Table
+
+LEARNERS = ("eqvar_lasso", "oracle_lasso")
+PROFILE = "random"
+
+
+def plan(setup: Setup) -> list[Cell]:
+    """Every learner at every density, size, ratio and number of samples, the exact covariance for the last."""
+    m = setup.preset.limits
+    return [
+        plan_cell(
+            setup, learner, "er", density, nodes, samples, draws=m.draws, ratio=ratio,
+            profile="equal" if ratio == 1 else PROFILE,
+        )
+        for density, nodes in _graphs(setup)
+        for ratio in m.ratios
+        for samples in (*m.samples, None)
+        for learner in setup.beside(LEARNERS)
+        if can_run(learner, nodes, samples)
+    ]  # fmt: skip
+
+
+def _graphs(setup: Setup) -> list[tuple[int, int]]:
+    """Densities and sizes: only where an ER graph of that many edges is not complete."""
+    m = setup.preset.limits
+    return [(density, nodes) for density in m.densities for nodes in m.nodes if 2 * density < nodes - 1]
+
+
+def _curve(setup: Setup, results: list[Result], **wanted: Any) -> list[Result]:
+    """One learner's cells at one density, size and ratio, by rising n; without the exact covariance."""
+    cells = select(results, **wanted)
+    return [r for n in setup.preset.limits.samples for r in cells if r.params["samples"] == n]
+
+
+def _rate(r: Result) -> Value:
+    return clopper_pearson(r.metrics["exact"], r.metrics["draws"])
+
+
+def parents(results: list[Result]) -> float:
+    """Mean over draws of q, the most parents that a node has."""
+    return float(np.mean(results[0].arrays["max_parents"])) if results else np.nan
+
+
+def minimax_rate(nodes: int, q: float) -> float:
+    """q log(d/q), without its constant; q at least 1."""
+    return max(q, 1.0) * float(np.log(nodes / max(q, 1.0)))
+
+
+def constant(setup: Setup, results: list[Result]) -> float | None:
+    """c of n = c q log(d/q): geometric mean, over sizes, of the oracle's n at one half over the rate.
+
+    At the sparsest density and ratio 1. None where the oracle crosses one half at no size.
+    """
+    found = []
+    density = setup.preset.limits.densities[0]
+    for nodes in setup.preset.limits.nodes:
+        curve = _curve(setup, results, learner=LEARNERS[1], edges=density, nodes=nodes, ratio=1.0)
+        n = half(curve)
+        if n is not None and n.bounded:
+            found.append(n.estimate / minimax_rate(nodes, parents(curve)))
+    return float(np.exp(np.mean(np.log(found)))) if found else None
+
+
+def half(curve: list[Result]) -> Interval | None:
+    """The n at which exact recovery passes one half, interpolated in log n; its ends may be 0 or infinite."""
+    if not curve:
+        return None
+    exact, draws = ([r.metrics[name] for r in curve] for name in ("exact", "draws"))
+    found = crossing(np.log([r.params["samples"] for r in curve]), exact, draws)
+    if found is None:
+        return None
+    estimate, low, high = (float(np.exp(x)) for x in (found.estimate, found.low, found.high))
+    return Interval(estimate, low, high, found.n, found.level)
+
+
+def _reached(curve: list[Result]) -> str:
+    """`half` in words, with what the exact covariance and the n tried say where it is not crossed."""
+    n = half(curve)
+    if n is None:
+        if not curve:
+            return "–"
+        first, last = curve[0].params["samples"], curve[-1].params["samples"]
+        exact, draws = (sum(r.metrics[name] for r in curve) for name in ("exact", "draws"))
+        return f"{first} or less" if 2 * exact >= draws else f"not by {last}"
+    low = "under " + str(curve[0].params["samples"]) if n.low == 0 else f"{n.low:.0f}"
+    high = "beyond " + str(curve[-1].params["samples"]) if not np.isfinite(n.high) else f"{n.high:.0f}"
+    return f"{n.estimate:.0f} [{low}, {high}]"
+
+
+def tables(setup: Setup, results: list[Result]) -> list[Table]:
+    """The n at which half of the graphs are recovered exactly, by density, ratio and size, beside the rate."""
+    m, c = setup.preset.limits, constant(setup, results)
+    learners = setup.beside(LEARNERS)
+    rows: list[tuple[Value, ...]] = []
+    for density, nodes in _graphs(setup):
+        for ratio in m.ratios:
+            row: list[Value] = [f"ER{density}", nodes, f"{ratio:g}"]
+            every = select(results, edges=density, nodes=nodes, ratio=ratio)
+            if not every:
+                continue
+            q = parents(every)
+            row += [q, None if c is None else c * minimax_rate(nodes, q)]
+            for learner in learners:
+                row.append(_reached(_curve(setup, every, learner=learner)))
+                exact = select(every, learner=learner, samples=None)
+                row.append(_rate(exact[0]) if exact else None)
+            rows.append(tuple(row))
+    heads = [f"{title(learner)}: {what}" for learner in learners for what in ("n at 1/2", "exact covariance")]
+    note = (
+        f"The n at which half of the graphs are recovered exactly [95 % interval], interpolated in log n; {m.draws} "
+        f"draws a cell that share graph and weights over n and ratios; noise variances by the profile {PROFILE}. q: "
+        "mean over the draws of the most parents of a node. The rate is minimax for equal variances; "
+        + ("its constant could not be fitted: the oracle crosses 1/2 nowhere." if c is None else
+           f"its one constant, c = {c:.1f}, is fitted to the oracle on ER{m.densities[0]} at ratio 1.")
+        + " It knows nothing of the condition number or of the smallest weight, which set the constant."
+        + failed_draws(results)
+    )  # fmt: skip
+    columns = ("graphs", "nodes", "ratio", "q", "c q log(d/q)", *heads)
+    return [Table("limits", "Where exact recovery stops", columns, tuple(rows), note)]
+
+
+def details(setup: Setup, results: list[Result]) -> list[Table]:
+    """Every cell of the map: the share of graphs recovered exactly."""
+    rows = [
+        (
+            f"ER{r.params['edges']}", r.params["nodes"], f"{r.params['ratio']:g}", title(r.params["learner"]),
+            "exact" if r.params["samples"] is None else r.params["samples"], _rate(r), float(r.arrays["shd"].mean()),
+        )
+        for r in results if r.ok
+    ]  # fmt: skip
+    columns = ("graphs", "nodes", "ratio", "learner", "n", "exact recovery", "mean SHD")
+    note = (
+        f"{setup.preset.limits.draws} draws a cell; Clopper-Pearson intervals; SHD at the threshold 0.3."
+        f"{failed_draws(results)}"
+    )
+    return [Table("limits_all", "The map of the limits, every cell", columns, tuple(rows), note)]
+
+
+def figures(setup: Setup, results: list[Result]) -> list[Figure]:
+    """The map: exact recovery over nodes and n, by density and ratio, the rate drawn over it."""
+    m, c = setup.preset.limits, constant(setup, results)
+    learners = setup.beside(LEARNERS[::-1])
+    panels = [
+        _map(setup, select(results, edges=density, ratio=ratio), learner, f"ER{density}, ratio {ratio:g}", c)
+        for learner in learners
+        for density in m.densities
+        for ratio in m.ratios
+    ]
+    note = (
+        f"{m.draws} draws a cell, 95 % Clopper-Pearson intervals. "
+        + ("No line n = c q log(d/q): c could not be fitted." if c is None else
+           f"Line: n = c q log(d/q), q the most parents of a node, d the nodes; c = {c:.1f} fitted to the known order "
+           f"on ER{m.densities[0]}, ratio 1.")
+        + f" Noise variances by the profile {PROFILE}."
+    )  # fmt: skip
+    return [
+        Grid(
+            "limits", "Share of graphs recovered exactly", "nodes", "samples n", tuple(map(str, m.nodes)),
+            tuple(map(str, m.samples)), tuple(panels), "share recovered exactly", note,
+        )
+    ]  # fmt: skip
+
+
+def _map(setup: Setup, results: list[Result], learner: str, where: str, c: float | None) -> Map:
+    """One learner at one density and ratio."""
+    m = setup.preset.limits
+    cells = {(r.params["samples"], r.params["nodes"]): r for r in select(results, learner=learner)}
+    found = {at: clopper_pearson(r.metrics["exact"], r.metrics["draws"]) for at, r in cells.items()}
+    values, low, high = (
+        tuple(tuple(getattr(found[n, d], name) if (n, d) in found else np.nan for d in m.nodes) for n in m.samples)
+        for name in ("estimate", "low", "high")
+    )
+    marks: tuple[Mark, ...] = ()
+    if c is not None:
+        there = [select(results, nodes=d) for d in m.nodes]
+        rates = (minimax_rate(d, parents(found)) if found else np.nan for d, found in zip(m.nodes, there, strict=True))
+        line = tuple(position(c * rate, m.samples) for rate in rates)
+        marks = (Mark("c q log(d/q)", tuple(range(len(m.nodes))), line),)
+    return Map(f"{where}: {title(learner)}", values, low, high, marks)
+
+
+def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:  # noqa: ARG001
+    """No claim of the register rests on the map."""
+    return []

@@ -1,0 +1,1 @@
+"""Every graph learner and recommender by name."""

@@ -1,0 +1,103 @@
+"""RecTools' SASRec and BERT4Rec on our splits, by an interpreter of their own.
+
+RecTools asks for versions of NumPy and pandas that are not ours, so it is never imported here: $CAUSALREC_RECTOOLS
+names a Python that has `rectools[torch]`, and `bench/methods/rectools_script.py` runs there.
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.errors import InputError
+from causalrec.interactions import Sequences, Split
+
+VARIABLE = "CAUSALREC_RECTOOLS"
+MODELS = {"rectools_sasrec": "sasrec", "rectools_bert4rec": "bert4rec"}
+SCRIPT = Path(__file__).with_name("rectools_script.py")
+MASK_SHARE = 0.2
+
+
+def version() -> str | None:
+    """RecTools' version where $CAUSALREC_RECTOOLS names an interpreter that has it; None where that is not set.
+
+    Raises InputError where it is set and does not serve.
+    """
+    python = os.environ.get(VARIABLE)
+    return _version(python) if python else None
+
+
+@cache
+def _version(python: str) -> str:
+    ask = "import importlib.metadata as m, rectools, pytorch_lightning; print(m.version('rectools'))"
+    try:
+        done = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError as error:
+        raise InputError(f"${VARIABLE} = {python}: {error.strerror}; name a Python that has rectools[torch]") from error
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["it failed without a word"])[-1]
+        raise InputError(f"${VARIABLE} = {python}: {why}; `{python} -m pip install 'rectools[torch]'`, or unset it")
+    return done.stdout.strip()
+
+
+def call(python: str, *arguments: object, environment: Mapping[str, str] | None = None) -> str:
+    """What `rectools_script.py` printed; raises RuntimeError with its last word where it failed."""
+    # -P: this folder's `statistics` must not hide the standard library's.
+    command = [python, "-P", str(SCRIPT), *map(str, arguments)]
+    env = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)  # noqa: S603
+    if done.returncode:
+        raise RuntimeError(f"RecTools: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
+    return done.stdout
+
+
+def write_rows(path: Path, train: Sequences, **more: NDArray[Any]) -> None:
+    """Training rows as `rectools_script.py` reads them."""
+    users = np.repeat(np.arange(len(train)), train.lengths())
+    np.savez(path, users=users, items=train.items, allow_pickle=False, **more)
+
+
+class RecTools:
+    """A model of RecTools, trained for a fixed number of epochs, as a scorer of a split's two parts.
+
+    `options`: length, width, dropout, and where not 2 layers and heads; `training`: epochs, batch, learning_rate; by
+    the same names as ours. Items that training never saw are scored below all others.
+    """
+
+    def __init__(
+        self, name: str, split: Split, options: Mapping[str, Any], training: Mapping[str, Any], seed: int
+    ) -> None:
+        python = os.environ.get(VARIABLE)
+        if not python:
+            raise InputError(f"{name} needs RecTools; let ${VARIABLE} name a Python that has rectools[torch]")
+        self.parts = (split.validation.history, split.test.history)
+        asked = {
+            "layers": 2, "heads": 2, "mask": MASK_SHARE, **options, "model": MODELS[name], "items": split.num_items,
+            "seed": seed, **{key: training[key] for key in ("epochs", "batch", "learning_rate")},
+        }  # fmt: skip
+        lengths = np.concatenate([part.lengths() for part in self.parts])
+        history = np.concatenate([part.items for part in self.parts])
+        with tempfile.TemporaryDirectory() as folder:
+            rows, out = Path(folder) / "rows.npz", Path(folder) / "out.npz"
+            write_rows(rows, split.train, history=history, offsets=np.r_[0, np.cumsum(lengths)])
+            call(python, "train", rows, out, json.dumps(asked))
+            with np.load(out, allow_pickle=False) as found:
+                items, vectors = torch.from_numpy(found["items"]), torch.from_numpy(found["histories"])
+        self.unknown = items.isnan().any(1)
+        self.items = items.nan_to_num()
+        self.vectors = torch.split(vectors, [len(part) for part in self.parts])
+
+    def __call__(self, history: Sequences, rows: slice) -> Tensor:
+        """Scores (rows, items)."""
+        part = next(number for number, known in enumerate(self.parts) if known is history)
+        scores: Tensor = self.vectors[part][rows] @ self.items.T
+        return scores.masked_fill(self.unknown, float(scores.min()) - 1)

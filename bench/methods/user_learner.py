@@ -1,0 +1,88 @@
+"""A user's own learner: a function of the samples, `package.module:function`, importable from the current folder.
+
+X (samples, n) float64 -> W (n, n), W[i, j] the effect of j on i, the diagonal 0. It meets the same draws, threshold
+and scores as any other learner.
+"""
+
+import contextlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+
+from bench.errors import InputError
+from bench.methods import user_code as own_module
+from bench.methods.user_code import one_line
+from causalrec.acyclicity import Exponential, is_acyclic
+from causalrec.structure import Fits, Floats, Learner, Problems
+
+
+def load(name: str) -> Learner:
+    """The function of that name as a learner; raises InputError where it cannot be imported."""
+    found = own_module.find(name, "function")
+    if not callable(found):
+        module, _, function = name.partition(":")
+        raise InputError(f"{name!r}: {module} has no function {function}")
+    return Own(name, cast("Callable[[Floats], object]", found))
+
+
+def version(name: str) -> str:
+    """The hash of the function's source, see `own_module.version`."""
+    return own_module.version(name, "function")
+
+
+@dataclass(frozen=True)
+class Own:
+    """A user's function as a learner: one call a problem, each on a copy of the samples.
+
+    A call that raises, or that returns no finite (n, n) with a diagonal of 0, fails for its problem alone: the reason
+    is in `Fits.errors`, its W is 0 and it has not converged. Not enough memory is the cell's failure.
+    """
+
+    name: str
+    function: Callable[[Floats], object]
+
+    def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, it takes X alone
+        """One W a problem; raises InputError where the problems have no rows."""
+        if problems.rows is None:
+            raise InputError(f"{self.name} learns from samples; here is only a covariance")
+        m, n = problems.covariance.shape[:2]
+        W, errors = np.zeros((m, n, n)), [""] * m
+        for k, X in enumerate(problems.rows):
+            try:
+                with contextlib.redirect_stdout(sys.stderr):
+                    W[k] = _checked(self.function(X.copy()), n)
+            except MemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001, whatever a user's function raises is recorded
+                errors[k] = one_line(error)
+        fine = np.array([not error for error in errors])
+        return Fits(W, np.array([_h(w) for w in W]), fine, np.ones(m, dtype=np.int64), errors=tuple(errors))
+
+
+def _h(W: Floats) -> float:
+    """tr(e^{W∘W}) − n, the largest float where that overflows."""
+    largest = float(np.finfo(np.float64).max)
+    weights = torch.from_numpy(W)
+    if is_acyclic(weights):
+        return 0.0
+    try:
+        h = float(Exponential().value(weights))
+    except OverflowError:
+        return largest
+    return h if np.isfinite(h) else largest
+
+
+def _checked(result: object, n: int) -> Floats:
+    W = np.asarray(result)
+    if W.shape != (n, n) or W.dtype.kind not in "biuf":
+        raise InputError(f"returned shape {W.shape} and dtype {W.dtype}; return numbers of shape {(n, n)}")
+    W = W.astype(np.float64)
+    if not np.isfinite(W).all():
+        raise InputError("returned values that are not finite")
+    if W.diagonal().any():
+        raise InputError("returned a diagonal that is not 0: a variable that causes itself")
+    return W

@@ -1,0 +1,86 @@
+"""A user's own recommender: a class, `package.module:Class`, importable from the current folder.
+
+    class Mine:
+        def fit(self, train, num_items, generator): ...
+        def score(self, histories): ...
+
+`Mine()` is made once a dataset and seed. `train` is a list of int64 arrays, one a user, oldest action first, of items
+1..num_items; some may be empty, and what validates and tests is in none of them. `generator` is a
+numpy.random.Generator, the only source of randomness that makes a run repeatable. `score` gets a list of such arrays
+and returns finite numbers (histories, num_items): column k scores item k + 1 as the next one. Both may change what
+they are given. It meets the same split, ranking and intervals as any other model; it is not tuned: what it tunes it
+tunes on `train`. What it prints goes to stderr; what it raises fails its cell and no other.
+"""
+
+import contextlib
+import sys
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from bench.errors import InputError
+from bench.methods import user_code as own_module
+from causalrec.interactions import Sequences
+
+Ints = NDArray[np.int64]
+
+
+class OwnRecommender(Protocol):
+    """What a user's class has."""
+
+    def fit(self, train: list[Ints], num_items: int, generator: np.random.Generator) -> object:
+        """Learn from the training rows."""
+
+    def score(self, histories: list[Ints]) -> ArrayLike:
+        """Scores (histories, num_items)."""
+
+
+def load(name: str) -> type[OwnRecommender]:
+    """The class of that name; raises InputError where it cannot be imported or has no fit or no score."""
+    found = own_module.find(name, "Class")
+    module, _, member = name.partition(":")
+    if not isinstance(found, type):
+        raise InputError(f"{name!r}: {module} has no class {member}")
+    for method in ("fit", "score"):
+        if not callable(getattr(found, method, None)):
+            raise InputError(
+                f"{name!r}: {member} has no method {method}; a recommender has fit(train, num_items, generator) and "
+                "score(histories)"
+            )
+    return cast("type[OwnRecommender]", found)
+
+
+def version(name: str) -> str:
+    """The hash of the class's source, see `own_module.version`."""
+    return own_module.version(name, "Class")
+
+
+class OwnScorer:
+    """A user's recommender, fitted, as a scorer of histories; see `causalrec.ranking.Scorer`."""
+
+    def __init__(self, name: str, train: Sequences, generator: np.random.Generator) -> None:
+        self.name, self.num_items = name, train.num_items
+        with contextlib.redirect_stdout(sys.stderr):
+            self.model: Any = load(name)()
+            self.model.fit(_rows(train, slice(0, len(train))), train.num_items, generator)
+
+    def __call__(self, history: Sequences, rows: slice) -> Tensor:
+        """Scores (rows, items), float64; raises InputError where the class returns anything else."""
+        histories = _rows(history, slice(rows.start, min(rows.stop, len(history))))
+        expected = (len(histories), self.num_items)
+        with contextlib.redirect_stdout(sys.stderr):
+            scores = np.asarray(self.model.score(histories))
+        if scores.shape != expected or scores.dtype.kind not in "biuf":
+            raise InputError(
+                f"{self.name}: score returned shape {scores.shape} and dtype {scores.dtype}; return numbers of shape "
+                f"{expected}, one row a history, one column an item"
+            )
+        return torch.from_numpy(scores.astype(np.float64))
+
+
+def _rows(sequences: Sequences, rows: slice) -> list[Ints]:
+    """Copies, so that nothing that the class does to them reaches anyone else."""
+    return [sequences.row(user).copy() for user in range(rows.start, rows.stop)]

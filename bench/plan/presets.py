@@ -1,0 +1,330 @@
+"""The named sizes of a run: smoke (CI), quick (a reviewer's first look), standard (a night), paper (a GPU)."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bench.errors import InputError
+from bench.methods.recommenders import RIVALS
+
+FURTHER = ("eqvar_bottom_up", "golem_ev", "golem_nv", "dagma")
+SCHEDULES = ((1.0, 2.0), (100.0, 10.0), (1e4, 1.0))  # rho at first and its growth, beside the default (1, 10)
+DECADES = tuple(10.0**exponent for exponent in range(-8, 9))
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Sizes of the recovery half. `families` are (family, edges per node); a draw is one SCM.
+
+    `further`: names of learners that recovery compares beside its own.
+    """
+
+    draws: int
+    families: tuple[tuple[str, int], ...]
+    nodes: tuple[int, ...]
+    samples: tuple[int, ...]
+    ratios: tuple[float, ...]
+    stress_nodes: int
+    placement_nodes: tuple[int, ...]
+    features: tuple[int, ...]
+    further: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The map of the limits: ER graphs of `densities` edges a node, on every size, number of samples and ratio."""
+
+    draws: int
+    nodes: tuple[int, ...]
+    samples: tuple[int, ...]
+    densities: tuple[int, ...]
+    ratios: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """How many draws of ER2 graphs have their misses traced to a cause; at most 14 nodes, since orders are searched."""
+
+    draws: int
+    nodes: int
+    samples: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Sizes at which h(W) is timed, ascending, and how often each."""
+
+    nodes: tuple[int, ...]
+    repeats: int
+
+
+@dataclass(frozen=True)
+class World:
+    """A behaviour world and how a model is trained on it; `knobs` are those of `synth.behaviour.draw_world`."""
+
+    items: int
+    users: int
+    length: int
+    width: int
+    epochs: int
+    knobs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def dataset(self) -> dict[str, Any]:
+        """As a cell's parameter."""
+        sizes = {"items": self.items, "users": self.users, "length": self.length}
+        return {"name": "behaviour", **sizes, "knobs": self.knobs}
+
+
+@dataclass(frozen=True)
+class Real:
+    """How the recommenders are compared on real data: one budget of `trials` settings for every neural model.
+
+    The settings are drawn from 4 dropouts and the learning rates here; `batch` and `windows` are those of
+    `causalrec.training.TrainingOptions`. `controls` are what CausalRec's chosen setting
+    is trained with beside it: names of `bench.experiments.model.ablation.REAL`, and "halves" of the users. `agreement`: on
+    which of the datasets implementations are held against each other. `rivals`: those of `RIVALS` that are run.
+    """
+
+    datasets: tuple[str, ...]
+    seeds: int
+    trials: int
+    length: int
+    width: int
+    epochs: int
+    patience: int
+    learning_rates: tuple[float, ...]
+    batch: int = 32
+    windows: str = "last"
+    controls: tuple[str, ...] = ()
+    agreement: tuple[str, ...] = ()
+    rivals: tuple[str, ...] = ("sasrec",)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything that a run's size is made of.
+
+    `taus` and `schedules` (rho at first, growth) are tried beside the defaults. `all_readings`: not only the few that
+    `readings` always compares. `faults`: how many the self-test puts in, all where None.
+    """
+
+    name: str
+    about: str
+    structure: Structure
+    limits: Limits
+    attribution: Attribution
+    cost: Cost
+    world: World
+    world_seeds: int
+    sweep: World
+    sweep_seeds: int
+    alphas: tuple[float, ...]
+    sparsities: tuple[float, ...]
+    taus: tuple[float, ...]
+    schedules: tuple[tuple[float, float], ...]
+    real: Real
+    timeout: float
+    all_readings: bool = False
+    faults: int | None = None
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="smoke",
+            about="every path once, in under two minutes; its verdicts mean little",
+            structure=Structure(
+                draws=40,
+                families=(("er", 2),),
+                nodes=(10,),
+                samples=(100, 1000),
+                ratios=(1.0, 16.0),
+                stress_nodes=10,
+                placement_nodes=(10,),
+                features=(64, 1024),
+            ),
+            limits=Limits(draws=30, nodes=(5, 10), samples=(100, 1000), densities=(1,), ratios=(1.0, 16.0)),
+            attribution=Attribution(draws=30, nodes=6, samples=(1000,)),
+            cost=Cost(nodes=(32, 64, 128), repeats=5),
+            world=World(items=30, users=150, length=12, width=16, epochs=3),
+            world_seeds=2,
+            sweep=World(items=30, users=100, length=10, width=16, epochs=2),
+            sweep_seeds=2,
+            alphas=(1e-8, 1.0, 1e8),
+            sparsities=(0.001, 0.1),
+            taus=(0.1,),
+            schedules=((100.0, 10.0),),
+            real=Real(
+                datasets=(), seeds=2, trials=1, length=20, width=16, epochs=2, patience=2, learning_rates=(3e-3,)
+            ),
+            timeout=120.0,
+            faults=1,
+        ),
+        Preset(
+            name="quick",
+            about="a first look, on 2 cores in 10 to 15 minutes",
+            structure=Structure(
+                draws=40,
+                families=(("er", 1), ("er", 2), ("sf", 2), ("chain", 1)),
+                nodes=(10, 20),
+                samples=(30, 100, 300, 1000, 10_000),
+                ratios=(1.0, 4.0, 16.0, 64.0, 256.0),
+                stress_nodes=20,
+                placement_nodes=(10, 20),
+                features=(64, 256, 1024),
+            ),
+            limits=Limits(
+                draws=30,
+                nodes=(5, 10, 20, 40),
+                samples=(30, 100, 300, 1000, 3000),
+                densities=(1, 2),
+                ratios=(1.0, 4.0, 16.0),
+            ),
+            attribution=Attribution(draws=30, nodes=8, samples=(100, 1000)),
+            cost=Cost(nodes=(64, 128, 256, 512, 1024), repeats=5),
+            world=World(items=100, users=1000, length=30, width=32, epochs=30),
+            world_seeds=5,
+            sweep=World(items=50, users=250, length=20, width=32, epochs=10),
+            sweep_seeds=5,
+            alphas=(1e-8, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e8),
+            sparsities=(0.0, 0.001, 0.01, 0.1, 1.0),
+            taus=(0.1, 0.6),
+            schedules=((100.0, 10.0), (1e4, 1.0)),
+            real=Real(
+                datasets=("ml-100k", "foursquare-nyc"),
+                seeds=3,
+                trials=2,
+                length=50,
+                width=64,
+                epochs=16,
+                patience=5,
+                learning_rates=(3e-3,),
+            ),
+            timeout=600.0,
+        ),
+        Preset(
+            name="standard",
+            about="all rivals and finer grids, overnight on 2 cores; ML-1M and Beauty as well",
+            structure=Structure(
+                draws=100,
+                families=(("er", 1), ("er", 2), ("er", 4), ("sf", 2), ("sf", 4), ("chain", 1), ("layered", 2)),
+                nodes=(10, 20, 50),
+                samples=(30, 100, 300, 1000, 3000, 10_000),
+                ratios=(1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0),
+                stress_nodes=20,
+                placement_nodes=(10, 20, 50),
+                features=(64, 256, 1024, 4096),
+                further=FURTHER,
+            ),
+            limits=Limits(
+                draws=100,
+                nodes=(5, 10, 20, 50, 100),
+                samples=(30, 100, 300, 1000, 3000, 10_000),
+                densities=(1, 2, 4),
+                ratios=(1.0, 2.0, 4.0, 16.0, 64.0),
+            ),
+            attribution=Attribution(draws=100, nodes=12, samples=(30, 100, 300, 1000, 3000, 10_000)),
+            cost=Cost(nodes=(64, 128, 256, 512, 1024, 2048), repeats=10),
+            world=World(items=100, users=3000, length=30, width=64, epochs=40),
+            world_seeds=5,
+            sweep=World(items=100, users=500, length=20, width=32, epochs=20),
+            sweep_seeds=5,
+            alphas=DECADES,
+            sparsities=(0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
+            taus=(0.05, 0.1, 0.2, 0.5, 1.0),
+            schedules=SCHEDULES,
+            real=Real(
+                datasets=("ml-100k", "foursquare-nyc", "beauty", "ml-1m"),
+                seeds=3,
+                trials=2,
+                length=50,
+                width=64,
+                epochs=100,
+                patience=10,
+                learning_rates=(2e-3,),
+                batch=64,
+                windows="all",
+                rivals=RIVALS,
+                controls=("filter", "halves"),
+                agreement=("ml-100k",),
+            ),
+            timeout=3600.0,
+            all_readings=True,
+        ),
+        Preset(
+            name="paper",
+            about="all datasets, ten seeds, on a GPU",
+            structure=Structure(
+                draws=200,
+                families=(("er", 1), ("er", 2), ("er", 4), ("sf", 2), ("sf", 4), ("chain", 1), ("layered", 2)),
+                nodes=(10, 20, 50, 100),
+                samples=(30, 100, 300, 1000, 3000, 10_000, 30_000),
+                ratios=(1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0),
+                stress_nodes=50,
+                placement_nodes=(10, 20, 50),
+                features=(64, 256, 1024, 4096),
+                further=FURTHER,
+            ),
+            limits=Limits(
+                draws=200,
+                nodes=(5, 10, 20, 50, 100, 200),
+                samples=(30, 100, 300, 1000, 3000, 10_000, 30_000),
+                densities=(1, 2, 4),
+                ratios=(1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0),
+            ),
+            attribution=Attribution(draws=200, nodes=14, samples=(30, 100, 300, 1000, 3000, 10_000)),
+            cost=Cost(nodes=(64, 128, 256, 512, 1024, 2048, 4096), repeats=10),
+            world=World(items=100, users=3000, length=40, width=64, epochs=60),
+            world_seeds=10,
+            sweep=World(items=100, users=3000, length=40, width=64, epochs=60),
+            sweep_seeds=10,
+            alphas=DECADES,
+            sparsities=(0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
+            taus=(0.05, 0.1, 0.2, 0.5, 1.0),
+            schedules=SCHEDULES,
+            real=Real(
+                datasets=("ml-100k", "foursquare-nyc", "foursquare-tky", "kgrec-music", "beauty", "ml-1m"),
+                seeds=10,
+                trials=10,
+                length=200,
+                width=64,
+                epochs=200,
+                patience=15,
+                learning_rates=(5e-4, 1e-3, 2e-3),
+                batch=128,
+                windows="all",
+                rivals=RIVALS,
+                controls=("filter", "raw", "random", "halves"),
+                agreement=("ml-100k", "ml-1m"),
+            ),
+            timeout=6 * 3600.0,
+            all_readings=True,
+        ),
+    )
+}
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of that name; InputError lists the valid ones."""
+    if name not in PRESETS:
+        raise InputError(f"preset {name!r} is unknown; choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def narrow(preset: Preset, datasets: tuple[str, ...] = (), rivals: tuple[str, ...] = ()) -> Preset:
+    """The preset on these datasets and against these rivals alone; none named: its own. InputError for unknown rivals.
+
+    What is left out is said beside the preset's description, and so below every verdict.
+    """
+    if unknown := [name for name in rivals if name not in RIVALS]:
+        raise InputError(f"rival {unknown[0]!r} is unknown; choose among {', '.join(RIVALS)}")
+    if not datasets and not rivals:
+        return preset
+    real = replace(
+        preset.real,
+        datasets=tuple(dict.fromkeys(datasets)) or preset.real.datasets,
+        rivals=tuple(name for name in RIVALS if name in rivals) or preset.real.rivals,
+    )
+    said = f"here on {', '.join(real.datasets) or 'no real data'} against {', '.join(real.rivals)} alone"
+    return replace(preset, real=real, about=f"{preset.about}; {said}")

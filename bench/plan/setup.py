@@ -1,0 +1,123 @@
+"""From a preset and the data at hand to cells, and from records back to results."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.datasets import REPEATS, Loaded, Provenance, data_folder, load, load_own
+from bench.errors import DataMissing, InputError
+from bench.methods import learners as learner_names
+from bench.methods import rectools as peer_recommenders
+from bench.methods import user_recommender as own_recommender
+from bench.plan.presets import Preset
+from causalrec.training import pick_device
+
+DATA_VARIABLE = "CAUSALREC_DATA"
+OWN_VARIABLE = "CAUSALREC_OWN_FILE"
+OWN = "own file"
+SPLITS = ("leave_one_out", "temporal")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How datasets are prepared where their own defaults are not wanted, and how they are split.
+
+    repeats: "kept" or "dropped". user_core, item_core: fewest actions. split: a name of `SPLITS`.
+    """
+
+    repeats: str | None = None
+    user_core: int | None = None
+    item_core: int | None = None
+    split: str = "leave_one_out"
+
+    def __post_init__(self) -> None:
+        if self.repeats not in (None, *REPEATS):
+            raise InputError(f"repeats must be one of {', '.join(REPEATS)}, got {self.repeats!r}")
+        if self.split not in SPLITS:
+            raise InputError(f"split must be one of {', '.join(SPLITS)}, got {self.split!r}")
+        for name in ("user_core", "item_core"):
+            if (core := getattr(self, name)) is not None and core < 1:
+                raise InputError(f"{name} must be at least 1, got {core}")
+
+    @property
+    def of_readers(self) -> dict[str, Any]:
+        """What readers are told: only what was asked for."""
+        asked = {"repeats": self.repeats, "user_core": self.user_core, "item_core": self.item_core}
+        return {name: value for name, value in asked.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a plan is made from: the preset, the root seed, the device, the datasets found and those missing.
+
+    learners: names of `bench.methods.learners` that were asked for beside an experiment's own. recommenders: classes of the
+    user's own, see `bench.methods.user_recommender`. rectools: the version of RecTools where there is one.
+    """
+
+    preset: Preset
+    root: int
+    device: str
+    found: Mapping[str, Provenance] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    split: str = "leave_one_out"
+    learners: tuple[str, ...] = ()
+    recommenders: tuple[str, ...] = ()
+    rectools: str | None = None
+
+    def beside(self, ours: tuple[str, ...]) -> tuple[str, ...]:
+        """An experiment's own learners and after them those asked for, each once."""
+        return tuple(dict.fromkeys((*ours, *self.learners)))
+
+
+def make_setup(
+    preset: Preset,
+    root: int,
+    data_dir: Path | None = None,
+    device: str = "auto",
+    preparation: Preparation | None = None,
+    own: Mapping[str, Any] | None = None,
+    learners: tuple[str, ...] = (),
+    recommenders: tuple[str, ...] = (),
+) -> Setup:
+    """Read the preset's datasets once, to know which are there and what they hold; workers are told where.
+
+    `own` names a user's own file and its columns: path, user, item, time. `learners` are names of `bench.methods.learners`
+    and `recommenders` of `bench.methods.user_recommender`, each loaded once here, so that one that is not there is an InputError
+    now and not a failure in every cell.
+    A missing dataset, or under the temporal split one without times, is noted with what to do about it; a bad file
+    raises InputError.
+    """
+    prepared = preparation or Preparation()
+    for name in learners:
+        learner_names.load(name)
+    for name in recommenders:
+        own_recommender.version(name)
+        own_recommender.load(name)
+    folder = data_folder(data_dir)
+    os.environ[DATA_VARIABLE] = str(folder.resolve())
+    found, missing = {}, {}
+    for name in preset.real.datasets:
+        try:
+            loaded = load(name, folder, **prepared.of_readers)
+            _check_times(loaded, prepared.split)
+            found[name] = loaded.provenance
+        except DataMissing as error:
+            missing[name] = str(error)
+    if own is not None:
+        place = dict(own) | {"path": str(Path(own["path"]).resolve())}
+        os.environ[OWN_VARIABLE] = json.dumps(place)
+        loaded = load_own(**place | {"path": Path(place["path"])}, **prepared.of_readers)
+        _check_times(loaded, prepared.split)
+        found[OWN] = loaded.provenance
+    asked = (tuple(dict.fromkeys(learners)), tuple(dict.fromkeys(recommenders)))
+    return Setup(preset, root, pick_device(device), found, missing, prepared.split, *asked, peer_recommenders.version())
+
+
+def _check_times(loaded: Loaded, split: str) -> None:
+    if split == "temporal" and loaded.sequences.times is None:
+        raise DataMissing(f"{loaded.provenance.file} has no times, which the temporal split needs; use leave_one_out")
+
+

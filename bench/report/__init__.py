@@ -1,0 +1,1 @@
+"""The files of a run: JSON, HTML page, comparison, inspection, export."""

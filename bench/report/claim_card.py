@@ -1,0 +1,97 @@
+"""One claim on a page: how it is tested and judged, what remakes it, what the last run said of it."""
+
+from pathlib import Path
+
+from bench.engine.local import default_jobs
+from bench.errors import InputError
+from bench.experiments import load_experiment
+from bench.judge.claims import Claim, read_register
+from bench.judge.intervals import Value
+from bench.plan.presets import find_preset
+from bench.plan.setup import Setup, make_setup
+from bench.report.run_files import NAME, REFERENCE, RunFile, read_run
+from bench.show.console import duration
+from bench.show.tables import Table
+
+GRAPHS = "drawn graphs"
+
+
+def claim_card(name: str, preset: str, out: Path, data_dir: Path | None = None) -> tuple[list[Table], list[str]]:
+    """The claim, then the findings of the last run that judged it; and the runs that could not be read, a line each.
+
+    Data, time and what would be left out are those of `preset` with the data at hand. The last run is the newest of
+    this preset below `out` that has a verdict on the claim, else the one in results/reference. Raises InputError for
+    an unknown claim or preset, and for a damaged dataset or reference.
+    """
+    register = read_register()
+    if name not in register:
+        raise InputError(f"claim {name!r} is unknown; choose one of {', '.join(register)}")
+    claim, sizes = register[name], find_preset(preset)
+    planned = _planned(claim, make_setup(sizes, 0, data_dir)) if claim.experiment else []
+    judged, unread = last_judged(name, preset, out)
+    rows: list[tuple[Value, ...]] = [
+        ("claim", claim.statement),
+        ("source", claim.source),
+        ("experiment", claim.experiment or f"none yet: {claim.why_not}"),
+        *planned,
+        ("rule", claim.rule),
+        ("parts", "every part must hold" if claim.combine == "all" else "each part stands on its own"),
+        ("the paper's figures", ", ".join(f"{key} {figure:g}" for key, figure in claim.claimed.items()) or None),
+        ("margin", None if claim.margin is None else f"{claim.margin:g}"),
+        ("reason of the margin", claim.reason or None),
+    ]
+    if judged is None:
+        return [_card(name, [*rows, ("last verdict", f"none: no run of {preset} in {out} or {REFERENCE}")])], unread
+    said = judged.by_claim[name]
+    rows += [("last verdict", said.judgement), ("of the run", str(judged.path))]
+    rows += [("left out there", said.note or None), ("why", said.why or None)]
+    found = tuple((f.part, f.outcome, f.estimate, f.detail) for f in said.findings)
+    columns = ("part", "outcome", "estimate [interval]", "rests on")
+    note = f"From {judged.path}: preset {judged.preset}, seed {judged.seed}, {judged.device}."
+    return [_card(name, rows), Table("findings", f"Findings on {name}", columns, found, note)], unread
+
+
+def _card(name: str, rows: list[tuple[Value, ...]]) -> Table:
+    return Table("claim", f"The claim {name}", ("what", "told"), tuple(rows))
+
+
+def _planned(claim: Claim, setup: Setup) -> list[tuple[Value, ...]]:
+    """What the claim's experiment takes at this preset: data, command, time."""
+    experiment = load_experiment(claim.experiment)
+    cells = list(dict.fromkeys(experiment.plan(setup)))
+    data = dict.fromkeys(cell.params.get("dataset", {}).get("name", GRAPHS) for cell in cells)
+    gaps: dict[str, str] = getattr(experiment, "gaps", lambda _: {})(setup)
+    jobs = default_jobs(setup.device)
+    seconds = sum(cell.cost for cell in cells) / jobs
+    later = ", and then what follows from their results" if hasattr(experiment, "refine") else ""
+    time = f"about {duration(seconds)} on {jobs} workers for {len(cells)} cells{later}"
+    return [
+        ("data here", ", ".join(data) or "none"),
+        ("left out here", gaps.get(claim.id) or None),
+        ("command", f"python cli.py run {claim.experiment} --preset {setup.preset.name}"),
+        ("time", time if cells else "nothing can run with the data here"),
+    ]
+
+
+def last_judged(claim: str, preset: str, out: Path) -> tuple[RunFile | None, list[str]]:
+    """The newest run of `preset` below `out` with a verdict on `claim`, else the reference's, else None.
+
+    A run.json below `out` that cannot be read is passed over, and why is in the second value. InputError where that of
+    the reference cannot.
+    """
+    unread = []
+    for path in sorted(filter(Path.is_file, out.glob(f"*/{NAME}")), key=lambda p: p.stat().st_mtime_ns, reverse=True):
+        try:
+            run = read_run(path)
+        except InputError as error:
+            unread.append(f"passed over: {error}")
+            continue
+        if run.preset == preset and _judges(run, claim):
+            return run, unread
+    reference = REFERENCE / preset / NAME
+    committed = read_run(reference) if reference.is_file() else None
+    return (committed if committed is not None and _judges(committed, claim) else None), unread
+
+
+def _judges(run: RunFile, claim: str) -> bool:
+    return claim in run.by_claim and run.by_claim[claim].judgement != "not run"

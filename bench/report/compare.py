@@ -1,0 +1,236 @@
+"""Two runs side by side: verdicts, findings, the numbers of shared tables, and what they were made with.
+
+A claim is compared where both runs were asked for its experiment. Its verdicts differ where they are not the same
+word; whether numbers agree is told beside that and changes no exit code.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.experiments import EXPERIMENTS
+from bench.judge.claims import Finding, Verdict
+from bench.judge.intervals import Interval, Value
+from bench.report.run_files import RunFile
+from bench.show.tables import Table
+
+TOLD_APART = ("verdicts", "failures")  # tables of text, the first of which is compared finding by finding
+CLOSE = 1e-9  # relative; what another machine's rounding may change of a number without an interval
+DIGITS = 12  # shown of a hash
+ABSENT = "not in this run"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Tables for readers, how many claims were compared, and a sentence for every one whose verdicts differ."""
+
+    tables: tuple[Table, ...]
+    compared: int
+    differing: tuple[str, ...]
+
+
+def compare(run: RunFile, reference: RunFile) -> Comparison:
+    """Hold `run` against `reference`."""
+    rows: list[tuple[Value, ...]] = []
+    differing = []
+    for claim, told in {**run.by_claim, **reference.by_claim}.items():
+        here, there = _verdict(run, claim), _verdict(reference, claim)
+        experiment = told.claim.experiment
+        asked = not experiment or all(_asked(file, experiment) for file in (run, reference))
+        rows.append((claim, here, there, ("yes" if here == there else "no") if asked else "not asked"))
+        if asked and here != there:
+            differing.append(f"{claim} is {here or 'not there'}, in the reference {there or 'not there'}")
+    compared = sum(row[-1] != "not asked" for row in rows)
+    columns = ("claim", "run", "reference", "equal")
+    note = (
+        "not asked: one of the two runs was asked for other experiments than the one that tests this claim. Verdicts "
+        f"are equal for {compared - len(differing)} of the {compared} claims that both were asked for."
+    )
+    verdicts = Table("compared_verdicts", f"Verdicts of {run.path} and {reference.path}", columns, tuple(rows), note)
+    tables = (_made_with(run, reference), _numbers(run, reference), _findings(run, reference), verdicts)
+    return Comparison(tables, compared, tuple(differing))
+
+
+def _asked(run: RunFile, experiment: str) -> bool:
+    return run.experiments is None or experiment in run.experiments
+
+
+def _verdict(run: RunFile, claim: str) -> str | None:
+    return run.by_claim[claim].judgement if claim in run.by_claim else None
+
+
+# Findings
+
+
+def _findings(run: RunFile, reference: RunFile) -> Table:
+    """One row a part of a claim, of either run."""
+    rows: list[tuple[Value, ...]] = []
+    for claim in dict.fromkeys((*run.by_claim, *reference.by_claim)):
+        here, there = _parts(run.by_claim.get(claim)), _parts(reference.by_claim.get(claim))
+        rows += [
+            (claim, part, *_pair(here.get(part), there.get(part), run.seed != reference.seed))
+            for part in dict.fromkeys((*here, *there))
+        ]
+    columns = (
+        "claim", "part", "outcome", "in the reference", "estimate [interval]", "of the reference",
+        "inside the reference's", "reference's inside", "difference may be 0",
+    )  # fmt: skip
+    seeds = (
+        "difference may be 0: |difference of the estimates| <= the half-widths in quadrature, of each interval the "
+        "half that faces the other estimate; this assumes independent runs and the same level, and says nothing (–) "
+        "where levels differ or a half is unbounded."
+        if run.seed != reference.seed
+        else f"Both runs have seed {run.seed} and so may share draws: no test of the difference as of independent runs."
+    )
+    note = (
+        "inside the reference's: the run's estimate lies in the reference's interval, ends included; reference's "
+        "inside: the other way round. An estimate without an interval is shown and compared with none (–). "
+        f"{seeds}{_sizes(run, reference)}"
+    )
+    return Table("compared_findings", "Findings side by side", columns, tuple(rows), note)
+
+
+def _parts(verdict: Verdict | None) -> Mapping[str, Finding]:
+    return {finding.part: finding for finding in verdict.findings} if verdict is not None else {}
+
+
+def _pair(here: Finding | None, there: Finding | None, independent: bool) -> tuple[Value, ...]:
+    a, b = (finding.estimate if finding is not None else None for finding in (here, there))
+    outcomes = (finding.outcome if finding is not None else ABSENT for finding in (here, there))
+    may_be_zero = compatible(a, b) if independent else None
+    return (*outcomes, a, b, _word(_lies_in(a, b)), _word(_lies_in(b, a)), _word(may_be_zero))
+
+
+def _word(told: bool | None) -> str | None:
+    return None if told is None else "yes" if told else "no"
+
+
+def _lies_in(value: Value, interval: Value) -> bool | None:
+    """Whether an interval's estimate lies in another interval; None where either is no interval."""
+    if not (isinstance(value, Interval) and isinstance(interval, Interval)):
+        return None
+    return not interval.excludes(value.estimate)
+
+
+def compatible(a: Value, b: Value) -> bool | None:
+    """Whether two independent estimates differ by no more than their half-widths in quadrature.
+
+    Of each interval the half that faces the other estimate counts (Zou & Donner 2008), since many are not symmetric.
+    None where either is no interval, their levels differ, or one of these halves is infinite.
+    """
+    if not (isinstance(a, Interval) and isinstance(b, Interval)) or a.level != b.level:
+        return None
+    low, high = sorted((a, b), key=lambda interval: (interval.estimate, interval.low, interval.high))
+    allowed = math.hypot(high.estimate - high.low, low.high - low.estimate)
+    return high.estimate - low.estimate <= allowed if math.isfinite(allowed) else None
+
+
+# The numbers of tables
+
+
+def _numbers(run: RunFile, reference: RunFile) -> Table:
+    """One row a table of either run: how many of its values agree."""
+    rows: list[tuple[Value, ...]] = []
+    for name in dict.fromkeys((*run.tables, *reference.tables)):
+        if name not in TOLD_APART:
+            counts = count_values(run.tables.get(name), reference.tables.get(name))
+            rows.append((name, *(counts[kind] for kind in KINDS)))
+    note = (
+        "Rows are matched by their first column and those further ones that tell rows apart, columns by name. "
+        "Intervals agree where the estimate of either lies in the other. Values without an interval, times among "
+        f"them, are equal or other, numbers to {CLOSE:g} of their size.{_sizes(run, reference)}"
+    )
+    return Table("compared_tables", "Values of tables side by side", ("table", *KINDS), tuple(rows), note)
+
+
+KINDS = ("agree", "differ", "no interval: equal", "other", "only in the run", "only in the reference")
+
+
+def count_values(here: Table | None, there: Table | None) -> Counter[str]:
+    """How many values of two tables are of each of `KINDS`; what is missing (–) in both is none."""
+    keys = _key_columns([table for table in (here, there) if table is not None])
+    ours, theirs = _by_place(here, keys), _by_place(there, keys)
+    return Counter(_kind(ours.get(place), theirs.get(place)) for place in {**ours, **theirs})
+
+
+def _kind(a: Value, b: Value) -> str:
+    agree, differ, equal, other, only_here, only_there = KINDS
+    if a is None or b is None:
+        return only_there if a is None else only_here
+    if isinstance(a, Interval) and isinstance(b, Interval):
+        return agree if _lies_in(a, b) or _lies_in(b, a) else differ
+    if isinstance(a, int | float) and isinstance(b, int | float):
+        return equal if math.isclose(a, b, rel_tol=CLOSE) else other
+    return equal if a == b else other
+
+
+def _key_columns(tables: list[Table]) -> tuple[str, ...]:
+    """Of the shared columns the first, and every one that tells rows apart which those before it do not, in either.
+
+    Their order is that of both tables, so that it does not matter which table is the first.
+    """
+    shared = [name for name in tables[0].columns if all(name in table.columns for table in tables)]
+    shared.sort(key=lambda name: (sum(table.columns.index(name) for table in tables), name))
+    keys = shared[:1]
+    for name in shared[1:]:
+        if any(len(set(_rows(table, [*keys, name]))) > len(set(_rows(table, keys))) for table in tables):
+            keys.append(name)
+    return tuple(keys)
+
+
+def _rows(table: Table, names: list[str] | tuple[str, ...]) -> list[tuple[Value, ...]]:
+    at = [table.columns.index(name) for name in names]
+    return [tuple(row[k] for k in at) for row in table.rows]
+
+
+def _by_place(table: Table | None, keys: tuple[str, ...]) -> dict[tuple[object, ...], Value]:
+    """The values that are there, by row key, the row's number among those of one key, and column."""
+    if table is None:
+        return {}
+    found: dict[tuple[object, ...], Value] = {}
+    seen: Counter[tuple[Value, ...]] = Counter()
+    for key, row in zip(_rows(table, keys), table.rows, strict=True):
+        values = {name: value for name, value in zip(table.columns, row, strict=True) if name not in keys}
+        found |= {(key, seen[key], name): value for name, value in values.items() if value is not None}
+        seen[key] += 1
+    return found
+
+
+# What they were made with
+
+
+def _made_with(run: RunFile, reference: RunFile) -> Table:
+    """One row a fact that differs."""
+    here, there = _facts(run), _facts(reference)
+    rows = [
+        (name, here.get(name), there.get(name))
+        for name in dict.fromkeys((*here, *there))
+        if here.get(name) != there.get(name)
+    ]
+    note = _sizes(run, reference).strip() if rows else "Nothing that the files tell differs."
+    columns = ("what", "run", "reference")
+    return Table("compared_made_with", "What the runs were made with, where it differs", columns, tuple(rows), note)
+
+
+def _facts(run: RunFile) -> dict[str, Value]:
+    facts: dict[str, Value] = {
+        "preset": run.preset,
+        "seed": run.seed,
+        "device": run.device,
+        "experiments": "all" if run.experiments in (None, EXPERIMENTS) else ", ".join(run.experiments or ()),
+        "missing data": ", ".join(run.missing) or None,
+        **run.environment,
+    }
+    for name, dataset in run.datasets.items():
+        facts[name] = "there"
+        for key, value in dataset.items():
+            hashed = isinstance(value, str) and key in ("file_sha256", "content_hash")
+            facts[f"{name}: {key}"] = str(value)[:DIGITS] if hashed else value
+    return {name: str(fact) if isinstance(fact, bool) else fact for name, fact in facts.items()}
+
+
+def _sizes(run: RunFile, reference: RunFile) -> str:
+    if run.preset == reference.preset:
+        return ""
+    return f" The presets differ ({run.preset}, {reference.preset}), and with them sizes: worlds, data, training."

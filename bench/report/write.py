@@ -1,0 +1,95 @@
+"""The files of a run: run.json, tables, figures, report."""
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+from bench.cells.files import StoreError, write_file
+from bench.cells.json_files import encodable
+from bench.cells.provenance import provenance
+from bench.judge.claims import Finding
+from bench.report.page import write_report
+from bench.reproduce import Run
+from bench.show.drawing import write_figure
+from bench.show.figures import Figure, figure_table
+from bench.show.latex import to_latex
+from bench.show.tables import Table, to_csv, to_dict, to_markdown
+
+
+def document(run: Run) -> dict[str, Any]:
+    """Verdicts and tables as one JSON document, see `encodable`."""
+    setup = run.setup
+    told = {
+        "preset": setup.preset.name,
+        "seed": setup.root,
+        "device": setup.device,
+        "experiments": list(run.experiments),
+        "cells": run.cells,
+        "failed": len(run.failures),
+        "verdicts": [
+            {
+                "claim": verdict.claim.id,
+                "statement": verdict.claim.statement,
+                "verdict": verdict.judgement,
+                "rule": verdict.claim.rule,
+                "margin": verdict.claim.margin,
+                "left_out": verdict.note,
+                "why": verdict.why,
+                "findings": [_finding(finding) for finding in verdict.findings],
+            }
+            for verdict in run.verdicts
+        ],
+        "tables": [to_dict(table) | {"experiment": run.made_by.get(table.name, "")} for table in run.tables],
+        "details": [_named(table, run) for table in run.details],
+        "figures": [_named(figure, run) for figure in run.figures],
+        "datasets": {name: asdict(found) for name, found in setup.found.items()},
+        "missing": dict(setup.missing),
+        "environment": provenance(),
+    }
+    return cast("dict[str, Any]", encodable(told))
+
+
+def _named(part: Table | Figure, run: Run) -> dict[str, str]:
+    return {"name": part.name, "title": part.title, "experiment": run.made_by.get(part.name, "")}
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    row = Table("", "", ("estimate",), ((finding.estimate,),))
+    return {
+        "part": finding.part,
+        "outcome": finding.outcome,
+        "estimate": to_dict(row)["rows"][0][0],
+        "rests_on": finding.detail,
+    }
+
+
+def write(run: Run, folder: Path) -> list[Path]:
+    """Write the document, every table as CSV and LaTeX, all of them as Markdown, the figures and the report.
+
+    A figure is SVG, PNG and the CSV of what it shows. Returns the files; raises StoreError where the folder cannot be
+    written.
+    """
+    for place in (folder, folder / "tables", folder / "figures"):
+        if place.is_symlink():
+            raise StoreError(f"{place}: is a symbolic link, which is not followed; put the folder itself in its place")
+    texts = {folder / "run.json": json.dumps(document(run), indent=1, ensure_ascii=False, allow_nan=False) + "\n"}
+    texts[folder / "tables.md"] = "\n".join([*map(to_markdown, reversed(run.tables)), *map(_link, run.figures)])
+    for table in (*run.tables, *run.details):
+        texts[folder / "tables" / f"{table.name}.csv"] = to_csv(table)
+    for table in run.tables:
+        texts[folder / "tables" / f"{table.name}.tex"] = to_latex(table)
+    for figure in run.figures:
+        texts[folder / "figures" / f"{figure.name}.csv"] = to_csv(figure_table(figure))
+    for path, text in texts.items():
+        write_file(path, text.encode(errors="backslashreplace"))
+    drawn = [path for figure in run.figures for path in write_figure(figure, folder / "figures")]
+    return [*texts, *drawn, write_report(folder)]
+
+
+def _link(figure: Figure) -> str:
+    """The figure in Markdown, beside `figures/`."""
+    title = re.sub(r"([\\`*_\[\]<>])", r"\\\1", " ".join(figure.title.split()))
+    place = f"figures/{figure.name}"
+    return f"**{title}**\n\n![{title}]({place}.svg)\n\n[PNG]({place}.png), [CSV]({place}.csv)\n"

@@ -1,0 +1,1 @@
+"""Can the suite fail? Faults put in on purpose, and the checks that catch them."""

@@ -1,0 +1,123 @@
+"""Checks of the self-test on the harness: seeds, intervals, the rule of judgement, and verdicts of tiny experiments.
+
+The experiments run end to end in this process, from planned cells over the runner and a store in a temporary folder to
+the verdict, so that a fault anywhere on the way shows where a reader would look.
+"""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bench.cells.store import Record, Store
+from bench.cells.streams import generator, torch_generator
+from bench.cells.unit import Cell
+from bench.experiments import load_experiment
+from bench.experiments.theory.layernorm import VIEWS
+from bench.experiments.theory.recovery import plan_cell
+from bench.judge.bars import Outcome
+from bench.judge.claims import Finding, Margins, Verdict, judge, read_register
+from bench.judge.intervals import clopper_pearson, t_interval
+from bench.plan.presets import PRESETS
+from bench.plan.results import collect
+from bench.plan.setup import Setup
+from bench.runners import structure
+from bench.selftest.checks import Check, Measured
+
+NODES, FEATURES = 5, 256
+SMALL = replace(
+    PRESETS["smoke"].structure, draws=40, families=(("er", 2),), nodes=(NODES,), samples=(10, 1000),
+    placement_nodes=(NODES,), features=(FEATURES,),
+)  # fmt: skip
+
+
+def _setup() -> Setup:
+    return Setup(replace(PRESETS["smoke"], structure=SMALL), root=0, device="cpu")
+
+
+def _judge(experiment: str, setup: Setup, cells: list[Cell], claim: str) -> Verdict:
+    """Run the cells of the structure runner and judge one claim by what the experiment finds in their records."""
+    register = read_register()
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        for cell in cells:
+            outcome = structure.run(cell)
+            store.put(Record(cell.key, cell.fields, "ok", dict(outcome.metrics)), outcome.arrays)
+        found = load_experiment(experiment).findings(setup, collect(cells, store), Margins(register))
+    return judge({claim: register[claim]}, [finding for finding in found if finding.claim == claim], {})[0]
+
+
+def _said(verdict: Verdict) -> str:
+    return f"{verdict.judgement}: " + "; ".join(f"{f.part} {f.outcome}" for f in verdict.findings)
+
+
+def equal_variances_are_judged_reproduced() -> Measured:
+    """`recovery` of EqVar on 40 graphs of 5 nodes: exact on the exact covariance, rising in n, so "reproduced"."""
+    setup = _setup()
+    cells = [plan_cell(setup, "eqvar", "er", 2, NODES, samples) for samples in SMALL.samples]
+    cells.append(plan_cell(setup, "eqvar", "er", 2, NODES, None, draws=10))
+    verdict = _judge("recovery", setup, cells, "equal-variance-identifies")
+    return Measured(verdict.judgement == "reproduced", _said(verdict))
+
+
+def layernorm_is_judged_by_its_place() -> Measured:
+    """`layernorm` on 12 graphs of 5 nodes: both views with LayerNorm on V hold, the one on Z fails, so "partly"."""
+    setup = replace(_setup(), preset=replace(_setup().preset, structure=replace(SMALL, draws=12)))
+    cells = [
+        plan_cell(
+            setup, "eqvar", "er", 2, NODES, FEATURES, violation={"kind": "layernorm", "placement": place}, ratio=ratio,
+            profile="equal" if ratio == 1 else "random",
+        )
+        for _, place, ratio in VIEWS[:-1]
+    ]  # fmt: skip
+    verdict = _judge("layernorm", setup, cells, "layernorm-identifies")
+    outcomes = [finding.outcome for finding in verdict.findings]
+    return Measured((verdict.judgement, outcomes) == ("partly", ["holds", "holds", "fails"]), _said(verdict))
+
+
+def a_claim_that_fails_is_contradicted() -> Measured:
+    """Made-up findings: all hold, one of two fails, all fail, all are open; each has a verdict of its own."""
+    claim = "unequal-variance-breaks"
+    register = {claim: read_register()[claim]}
+    made: dict[str, tuple[Outcome, ...]] = {
+        "reproduced": ("holds", "holds"),
+        "partly": ("holds", "fails"),
+        "contradicted": ("fails", "fails"),
+        "inconclusive": ("unclear", "unclear"),
+    }
+    found = [
+        judge(register, [Finding(claim, str(part), o, None) for part, o in enumerate(outcomes)], {})[0].judgement
+        for outcomes in made.values()
+    ]
+    return Measured(found == list(made), f"{', '.join(found)} for {', '.join(made)}")
+
+
+def intervals_of_known_data() -> Measured:
+    """The t interval of 1 to 5 is 3 ± 1.963 at 95 % and 3 ± 3.256 at 99 %; the upper bound of 0 in 10 is 0.308."""
+    found = [t_interval([1, 2, 3, 4, 5], level).half_width for level in (0.95, 0.99)]
+    found.append(clopper_pearson(0, 10).high)
+    known = [1.963, 3.256, 0.308]
+    said = ", ".join(f"{value:.3f}" for value in found)
+    return Measured(bool(np.allclose(found, known, atol=5e-4)), f"{said} for {', '.join(map(str, known))}")
+
+
+def every_axis_is_a_stream_of_its_own() -> Measured:
+    """A change of the root, or of any one axis that runners name, gives other numbers, and no change the same."""
+    axes = dict.fromkeys(("stream", "seed", "draw", "samples", "dataset", "part", "nodes"), 0)
+    named = [{"root": 0, **axes}, {"root": 1, **axes}, *({"root": 0, **axes, name: 1} for name in axes)]
+    numpy_draws = [float(generator(**asked).random()) for asked in (*named, named[0])]
+    torch_seeds = [torch_generator(**asked).initial_seed() for asked in (*named, named[0])]
+    different = [len(set(drawn)) for drawn in (numpy_draws, torch_seeds)]
+    same = numpy_draws[0] == numpy_draws[-1] and torch_seeds[0] == torch_seeds[-1]
+    words = f"{different[0]} streams of numpy and {different[1]} of torch for {len(named)} names"
+    return Measured(same and different == [len(named)] * 2, words)
+
+
+CHECKS: tuple[Check, ...] = (
+    equal_variances_are_judged_reproduced,
+    layernorm_is_judged_by_its_place,
+    a_claim_that_fails_is_contradicted,
+    intervals_of_known_data,
+    every_axis_is_a_stream_of_its_own,
+)

@@ -1,0 +1,1 @@
+"""Tables and figures as data, and how they are drawn and printed."""

@@ -1,0 +1,59 @@
+"""What people see: progress on stderr, tables on stdout.
+
+In a terminal progress is one live line and tables are Rich's; in a pipe progress is a plain line every half minute
+and tables are plain text of full width. NO_COLOR is respected (by Rich).
+"""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import TextIO
+
+import rich.progress
+from rich.console import Console
+
+from bench.show.tables import Table, to_rich, to_text
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit people would use: '4 s', '12 min', '2 h 05 min'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def print_table(table: Table, stream: TextIO | None = None) -> None:
+    """Write `table` to stdout: in a terminal by Rich, as wide as that is (see `to_rich`); else plain, never cut."""
+    stream = stream or sys.stdout
+    console = Console(file=stream)
+    if console.is_terminal:
+        console.print(to_rich(table, console.width))
+    else:
+        stream.write(to_text(table) + "\n")
+
+
+def print_message(message: str) -> None:
+    """Write one line to stderr."""
+    sys.stderr.write(message + "\n")
+
+
+@contextlib.contextmanager
+def transfer(name: str, stream: TextIO | None = None) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a download on stderr: a live bar in a terminal, a line at its end elsewhere."""
+    stream = stream or sys.stderr
+    console = Console(file=stream)
+    done = 0
+    with rich.progress.Progress(
+        *rich.progress.Progress.get_default_columns(), rich.progress.DownloadColumn(), console=console,
+        disable=not console.is_terminal,
+    ) as bar:  # fmt: skip
+        task = bar.add_task(name, total=None)
+
+        def show(received: int, total: int | None) -> None:
+            nonlocal done
+            done = received
+            bar.update(task, completed=received, total=total)
+
+        yield show
+    stream.write(f"{name}: {done / 2**20:.1f} MiB received\n")

@@ -1,0 +1,333 @@
+"""The drawing of figures, as SVG and PNG, byte for byte the same for equal data.
+
+Colours are Okabe & Ito's and cividis, and every curve has a marker and a dash of its own, so that both read in grey.
+Matplotlib's pyplot, settings files and mathematics in text are not used. Lengths are inches unless points are said. The
+page is `bench.show.layout`'s; `bench.show.network_drawing` draws networks.
+"""
+
+import io
+import math
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Affine2DBase, ScaledTranslation
+
+from bench.cells.files import write_file
+from bench.show.figures import Curves, Figure, Forest, Grid, Map, Network, Series
+from bench.show.layout import (
+    LINE,
+    NOTHING,
+    Page,
+    add_legend,
+    lay_out,
+    plain_text,
+    say_nothing,
+    show_number,
+    text_width,
+    wrap,
+)
+from bench.show.network_drawing import draw_network
+from bench.show.tables import MISSING
+
+DOCTYPE = re.compile(rb"<!DOCTYPE[^>]*>\s*")
+STYLE: dict[Any, Any] = {
+    "text.parse_math": False, "axes.formatter.use_mathtext": False, "svg.fonttype": "path", "font.size": 8,
+    "text.hinting": "none",  # widths as measured, at every resolution
+    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6, "hatch.linewidth": 0.4,
+    "xtick.labelsize": 7, "ytick.labelsize": 7, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
+    "legend.frameon": False, "legend.fontsize": 7.5, "legend.handlelength": 2.8, "legend.borderaxespad": 0,
+    "legend.borderpad": 0, "legend.labelspacing": 0.55,
+}  # fmt: skip
+DPI = 160
+
+
+def render(figure: Figure) -> dict[str, bytes]:
+    """The figure by format, `svg` and `png`: no date, no version and no address, its letters as outlines."""
+    with style(figure.name):
+        drawing, svg, png = draw(figure), io.BytesIO(), io.BytesIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        drawing.savefig(svg, format="svg", metadata={"Title": plain_text(figure.title), **nothing})
+        drawing.savefig(png, format="png", metadata={"Software": None}, dpi=DPI)
+    return {"svg": DOCTYPE.sub(b"", svg.getvalue(), count=1), "png": png.getvalue()}
+
+
+@contextmanager
+def style(salt: str) -> Iterator[None]:
+    """Our settings and no others, within the block; `salt` makes the names in an SVG its own."""
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box, whole in the CSV
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE | {"svg.hashsalt": salt})
+        yield
+
+
+def draw(figure: Figure) -> Drawing:
+    """The figure as Matplotlib's, to be made and saved within `style`."""
+    if isinstance(figure, Forest):
+        return _draw_forest(figure)
+    if isinstance(figure, Network):
+        return draw_network(figure)
+    return _draw_curves(figure) if isinstance(figure, Curves) else _draw_grid(figure)
+
+
+# Curves
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "X", "P", "<", ">", "*")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+RULES: tuple[Any, ...] = ((0, (4, 3)), (0, (1, 2)), (0, (8, 2, 1, 2)))
+PANEL = (2.7, 2.0)
+BANDS = 3
+
+
+def _draw_curves(figure: Curves) -> Drawing:
+    labels = list(dict.fromkeys(series.label for panel in figure.panels for series in panel.series))
+    lines = list(dict.fromkeys(label for panel in figure.panels for _, label in (*panel.rules, *panel.levels)))
+    looks = {label: _look(index) for index, label in enumerate(labels)}
+    dashes = {label: RULES[index % len(RULES)] for index, label in enumerate(lines)}
+    wrapped = [wrap(label, 1.9, 7.5) for label in (*labels, *lines)]
+    beside = max((text_width(line, 7.5) for text in wrapped for line in text.split("\n")), default=0.0) + 0.45
+    least = 0.2 + sum((text.count("\n") + 1.6) * 7.5 * LINE for text in wrapped)
+    page = lay_out(figure, PANEL, 3, 0.42, beside, 0.0, least)
+    values = [value for panel in figure.panels for s in panel.series for value in (*s.y, *s.low, *s.high)]
+    values += [y for panel in figure.panels for y, _ in panel.levels]
+    shown = [value for value in values if math.isfinite(value) and (value > 0 or not figure.log_y)]
+    if not any(math.isfinite(y) for panel in figure.panels for s in panel.series for y in s.y):
+        for axes in page.axes:
+            axes.set_axis_off()
+        return say_nothing(page).drawing
+    y_limits = _spread(figure.y_range or (min(shown), max(shown)), figure.log_y)
+    xs = sorted({x for panel in figure.panels for s in panel.series for x in s.x})
+    rules = [x for panel in figure.panels for x, _ in panel.rules]
+    x_limits = _spread((min([*xs, *rules]), max([*xs, *rules])), figure.log_x)
+    for axes, panel in zip(page.axes, figure.panels, strict=True):
+        axes.set(xscale="log" if figure.log_x else "linear", yscale="log" if figure.log_y else "linear")
+        axes.set(xlim=x_limits, ylim=y_limits)
+        axes.grid(axis="y", color="0.9", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.minorticks_off()
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(show_number)
+        if len(xs) <= 12:
+            axes.set_xticks(_apart(xs, x_limits, figure.log_x))
+        for index, series in enumerate(panel.series):
+            count = len(panel.series)
+            aside = min(1.7, 12 / count) * (index - (count - 1) / 2) if count > BANDS else None
+            _draw_series(axes, series, looks[series.label], y_limits, aside, page.drawing.dpi_scale_trans)
+        for x, label in panel.rules:
+            axes.axvline(x, color="0.35", linewidth=0.9, linestyle=dashes[label])
+        for y, label in panel.levels:
+            axes.axhline(y, color="0.35", linewidth=0.9, linestyle=dashes[label])
+        if not panel.series:
+            axes.text(0.5, 0.5, NOTHING, transform=axes.transAxes, ha="center", va="center", color="0.3")
+    handles = [Line2D([], [], markersize=4.5, linewidth=1.3, **looks[label]) for label in labels]
+    handles += [Line2D([], [], color="0.35", linewidth=0.9, linestyle=dashes[label]) for label in lines]
+    add_legend(page.drawing, handles, wrapped, page.beside)
+    return page.drawing
+
+
+def _look(index: int) -> dict[str, Any]:
+    """Colour, marker and dash; the periods 7, 10 and 5 differ, so that 70 curves look different."""
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": DASHES[index % len(DASHES)],
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.4,
+    }
+
+
+def _draw_series(
+    axes: Axes, series: Series, look: dict[str, Any], y_limits: tuple[float, float], aside: float | None,
+    inches: Affine2DBase,
+) -> None:
+    """A curve over its bars, and its band where few share the panel; else all of it stands `aside` by so many points.
+
+    A bound that is infinite, or not positive on a logarithmic axis, ends at the edge.
+    """
+    shift = ScaledTranslation((aside or 0.0) / 72, 0, inches)
+    place = axes.transData + shift
+    axes.plot(series.x, series.y, markersize=4.2, linewidth=1.2, zorder=3, transform=place, **look)
+    if not series.low:
+        return
+    low, high = ([min(max(v, y_limits[0]), y_limits[1]) for v in bounds] for bounds in (series.low, series.high))
+    axes.vlines(series.x, low, high, color=look["color"], linewidth=0.8, zorder=2, transform=place)
+    if aside is None:
+        axes.fill_between(series.x, low, high, color=look["color"], alpha=0.15, linewidth=0, zorder=1)
+
+
+def _spread(limits: tuple[float, float], log: bool) -> tuple[float, float]:
+    """Limits with a margin of 5 %, wide enough where both are equal."""
+    to, back = (math.log10, lambda v: 10.0**v) if log else (float, float)
+    low, high = to(limits[0]), to(limits[1])
+    margin = 0.05 * (high - low) or 0.5
+    return back(low - margin), back(high + margin)
+
+
+def _apart(values: list[float], limits: tuple[float, float], log: bool) -> list[float]:
+    """The values whose labels do not touch, from the left."""
+    to: Callable[[float], float] = math.log10 if log else float
+    scale = PANEL[0] / (to(limits[1]) - to(limits[0]))
+    kept: list[float] = []
+    edge = -math.inf
+    for value in values:
+        middle, half = to(value) * scale, text_width(show_number(value), 7) / 2
+        if middle - half > edge + 0.06:
+            kept.append(value)
+            edge = middle + half
+    return kept
+
+
+# Forests
+
+ROW = 0.2  # inches
+
+
+def _draw_forest(figure: Forest) -> Drawing:
+    count = max(1, len(figure.rows))
+    ticks = max((text_width(plain_text(row), 7) for row in figure.rows), default=0.3) + 0.12
+    page = lay_out(figure, (2.2, max(0.6, ROW * count)), 4, ticks, 0.0, 0.0)
+    known = [[i for i in panel.intervals if i is not None] for panel in figure.panels]
+    if not any(known):
+        for axes in page.axes:
+            axes.set_axis_off()
+        return say_nothing(page).drawing
+    for axes, panel, intervals in zip(page.axes, figure.panels, known, strict=True):
+        axes.set(ylim=(count - 0.5, -0.5))
+        axes.set_yticks(range(count), [plain_text(row) for row in figure.rows])
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="y", color="0.92", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.xaxis.set_major_formatter(show_number)
+        axes.locator_params(axis="x", nbins=5)
+        values = [v for i in intervals for v in (i.low, i.estimate, i.high) if math.isfinite(v)]
+        values += [] if panel.level is None else [panel.level]
+        if not intervals:
+            axes.set_xticks([])
+            axes.text(0.5, 0.5, NOTHING, transform=axes.transAxes, ha="center", va="center", color="0.3")
+            continue
+        limits = _spread((min(values), max(values)), False)
+        axes.set(xlim=limits)
+        if panel.level is not None:
+            axes.axvline(panel.level, color="0.35", linewidth=0.9, linestyle=RULES[0])
+        for y, i in enumerate(panel.intervals):
+            if i is not None:  # a bound that is infinite ends at the edge
+                axes.hlines(y, max(i.low, limits[0]), min(i.high, limits[1]), color=COLOURS[0], linewidth=1.4, zorder=2)
+                axes.plot(i.estimate, y, marker="s", color="black", markersize=3.6, zorder=3)
+    return page.drawing
+
+
+# Maps
+
+CELL = (0.6, 0.46)
+
+
+def _draw_grid(figure: Grid) -> Drawing:
+    columns, rows = max(1, len(figure.x_ticks)), max(1, len(figure.y_ticks))
+    wide = max(CELL[0], *(text_width(plain_text(tick), 7) + 0.1 for tick in ("", *figure.x_ticks)))
+    size = (max(columns * wide, 1.2), max(rows * CELL[1], 1.2))
+    ticks = max((text_width(plain_text(tick), 7) for tick in figure.y_ticks), default=0.3) + 0.12
+    labels = list(dict.fromkeys(mark.label for panel in figure.panels for mark in panel.marks))
+    wrapped = [wrap(label, size[0], 7.5) for label in labels]
+    below = sum((text.count("\n") + 1.6) * 7.5 * LINE for text in wrapped) + (0.06 if wrapped else 0)
+    scale = (min(size[1], 2.4), wrap(figure.value_label, min(size[1], 2.4), 7.5))
+    beside = 0.5 + 7.5 * LINE * (scale[1].count("\n") + 1)
+    page = lay_out(figure, size, max(1, int(9 / (size[0] + 0.28))), ticks, beside, below)
+    run = [panel for panel in figure.panels if any(not math.isnan(v) for row in panel.values for v in row)]
+    if not run:
+        for axes in page.axes:
+            axes.set_axis_off()
+        return say_nothing(page).drawing
+    colours = colormaps["cividis"]
+    looks = {label: _mark_look(index) for index, label in enumerate(labels)}
+    for axes, panel in zip(page.axes, figure.panels, strict=True):
+        axes.patch.set(facecolor="0.94", hatch="////", edgecolor="0.75")
+        axes.pcolormesh(panel.values, cmap=colours, vmin=0, vmax=1, edgecolors="white", linewidth=0.8)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.set_xticks([at + 0.5 for at in range(columns)], [plain_text(tick) for tick in figure.x_ticks])
+        axes.set_yticks([at + 0.5 for at in range(rows)], [plain_text(tick) for tick in figure.y_ticks])
+        for mark in panel.marks:
+            axes.plot([x + 0.5 for x in mark.x], [y + 0.5 for y in mark.y], zorder=2, **looks[mark.label])
+        axes.set(xlim=(0, columns), ylim=(0, rows))
+        for i, j in product(range(rows), range(columns)):
+            _write_cell(axes, panel, i, j, colours)
+    handles = [Line2D([], [], **looks[label]) for label in labels]
+    add_legend(page.drawing, handles, wrapped, page.below)
+    _draw_scale(page, *scale, colours)
+    return page.drawing
+
+
+def _mark_look(index: int) -> dict[str, Any]:
+    """White within black, so that it shows on every colour."""
+    return {
+        "color": "white",
+        "linewidth": 1.3,
+        "linestyle": DASHES[index % len(DASHES)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "markersize": 3,
+        "markeredgecolor": "black",
+        "markeredgewidth": 0.6,
+        "path_effects": [withStroke(linewidth=2.6, foreground="black")],
+    }
+
+
+def _write_cell(axes: Axes, panel: Map, i: int, j: int, colours: Colormap) -> None:
+    """Share and bounds, on a ground of the cell's colour where a line may pass under them."""
+    value = panel.values[i][j]
+    red, green, blue, _ = colours(0.0 if math.isnan(value) else value)
+    dark = not math.isnan(value) and 0.299 * red + 0.587 * green + 0.114 * blue < 0.46
+    ground = "0.94" if math.isnan(value) else (red, green, blue)
+    how: dict[str, Any] = {
+        "color": "white" if dark else "black",
+        "ha": "center",
+        "va": "center",
+        "bbox": {"facecolor": ground, "edgecolor": "none", "pad": 0.5} if panel.marks else None,
+    }
+    bounds = bool(panel.low) and not math.isnan(value)
+    axes.text(j + 0.5, i + (0.73 if bounds else 0.5), _share(value), fontsize=7, **how)
+    if bounds:
+        axes.text(j + 0.5, i + 0.23, f"{_share(panel.low[i][j])}–{_share(panel.high[i][j])}", fontsize=5.5, **how)
+
+
+def _share(value: float) -> str:
+    return MISSING if math.isnan(value) else f"{value:.2f}"
+
+
+def _draw_scale(page: Page, high: float, label: str, colours: Colormap) -> None:
+    """The colour bar, right of the first row of maps."""
+    width, height = page.drawing.get_size_inches()
+    x, y = page.beside
+    axes = page.drawing.add_axes((x / width, (y - high) / height, 0.12 / width, high / height))
+    steps = [step / 100 for step in range(101)]
+    axes.pcolormesh([0, 1], steps, [[at] for at in steps[:-1]], cmap=colours, vmin=0, vmax=1, edgecolors="face")
+    axes.spines[:].set_visible(False)
+    axes.set_xticks([])
+    axes.yaxis.tick_right()
+    axes.yaxis.set_major_formatter(show_number)
+    axes.yaxis.set_label_position("right")
+    axes.set_ylabel(label, fontsize=7.5)
+
+
+def write_figure(figure: Figure, folder: Path) -> list[Path]:
+    """Write NAME.svg and NAME.png below `folder`, each whole or not at all; StoreError where that fails."""
+    from bench.show.drawing import render
+
+    paths = []
+    for kind, content in render(figure).items():
+        paths.append(folder / f"{figure.name}.{kind}")
+        write_file(paths[-1], content)
+    return paths

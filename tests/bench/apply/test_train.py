@@ -1,0 +1,483 @@
+"""A user's own data: trained, saved, ranked and asked again; and whatever is wrong with the files is told as such."""
+
+import json
+import pickle
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load, save_file
+
+from bench.apply import model_files
+from bench.apply.model_files import DESCRIPTION, MODELS, PARAMETERS, USERS
+from bench.apply.saved import evaluate, recommend
+from bench.apply.train import BEGUN, CHECKPOINT, train
+from bench.cells.json_files import printable
+from bench.cells.unit import Cell
+from bench.datasets import file_sha256
+from bench.errors import INPUT_ERRORS, InputError
+from bench.methods.options import build, names, parse
+from bench.methods.recommenders import SASREC
+from bench.runners import execute
+from causalrec.checkpoints import CheckpointFile, Snapshot
+from causalrec.model import CausalRecOptions, SASRecOptions
+from tests.strategies import damages
+
+ITEMS, USERS_MADE = 12, 30
+COLUMNS = {"user": "user", "item": "item", "time": "when"}
+SMALL = ("width=8", "length=8")
+FAST = {"epochs": 2, "batch": 8, "learning_rate": 1e-2, "patience": 5}
+
+
+def walks(seed: int = 0, users: int = USERS_MADE, prefix: str = "u") -> dict[str, list[str]]:
+    """Users who mostly step to the next item of a ring, so that there is something to learn."""
+    rng = np.random.default_rng(seed)
+    rows = {}
+    for user in range(users):
+        steps = np.where(rng.random(rng.integers(6, 12)) < 0.9, 1, rng.integers(ITEMS))
+        rows[f"{prefix}{user}"] = [f"i{k}" for k in (rng.integers(ITEMS) + np.cumsum(steps)) % ITEMS]
+    return rows
+
+
+def write(path: Path, rows: dict[str, list[str]]) -> str:
+    lines = [f"{user},{item},{at}" for user, row in rows.items() for at, item in enumerate(row)]
+    path.write_text("user,item,when\n" + "\n".join(lines) + "\n")
+    return str(path)
+
+
+def learn(data: str, out: Path, name: str = "sasrec", words=SMALL, asked=COLUMNS, training=FAST, **more):
+    return train(data, name, out, asked, words=words, training=training, device="cpu", **more)
+
+
+def test_figures(report) -> list[dict]:
+    return [told for told in report.document()["figures"] if told["part"] == "test"]
+
+
+test_figures.__test__ = False
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> str:
+    return write(tmp_path_factory.mktemp("data") / "walks.csv", walks())
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("models") / "model"
+    learn(data, out)
+    return out
+
+
+@pytest.fixture
+def copy(trained, tmp_path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "copy"))
+
+
+def describe(folder: Path, **changes) -> None:
+    """Write `model.json` anew with changes, and with the hashes of the files as they are now."""
+    told = json.loads((folder / DESCRIPTION).read_text())
+    told["sha256"] = {file: file_sha256(folder / file) for file in (PARAMETERS, USERS)}
+    (folder / DESCRIPTION).write_text(json.dumps(told | changes))
+
+
+# Training and what is saved
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_is_trained_saved_and_ranks_the_same_again(name, data, tmp_path):
+    report = learn(data, tmp_path / "m", name)
+    assert {told["part"] for told in report.document()["figures"]} == {"validation", "test"}
+    again = evaluate(tmp_path / "m", data, {}, device="cpu")
+    assert test_figures(again) == test_figures(report)
+    assert again.about["same_data"]
+    assert (again.about["asked"], again.about["left_out"]) == (USERS_MADE, 0)
+    assert json.loads(json.dumps(again.document(), allow_nan=False)) == again.document()
+    found = recommend(tmp_path / "m", data=data, user="u3", k=4, device="cpu")
+    assert len(found.items) == 4
+
+
+def test_what_is_saved_says_what_it_is_and_names_nobody(trained, data):
+    told = json.loads((trained / DESCRIPTION).read_text())
+    assert told["model"] == "sasrec"
+    assert told["options"] == asdict(SASRecOptions(ITEMS, width=8, length=8))
+    assert sorted(told["items"]) == sorted({item for row in walks().values() for item in row})
+    assert told["data"]["file_sha256"] == file_sha256(Path(data))
+    assert told["preparation"] == COLUMNS | {
+        "repeats": "kept", "user_core": 5, "item_core": 5, "split": "leave_one_out",
+    }  # fmt: skip
+    assert told["training"]["learning_rate"] == 1e-2
+    assert {"commit", "torch", "numpy"} <= set(told["made_with"])
+    assert '"u3"' not in (trained / DESCRIPTION).read_text()
+    assert {file.name for file in trained.iterdir()} == {PARAMETERS, USERS, DESCRIPTION, CHECKPOINT, BEGUN}
+
+
+def test_training_a_named_dataset_gives_the_numbers_of_the_runner(tmp_path, monkeypatch):
+    folder = tmp_path / "data" / "ml-100k"
+    folder.mkdir(parents=True)
+    rows = [f"{u}\t{(u * 3 + k) % 9 + 1}\t3\t{k}\n" for u in range(1, 21) for k in range(7)]
+    (folder / "u.data").write_text("".join(rows))
+    report = learn("ml-100k", tmp_path / "m", asked={}, data_dir=tmp_path / "data", seed=4)
+    monkeypatch.setenv("CAUSALREC_DATA", str(tmp_path / "data"))
+    p = report.about["data"]
+    dataset = {"name": "ml-100k", **{key: p[key] for key in ("repeats", "user_core", "item_core")}}
+    options = {key: value for key, value in report.about["options"].items() if key != "items"}
+    params = {
+        "dataset": dataset | {"split": "leave_one_out"}, "model": "sasrec", "place": SASREC, "options": options,
+        "training": dict(report.about["training"]), "seed": 0, "root": 4,
+    }  # fmt: skip
+    metrics = execute(Cell("recommender", params, ("bench.runners.recommender",), data=p["content_hash"])).metrics
+    told = {(f.part, f.seen): f for f in report.figures}
+    for part, short in (("validation", "valid"), ("test", "test")):
+        for seen in ("kept", "filtered"):
+            assert told[part, seen].hr10.estimate == metrics[f"{short}_hr10_{seen}"]
+            assert told[part, seen].ndcg10.estimate == metrics[f"{short}_ndcg10_{seen}"]
+
+
+@pytest.mark.parametrize("stop", [1, 2])
+def test_a_resumed_training_gives_what_one_never_interrupted_gives(data, tmp_path, stop):
+    training = FAST | {"epochs": 4}
+    whole = learn(data, tmp_path / "whole", "causalrec", training=training)
+
+    def interrupt(progress) -> None:
+        if progress.epoch == stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(data, tmp_path / "parts", "causalrec", training=training, on_epoch=interrupt)
+    assert not (tmp_path / "parts" / DESCRIPTION).exists()
+    with pytest.raises(InputError, match=r"holds training\.json, checkpoint\.safetensors; go on with --resume"):
+        learn(data, tmp_path / "parts", "causalrec", training=training)
+    for _ in range(2):  # to the end, and once more with nothing left to do
+        resumed = learn(data, tmp_path / "parts", "causalrec", training=training, resume=True)
+        assert resumed.document() == whole.document()
+        assert (tmp_path / "parts" / PARAMETERS).read_bytes() == (tmp_path / "whole" / PARAMETERS).read_bytes()
+
+
+def test_resuming_takes_more_epochs_and_nothing_else(data, tmp_path):
+    out = tmp_path / "m"
+    learn(data, out)
+    more = learn(data, out, training=FAST | {"epochs": 3}, resume=True)
+    assert more.about["epochs"] == 3
+    other = write(tmp_path / "other.csv", walks(1))
+    for change, told in (
+        ({"words": ("width=16", "length=8")}, "options"),
+        ({"seed": 1}, "seed"),
+        ({"name": "causalrec"}, "model, options"),
+        ({"training": FAST | {"batch": 9}}, "training"),
+        ({"asked": COLUMNS | {"split": "temporal"}}, "split"),
+        ({"data": other}, "content_hash"),
+    ):
+        with pytest.raises(InputError, match=f"what was begun there differs in {told}; ask for that"):
+            learn(**{"data": data, "out": out, "resume": True} | change)
+
+
+def test_a_damaged_checkpoint_is_told(data, copy):
+    whole = (copy / CHECKPOINT).read_bytes()
+    file = CheckpointFile(copy / CHECKPOINT)
+    found = file.load()
+    tensors, texts = dict(found.tensors), dict(found.texts)
+    wide = {"adam.0.exp_avg": torch.zeros(3, 3)}
+    for content, why in (
+        (whole[:1000], "cannot be read"),
+        (pickle.dumps({"model": 1}), "cannot be read"),
+        (whole.replace(b"identity", b"identitx"), "its checksum does not match"),
+        (({"dropout": tensors["dropout"]}, texts), "is damaged"),
+        ((tensors | wide, texts), r"is damaged \(adam.0.exp_avg has shape \(3, 3\)"),
+        ((tensors | {"odd": torch.zeros(1)}, texts), "is damaged"),
+        (({key: t for key, t in tensors.items() if key != "best.item.weight"}, texts), "is damaged"),
+        ((tensors, texts | {"shuffle": "{}"}), "is damaged"),
+        ((tensors, texts | {"progress": '{"epoch": 9, "best": 1}'}), "is damaged"),
+        ((tensors, texts | {"identity": "x"}), "belongs to another model"),
+    ):
+        if isinstance(content, bytes):
+            (copy / CHECKPOINT).write_bytes(content)
+        else:
+            file.save(Snapshot(*content))
+        with pytest.raises(INPUT_ERRORS, match=f"{why}.*remove it to train anew"):
+            learn(data, copy, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"name": "popularity"}, "'popularity' is none that is trained here; choose one of gru4rec, sasrec, "),
+        ({"words": ("depth=3",)}, "sasrec has no option depth; its options: length, width"),
+        ({"name": "causalrec", "words": ("source=fixed", "beta=0")}, "source = fixed takes a given W"),
+        ({"words": ("width=many",)}, "option width is 'many'; give a whole number"),
+        ({"words": ("width",)}, "write key=value"),
+        ({"words": ("width=8", "width=9")}, "width is given twice"),
+        ({"words": ("items=9",)}, "has no option items"),
+        ({"words": ("width=0",)}, "width = 0; expected at least 1"),
+        ({"words": ("dropout=nan",)}, "option dropout is 'nan'; give a number"),
+        ({"training": {"learning_rate": 0.0}}, "learning_rate"),
+        ({"training": {"epochs": 0}}, "epochs"),
+        ({"asked": {"user": "who"}}, "column 'who' is not in the header"),
+        ({"asked": {"split": "temporal"}}, "times"),
+        ({"asked": {"user_core": 99}}, "nothing is left"),
+        ({"data": "none.csv"}, "there is no such file"),
+        ({"data": "ml-9"}, "there is no dataset 'ml-9'; choose from"),
+    ],
+)
+def test_wrong_input_writes_nothing(data, tmp_path, change, told):
+    with pytest.raises(INPUT_ERRORS, match=told):
+        learn(**{"data": data, "out": tmp_path / "m"} | change)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_model_that_needs_times_says_so_before_it_writes(data, tmp_path):
+    timed = [name for name, (kind, _) in MODELS.items() if kind.needs_times]
+    assert timed
+    for name in timed:
+        with pytest.raises(InputError, match=f"{name} needs the time of every action; name its column with --time"):
+            learn(data, tmp_path / "m", name, asked={})
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_place_that_cannot_take_a_model_is_refused(data, trained, tmp_path):
+    (tmp_path / "file").write_text("")
+    for out, told in ((tmp_path / "file", "is no folder"), (tmp_path / "file" / "m", "cannot be made|is no folder")):
+        with pytest.raises(InputError, match=told):
+            learn(data, out)
+    before = {file.name: file.read_bytes() for file in trained.iterdir()}
+    with pytest.raises(InputError, match=r"holds model\.json, training\.json, checkpoint\.safetensors"):
+        learn(data, trained)
+    assert {file.name: file.read_bytes() for file in trained.iterdir()} == before
+
+
+# What is held out
+
+
+def test_later_actions_and_new_users_are_asked(trained, tmp_path):
+    rows = {user: [*row, "i3"] for user, row in walks().items()} | walks(5, 4, "new")
+    report = evaluate(trained, write(tmp_path / "later.csv", rows), {}, device="cpu")
+    assert not report.about["same_data"]
+    counts = {key: report.about[key] for key in ("asked", "asked_known", "left_out", "actions_skipped")}
+    assert counts == {"asked": USERS_MADE + 4, "asked_known": USERS_MADE, "left_out": 0, "actions_skipped": 0}
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_what_was_trained_on_or_stopped_by_is_no_test(trained, tmp_path, cut):
+    rows = {user: row[:-cut] for user, row in walks().items()}
+    asked = {"user_core": 1, "item_core": 1}
+    with pytest.raises(InputError, match=f"of all {USERS_MADE} users the action asked by leave_one_out is one that"):
+        evaluate(trained, write(tmp_path / "cut.csv", rows), asked, device="cpu")
+    rows |= walks(5, 4, "new")
+    report = evaluate(trained, write(tmp_path / "cut.csv", rows), asked, device="cpu")
+    assert (report.about["asked"], report.about["left_out"]) == (4, USERS_MADE)
+    assert f"{USERS_MADE} users left out" in report.note
+
+
+def test_users_of_one_name_whose_rows_differ_are_left_out(trained, tmp_path):
+    rows = walks()
+    rows["u0"] = ["i1", *rows["u0"]]
+    report = evaluate(trained, write(tmp_path / "other.csv", rows), {}, device="cpu")
+    assert (report.about["asked"], report.about["left_out"]) == (USERS_MADE - 1, 1)
+
+
+def test_another_split_of_the_same_data_asks_only_what_training_did_not_see(trained, data):
+    rows = walks()
+    report = evaluate(trained, data, {"split": "temporal"}, device="cpu")
+    asked, left_out = report.about["asked"], report.about["left_out"]
+    assert report.about["same_data"]
+    cut = float(report.about["split"].split("test from ")[1].split(";")[0])
+    assert asked == sum(len(row) - 1 == cut for row in rows.values())
+    assert left_out == sum(len(row) - 1 > cut for row in rows.values())
+    assert left_out > 0
+
+
+def test_unknown_items_are_an_error_or_are_skipped_and_counted(trained, tmp_path):
+    rows = {user: [*row, "new", "i3"] if user in ("u1", "u2") else row for user, row in walks().items()}
+    file, asked = write(tmp_path / "more.csv", rows), {"item_core": 1}
+    with pytest.raises(InputError, match=r"1 items \('new'\) are unknown to the model, in 2 of .*--skip-unknown"):
+        evaluate(trained, file, asked, device="cpu")
+    report = evaluate(trained, file, asked, skip_unknown=True, device="cpu")
+    assert report.about["actions_skipped"] == 2
+    assert (report.about["asked"], report.about["left_out"]) == (USERS_MADE, 0)
+    strange = write(tmp_path / "none.csv", {user: [f"x{item}" for item in row] for user, row in walks().items()})
+    with pytest.raises(INPUT_ERRORS, match="no user has 3 actions"):
+        evaluate(trained, strange, {}, skip_unknown=True, device="cpu")
+
+
+# Recommendations
+
+
+def test_a_user_and_the_same_history_get_the_same_items(trained, data):
+    row = walks()["u3"]
+    for seen in ("kept", "filtered"):
+        asked = recommend(trained, data=data, user="u3", k=ITEMS, seen=seen, device="cpu")
+        typed = recommend(trained, history=",".join(row), k=ITEMS, seen=seen, device="cpu")
+        assert [item for item, _, _ in asked.items] == [item for item, _, _ in typed.items]
+        assert [score for *_, score in asked.items] == pytest.approx([score for *_, score in typed.items])
+        scores = [score for *_, score in asked.items]
+        assert scores == sorted(scores, reverse=True)
+        left = {item for item, *_ in asked.items}
+        assert left == {f"i{k}" for k in range(ITEMS)} - (set(row) if seen == "filtered" else set())
+    assert recommend(trained, history=",".join(row), device="cpu").seen == "kept"  # users of these data repeat items
+
+
+def test_a_history_with_unknown_items(trained):
+    with pytest.raises(InputError, match=r"--history: 1 items \('zz'\) are unknown to the model; leave them out with"):
+        recommend(trained, history="i1,zz", device="cpu")
+    assert recommend(trained, history="i1, zz", skip_unknown=True, device="cpu").actions == 1
+    with pytest.raises(InputError, match="the history is empty"):
+        recommend(trained, history="zz", skip_unknown=True, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({}, "say whose history"),
+        ({"user": "u1"}, "say whose history"),
+        ({"user": "u1", "history": "i1"}, "say whose history"),
+        ({"user": "nobody", "data": "DATA"}, "user 'nobody' is not among its 30 users with repeats kept, 5/5"),
+        ({"history": ""}, r"--history: 1 items \(''\) are unknown"),
+        ({"history": "i1", "seen": "maybe"}, "seen must be one of kept, filtered, got 'maybe'"),
+    ],
+)
+def test_wrong_questions(trained, data, asked, told):
+    with pytest.raises(InputError, match=told):
+        recommend(trained, **{key: data if value == "DATA" else value for key, value in asked.items()}, device="cpu")
+
+
+def test_titles_stand_beside_ids_where_the_dataset_has_them(tmp_path):
+    folder = tmp_path / "ml-100k"
+    folder.mkdir()
+    rows = [f"{u}\t{(u * 3 + k) % 9 + 1}\t3\t{k}\n" for u in range(1, 21) for k in range(7)]
+    (folder / "u.data").write_text("".join(rows))
+    learn("ml-100k", tmp_path / "m", asked={}, data_dir=tmp_path)
+    asked = {"history": "1,2,3", "device": "cpu", "data_dir": tmp_path, "k": 2}
+    assert {title for _, title, _ in recommend(tmp_path / "m", **asked).items} == {None}
+    films = [f"{k}|Film \x1b{k} (1990)|01-Jan-1990||" + "|0" * 19 + "\n" for k in range(1, 10)]
+    (folder / "u.item").write_text("".join(films))
+    found = recommend(tmp_path / "m", **asked)
+    assert [title for _, title, _ in found.items] == [f"Film \x1b{item} (1990)" for item, *_ in found.items]
+    assert found.table().columns == ("rank", "item", "title", "score")
+    assert found.table().rows[0][2].startswith("Film \\x1b")
+
+
+def test_what_cannot_be_printed_is_escaped():
+    assert printable("a\x1b[2J\né\ud800") == "a\\x1b[2J\\né\\ud800"
+
+
+# Hostile files
+
+
+def use(folder: Path, data: str) -> None:
+    """All that reads a model; an error of input is fine, any other is not."""
+    try:
+        evaluate(folder, data, {}, device="cpu")
+        recommend(folder, history="i1,i2", device="cpu")
+    except INPUT_ERRORS as error:
+        assert len(str(error)) < 1500  # noqa: PT017, an error may come or not
+
+
+@given(st.data())
+def test_a_damaged_description_is_an_input_error_or_harmless(trained, data, tmp_path_factory, draw):
+    folder = Path(shutil.copytree(trained, tmp_path_factory.mktemp("hostile") / "m"))
+    damaged = draw.draw(damages((folder / DESCRIPTION).read_text()))
+    (folder / DESCRIPTION).write_text(damaged, encoding="utf-8", errors="surrogatepass")
+    use(folder, data)
+
+
+@given(st.sampled_from([PARAMETERS, USERS, DESCRIPTION]), st.binary(max_size=64), st.integers(0, 300), st.booleans())
+def test_damaged_bytes_are_an_input_error_or_harmless(trained, data, tmp_path_factory, file, junk, at, cut):
+    folder = Path(shutil.copytree(trained, tmp_path_factory.mktemp("hostile") / "m"))
+    whole = (folder / file).read_bytes()
+    (folder / file).write_bytes(whole[:at] + junk + (b"" if cut else whole[at + len(junk) :]))
+    if file != DESCRIPTION:
+        describe(folder)
+    use(folder, data)
+
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"item.weight": torch.zeros(3, 8)}, r"item\.weight has shape \[3, 8\]; expected \[13, 8\]"),
+        ({"item.weight": torch.zeros(13, 8, dtype=torch.float64)}, r"item\.weight must be numbers of torch\.float32"),
+        ({"item.weight": torch.full((13, 8), torch.nan)}, r"item\.weight must be numbers of torch\.float32"),
+        ({"extra": torch.zeros(1)}, "tensors are missing or too many: 'extra'"),
+        ({"item.weight": None}, r"tensors are missing or too many: 'item\.weight'"),
+        ({"item.weight": torch.full((13, 8), 3e38)}, "finite"),
+    ],
+)
+def test_parameters_that_do_not_fit_are_told(copy, changes, told):
+    tensors = load((copy / PARAMETERS).read_bytes()) | changes
+    save_file({key: tensor for key, tensor in tensors.items() if tensor is not None}, copy / PARAMETERS)
+    describe(copy)
+    with pytest.raises(InputError, match=told):
+        recommend(copy, history="i1,i2", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"format": "other"}, "format is 'other'"),
+        ({"model": "../sasrec"}, r"model '\.\./sasrec' is unknown; expected one of gru4rec"),
+        ({"items": ["i1", "i1"]}, "items must be different texts"),
+        ({"items": [1, 2]}, "items must be different texts"),
+        ({"items": ["a"]}, "options say 12 items and there are 1 item ids"),
+        ({"options": {"items": 12, "width": 10**9}}, "options ask for more than"),
+        ({"options": {"items": 12, "layers": 2**20}}, "options ask for more than"),
+        ({"options": {"items": 12, "width": 2**20, "length": 2**20}}, "has shape"),
+        ({"options": {"items": 12, "width": "8"}}, "options.width is '8'; expected a whole number"),
+        ({"options": {"items": 12, "width": True}}, "options.width is True; expected a whole number"),
+        ({"options": {"items": 12, "depth": 1}}, "options has no option 'depth'"),
+        ({"options": {"width": 8}}, "options lacks items"),
+        ({"preparation": {"user": "u"}}, "preparation lacks item"),
+        ({"sha256": {}}, r"is not the file that .*model\.json was written with"),
+        ({"sha256": None}, "sha256 is None; expected dict"),
+        ({"seen": "both"}, "seen is 'both'"),
+        ({"dataset": 3}, "dataset is 3; expected str"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_told(copy, changes, told):
+    describe(copy, **changes)
+    with pytest.raises(InputError, match=told):
+        model_files.load(copy, "cpu")
+
+
+def test_users_that_do_not_fit_a_pickle_and_missing_files_are_told(copy):
+    good = load((copy / USERS).read_bytes())
+    for tensors in ({"user": good["user"]}, good | {"row": good["row"][1:]}, good | {"row": good["row"].double()}):
+        save_file(tensors, copy / USERS)
+        describe(copy)
+        with pytest.raises(InputError, match=r"users\.safetensors: (expected|user, length and row)"):
+            model_files.load(copy, "cpu")
+    (copy / USERS).write_bytes(pickle.dumps(good))
+    describe(copy)
+    with pytest.raises(InputError, match="cannot be read as safetensors"):
+        model_files.load(copy, "cpu")
+    for file in (PARAMETERS, DESCRIPTION):
+        (copy / file).unlink()
+        with pytest.raises(InputError, match="there is no such file; name the folder that `train` wrote"):
+            model_files.load(copy, "cpu")
+
+
+# Options
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_options_come_back_from_json(name):
+    kind = MODELS[name][1]
+    options = kind(9)
+    assert build(kind, json.loads(json.dumps(asdict(options))), name) == options
+    assert "items" not in names(kind, ("items",))
+    for key, value in asdict(options).items():
+        if isinstance(value, int | float) and key != "items":
+            word = f"{key}={str(value).lower()}"
+            assert build(kind, parse(name, kind, [word], ("items",)) | {"items": 9}, name) == options
+
+
+def test_options_within_options_and_of_several_types():
+    words = ["boost.alpha=2", "boost.mode=raw", "negatives=none", "layers=3", "boosted_layers=1,2", "beta=0"]
+    options = build(CausalRecOptions, parse("causalrec", CausalRecOptions, words) | {"items": 9}, "causalrec")
+    assert (options.boost.alpha, options.boost.mode, options.negatives) == (2.0, "raw", None)
+    assert (options.boosted_layers, options.beta) == ((1, 2), 0.0)
+    with pytest.raises(InputError, match=r"option boost\.alpha is 'x'; give a number"):
+        parse("causalrec", CausalRecOptions, ["boost.alpha=x"])

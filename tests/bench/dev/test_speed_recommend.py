@@ -1,0 +1,33 @@
+"""The timing suite of recommenders: its floor by hand, and what it says where RecTools is missing."""
+
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from bench.dev.speed_recommend import _ratio, floor_flops, rectools
+from causalrec.interactions import from_rows, leave_one_out
+
+
+def test_the_floor_counts_three_products_of_the_head_and_of_the_blocks():
+    head, body = 2 * 64 * 7 * 5, 2 * (12 * 64**2 * 5 + 2 * 64 * (2**2 + 3**2))
+    assert floor_flops(5, np.array([2, 3]), 7) == 3 * (head + body)
+
+
+def test_an_interpreter_without_rectools_is_named_so():
+    if find_spec("rectools"):
+        pytest.skip("RecTools is installed here")
+    split = leave_one_out(from_rows([[1, 2, 3, 4]], num_items=4))
+    assert rectools(sys.executable, split, 5, "full", 1) == "not installed"
+
+
+def test_a_ratio_says_whether_it_reaches_its_goal(capsys):
+    _ratio("a", 3.0, 2.0)
+    _ratio("b", 3.0, 2.0, most=True)
+    _ratio("c", 3.0, None)
+    lines = capsys.readouterr().out.splitlines()
+    assert "reached" in lines[0]
+    assert "not reached" not in lines[0]
+    assert "not reached" in lines[1]
+    assert "goal" not in lines[2]

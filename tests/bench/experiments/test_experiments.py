@@ -1,0 +1,144 @@
+"""All experiments: what they plan, that any results can be read, and that failures show in verdicts."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import reproduce
+from bench.errors import InputError
+from bench.experiments import EXPERIMENTS, load_experiment
+from bench.judge.claims import read_register
+from bench.plan.presets import PRESETS
+from bench.show.tables import Table, to_csv, to_text
+from tests.bench.made_up import (
+    FAILS,
+    HOLDS,
+    UNCLEAR,
+    bare,
+    failed,
+    find,
+    graphs,
+    made_up,
+    model,
+    plan_all,
+    recovered,
+    with_data,
+    write_films,
+)
+
+SETUPS = {"bare": bare, "with data": with_data}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def films(tmp_path_factory):
+    """Titles for the films of made-up data."""
+    folder = tmp_path_factory.mktemp("data")
+    write_films(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CAUSALREC_DATA", str(folder))
+        yield
+
+SEEDLESS = ("selftest",)  # its checks draw from seeds of their own
+
+
+def test_unknown_experiments_are_refused():
+    with pytest.raises(InputError, match="experiment 'recovry' is unknown; choose one of recovery, variance"):
+        load_experiment("recovry")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("data", SETUPS)
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_plans_are_plain_unique_and_told_apart(experiment, data, preset):
+    setup = SETUPS[data](preset)
+    cells = plan_all(experiment, setup)
+    assert cells or (experiment == "graph_view" and not setup.found)
+    assert len({cell.key for cell in cells}) == len(cells)
+    assert len({cell.label for cell in cells}) == len(cells)
+    for cell in cells:
+        assert json.loads(json.dumps(cell.params, allow_nan=False)) == cell.params
+        assert experiment in SEEDLESS or cell.params["root"] == setup.root
+        known = ("structure", "attribution", "mixing", "recommender", "cost", "example", "selftest")
+        assert cell.experiment in known
+        assert f"bench.runners.{cell.experiment}" in cell.code
+        assert cell.timeout == setup.preset.timeout
+        assert cell.label
+        assert "\n" not in cell.label
+        if cell.experiment == "recommender" and cell.params["dataset"]["name"] != "behaviour":
+            assert cell.data == setup.found[cell.params["dataset"]["name"]].content_hash
+
+
+@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name not in SEEDLESS])
+def test_the_root_seed_changes_every_key_and_nothing_else(experiment):
+    one, two = (plan_all(experiment, replace(with_data(), root=root)) for root in (0, 1))
+    assert not {cell.key for cell in one} & {cell.key for cell in two}
+    tuned = ("recommend", "acyclicity", "ablation", "audit", "graph_view")
+    if experiment not in tuned:  # whose trials are drawn from the seed
+        assert [cell.label for cell in one] == [cell.label for cell in two]
+
+
+@pytest.mark.parametrize("data", SETUPS)
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@given(st.data())
+def test_any_part_of_the_results_can_be_read(experiment, data, draw):
+    """Tables, details and findings of none, of failures alone, and of any half."""
+    setup = SETUPS[data]("smoke")
+    cells = plan_all(experiment, setup)
+    share = draw.draw(st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0]))
+    ran = np.random.default_rng(draw.draw(st.integers(0, 2**32))).random(len(cells)) < share
+    results = [made_up(cell) if ok else failed(cell) for cell, ok in zip(cells, ran, strict=True)]
+    module = load_experiment(experiment)
+    for part in (results, [], [r for r in results if r.ok]):
+        tables = [*module.tables(setup, part), *getattr(module, "details", lambda *_: [])(setup, part)]
+        assert all(isinstance(table, Table) and to_text(table) and to_csv(table) for table in tables)
+        assert len({table.name for table in tables}) == len(tables)
+        found = find(experiment, setup, part)
+        assert all(f.outcome in (HOLDS, FAILS, UNCLEAR) for f in found)
+        assert len({(f.claim, f.part) for f in found}) == len(found)
+        if hasattr(module, "refine"):
+            module.refine(setup, part)
+        if not any(r.ok for r in part):
+            assert found == []
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_judges_all_claims_that_name_it_and_no_others(experiment):
+    setup = with_data()
+    results = [made_up(cell) for cell in plan_all(experiment, setup)]
+    told = {finding.claim for finding in find(experiment, setup, results)}
+    assert told == {claim.id for claim in read_register().values() if claim.experiment == experiment}
+
+
+@pytest.mark.parametrize("experiment", ["recovery", "variance", "discovery", "recommend"])
+def test_a_verdict_with_cells_that_failed_says_so_and_is_never_reproduced(experiment):
+    """Whatever holds of the others."""
+    setup = with_data()
+    results = recovered(setup, lambda n: 0.5 if n == setup.preset.structure.samples[0] else 1.0)
+    if experiment != "recovery":
+        results = [
+            model(cell, 0.9 if cell.params["model"] == "causalrec" else 0.1, auprc_w=0.9)
+            if cell.experiment == "recommender"
+            else graphs(cell, shd=(cell.params["learner"] != "oracle") * np.log2(cell.params["ratio"]) * 3)
+            for cell in plan_all(experiment, setup)
+        ]
+    less = [failed(results[0].cell), *results[1:]]
+    before, after = (
+        {verdict.claim.id: verdict for verdict in reproduce._read(setup, {experiment: part}).verdicts}
+        for part in (results, less)
+    )
+    tested = [claim.id for claim in read_register().values() if claim.experiment == experiment]
+    assert any(before[claim].judgement == "reproduced" for claim in tested) or experiment == "recommend"
+    for claim in tested:
+        assert after[claim].note.endswith(f"1 of the {len(results)} cells of {experiment} failed")
+        assert after[claim].judgement != "reproduced"
+
+
+def test_what_was_left_out_and_what_failed_are_two_sentences():
+    setup = bare("smoke")
+    results = [failed(plan_all("recommend", setup)[0])]
+    gaps = reproduce._gaps("recommend", setup, results, read_register())
+    assert gaps["booster-matters"] == "preset smoke uses no real data. 1 of the 1 cells of recommend failed"

@@ -1,0 +1,349 @@
+"""Recommenders compared: tuned on validation alone, judged by the rules of the claims on real data."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.experiments import load_experiment
+from bench.experiments.model import recommend as experiment
+from bench.judge.claims import Finding
+from bench.methods.recommenders import CONTROLS, RIVALS
+from bench.plan import trials
+from bench.plan.presets import PRESETS
+from bench.plan.setup import OWN, Setup
+from causalrec.rivals.ease import MOST_ITEMS
+from tests.bench.made_up import (
+    DATASETS,
+    FAILS,
+    FIXED,
+    HOLDS,
+    UNCLEAR,
+    failed,
+    find,
+    judged,
+    model,
+    outcomes,
+    plan_all,
+    with_data,
+)
+
+GAINS = [(0.6, 0.3, 0, HOLDS), (0.3, 0.6, 0, FAILS), (0.5, 0.5, 1, UNCLEAR)]
+
+
+def trained(setup: Setup, ours: float, theirs: float, luck: int, controls: float = 0.2) -> list:
+    """Every dataset's results with the quality of CausalRec, its rival and the controls; the same luck pairs users."""
+    quality = {"causalrec": ours, "sasrec": theirs}
+    return [
+        model(cell, quality.get(kind, controls), luck=luck if kind == "causalrec" else 0)
+        for cell in plan_all("recommend", setup)
+        for kind in [cell.params["model"]]
+    ]
+
+
+@pytest.mark.parametrize(("ours", "theirs", "luck", "outcome"), GAINS)
+def test_beats_rivals_and_foursquare_gain(ours, theirs, luck, outcome):
+    setup = with_data()
+    found = find("recommend", setup, trained(setup, ours, theirs, luck))
+    assert list(outcomes(found, "beats-rivals").values()) == [outcome, outcome]
+    assert outcomes(found, "foursquare-gain") == {
+        "HR@10 +14.65 %, foursquare-nyc": outcome, "NDCG@10 +15.49 %, foursquare-nyc": outcome,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("ours", "outcome"), [(0.63, UNCLEAR), (0.66, HOLDS)])
+def test_a_gain_under_the_claimed_figure_is_no_reproduction(ours, outcome):
+    """Against 0.6 a gain of 5 % with a narrow interval excludes 7.21 % and 8.65 % but not their halves."""
+    setup = with_data()
+    found = find("recommend", setup, trained(setup, ours, 0.6, 0))
+    assert set(outcomes(found, "beats-rivals").values()) == {outcome}
+
+
+@pytest.mark.parametrize(("ours", "theirs", "luck", "outcome"), GAINS)
+def test_beats_each_rival_on_each_dataset(ours, theirs, luck, outcome):
+    setup = with_data(replace(FIXED, real=replace(FIXED.real, seeds=5)))
+    found = find("recommend", setup, trained(setup, ours, theirs, luck, controls=theirs))
+    parts = outcomes(found, "beats-each-rival")
+    assert len(parts) == len(DATASETS) * len((*CONTROLS, *setup.preset.real.rivals))
+    assert set(parts.values()) == {outcome}
+    details = [f.detail for f in found if f.claim == "beats-each-rival"]
+    assert all("Holm's p" in detail and f"of {len(parts)};" in detail for detail in details)
+
+
+@pytest.mark.parametrize(("p", "outcome"), [(0.01, UNCLEAR), (0.002, HOLDS)])
+def test_each_comparison_pays_for_their_number(monkeypatch, p, outcome):
+    """20 comparisons: 0.01 alone would do for one, and is 0.2 by Holm; 0.002 is 0.04."""
+    monkeypatch.setattr(experiment, "crossed_p", lambda values: p)
+    setup = with_data()
+    parts = outcomes(find("recommend", setup, trained(setup, 0.6, 0.5, 0, controls=0.5)), "beats-each-rival")
+    assert len(parts) == 20
+    assert set(parts.values()) == {outcome}
+
+
+def test_a_gain_over_a_rival_that_a_control_beats_is_shown_and_not_counted():
+    setup = with_data()
+    results = [
+        model(cell, {"causalrec": 0.5, "item_knn": 0.6}.get(cell.params["model"], 0.1))
+        for cell in plan_all("recommend", setup)
+    ]
+    found = find("recommend", setup, results)
+    judged_on_gain = [f for f in found if f.claim in ("beats-rivals", "foursquare-gain")]
+    assert {f.outcome for f in judged_on_gain} == {UNCLEAR}
+    totals = [f for f in judged_on_gain if f.claim == "beats-rivals"]
+    assert all(f.estimate is None for f in totals)
+    assert all(f.detail.count("not counted, item-kNN (control) ahead of it by ") == 4 for f in totals)
+    assert not any("popularity" in f.detail for f in found if f.claim == "beats-rivals")
+    parts = outcomes(found, "beats-each-rival")
+    assert {part for part, outcome in parts.items() if outcome == FAILS} == {
+        f"item-kNN (control), {name}" for name in DATASETS
+    }
+    assert judged("recommend", setup, results)["beats-each-rival"].judgement == "contradicted"
+
+
+@pytest.mark.parametrize(("led", "outcome"), [(3, UNCLEAR), (2, FAILS)])
+def test_an_average_asks_for_two_counted_datasets(led, outcome):
+    """On `led` of four datasets a control is ahead; the others alone decide, and one is no average."""
+    setup = with_data()
+    quality = {"causalrec": 0.3, "sasrec": 0.5}
+    results = [
+        model(cell, 0.6 if kind == "item_knn" and name in DATASETS[-led:] else quality.get(kind, 0.1))
+        for cell in plan_all("recommend", setup)
+        for kind, name in [(cell.params["model"], cell.params["dataset"]["name"])]
+    ]
+    found = [f for f in find("recommend", setup, results) if f.claim == "beats-rivals"]
+    assert [f.outcome for f in found] == [outcome, outcome]
+    assert all(f.estimate.high < 0 for f in found)
+    asked = "; 1 counted, an average asks for 2"
+    assert all((asked in f.detail) == (led == 3) and f.detail.count("not counted") == led for f in found)
+    judgement = judged("recommend", setup, results)["beats-rivals"].judgement
+    assert judgement == ("contradicted" if outcome == FAILS else "inconclusive")
+
+
+def test_claims_against_all_rivals_are_partly_reproduced_at_best_while_some_are_not_built():
+    setup = with_data("quick", DATASETS[:2])
+    verdicts = judged("recommend", setup, trained(setup, 0.9, 0.3, 0))
+    for claim in ("beats-rivals", "foursquare-gain", "beats-each-rival"):
+        assert verdicts[claim].judgement == "partly"
+        assert "Rivals run: SASRec. The paper's own list is not in our source" in verdicts[claim].note
+
+
+@pytest.mark.parametrize(
+    ("boosted", "luck", "outcome", "judgement"),
+    [
+        (0.7, 0, HOLDS, "reproduced"), (0.4, 0, FAILS, "contradicted"), (0.5, 0, FAILS, "contradicted"),
+        (0.5, 1, UNCLEAR, "inconclusive"),
+    ],
+)  # fmt: skip
+def test_booster_matters(boosted, luck, outcome, judgement):
+    """A gain of 0 to the bit lies below the margin of 1 %; other lucky users leave it open."""
+    setup = with_data()
+    results = [
+        model(cell, boosted, luck=luck)
+        if cell.params["model"] == "causalrec" and cell.params["options"]["boost"]["alpha"] > 0
+        else model(cell, 0.5)
+        for cell in plan_all("recommend", setup)
+    ]
+    assert outcomes(find("recommend", setup, results), "booster-matters") == dict.fromkeys(DATASETS, outcome)
+    assert judged("recommend", setup, results)["booster-matters"].judgement == judgement
+
+
+def test_an_own_file_is_shown_and_judges_nothing_the_paper_claims():
+    setup = with_data(names=(OWN,))
+    results = trained(setup, 0.9, 0.3, 0)
+    assert find("recommend", setup, results) == []
+    (table, *_) = load_experiment("recommend").tables(setup, results)
+    assert {row[0] for row in table.rows} == {"behaviour", OWN}
+    assert "Datasets: none" in judged("recommend", setup, results)["beats-rivals"].note
+
+
+def test_a_verdict_on_a_dataset_needs_all_seeds_of_every_model():
+    setup = with_data(names=("ml-100k",))
+    results = trained(setup, 0.9, 0.3, 0)
+    named = [(r.params["dataset"]["name"], r.params["model"], r.params["seed"]) for r in results]
+
+    def without(*lost) -> list[Finding]:
+        """What is found where the chosen settings of these models and seeds failed."""
+        kept = [failed(r.cell) if name in lost else r for name, r in zip(named, results, strict=True)]
+        return find("recommend", setup, kept)
+
+    found = without(("ml-100k", "sasrec", 2))
+    assert outcomes(found, "beats-rivals") == {}
+    assert set(outcomes(found, "beats-each-rival")) == {
+        f"{experiment.TITLES[control]}, ml-100k" for control in CONTROLS
+    }
+    assert without(("ml-100k", "causalrec", 1), ("ml-100k", "sasrec", 2)) == []
+
+
+def test_rivals_that_never_hit_leave_no_relative_gain():
+    setup = with_data(names=("ml-100k",))
+    found = find("recommend", setup, trained(setup, 0.5, 0.0, 0))
+    assert outcomes(found, "beats-rivals") == {}
+    assert set(outcomes(found, "beats-each-rival").values()) == {HOLDS}
+
+
+@pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
+def test_every_neural_model_has_the_same_budget_of_different_trials(preset):
+    setup = with_data(preset, ("ml-100k",))
+    tried = {model: [] for model in (*setup.preset.real.rivals, "causalrec") if model != "tisasrec"}
+    weights = {weight: dropout for dropout, weight in trials.FACTOR_WEIGHTS.items()}
+    for cell in load_experiment("recommend").plan(setup):
+        if cell.params["model"] in tried and cell.params["dataset"]["name"] == "ml-100k":
+            p = cell.params
+            options = p["options"]
+            dropout = weights[options["regularisation"]] if trials.on_pairs(p["model"]) else options["dropout"]
+            tried[p["model"]].append((dropout, p["training"]["learning_rate"]))
+            assert ("boost" in p["options"]) == (p["model"] == "causalrec")
+            assert p["options"].get("boost", {}).get("alpha") != 0
+    assert all(drawn == tried["sasrec"] for drawn in tried.values())
+    assert len(set(tried["sasrec"])) == len(tried["sasrec"]) == setup.preset.real.trials
+
+
+@pytest.mark.parametrize(
+    ("preset", "rivals"), [("smoke", 1), ("quick", 1), ("standard", len(RIVALS)), ("paper", len(RIVALS))]
+)
+def test_presets_choose_their_rivals_and_tisasrec_needs_times(preset, rivals):
+    setup = with_data(preset, ("ml-100k", "beauty"))
+    setup.found["beauty"].statistics["ties_share"] = 0.0
+    planned = {(c.params["dataset"]["name"], c.params["model"]) for c in load_experiment("recommend").plan(setup)}
+    for name, left_out in (("ml-100k", 1), ("beauty", 0), ("behaviour", 1)):
+        run = {model for data, model in planned if data == name} & set(RIVALS)
+        assert run == {*setup.preset.real.rivals} - ({"tisasrec"} if left_out else set())
+    assert len(setup.preset.real.rivals) == rivals
+    note = load_experiment("recommend").gaps(setup)["beats-each-rival"]
+    assert ("TiSASRec needs times, which ml-100k lacks" in note) == (rivals > 1)
+
+
+def test_ease_is_left_out_where_its_matrix_would_be_too_large():
+    setup = with_data(names=("ml-100k", "beauty"))
+    setup.found["beauty"].statistics["items"] = MOST_ITEMS + 1
+    planned = {(c.params["dataset"]["name"], c.params["model"]) for c in load_experiment("recommend").plan(setup)}
+    assert ("ml-100k", "ease") in planned
+    assert ("beauty", "ease") not in planned
+
+
+def test_published_figures_stand_beside_ours_only_for_the_same_data_and_split():
+    """Where each of the users is hit first in `quality` of the cases, HR@10 and NDCG@10 are both the quality."""
+    setup = with_data("standard", ("ml-1m",))
+
+    def published(setup):
+        results = trained(setup, 0.5, 0.25, 0)
+        return [t for t in load_experiment("recommend").tables(setup, results) if t.name == "recommend_published"]
+
+    assert published(setup) == []
+    setup.found["ml-1m"].statistics.update(users=6040, items=3416)
+    (table,) = published(setup)
+    rows = {(row[1], row[2]): row for row in table.rows}
+    assert len(rows) == 8
+    row = rows["SASRec, cross-entropy", "Klenitskiy & Vasilev 2023"]
+    assert row[3:5] == (0.315, 0.182)
+    assert row[6] == pytest.approx(100 * (1 - row[5].estimate / 0.315))
+    assert row[8] == pytest.approx(100 * (1 - row[7].estimate / 0.182))
+    assert rows["SASRec, 3,000 negatives", "Klenitskiy & Vasilev 2023"][5:] == (None,) * 4
+    assert published(replace(setup, split="temporal")) == []
+
+
+@given(st.integers(0, 2**32))
+def test_tuning_sees_validation_alone(seed):
+    """Any validation, any test: the choice and the cells that follow are those of validation."""
+    paper = PRESETS["paper"]
+    setup = with_data(replace(paper, real=replace(paper.real, trials=3)), DATASETS[:2])
+    rng = np.random.default_rng(seed)
+    cells = load_experiment("recommend").plan(setup)
+    valid = {cell.key: rng.uniform(0.2, 0.8) for cell in cells}
+
+    def results(test):
+        return [model(cell, quality, valid[cell.key]) for cell, quality in zip(cells, test, strict=True)]
+
+    test = rng.uniform(0.1, 0.9, len(cells))
+    before, after = results(test), results(rng.permutation(test))
+    assert trials.refine(setup, before) == trials.refine(setup, after)
+    for name in setup.found:
+        seen = trials.seen_rule(setup, name)
+        for kind in (*trials.rivals(setup, name), "causalrec", *CONTROLS):
+            chosen = [trials.chosen(setup, part, name, kind) for part in (before, after)]
+            tried = [r for r in before if (r.params["dataset"]["name"], r.params["model"]) == (name, kind)]
+            best = max(tried, key=lambda r: r.metrics[f"valid_ndcg10_{seen}"])
+            assert chosen[0].cell == chosen[1].cell == best.cell
+
+
+def test_refine_plans_the_other_seeds_of_the_chosen_setting():
+    setup = with_data("paper", DATASETS[:2])
+    results = [model(cell, valid=0.4) for cell in load_experiment("recommend").plan(setup)]
+    kinds, picked = (*trials.rivals(setup, "ml-100k"), "causalrec"), {}
+    for name in setup.found:
+        for kind in kinds:
+            tried = [r for r in results if (r.params["dataset"]["name"], r.params["model"]) == (name, kind)]
+            picked[name, kind] = tried[-1].params
+            results[results.index(tried[-1])] = model(tried[-1].cell, valid=0.9)
+    more, seeds = trials.refine(setup, results), setup.preset.real.seeds
+    assert len(more) == 2 * (len(kinds) * (seeds - 1) + seeds)
+    for (name, kind), params in picked.items():
+        mine = [c.params for c in more if (c.params["dataset"]["name"], c.params["model"]) == (name, kind)]
+        same = [p for p in mine if p["options"] == params["options"]]
+        assert [p["seed"] for p in same] == list(range(1, seeds))
+        assert all(p == params | {"seed": p["seed"]} for p in same)
+        plain = [p for p in mine if p not in same]
+        assert [p["seed"] for p in plain] == (list(range(seeds)) if kind == "causalrec" else [])
+        for p in plain:
+            options = params["options"] | {"boost": {"mode": "renorm", "alpha": 0.0}}
+            assert p == params | {"seed": p["seed"], "options": options}
+
+
+def test_the_ablation_is_never_the_chosen_setting():
+    """Not even where it is best on validation, or seeds after the first would be of another setting."""
+    setup = with_data("quick", ("ml-100k",))
+    cells = plan_all("recommend", setup)
+    results = [
+        model(cell, valid=0.9 if cell.params["options"].get("boost", {}).get("alpha") == 0 else 0.4) for cell in cells
+    ]
+    best = trials.chosen(setup, results, "ml-100k", "causalrec")
+    assert best.params["options"]["boost"]["alpha"] > 0
+    assert {r.params["seed"] for r in trials.runs(setup, results, "ml-100k", trials.ABLATED)} == {0, 1, 2}
+
+
+def test_tables_rank_by_the_rule_of_the_data():
+    """Seen items stay in the catalogue where users repeat items, and leave it where they do not."""
+    setup = with_data(names=("ml-100k", "foursquare-nyc"))
+    assert [trials.seen_rule(setup, name) for name in ("behaviour", *setup.found)] == ["kept", "filtered", "kept"]
+    results = trained(setup, 0.5, 0.5, 0)
+    for result in results:
+        result.arrays["test_filtered"] = np.full(300, 50.0)
+    (table, *_) = load_experiment("recommend").tables(setup, results)
+    column, other = (table.columns.index(name) for name in ("HR@10", "HR@10 other"))
+    shown = {row[0]: (row[column].estimate, row[other].estimate) for row in table.rows if row[1] == "CausalRec"}
+    assert shown["ml-100k"][0] == 0.0 < shown["ml-100k"][1]
+    assert shown["foursquare-nyc"][1] == 0.0 < shown["foursquare-nyc"][0]
+
+
+def hits(share: float, seeds: int = 3, users: int = 400) -> np.ndarray:
+    """Scores of users of whom `share` are served, a few others under each seed."""
+    served = np.arange(users) < share * users
+    return np.stack([np.roll(served, 3 * seed) for seed in range(seeds)]).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("values", "marks"),
+    [
+        ({"a": hits(0.5), "b": hits(0.3), "c": hits(0.1)}, {"a": "best", "b": "second"}),
+        ({"a": hits(0.5), "b": hits(0.3), "c": hits(0.3)}, {"a": "best"}),
+        ({"a": hits(0.3), "b": hits(0.3), "c": hits(0.1)}, {}),
+        ({"a": hits(0.3) + np.array([[0.3], [-0.1], [-0.1]]), "b": hits(0.3), "c": hits(0.1)}, {}),
+        ({"a": hits(0.9, seeds=1), "b": hits(0.3), "c": hits(0.1)}, {"b": "best"}),
+        ({"a": hits(0.5), "b": np.empty((0, 0))}, {}),
+        ({}, {}),
+    ],
+)
+@pytest.mark.parametrize("name", ["ml-100k", "behaviour"])
+def test_a_mark_is_a_lead_over_all_that_follow(name, values, marks):
+    """A model of one seed, whose spread is unknown, and one that did not run are not compared."""
+    assert trials.leaders(name, values) == marks
+
+
+def test_the_best_possible_is_never_marked():
+    setup = with_data()
+    (table, *_) = experiment.tables(setup, trained(setup, 0.6, 0.3, 0))
+    marked = {row[0]: row[1] for row in table.rows if row[2] == "best"}
+    assert set(marked.values()) == {"CausalRec"}
+    assert {row[2] for row in table.rows if row[1] == "best possible"} == {""}

@@ -1,0 +1,552 @@
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import stats
+
+from bench.dev.coverage import draw_differences
+from bench.errors import InputError
+from bench.judge.intervals import (
+    Interval,
+    clopper_pearson,
+    crossed_gain,
+    crossed_interval,
+    crossed_p,
+    crossing,
+    equivalence,
+    hierarchical_bootstrap,
+    holm,
+    paired_difference,
+    relative_gain,
+    share_interval,
+    slope_interval,
+    spearman_interval,
+    t_interval,
+)
+from tests.strategies import crossed_matrices, intervals, samples
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_interval_relations():
+    interval = Interval(0.2, 0.1, 0.4, 5)
+    assert [interval.excludes(value) for value in (0.0, 0.1, 0.4, 0.5)] == [True, False, False, True]
+    assert (interval.above(0.05), interval.above(0.1), interval.below(0.5), interval.below(0.4)) == (1, 0, 1, 0)
+    assert (interval.inside(0.0, 0.5), interval.inside(0.1, 0.5), interval.bounded) == (True, False, True)
+    assert interval.half_width == pytest.approx(0.15)
+
+
+def test_t_interval_against_scipy_and_by_hand():
+    values = [1.0, 2.0, 4.0, 4.5, 7.0]
+    low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
+    assert (t_interval(values).low, t_interval(values).high) == pytest.approx((low, high), abs=1e-10)
+    assert t_interval([0.0, 2.0]).high == pytest.approx(1 + 12.7062047362, abs=1e-8)  # t with one degree of freedom
+
+
+def test_one_value_bounds_nothing_and_equal_ones_have_no_width():
+    one = t_interval([3.0])
+    assert slope_interval([0, 2], [0, 1], 0.9) == Interval(0.5, -np.inf, np.inf, 2, 0.9)
+    assert share_interval([0.5], 0.9) == Interval(0.5, 0.0, 1.0, 1, 0.9)
+    assert share_interval([0, 1]) == Interval(0.5, 0.0, 1.0, 2, 0.95)
+    assert share_interval([0.1, 0.9, 0.5], 0.8) == t_interval([0.1, 0.9, 0.5], 0.8)
+    assert (one.estimate, one.low, one.high, one.n, one.bounded) == (3.0, -np.inf, np.inf, 1, False)
+    assert t_interval([0.1] * 5).half_width == t_interval([0.1] * 3).half_width == 0  # the mean of three is above 0.1
+    assert slope_interval([0, 1], [0, 1]).high == np.inf
+    assert equivalence([0.0], 1.0).p == 1
+    assert not equivalence([0.0], 1.0).equivalent
+
+
+@pytest.mark.parametrize("truth", [0.05, 0.5, 0.95])
+def test_clopper_pearson_covers_at_least_its_level(truth):
+    exact = sum(
+        stats.binom.pmf(k, 20, truth) for k in range(21) if not clopper_pearson(k, 20).excludes(truth)
+    )
+    assert exact >= 0.95
+
+
+@given(st.integers(1, 300), st.data(), st.floats(0.01, 0.99))
+def test_clopper_pearson_of_the_failures_is_the_mirror_image_and_it_rises_with_successes(trials, data, level):
+    successes = data.draw(st.integers(0, trials))
+    found, mirrored = clopper_pearson(successes, trials, level), clopper_pearson(trials - successes, trials, level)
+    assert (found.low, found.high) == pytest.approx((1 - mirrored.high, 1 - mirrored.low), abs=1e-9)
+    assert 0 <= found.low <= found.estimate <= found.high <= 1
+    assert (found.n, found.level) == (trials, level)
+    if successes:
+        fewer = clopper_pearson(successes - 1, trials, level)
+        assert fewer.low < found.low
+        assert fewer.high < found.high or found.high == 1
+
+
+@given(st.integers(1, 300), st.data())
+def test_clopper_pearson_against_scipy(trials, data):
+    successes = data.draw(st.integers(0, trials))
+    ours, theirs = clopper_pearson(successes, trials), stats.binomtest(successes, trials).proportion_ci(0.95)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+def test_clopper_pearson_of_the_design_notes():
+    assert clopper_pearson(0, 10).high == pytest.approx(0.3085, abs=1e-4)  # "0 failures of 10: up to 31 %"
+
+
+@given(samples(2, 12), st.integers(-3, 3), st.integers(-9, 9), st.randoms(use_true_random=False))
+def test_t_interval_moves_and_grows_with_its_values_in_any_order(values, power, shift, random):
+    found = t_interval(values)
+    random.shuffle(values)
+    other = t_interval(np.asarray(values) * 2.0**power + shift)
+    moved = [bound * 2.0**power + shift for bound in (found.estimate, found.low, found.high)]
+    assert [other.estimate, other.low, other.high] == pytest.approx(moved, rel=1e-9, abs=1e-6)
+
+
+LEVELS = {
+    "t": t_interval,
+    "paired": lambda x, level: paired_difference(x, x[::-1] + 1, level),
+    "slope": lambda x, level: slope_interval(np.arange(len(x)), x, level),
+    "spearman": lambda x, level: spearman_interval(x, np.arange(len(x)), level),
+    "crossed": lambda x, level: crossed_interval(np.stack([x, x[::-1], x**2]), level),
+    "crossed gain": lambda x, level: crossed_gain(np.stack([x, x[::-1]]), np.stack([x**2, x**2]) + 1, level),
+    "bootstrap": lambda x, level: hierarchical_bootstrap(np.stack([x, x[::-1] + x]), rng(), 50, level),
+    "nested bootstrap": lambda x, level: hierarchical_bootstrap([x, x[1:]], rng(), 50, level),
+    "gain": lambda x, level: relative_gain(x, x**2 + 1, rng(), 50, level),
+    "crossing": lambda x, level: crossing([0, 1, 3], [1, 5, 9], [10, 10, 10], level=level),
+}
+
+
+UNITS = {"crossed": 3, "crossed gain": 2, "bootstrap": 2, "nested bootstrap": 2, "crossing": 30}
+
+
+@pytest.mark.parametrize("name", LEVELS)
+@given(values=samples(5, 12), level=st.floats(0.05, 0.8))
+def test_more_confidence_gives_a_wider_interval_around_the_same_estimate(name, values, level):
+    x, make = np.asarray(values) / 1e3, LEVELS[name]
+    narrow, wide = make(x, level), make(x, level + 0.19)
+    assert (narrow.level, wide.level) == (level, level + 0.19)
+    assert narrow.estimate == wide.estimate
+    assert narrow.n == wide.n == UNITS.get(name, len(x))
+    assert wide.low <= narrow.low <= narrow.high <= wide.high
+    if np.ptp(x) > 1e-3 and name not in ("bootstrap", "nested bootstrap", "gain"):
+        assert wide.half_width > narrow.half_width or not 1e-9 < wide.half_width < 1e9
+
+
+@given(intervals(), st.floats(-9, 9), st.floats(0, 9), st.integers(-3, 9))
+def test_relations_of_an_interval_agree_with_each_other(interval, value, width, power):
+    assert interval.excludes(value) == (interval.above(value) or interval.below(value))
+    assert interval.inside(value, value + width) == (interval.above(value) and interval.below(value + width))
+    cut = interval.within(value, value + width)
+    assert cut.within(value, value + width) == cut
+    assert (cut.estimate, cut.n, cut.level) == (interval.estimate, interval.n, interval.level)
+    assert cut.low >= value
+    assert cut.high <= value + width
+    assert interval.within(-np.inf, np.inf) == interval
+    assert interval.scaled(2.0**power).scaled(2.0**-power) == interval
+    assert interval.scaled(2.0**power).above(value * 2.0**power) == interval.above(value)
+    assert interval.bounded == (np.isfinite(interval.low) and np.isfinite(interval.high))
+
+
+@given(samples(2, 12), samples(2, 12))
+def test_paired_difference_is_antisymmetric(a, b):
+    size = min(len(a), len(b))
+    forward, back = paired_difference(a[:size], b[:size]), paired_difference(b[:size], a[:size])
+    assert (forward.estimate, forward.low, forward.high) == pytest.approx((-back.estimate, -back.high, -back.low))
+
+
+@given(samples(2, 12), st.floats(1e-3, 1e6))
+def test_equivalence_by_p_is_equivalence_by_interval(values, margin):
+    result = equivalence(values, margin)
+    assume(abs(result.p - 0.05) > 1e-9)
+    assert result.equivalent == (result.p < 0.05)
+    assert result.interval.level == pytest.approx(0.90)
+
+
+@given(samples(), st.floats(1e-3, 1e6), st.floats(1, 10))
+def test_a_wider_margin_never_makes_less_equivalent(values, margin, factor):
+    narrow, wide = equivalence(values, margin), equivalence(values, margin * factor)
+    assert wide.equivalent >= narrow.equivalent
+    assert wide.p <= narrow.p
+    assert 0 <= wide.p <= 1
+    assert wide.margin == margin * factor
+    mirrored = equivalence(-np.asarray(values), margin)
+    assert (mirrored.p, mirrored.equivalent) == (pytest.approx(narrow.p, abs=1e-9), narrow.equivalent)
+
+
+def test_equivalence_where_nothing_varies():
+    inside, outside, edge = (equivalence([value] * 3, 1.0) for value in (0.5, -2.0, 1.0))
+    assert [(e.p, e.equivalent) for e in (inside, outside, edge)] == [(0.0, True), (1.0, False), (1.0, False)]
+    assert equivalence([0.0, 0.1, 0.2], 1.0, alpha=0.01).interval.level == pytest.approx(0.98)
+
+
+def test_equivalence_against_scipys_two_one_sided_tests():
+    values = rng(2).normal(0.1, 1, 30)
+    below = stats.ttest_1samp(values, -0.6, alternative="greater").pvalue
+    above = stats.ttest_1samp(values, 0.6, alternative="less").pvalue
+    assert equivalence(values, 0.6).p == pytest.approx(max(below, above), rel=1e-9)
+
+
+def test_holm_by_hand():
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm([0.9, 0.8]), [1.0, 1.0])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_lies_between_no_correction_and_bonferroni_and_keeps_the_order(p):
+    adjusted = holm(p)
+    assert (adjusted >= p).all()
+    assert (adjusted <= np.minimum(1, np.asarray(p) * len(p)) + 1e-15).all()
+    assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_holm_is_the_least_level_at_which_the_step_down_procedure_rejects(p, random):
+    """By its definition: sorted, the k-th of n is compared with level / (n - k + 1) until one is not under it."""
+
+    def rejected(level: float) -> set[int]:
+        order = sorted(range(len(p)), key=p.__getitem__)
+        out = set()
+        for k, index in enumerate(order):
+            if p[index] * (len(p) - k) > level:
+                break
+            out.add(index)
+        return out
+
+    adjusted = holm(p)
+    for index, level in enumerate(adjusted):
+        assert index in rejected(level) or level == 1
+        assert level == 0 or index not in rejected(level * (1 - 1e-9) - 1e-300)
+    order = random.sample(range(len(p)), len(p))
+    assert holm(np.asarray(p)[order]).tolist() == adjusted[order].tolist()
+
+
+@given(samples(3, 12), samples(3, 12))
+def test_slope_against_scipy(x, y):
+    size = min(len(x), len(y))
+    x, y = np.asarray(x[:size]), np.asarray(y[:size])
+    assume(np.ptp(x) > 1e-2 * (1 + np.abs(x).max()) and np.ptp(y) > 0)
+    ours, theirs = slope_interval(x, y), stats.linregress(x, y)
+    half = stats.t.ppf(0.975, size - 2) * theirs.stderr
+    scale = (1 + np.abs(y).max()) / np.ptp(x)
+    assert ours.estimate == pytest.approx(theirs.slope, abs=1e-8 * scale)
+    assert ours.half_width == pytest.approx(half, abs=1e-6 * scale)
+
+
+@given(samples(4, 12), samples(4, 12))
+def test_spearman_against_scipy_and_inside_its_bounds(x, y):
+    size = min(len(x), len(y))
+    x, y = np.asarray(x[:size]), np.asarray(y[:size])
+    interval = spearman_interval(x, y)
+    assert -1 <= interval.low <= interval.estimate <= interval.high <= 1
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        assert (interval.estimate, interval.low, interval.high) == (0, -1, 1)
+    else:
+        assert interval.estimate == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-9)
+
+
+def test_spearman_of_a_perfect_order_keeps_a_width():
+    falling = spearman_interval(range(9), range(9, 0, -1))
+    assert falling.estimate == falling.low == -1
+    assert -1 < falling.high < -0.8
+    assert spearman_interval(range(4), range(4)).low < 0  # four points settle nothing
+    four = spearman_interval([0, 1, 2, 3], [0, 2, 1, 3])
+    assert four.estimate == pytest.approx(0.8)
+    assert -1 < four.low < four.estimate < four.high < 1
+    assert spearman_interval([0, 1], [3, 5], 0.9) == Interval(1.0, -1.0, 1.0, 2, 0.9)
+
+
+def test_spearman_by_hand():
+    """Fisher's z of 0.8 with Bonett & Wright's error, and the bound of one swap at ±1: 1 - 6 * 2 / (n (n² - 1))."""
+    half = stats.norm.ppf(0.975) * np.sqrt((1 + 0.8**2 / 2) / (5 - 3))
+    found = spearman_interval([1, 2, 3, 4, 5], [1, 3, 2, 5, 4])
+    assert (found.low, found.high) == pytest.approx((np.tanh(np.arctanh(0.8) - half), np.tanh(np.arctanh(0.8) + half)))
+    half = stats.norm.ppf(0.975) * np.sqrt(1.5 / (9 - 3))
+    assert spearman_interval(range(9), range(9)).low == pytest.approx(np.tanh(np.arctanh(1 - 12 / (9 * 80)) - half))
+
+
+@given(samples(4, 12), st.data())
+def test_spearman_sees_the_order_alone(x, data):
+    y = data.draw(samples(len(x), len(x)))
+    found = spearman_interval(x, y)
+    assert spearman_interval(y, x) == found
+    ranks = np.unique(x, return_inverse=True)[1]
+    assert spearman_interval(ranks**3, y) == found
+    mirrored = spearman_interval(-np.asarray(x), y)
+    assert (mirrored.estimate, mirrored.low, mirrored.high) == pytest.approx((-found.estimate, -found.high, -found.low))
+
+
+def test_crossed_interval_by_hand():
+    interval = crossed_interval([[1.0, 2.0], [3.0, 4.0]])  # additive: V_seeds = 1, V_users = 1/4, nothing else
+    df = 1.25**2 / (1 + 1 / 16)
+    assert interval.estimate == 2.5
+    assert interval.half_width == pytest.approx(stats.t.ppf(0.975, df) * np.sqrt(1.25))
+    assert crossed_interval(np.ones((3, 4))).half_width == 0
+    for shape in ((1, 4), (4, 1)):
+        assert crossed_interval(np.ones(shape), 0.9) == Interval(1.0, -np.inf, np.inf, shape[0], 0.9)
+
+
+def two_way(x):
+    """Variance of the mean and Satterthwaite's degrees of freedom from sums of squares, entry by entry."""
+    seeds, users = x.shape
+    mean = x.mean()
+    squares = np.zeros(3)
+    for s in range(seeds):
+        for u in range(users):
+            seed, user = x[s].mean() - mean, x[:, u].mean() - mean
+            squares += [seed**2, user**2, (x[s, u] - mean - seed - user) ** 2]
+    freedom = np.array([seeds - 1, users - 1, (seeds - 1) * (users - 1)])
+    parts = squares / freedom / (seeds * users)
+    variance = max(parts[0] + parts[1] - parts[2], parts[0], parts[1])
+    return variance, variance**2 / (parts**2 / freedom).sum()
+
+
+@given(crossed_matrices())
+def test_crossed_interval_against_sums_of_squares(x):
+    assume(np.ptp(x) > 1e-9)
+    variance, df = two_way(x)
+    assume(variance > 1e-20)
+    interval = crossed_interval(x, 0.9)
+    assert (interval.estimate, interval.n, interval.level) == (pytest.approx(x.mean(), abs=1e-12), len(x), 0.9)
+    half = stats.t.ppf(0.95, df) * np.sqrt(variance)
+    assert interval.half_width == pytest.approx(half, rel=1e-6)
+    assert interval.high - interval.estimate == pytest.approx(half, rel=1e-6)
+    assert crossed_p(x) == pytest.approx(2 * stats.t.sf(abs(x.mean()) / np.sqrt(variance), df), rel=1e-6, abs=1e-12)
+
+
+@given(crossed_matrices(), st.randoms(use_true_random=False))
+def test_crossed_interval_knows_seeds_and_users_neither_by_place_nor_by_name(x, random):
+    rows, columns = (random.sample(range(size), size) for size in x.shape)
+    turned = crossed_interval(x.T)
+    for other in (turned, crossed_interval(x[rows]), crossed_interval(x[:, columns])):
+        assert (other.low, other.high) == pytest.approx((crossed_interval(x).low, crossed_interval(x).high), 1e-9, 1e-9)
+    assert turned.n == x.shape[1]
+
+
+@pytest.mark.parametrize("unit", [1e-150, 1e-88, 1.0, 1e150])
+def test_crossed_interval_has_no_unit_however_small(unit):
+    x = rng(4).normal(size=(3, 4))
+    ours, plain = crossed_interval(x * unit), crossed_interval(x)
+    assert (ours.low / unit, ours.high / unit) == pytest.approx((plain.low, plain.high))
+    assert crossed_p(x * unit) == pytest.approx(crossed_p(x))
+
+
+def test_crossed_gain_by_hand():
+    base = np.array([[1.0, 2.0], [3.0, 2.0]])
+    assert crossed_gain(3 * base, base) == Interval(2.0, 2.0, 2.0, 2)
+    gain, shift = crossed_gain(np.full((2, 2), 2.0), base, 0.9), crossed_interval(base, 0.9)
+    assert (gain.estimate, gain.level) == (0.0, 0.9)  # (2 - base) / 2 around its mean
+    assert gain.half_width == pytest.approx(shift.half_width / 2)
+    assert crossed_gain([[2.0, 4.0]], [[1.0, 1.0]], 0.9) == Interval(2.0, -np.inf, np.inf, 1, 0.9)
+
+
+@given(crossed_matrices(), st.integers(-9, 9), st.integers(-3, 9))
+def test_crossed_gain_over_a_constant_is_the_crossed_interval_in_its_unit(x, shift, power):
+    unit = 2.0**power
+    gain, plain = crossed_gain(x + shift, np.full_like(x, unit)), crossed_interval((x + shift) / unit)
+    expected = (plain.estimate - 1, plain.low - 1, plain.high - 1)
+    assert (gain.estimate, gain.low, gain.high) == pytest.approx(expected, abs=1e-9)
+
+
+@given(crossed_matrices(), crossed_matrices(), st.floats(1e-3, 1e3))
+def test_a_relative_gain_has_no_unit(a, b, unit):
+    shape = tuple(map(min, zip(a.shape, b.shape, strict=True)))
+    a, b = (side[: shape[0], : shape[1]] for side in (a, b))
+    b = np.abs(b) + 1
+    for gain in (crossed_gain, lambda a, b: relative_gain(a, b, rng(), draws=20)):
+        here, there = gain(a, b), gain(a * unit, b * unit)
+        expected = (there.estimate, there.low, there.high)
+        assert (here.estimate, here.low, here.high) == pytest.approx(expected, 1e-9, 1e-7)
+    assert crossed_gain(a, b).estimate == pytest.approx(relative_gain(a, b, rng(), draws=2).estimate)
+
+
+def test_users_who_return_under_every_seed_must_be_drawn_together():
+    data = draw_differences(rng(5), 10, 50)
+    crossed = hierarchical_bootstrap(data, rng(6))
+    nested = hierarchical_bootstrap(list(data), rng(6))
+    assert crossed.estimate == pytest.approx(nested.estimate) == pytest.approx(data.mean())
+    assert crossed.half_width > 1.5 * nested.half_width
+
+
+def test_crossed_bootstrap_has_the_variance_of_its_users_and_of_its_seeds():
+    users, seeds = rng(1).normal(size=(1, 200)), rng(2).normal(size=(40, 1))
+    of_users = hierarchical_bootstrap(np.repeat(users, 3, axis=0), rng(7), draws=4000)
+    of_seeds = hierarchical_bootstrap(np.repeat(seeds, 5, axis=1), rng(7), draws=4000)
+    assert of_users.half_width / 1.96 == pytest.approx(users.std() / np.sqrt(200), rel=0.06)
+    assert of_seeds.half_width / 1.96 == pytest.approx(seeds.std() / np.sqrt(40), rel=0.06)
+    for two in (np.array([[0.0, 1.0], [2.0, 3.0]]), [[0.0, 1.0], [2.0, 3.0, 4.0]]):
+        assert hierarchical_bootstrap(two, rng()).bounded
+
+
+def test_nested_bootstrap_has_the_variance_of_its_two_stages():
+    rows = [rng(seed).normal(seed % 3 / 4, 1, size=5 + seed) for seed in range(12)]
+    means = np.array([row.mean() for row in rows])
+    expected = np.sqrt((means.var() + np.mean([row.var() / len(row) for row in rows])) / 12)
+    assert hierarchical_bootstrap(rows, rng(7), draws=8000).half_width / 1.96 == pytest.approx(expected, rel=0.06)
+
+
+def test_bootstraps_repeat_by_their_generator_whatever_the_chunk(monkeypatch):
+    data = draw_differences(rng(8), 4, 30)
+    first = hierarchical_bootstrap(data, rng(9)), relative_gain(data[0] + 9, data[1] + 9, rng(9))
+    again = hierarchical_bootstrap(data, rng(9)), relative_gain(data[0] + 9, data[1] + 9, rng(9))
+    assert first == again
+    monkeypatch.setattr("bench.judge.intervals.CHUNK_ENTRIES", 100)
+    chunked, nested = hierarchical_bootstrap(data, rng(9)), hierarchical_bootstrap(list(data), rng(9))
+    monkeypatch.undo()
+    assert nested.half_width == pytest.approx(hierarchical_bootstrap(list(data), rng(9)).half_width, rel=0.1)
+    assert chunked.half_width == pytest.approx(first[0].half_width, rel=0.1)
+
+
+def test_one_seed_bounds_nothing():
+    assert hierarchical_bootstrap(np.ones((1, 5)), rng()).high == np.inf
+    assert relative_gain(np.ones((1, 5)), np.ones((1, 5)), rng()).low == -np.inf
+
+
+    assert relative_gain([3.0], [2.0], rng(), level=0.9) == Interval(0.5, -np.inf, np.inf, 1, 0.9)
+    assert hierarchical_bootstrap([[1.0, 2.0]], rng(), level=0.9) == Interval(1.5, -np.inf, np.inf, 1, 0.9)
+    assert hierarchical_bootstrap(np.array([[1.0, 2.0]]), rng(), level=0.9) == Interval(1.5, -np.inf, np.inf, 1, 0.9)
+
+
+def test_two_thousand_draws_unless_told_otherwise():
+    data = draw_differences(rng(3), 3, 8)
+    assert hierarchical_bootstrap(data, rng()) == hierarchical_bootstrap(data, rng(), draws=2000)
+    assert relative_gain(data, data + 9, rng()) == relative_gain(data, data + 9, rng(), draws=2000)
+
+
+def test_relative_gain_scales():
+    base = rng(11).random((3, 40))
+    doubled = relative_gain(2 * base, base, rng())
+    assert (doubled.estimate, doubled.low, doubled.high, doubled.n) == pytest.approx((1, 1, 1, 3))
+
+
+def test_relative_gain_over_rare_hits_is_never_nan():
+    rare = np.zeros(6)
+    rare[0] = 1.0
+    interval = relative_gain(np.ones(6), rare, rng())
+    assert (interval.estimate, interval.high) == (5.0, np.inf)
+    assert np.isfinite(interval.low)
+
+
+@given(samples())
+def test_callers_arrays_are_left_alone(values):
+    x = np.asarray(values)
+    before = x.copy()
+    t_interval(x)
+    equivalence(x, 1.0)
+    hierarchical_bootstrap([x, x], rng(), draws=5)
+    np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: t_interval([]), "shape"), (lambda: t_interval([1.0, np.nan]), "1 of 2 values are NaN"),
+        (lambda: t_interval([[1.0]]), "shape"), (lambda: t_interval([1.0, 2.0], level=95), "level is 95"),
+        (lambda: clopper_pearson(3, 2), "3 successes of 2"), (lambda: clopper_pearson(0, 0), "0 trials"),
+        (lambda: paired_difference([1.0], [1.0, 2.0]), "1 values against 2"), (lambda: holm([1.2]), "p-values run"),
+        (lambda: equivalence([1.0, 2.0], 0.0), "margin is 0"), (lambda: slope_interval([1, 1], [1, 2]), "spread 0"),
+        (lambda: relative_gain([1.0, 1.0], [0.0, 0.0], rng()), "mean of b is 0"),
+        (lambda: relative_gain([1.0], [1.0, 2.0], rng()), "same shape"),
+        (lambda: hierarchical_bootstrap([], rng()), "^differences of no seed; give"),
+        (lambda: crossed_gain(np.ones((2, 2)), np.ones((2, 3))), r"a has shape \(2, 2\) and b \(2, 3\)"),
+        (lambda: crossed_gain(np.ones((2, 2)), np.zeros((2, 2))), "mean of b is 0"),
+        (lambda: holm([0.5, -0.1]), "p-values run"), (lambda: t_interval([1.0, 2.0], level=0), "level is 0"),
+        (lambda: t_interval([1.0, 2.0], level=1), "level is 1"), (lambda: clopper_pearson(-1, 2), "-1 successes"),
+        (lambda: equivalence([1.0, 2.0], np.inf), "margin is inf"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named(call, words):
+    with pytest.raises(InputError, match=words):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (t_interval, "values"), (share_interval, "values"), (holm, "p_values"),
+        (lambda x: equivalence(x, 1.0), "differences"), (lambda x: crossing(x, [1], [2]), "x"),
+        (lambda x: paired_difference(x, [1.0]), "the first side"),
+        (lambda x: slope_interval(x, [1.0]), "the first side"),
+        (lambda x: spearman_interval([1.0], x), "the second side"),
+        (lambda x: crossed_interval([x]), "differences"), (lambda x: crossed_p([x]), "differences"),
+        (lambda x: crossed_gain([x], [[1.0]]), "a"), (lambda x: crossed_gain([[1.0]], [x]), "b"),
+        (lambda x: relative_gain(x, [1.0], rng()), "a and b"),
+        (lambda x: relative_gain([x], [[1.0]], rng()), "a and b"),
+        (lambda x: hierarchical_bootstrap(np.array([x]), rng()), "differences"),
+        (lambda x: hierarchical_bootstrap([x], rng()), "differences of a seed"),
+    ],
+)  # fmt: skip
+def test_the_side_that_is_not_finite_is_named(call, name):
+    with pytest.raises(InputError, match=f"^{name}: 1 of 1 values are NaN or infinite"):
+        call([np.inf])
+
+
+def test_crossing_by_hand():
+    found = crossing([0.0, 1.0, 2.0], [0, 0, 40], [40, 40, 40])
+    assert found.estimate == pytest.approx(1.5)
+    assert 1 < found.low < 1.5 < found.high < 2
+    assert found.n == 120
+    assert crossing([0.0, 1.0], [10, 40], [40, 40]).estimate == pytest.approx(1 / 3)
+    assert crossing([0.0, 1.0], [10, 40], [40, 40], share=0.9).estimate == pytest.approx(13 / 15)
+    assert crossing([2.0, 6.0], [10, 40], [40, 40]).estimate == pytest.approx(2 + 4 / 3)
+
+
+def test_crossing_weighs_rates_by_their_trials():
+    """30 of 40 before 1 of 4 make 31 of 44 at both, so 0.6 is reached before the first of the two."""
+    found = crossing([0.0, 1.0, 2.0, 3.0], [0, 30, 1, 40], [40, 40, 4, 40], share=0.6)
+    assert found.estimate == pytest.approx(0.6 / (31 / 44))
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), min_size=2, max_size=6), st.integers(-9, 9))
+def test_crossing_moves_with_x_and_lies_between_its_bounds(rates, shift):
+    trials = [hits + misses for hits, misses in rates]
+    x = np.cumsum(np.arange(1, len(rates) + 1))
+    found, moved = (crossing(at, [hits for hits, _ in rates], trials) for at in (x, 2 * x + shift))
+    assert (found is None) == (moved is None)
+    if found is not None:
+        assert x[0] <= found.estimate <= x[-1]
+        assert found.low <= found.estimate <= found.high
+        assert found.n == sum(trials)
+        expected = (2 * found.estimate + shift, 2 * found.low + shift, 2 * found.high + shift)
+        assert (moved.estimate, moved.low, moved.high) == pytest.approx(expected)
+
+
+def test_crossing_says_what_was_not_reached():
+    assert crossing([1.0, 2.0], [0, 3], [40, 40]) is None
+    assert crossing([1.0, 2.0], [40, 40], [40, 40]) is None
+    unsure = crossing([1.0, 2.0], [19, 21], [40, 40])
+    assert (unsure.low, unsure.high) == (-np.inf, np.inf)
+
+
+def test_crossing_makes_rates_monotone_before_it_looks():
+    rough = crossing([0.0, 1.0, 2.0, 3.0], [0, 30, 10, 40], [40] * 4)
+    smooth = crossing([0.0, 1.0, 2.0, 3.0], [0, 20, 20, 40], [40] * 4)
+    assert rough.estimate == smooth.estimate == 1.0
+
+
+def test_crossing_refuses_x_that_does_not_rise():
+    with pytest.raises(InputError, match="increasing x"):
+        crossing([1.0, 1.0], [0, 40], [40, 40])
+
+
+@given(st.integers(0, 2**31), st.floats(-1, 1))
+def test_the_crossed_p_value_is_that_whose_interval_ends_at_zero(seed, shift):
+    rng = np.random.default_rng(seed)
+    x = shift + rng.normal(size=(4, 1)) + rng.normal(size=(1, 30)) + rng.normal(size=(4, 30))
+    p = crossed_p(x)
+    assume(1e-9 < p < 1 - 1e-9)
+    interval = crossed_interval(x, level=1 - p)
+    assert min(abs(interval.low), abs(interval.high)) == pytest.approx(0.0, abs=1e-6 * (1 + interval.half_width))
+
+
+def test_crossed_p_values_where_nothing_varies_or_nothing_can_be_said():
+    assert crossed_p(np.ones((3, 4))) == 0.0
+    assert crossed_p(np.zeros((3, 4))) == 1.0
+    assert crossed_p(np.ones((1, 4))) == crossed_p(np.ones((3, 1))) == 1.0
+
+
+def test_small_whole_numbers_and_truth_values_do_not_wrap():
+    low, high = np.array([1, 2], dtype=np.uint8), np.array([2, 3], dtype=np.uint8)
+    assert paired_difference(low, high) == Interval(-1.0, -1.0, -1.0, 2)
+    assert paired_difference([False, False], [True, True]) == Interval(-1.0, -1.0, -1.0, 2)
+    assert crossed_interval(np.array([low - 1, high]) > 1).estimate == pytest.approx(0.5)
+
+
+def test_an_interval_in_another_unit():
+    assert Interval(0.5, 0.25, 0.75, 7, 0.9).scaled(100) == Interval(50.0, 25.0, 75.0, 7, 0.9)

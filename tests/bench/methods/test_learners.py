@@ -1,0 +1,308 @@
+"""The names of learners: what each loads, what makes its results, and a user's own function beside ours."""
+
+import hashlib
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.cells.fingerprint import ROOT, fingerprint, sources
+from bench.cells.store import Store
+from bench.engine.run import run_cells
+from bench.errors import INPUT_ERRORS, InputError
+from bench.experiments import check_used
+from bench.experiments.theory import recovery
+from bench.methods import learners
+from bench.plan.presets import PRESETS
+from bench.plan.setup import Setup, make_setup
+from causalrec.structure import Problems, registry
+
+SMOKE = Setup(PRESETS["smoke"], 0, "cpu")
+PEERS = tuple(name for name in learners.names() if name.startswith("peer."))
+OURS = tuple(name for name in learners.names() if not name.startswith("peer."))
+
+# Stands for what a user writes: right on one problem, wrong on others, by the sign of what it sees.
+MINE = """
+import numpy as np
+
+print("loading")
+
+def regress(X):
+    print("one problem")
+    X -= X.mean(0)
+    W = np.zeros((X.shape[1],) * 2)
+    W[1, 0] = X[:, 1] @ X[:, 0] / (X[:, 0] @ X[:, 0])
+    return W
+
+def raises(X):
+    if X[0, 0] > 0:
+        raise RuntimeError("no\\nluck")
+    return regress(X)
+
+def wide(X):
+    return np.zeros((1, 7))
+
+def words(X):
+    return np.full((X.shape[1],) * 2, "w")
+
+def nan(X):
+    return np.full((X.shape[1],) * 2, np.nan)
+
+def loops(X):
+    return np.eye(X.shape[1])
+
+def huge(X):
+    return (1e9 if X[0, 0] > 0 else 20) * (1 - np.eye(X.shape[1]))
+
+def steep(X):
+    return 1e9 * np.tri(X.shape[1], k=-1)
+
+def exhausts(X):
+    raise MemoryError
+
+number = 3
+"""
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch) -> str:
+    """A module of a user's own in the current folder; its name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    name = f"mine_{hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]}"
+    (tmp_path / f"{name}.py").write_text(MINE)
+    return name
+
+
+def two_problems() -> Problems:
+    rows = np.random.default_rng(0).normal(size=(2, 30, 3))
+    rows[0, 0, 0], rows[1, 0, 0] = 1, -1
+    return Problems.from_samples(rows)
+
+
+def fit(name: str, problems: Problems | None = None):
+    return learners.load(name).fit(problems or two_problems(), np.random.default_rng(0))
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_name_loads_has_a_title_a_cost_and_code(name):
+    loaded = learners.load(name)
+    assert loaded.name == learners.VARIANTS.get(name, (name,))[0]
+    assert learners.title(name) in learners.TITLES.values()
+    assert learners.code(name) == (registry.learner_module(loaded.name),)
+    assert learners.identity(name).startswith(f"{learners.code(name)[0]}:")
+    assert not learners.needs_rows(name)
+    assert 0 < learners.seconds(name, 10, 100) <= learners.seconds(name, 12, 1000)
+
+
+def test_titles_tell_names_apart_and_there_is_none_of_what_is_not_there():
+    assert len(set(learners.TITLES.values())) == len(learners.TITLES)
+    assert set(learners.TITLES) == set(learners.names())
+    assert set(learners.SECONDS) | set(learners.SEARCH_SECONDS) | set(learners.MOST_NODES) <= set(learners.names())
+
+
+@pytest.mark.parametrize("name", learners.VARIANTS)
+def test_a_variant_sets_its_options_and_takes_others(name):
+    base, options = learners.VARIANTS[name]
+    for key, value in options.items():
+        assert getattr(learners.load(name), key) == value
+    with pytest.raises(INPUT_ERRORS, match=f"{base} has no option foo; its options: "):
+        learners.load(name, foo=1)
+
+
+def test_a_variant_gives_what_its_options_give():
+    problems = two_problems()
+    ours = registry.load("eqvar", refit="lasso_bic").fit(problems, np.random.default_rng(0))
+    assert (fit("eqvar_lasso", problems).W == ours.W).all()
+
+
+@pytest.mark.parametrize("name", learners.MOST_NODES)
+def test_an_exact_search_is_not_asked_for_more_nodes_than_it_takes(name):
+    most = learners.MOST_NODES[name]
+    assert learners.can_run(name, most, 100)
+    assert not learners.can_run(name, most + 1, 100)
+    with pytest.raises(INPUT_ERRORS):
+        fit(name, Problems(np.eye(most + 1)[None]))
+
+
+def test_peers_have_rows_and_their_own_code_which_no_other_learner_counts():
+    for name in PEERS:
+        assert learners.needs_rows(name)
+        assert learners.code(name) == ("bench.methods.peers",)
+        assert not learners.can_run(name, 5, None)
+    cell = recovery.plan_cell(SMOKE, "eqvar", "er", 1, 5, 100)
+    assert fingerprint(cell.code) != fingerprint((*cell.code, "bench.methods.peers"))
+    assert fingerprint(cell.code) != fingerprint((*cell.code, "bench.methods.user_learner"))
+
+
+def test_an_unknown_name_lists_the_valid_ones():
+    with pytest.raises(InputError, match=r"'eqva'; choose one of .*eqvar_lasso.*peer\.dagma") as told:
+        learners.load("eqva")
+    assert "or a function of your own as package.module:function" in str(told.value)
+    with pytest.raises(InputError, match=r"no peer is called 'peer\.nobody'; choose one of peer\.dagma"):
+        learners.load("peer.nobody")
+
+
+# A user's own
+
+
+def test_an_own_function_fits_each_problem_on_a_copy_and_prints_nothing_to_stdout(mine, capsys):
+    problems = two_problems()
+    fits = fit(f"{mine}:regress", problems)
+    S = problems.covariance
+    assert fits.W[:, 1, 0] == pytest.approx(S[:, 1, 0] / S[:, 0, 0])
+    assert fits.converged.all()
+    assert fits.errors == ("", "")
+    assert fits.h == pytest.approx([0, 0])
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("one problem") == 2
+
+
+def test_what_fails_on_one_problem_is_that_problems_error(mine):
+    fits = fit(f"{mine}:raises")
+    assert fits.errors == ("RuntimeError: no luck", "")
+    assert fits.converged.tolist() == [False, True]
+    assert not fits.W[0].any()
+    assert fits.W[1, 1, 0] != 0
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        ("wide", "InputError: returned shape (1, 7) and dtype float64; return numbers of shape (3, 3)"),
+        ("words", "InputError: returned shape (3, 3) and dtype <U1; return numbers of shape (3, 3)"),
+        ("nan", "InputError: returned values that are not finite"),
+        ("loops", "InputError: returned a diagonal that is not 0: a variable that causes itself"),
+    ],
+)
+def test_a_wrong_result_is_a_recorded_error(mine, function, told):
+    fits = fit(f"{mine}:{function}")
+    assert fits.errors == (told, told)
+    assert not fits.W.any()
+    assert not fits.converged.any()
+
+
+def test_an_h_that_overflows_is_the_largest_number(mine):
+    assert (fit(f"{mine}:huge").h == np.finfo(np.float64).max).all()
+    assert (fit(f"{mine}:steep").h == 0).all()
+
+
+def test_running_out_of_memory_is_no_result(mine):
+    with pytest.raises(MemoryError):
+        fit(f"{mine}:exhausts")
+
+
+def test_an_own_function_has_no_covariance_and_no_options(mine):
+    assert learners.needs_rows(f"{mine}:regress")
+    with pytest.raises(InputError, match="learns from samples; here is only a covariance"):
+        fit(f"{mine}:regress", Problems(np.eye(3)[None]))
+    with pytest.raises(InputError, match="is a function of your own and has no option depth"):
+        learners.load(f"{mine}:regress", depth=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("{}:nothing", "has no function nothing"),
+        ("{}:number", "has no function number"),
+        ("{}:", "does not name a function; write package.module:function"),
+        (":regress", "does not name a function"),
+        ("{}:a:b", "does not name a function"),
+        ("../{}:regress", "does not name a function"),
+        ("nowhere_at_all:regress", "cannot be imported from .* .ModuleNotFoundError: No module named 'nowhere_at_all'"),
+        ("broken_by_us:regress", "cannot be imported from .* .SyntaxError"),
+        ("leaves_early:regress", "cannot be imported from .* .SystemExit: 3"),
+    ],
+)
+def test_what_is_no_function_is_refused_before_anything_runs(mine, name, told):
+    Path("broken_by_us.py").write_text("def regress(X:\n")
+    Path("leaves_early.py").write_text("raise SystemExit(3)\n")
+    with pytest.raises(InputError, match=told):
+        make_setup(PRESETS["smoke"], 0, learners=(name.format(mine),))
+
+
+def test_editing_the_source_makes_new_cells(mine):
+    name = f"{mine}:regress"
+    before = recovery.plan_cell(SMOKE, name, "er", 1, 5, 100)
+    assert before.key == recovery.plan_cell(SMOKE, name, "er", 1, 5, 100).key
+    file = Path(f"{mine}.py")
+    assert before.params["identity"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    file.write_text(MINE + "# edited\n")
+    assert before.key != recovery.plan_cell(SMOKE, name, "er", 1, 5, 100).key
+
+
+# In a setup and its experiments
+
+
+def test_a_setup_holds_each_learner_once_and_puts_it_after_ours(mine):
+    setup = make_setup(PRESETS["smoke"], 0, learners=("eqvar_lasso", f"{mine}:regress", "eqvar_lasso"))
+    assert setup.learners == ("eqvar_lasso", f"{mine}:regress")
+    assert setup.beside(("eqvar", "eqvar_lasso")) == ("eqvar", "eqvar_lasso", f"{mine}:regress")
+    assert SMOKE.learners == ()
+
+
+def test_recovery_plans_them_where_they_can_run_and_tables_have_a_column_for_each(mine):
+    setup = replace(SMOKE, learners=(f"{mine}:regress", "exact", "eqvar"))
+    cells = recovery.plan(setup)
+    ours = {cell.key for cell in recovery.plan(SMOKE)}
+    assert ours < {cell.key for cell in cells}
+    added = [cell for cell in cells if cell.key not in ours]
+    s = setup.preset.structure
+    kinds = len(s.families) * len(s.nodes)
+    assert sum(cell.params["learner"] == f"{mine}:regress" for cell in added) == kinds * len(s.samples)
+    assert {cell.params["learner"] for cell in added} == {f"{mine}:regress", "exact"}
+    assert len({cell.key for cell in cells}) == len(cells)
+    for table in recovery.tables(setup, []):
+        assert table.columns[-2:] == (f"{mine}:regress", "exact, equal variances")
+
+
+def test_what_no_experiment_would_use_is_an_error_that_tells_which_would():
+    setup = replace(SMOKE, learners=("eqvar_lasso",))
+    check_used(setup, ("discovery", "recovery"))
+    check_used(SMOKE, ("discovery",))
+    with pytest.raises(InputError, match=r"discovery would not use --learner eqvar_lasso; .* use it: recovery"):
+        check_used(setup, ("discovery",))
+
+
+def test_workers_find_the_function_and_its_failures_are_recorded(mine, tmp_path):
+    setup = replace(SMOKE, learners=make_setup(PRESETS["smoke"], 0, learners=(f"{mine}:raises",)).learners)
+    cell = next(cell for cell in recovery.plan(setup) if cell.params["learner"] == f"{mine}:raises")
+    store = Store(tmp_path / "runs")
+    summary = run_cells([cell], store)
+    assert summary.done == [cell]
+    record = store.get(cell)
+    assert 0 < record.metrics["failures"] < record.metrics["draws"]
+    assert record.metrics["first_failure"] == "RuntimeError: no luck"
+
+
+def test_a_learner_is_told_apart_by_its_class_and_what_its_name_fixes():
+    told = {name: learners.identity(name) for name in learners.names() if not name.startswith(learners.PEER)}
+    assert len(set(told.values())) == len(told)
+    assert told["eqvar_lasso"] == "causalrec.structure.eqvar:EqVar refit=lasso_bic"
+
+
+@pytest.mark.parametrize(
+    ("module", "users"),
+    [
+        ("eqvar", {"eqvar", "eqvar_lasso", "eqvar_bic", "eqvar_bottom_up"}),
+        ("notears", {"notears", "notears_exponential", "dagma"}),
+        ("golem", {"golem_ev", "golem_nv"}),
+    ],
+)
+def test_editing_a_learner_makes_its_cells_anew_and_those_of_whoever_uses_it_alone(module, users):
+    ours = [name for name in learners.names() if not name.startswith(learners.PEER)]
+    read = {name: sources(recovery.plan_cell(SMOKE, name, "er", 1, 5, 100).code) for name in ours}
+    assert {name for name in ours if f"causalrec.structure.{module}" in read[name]} == users
+
+
+@pytest.mark.parametrize("runner", [path.stem for path in sorted((ROOT / "bench" / "runners").glob("[!_]*.py"))])
+def test_no_runner_has_a_registry_in_its_key(runner):
+    """Else a new learner, or a new rival, would make every record anew."""
+    registries = {"bench.methods.learners", "bench.methods.recommenders", "causalrec.structure.registry"}
+    assert not registries & sources((f"bench.runners.{runner}",)).keys()

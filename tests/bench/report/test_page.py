@@ -1,0 +1,438 @@
+"""The report of a run, as a browser would read it: whole, by itself, true to run.json, and safe with any text."""
+
+import base64
+import json
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import reproduce
+from bench.cells.fingerprint import ROOT
+from bench.experiments.model.readings import QUESTIONS
+from bench.judge.claims import Finding, judge, read_register
+from bench.judge.intervals import Interval
+from bench.plan.presets import PRESETS
+from bench.plan.results import Result
+from bench.plan.setup import Setup
+from bench.report.page import PAPER, write_report
+from bench.report.run_files import Part, read_run
+from bench.show.figures import Curves, Panel, Series
+from bench.show.markup import VOID, element, prose
+from bench.show.tables import Table, format_value
+from bench.show.verdicts import verdict_table
+from tests.bench.judge.test_claims import IDS
+from tests.bench.toy_cells import toy
+
+REFERENCE = ROOT / "results" / "reference" / "quick"
+HOSTILE = '<script>alert("1")</script>&amp;\'><img src=x onerror=y>'
+ESTIMATE = Interval(0.12345, 0.1009, 0.145, 5, 0.9)
+
+
+class Page(HTMLParser):
+    """A page read tag by tag: every tag with its attributes, the text within each id, rows of cells by id."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.open: list[tuple[str, str]] = []
+        self.text: dict[str, str] = {}
+        self.rows: dict[str, list[list[str]]] = {}
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        named = dict(attrs)
+        self.tags.append((tag, named))
+        if tag not in VOID:
+            self.open.append((tag, named.get("id", "")))
+        for place in self.places:
+            if tag == "tr":
+                self.rows.setdefault(place, []).append([])
+            if tag in ("th", "td"):
+                self.rows[place][-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, data):
+        for place in self.places:
+            self.text[place] = self.text.get(place, "") + data
+            if {"th", "td"} & {tag for tag, _ in self.open}:
+                self.rows[place][-1][-1] += data
+
+    @property
+    def places(self) -> list[str]:
+        return ["", *(place for _, place in self.open if place)]
+
+    def all(self, key: str) -> list[str]:
+        return [named[key] for _, named in self.tags if key in named]
+
+
+def made_up(text: str = "ml-100k") -> reproduce.Run:
+    """A run of two experiments, one failed cell, one missing dataset; `text` stands wherever a run holds text."""
+    found = [
+        Finding("equal-variance-identifies", text, "holds", ESTIMATE, text),
+        Finding("layernorm-identifies", "a part", "fails", 2.0),
+        Finding("layernorm-identifies", "another", "unclear", None),
+    ]
+    gaps = {"layernorm-identifies": f"left out: {text}", "cubic-cost": "the clock is too coarse"}
+    verdicts = judge(read_register(), found, gaps, {"layernorm-identifies": f"since {text} is so"})
+    failures = (Result(toy(1), None, None),)
+    table = Table("first", text, (text, "n"), ((text, 1), ("b", ESTIMATE)), text)
+    tables = (
+        table, Table("second", "Second", ("x",), ((None,),)), reproduce.failure_table(failures),
+        verdict_table(verdicts, "How to `read`."),
+    )  # fmt: skip
+    figure = Curves("first", text, "x", "y", (Panel(text, (Series("s", (1.0, 2.0), (1.0, 2.0)),)),))
+    setup = Setup(PRESETS["smoke"], 3, "cpu", missing={text: f"{text} is not there"})
+    made_by = {"first": "recovery", "every": "recovery", "second": "layernorm"}
+    every = Table("every", "Every cell", ("x",), ((1,),))
+    asked = ("recovery", "layernorm")
+    return reproduce.Run(setup, asked, tables, (every,), (figure,), tuple(verdicts), failures, 7, made_by)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("run")
+    reproduce.write(made_up(), place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory) -> Path:
+    """The committed run."""
+    place = tmp_path_factory.mktemp("reference") / "quick"
+    shutil.copytree(REFERENCE, place)
+    write_report(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def early(tmp_path_factory) -> Path:
+    """The committed run as it was written before tables named their experiment and verdicts said why."""
+    place = tmp_path_factory.mktemp("early") / "quick"
+    shutil.copytree(REFERENCE, place)
+    told = json.loads((place / "run.json").read_text())
+    for key in ("experiments", "details", "figures"):
+        del told[key]
+    for table in told["tables"]:
+        del table["experiment"]
+    for verdict in told["verdicts"]:
+        del verdict["why"]
+    (place / "run.json").write_text(json.dumps(told))
+    write_report(place)
+    return place
+
+
+def page(place: Path) -> Page:
+    return Page((place / "report.html").read_text())
+
+
+# The page by itself
+
+
+@pytest.mark.parametrize("which", ["folder", "reference", "early"])
+def test_it_is_whole_and_every_link_has_its_target(which, request):
+    place = request.getfixturevalue(which)
+    read = page(place)
+    assert read.open == []
+    ids, links = read.all("id"), read.all("href")
+    assert len(set(ids)) == len(ids)
+    inside = {link[1:] for link in links if link.startswith("#")}
+    assert {f"claim-{name}" for name in IDS} < inside <= set(ids)
+    beside = {link for link in links if not link.startswith(("#", "data:", PAPER))}
+    there = {str(path.relative_to(place)) for path in place.rglob("*.csv")}
+    # An early run.json does not name the tables that are files only.
+    assert beside == {name for name in there if which != "early" or not name.endswith("_all.csv")}
+
+
+@pytest.mark.parametrize("which", ["folder", "reference"])
+def test_it_loads_nothing(which, request):
+    text = (request.getfixturevalue(which) / "report.html").read_text()
+    read = Page(text)
+    assert not {"script", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in read.tags}
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in read.all("src"))
+    away = [(tag, named["href"]) for tag, named in read.tags if "://" in named.get("href", "")]
+    assert away == [("a", PAPER)]
+    assert not re.search(r"url\(|@import|srcset", text)
+    (policy,) = [named["content"] for _, named in read.tags if "http-equiv" in named]
+    assert policy.startswith("default-src 'none'; ")
+
+
+def test_equal_runs_give_equal_bytes_and_the_command_makes_them_anew(folder, tmp_path, call):
+    before = (folder / "report.html").read_bytes()
+    reproduce.write(made_up(), tmp_path)
+    assert (tmp_path / "report.html").read_bytes() == before
+    (tmp_path / "report.html").unlink()
+    assert call("report", tmp_path) == (0, "", f"report in {tmp_path / 'report.html'}\n")
+    assert (tmp_path / "report.html").read_bytes() == before
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+# What it says
+
+
+def test_every_claim_has_its_row_and_its_section(folder):
+    read = page(folder)
+    rows = {row[0]: row[1:] for row in read.rows["verdicts"][1:]}
+    assert tuple(rows) == IDS
+    assert rows["equal-variance-identifies"][0] == "● reproduced"
+    assert rows["layernorm-identifies"][0] == "? inconclusive"
+    assert [rows[name][2:] for name in IDS[:3]] == [["1", "0", "0"], ["0", "1", "1"], ["", "", ""]]
+    for name, claim in read_register().items():
+        told = read.text[f"claim-{name}"]
+        assert rows[name][1] == claim.statement
+        assert all(part.replace("`", "") in told for part in (claim.statement, claim.source, claim.rule))
+        if claim.experiment:
+            assert f"python cli.py run {claim.experiment} --preset smoke --seed 3" in told
+        if claim.margin is not None:
+            assert f"margin{format_value(claim.margin)}" in told.replace("\n", "")
+
+
+def test_a_claim_leads_to_what_its_experiment_made_and_to_nothing_else(folder):
+    text = (folder / "report.html").read_text()
+    for name, expected in (
+        ("equal-variance-identifies", ["#table-first", "tables/first.csv", "tables/every.csv", "#figure-first",
+                                       "figures/first.csv", "#verdicts"]),
+        ("layernorm-identifies", ["#table-second", "tables/second.csv", "#verdicts"]),
+        ("cubic-cost", ["#verdicts"]),
+    ):  # fmt: skip
+        (section,) = re.findall(rf'<section id="claim-{name}">(.*?)</section>', text, re.DOTALL)
+        assert Page(section).all("href") == expected
+
+
+def test_the_interval_shown_is_that_of_run_json(folder, reference):
+    shown = page(folder).rows["claim-equal-variance-identifies"]
+    assert shown[1] == ["ml-100k", "● holds", "0.123 [0.101, 0.145]", "90 %", "ml-100k"]
+    read = page(reference)
+    count = 0
+    for verdict in json.loads((reference / "run.json").read_text())["verdicts"]:
+        rows = read.rows.get(f"claim-{verdict['claim']}", [[]])[1:]
+        for row, finding in zip(rows, verdict["findings"], strict=True):
+            estimate = finding["estimate"]
+            assert row[0] == finding["part"]
+            assert row[1].endswith(f" {finding['outcome']}")
+            assert row[4] == finding["rests_on"]
+            if isinstance(estimate, dict):
+                assert row[2] == format_value(Interval(**estimate))
+                assert float(row[3].removesuffix(" %")) == pytest.approx(100 * estimate["level"], rel=1e-3)
+            else:
+                assert row[2:4] == [format_value(estimate), ""]
+            count += 1
+    assert count > 40
+
+
+def test_every_table_and_figure_stands_in_it(reference):
+    read = page(reference)
+    for table in json.loads((reference / "run.json").read_text())["tables"]:
+        if table["name"] != "verdicts":
+            rows = read.rows[f"table-{table['name']}"]
+            assert rows[0] == table["columns"]
+            assert len(rows) == 1 + len(table["rows"])
+    pictures = {named["alt"]: named["src"] for tag, named in read.tags if tag == "img"}
+    inlined = {base64.b64decode(source.partition(",")[2]) for source in pictures.values()}
+    assert inlined == {path.read_bytes() for path in (reference / "figures").glob("*.svg")}
+    assert "Share of graphs recovered exactly" in pictures
+
+
+def test_each_open_reading_has_a_section_with_what_was_measured_of_it(folder, reference):
+    text = (reference / "report.html").read_text()
+    (section,) = re.findall(r'<section id="readings">(.*?)<section id="failures">', text, re.DOTALL)
+    assert re.findall(r"<h3>(.*?)</h3>", section) == [question for question, _, _ in QUESTIONS]
+    rows = {row[0]: row for row in page(reference).rows["readings"]}
+    table = next(t for t in json.loads((reference / "run.json").read_text())["tables"] if t["name"] == "readings")
+    (free,) = (row for row in table["rows"] if row[0] == "W free")
+    assert rows["W free"][1] == format_value(Interval(**free[table["columns"].index("AUPRC")]))
+    assert "table: no LayerNorm on V; LayerNorm on Z." in section
+    bare = page(folder).text["readings"]
+    assert "This run compares no other reading." in bare
+    assert "Default: on the values V." in bare
+
+
+def test_what_failed_or_was_not_run_says_so(folder, reference):
+    read = page(folder)
+    left = read.text["not-run"]
+    assert "cubic-cost, not run: the clock is too coarse" in left
+    assert "layernorm-identifies, left out: left out: ml-100k" in left
+    assert "ml-100k, dataset: ml-100k is not there" in left
+    assert "since ml-100k is so" in read.text["claim-layernorm-identifies"]
+    assert "○ not run" in read.text["claim-cubic-cost"]
+    assert "the clock is too coarse" in read.text["claim-cubic-cost"]
+    assert "python cli.py run recommend" in read.text["claim-beats-rivals"]
+    assert read.rows["failures"][1][1] == "not run"
+    assert "7 cells, 1 of which failed" in read.text[""]
+    cells = json.loads((reference / "run.json").read_text())["cells"]
+    assert f"None: all {cells} cells ended well." in page(reference).text["failures"]
+
+
+def test_readings_are_pointed_to_where_there_are_any(folder, reference):
+    assert "on the default reading" in page(folder).text["readings"]
+    assert "compares no other reading" in page(folder).text["readings"]
+    assert "Every reading of CausalRec in the behaviour world" in page(reference).text["readings"]
+
+
+def test_a_claim_that_the_file_does_not_name_is_not_lost(folder, tmp_path):
+    told = json.loads((folder / "run.json").read_text())
+    del told["verdicts"][0]
+    told["verdicts"][0]["claim"] = "of-another-version"
+    told |= {"figures": [], "failed": 2, "tables": [], "environment": {}}
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    write_report(tmp_path)
+    read = page(tmp_path)
+    assert {row[0] for row in read.rows["verdicts"][1:]} == {*IDS, "of-another-version"}
+    assert "does not name the claim" in read.text[f"claim-{IDS[0]}"]
+    assert "not in this version's register" in read.text["claim-of-another-version"]
+    assert "2 of 7 cells; this run's file does not list them" in read.text["failures"]
+    assert {link for link in read.all("href") if link.endswith(".csv")} == set()
+    assert "commit unknown" in read.text[""]
+
+
+def test_a_bound_that_is_null_was_infinite(folder, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    told = json.loads((folder / "run.json").read_text())
+    for estimate in (told["verdicts"][0]["findings"][0]["estimate"], told["tables"][0]["rows"][1][1]):
+        estimate |= {"low": None, "high": None}
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    write_report(tmp_path)
+    read = page(tmp_path)
+    assert read.rows["claim-equal-variance-identifies"][1][2] == "0.123 [−∞, ∞]"
+    assert read.rows["table-first"][2] == ["b", "0.123 [−∞, ∞]"]
+
+
+def test_the_figures_of_a_file_that_names_none_are_those_in_its_folder(folder, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    told = json.loads((folder / "run.json").read_text())
+    del told["figures"]
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    (tmp_path / "figures" / "of my own.svg").write_text("<svg/>")  # no run gives such a name
+    found = [part for part in read_run(tmp_path).parts if part.kind == "figure"]
+    assert found == [Part("figure", "first", "", "", "figures/first.csv")]
+    write_report(tmp_path)
+    assert "ml-100k" in page(tmp_path).text["figure-first"]  # the picture's own title
+
+
+def test_a_run_comes_back_from_its_file_as_it_was(folder):
+    run, read = made_up(), read_run(folder)
+    assert (read.preset, read.seed, read.device, read.experiments) == ("smoke", 3, "cpu", run.experiments)
+    assert (read.cells, read.failed, read.missing) == (7, 1, run.setup.missing)
+    assert read.verdicts == run.verdicts
+    assert tuple(read.tables.values()) == run.tables
+    assert [part for part in read.parts if part.kind != "table"] == [
+        Part("detail", "every", "Every cell", "recovery", "tables/every.csv"),
+        Part("figure", "first", "ml-100k", "recovery", "figures/first.csv"),
+    ]
+    assert [part.experiment for part in read.parts[:4]] == ["recovery", "layernorm", "", ""]
+
+
+# Any text
+
+
+def test_text_with_markup_is_text(folder, tmp_path):
+    reproduce.write(made_up(HOSTILE), tmp_path)
+    read, harmless = page(tmp_path), page(folder)
+    assert [tag for tag, _ in read.tags] == [tag for tag, _ in harmless.tags]
+    assert not [key for _, named in read.tags for key in named if key.startswith("on")]
+    assert read.rows["table-first"][:2] == [[HOSTILE, "n"], [HOSTILE, "1"]]
+    assert read.rows["claim-equal-variance-identifies"][1][0] == HOSTILE
+    assert f"{HOSTILE}, dataset: {HOSTILE} is not there" in read.text["not-run"]
+    assert HOSTILE in read.all("alt")
+    assert HOSTILE in read.all("aria-label")
+
+
+MARKUP = st.lists(st.sampled_from(["<b>", "</p>", "&lt;", "&", "<!--", '"', "'", "x y"])).map("".join)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"))
+
+
+@given(MARKUP | TEXT)
+def test_elements_give_back_the_text_they_were_given(text):
+    read = Page(element("p", text, id="here", title=text) + element("p", prose(text.replace("`", "")), id="there"))
+    assert read.text.get("here", "") == text
+    assert read.tags[0] == ("p", {"id": "here", "title": text})
+    assert read.text.get("there", "") == text.replace("`", "")
+
+
+def test_text_that_is_no_unicode_is_written_all_the_same(folder, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    told = json.loads((folder / "run.json").read_text())
+    told["tables"][0]["note"] = "half \ud800"
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    write_report(tmp_path)
+    assert r"half \ud800" in page(tmp_path).text["table-first"]
+
+
+# A wrong folder
+
+
+def changed(key: str, value: object) -> Callable[[dict], object]:
+    return lambda told: told.update({key: value})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (changed("preset", 7), "preset is 7; expected str"),
+        (changed("seed", "0"), "seed is '0'; expected int"),
+        (changed("failed", True), "failed is True; expected int"),
+        (changed("verdicts", {}), "verdicts is {}; expected list"),
+        (changed("verdicts", ["x"]), "verdicts holds 'x'; expected objects"),
+        (changed("missing", {"a": 1}), "missing must say why"),
+        (changed("environment", {"cpu": []}), "environment must hold text"),
+        (changed("figures", [{"name": "gone", "title": "t", "experiment": "x"}]), "gone.svg cannot be read"),
+        (changed("figures", [{"name": "../first", "title": "t"}]), "name is '../first'; expected letters"),
+        (changed("tables", None), "tables is None; expected list"),
+        (lambda told: told.pop("cells"), "cells is None; expected int"),
+        (lambda told: told["verdicts"].append(told["verdicts"][0]), "verdicts holds 'equal-variance-identifies' twice"),
+        (lambda told: told["verdicts"][0].update(claim='"><b>'), "claim is '\"><b>'; expected letters"),
+        (lambda told: told["verdicts"][0].update(verdict="true"), "verdict is 'true'; expected one of reproduced"),
+        (lambda told: told["verdicts"][0].update(margin="big"), "margin is 'big'; expected a number or null"),
+        (lambda told: told["verdicts"][0]["findings"][0].update(outcome="yes"), "outcome is 'yes'; expected one of"),
+        (lambda told: told["verdicts"][0]["findings"][0].update(estimate={"low": 1}), "{'low': 1} is no interval"),
+        (lambda told: told["tables"].append(told["tables"][0]), "tables holds 'first' twice"),
+        (lambda told: told["tables"][0]["rows"].append([1]), "table 'first' needs rows of 2 values"),
+        (lambda told: told["tables"][0]["rows"].append([[], 1]), "table 'first': [] stands where a number"),
+        (lambda told: told["tables"][0].update(columns="xy"), "table 'first': columns is 'xy'; expected list"),
+        (lambda told: told["tables"][0].update(rows=[3]), "table 'first' needs rows of 2 values"),
+        (lambda told: told["tables"][0].update(note=None), "table 'first': note is None; expected str"),
+        (lambda told: told["tables"][0].update(experiment="a b"), "experiment is 'a b'; expected letters"),
+        (lambda told: told["tables"][0].update(experiment=None), "table 'first': experiment is None; expected str"),
+        (lambda told: told["details"].append(told["details"][0]), "details holds 'every' twice"),
+    ],
+)  # fmt: skip
+def test_a_wrong_run_json_is_refused_in_one_line(folder, tmp_path, call, spoil, why):
+    told = json.loads((folder / "run.json").read_text()) | {"figures": []}
+    spoil(told)
+    refused(tmp_path, json.dumps(told), call, why)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "cannot be read as JSON"), ("{", "cannot be read as JSON"), ("[" * 100_000, "cannot be read as JSON"),
+        ('{"seed": NaN}', "NaN is no JSON"), ("[]", ": is a list; expected an object"),
+    ],
+)  # fmt: skip
+def test_what_is_no_run_is_refused_in_one_line(tmp_path, call, text, why):
+    refused(tmp_path, text, call, why)
+
+
+def test_a_folder_without_a_run_is_refused_in_one_line(tmp_path, call):
+    for place in (tmp_path, tmp_path / "nowhere"):
+        told = f"error: {place}/run.json: there is no such file; name a folder that `reproduce` or `run` wrote\n"
+        assert call("report", place) == (2, "", told)
+    assert list(tmp_path.iterdir()) == []
+
+
+def refused(place: Path, text: str, call: Callable[..., tuple[int, str, str]], why: str) -> None:
+    (place / "run.json").write_text(text)
+    code, out, err = call("report", place)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {place}/run.json: ")
+    assert err.count("\n") == 1
+    assert why in err
+    assert [path.name for path in place.iterdir()] == ["run.json"]
