@@ -1,4 +1,4 @@
-"""Full-softmax cross-entropy of tied embeddings, without ever holding all logits."""
+"""Full-softmax cross-entropy of tied embeddings that never holds all logits at once."""
 
 from typing import Any
 
@@ -56,12 +56,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def linear_cross_entropy(
     x_td: Tensor, item_id: Tensor, target_t: Tensor, products: torch.dtype | None = None
 ) -> Tensor:
-    """Mean over rows of -log softmax(x itemᵀ)[target]; the gradient is made in the forward pass, by chunks.
+    """Return the mean over rows of -log softmax(x itemᵀ)[target]; the gradient is made in the forward pass, by chunks.
 
-    `x_td` (rows, width), `item_id` (items, width), `target_t` (rows,) int64 row numbers of `item_id`. The three
-    matrix products are computed in `products` (None: the dtype of x; bfloat16 leaves a relative error of about 1e-3
-    in the gradient); softmax, sums and gradients are kept in the dtype of x.
-    Equal to `cross_entropy(x @ item.T, target)`; memory O(chunk * items) instead of O(rows * items).
+    Equal to `cross_entropy(x @ item.T, target)`, in memory O(chunk * items) instead of O(rows * items).
+
+    Args:
+        x_td: hidden states (rows, width).
+        item_id: item vectors (items, width).
+        target_t: (rows,) int64 row numbers of `item_id`.
+        products: dtype of the three matrix products; None (default) for that of x. bfloat16 leaves a relative error of
+            about 1e-3 in the gradient; softmax, sums and gradients keep the dtype of x.
     """
     loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
         x_td, item_id, target_t, products or x_td.dtype
