@@ -23,9 +23,9 @@ _R = math.sqrt(177)
 _X1, _X2, _X3 = (1 + _R) / 132, (1 + _R) / 528, 2 / 3
 _X4, _X5, _X6, _X7 = (29 * _R - 271) / 210, 11 * (_R - 1) / 840, 11 * (_R - 9) / 3360, (89 - _R) / 2240
 _Y2 = (857 - 58 * _R) / 630
-# Largest norm at which degree 8 leaves a relative error of h (at most 2x⁷/9!) under a few ulps.
+# Largest norm at which degree 8 keeps the relative error of h (at most 2x⁷/9!) below a few ulps.
 _LARGEST_NORM = {torch.float64: 0.06, torch.float32: 0.5}
-_CACHED = 2**17  # entries of W whose series, with all that it needs, stays in a core's cache: 2.5 times faster
+_CACHED = 2**17  # entries of W per part, so that its series fits into a core's cache: 2.5 times faster
 _MOST_SQUARINGS = 64  # far beyond where e^P overflows
 
 
@@ -205,7 +205,7 @@ def _square(W: Tensor) -> Tensor:
 
 def _float(W: Tensor) -> Tensor:
     if W.dtype not in _LARGEST_NORM:
-        raise InputError(f"W is {W.dtype}; give float64 (or float32, in a recommender)")
+        raise InputError(f"W is {W.dtype}; give float64 or float32")
     return _square(W)
 
 

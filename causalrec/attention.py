@@ -98,7 +98,7 @@ def attend(
     relation = relation_bqk[:, None]
     if boost.heads is not None:
         plain = torch.arange(q_bhqf.shape[1], device=mask.device) >= boost.heads
-        relation = relation.where(~plain[:, None, None], boost.mode == "filter")  # an R that changes nothing
+        relation = relation.where(~plain[:, None, None], boost.mode == "filter")  # changes nothing
     if boost.mode == "renorm" and relation.dtype == torch.bool:  # the same sum in one pass
         mask = torch.where(relation, mask + torch.log1p(mask.new_tensor(boost.alpha)), mask)
     elif boost.mode == "renorm":

@@ -72,7 +72,7 @@ class CheckpointFile:
         try:
             with safe_open(self.path, "pt") as file:
                 texts = file.metadata() or {}
-                # A mapped file is gone from under a reader when it is cut: copies stay.
+                # The file is memory-mapped: tensors must outlive a truncation of it, so copy them.
                 tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         except FileNotFoundError:
             return None

@@ -91,10 +91,10 @@ class Reading:
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} = {getattr(self, name)}; expected a finite number >= 0")
         if self.top < 1:
-            raise InputError(f"top = {self.top}; expected at least 1 cause a row")
+            raise InputError(f"top = {self.top}; expected at least 1 cause per row")
         if self.leaks and self.positions == "every":
             raise InputError(
-                f"{self.leaks} lets an early row see later items, which at training on every position leaks the "
+                f"{self.leaks} lets an early row see later items, so that training on every position leaks the "
                 "targets; train with positions = last"
             )
 

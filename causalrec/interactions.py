@@ -96,7 +96,7 @@ class Sequences:
         if self.offsets[0] != 0 or self.offsets[-1] != len(self.items) or (np.diff(self.offsets) < 0).any():
             raise InputError(f"offsets must rise from 0 to the number of actions ({len(self.items)})")
         if len(self.item_labels) != self.num_items:
-            raise InputError(f"expected {self.num_items} item labels, one an item, got {len(self.item_labels)}")
+            raise InputError(f"expected {self.num_items} item labels, one per item, got {len(self.item_labels)}")
         if self.items.size and not 1 <= self.items.min() <= self.items.max() <= self.num_items:
             raise InputError(f"items must be in 1..{self.num_items}, got {self.items.min()}..{self.items.max()}")
         if self.times is not None:

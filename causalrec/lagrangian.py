@@ -1,9 +1,8 @@
 """The augmented Lagrangian of a constraint h(W) = 0: its state and the rule that updates it."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -99,23 +98,3 @@ class Lagrangian:
     def trace(self) -> dict[str, Tensor]:
         """Return ρ and γ, for the record of an optimisation."""
         return {"rho": torch.as_tensor(self.rho), "gamma": torch.as_tensor(self.gamma)}
-
-    def to_dict(self) -> dict[str, float | list[float]]:
-        """The state in floats and lists of floats, for a checkpoint."""
-        return {k: v.tolist() if isinstance(v, Tensor) else v for k, v in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, state: Mapping[str, Any]) -> "Lagrangian":
-        """The inverse of `to_dict`; tensors come back on the CPU.
-
-        Raises:
-            InputError: a key is missing or unknown.
-        """
-        names = [field.name for field in fields(cls)]
-        if sorted(state) != sorted(names):
-            raise InputError(f"Lagrangian state has {sorted(state)}; expected {sorted(names)}")
-        values: dict[str, Any] = {
-            key: torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value
-            for key, value in state.items()
-        }
-        return cls(**values)

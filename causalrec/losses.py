@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Rows at a time: on a CPU the logits of a chunk stay in a core's cache, on a GPU they fill it.
+# Rows per chunk: on a CPU the logits of a chunk fit into a core's cache, on a GPU they use all of it.
 CHUNKS = {"cpu": 128, "cuda": 4096}
 # Logits of at most this size are exponentiated as they are; larger ones are shifted by the row's maximum and cut off
 # below it, where e^-40 is lost in rounding and denormal weights would make the products 60 times slower.
@@ -29,7 +29,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if steep:
                 logits.sub_(logits.amax(-1, keepdim=True))
             total -= logits.gather(1, target_t[rows, None]).sum()
-            # The softmax but for its row sums, which scale the thin side of each product.
+            # The softmax without its row sums, which scale the thin side of each product.
             weights = logits.clamp_(min=-LARGEST_LOGIT).exp_() if steep else logits.exp_()
             sums = weights.sum(-1, keepdim=True)
             total += sums.log().sum()

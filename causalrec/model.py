@@ -103,9 +103,9 @@ class CausalRecOptions(Reading, SASRecOptions):
                 f"rho = {self.rho}, growth = {self.growth}; expected 0 < rho <= {Lagrangian.cap:g} and growth >= 1"
             )
         if self.source == "fixed" and self.beta != 0:
-            raise InputError(f"beta = {self.beta} with a fixed W, of which L_DAG can teach nothing; choose beta = 0")
+            raise InputError(f"beta = {self.beta} with a fixed W, which L_DAG cannot change; choose beta = 0")
         if self.placement == "mixed" and self.normalised < 1:
-            raise InputError("placement mixed needs normalised >= 1; normalised = 0 is no LayerNorm on V nor on Z")
+            raise InputError("placement mixed needs normalised >= 1; otherwise neither V nor Z has LayerNorm")
         if self.branch not in ("series", "side"):
             raise InputError(f"branch {self.branch!r} is unknown; choose one of series, side")
         if self.boosted_layers is not None:
@@ -113,7 +113,7 @@ class CausalRecOptions(Reading, SASRecOptions):
             if not self.boosted_layers or not set(self.boosted_layers) <= set(range(1, self.layers)):
                 raise InputError(f"boosted_layers = {self.boosted_layers}; expected some of 1 to {self.layers - 1}")
         if self.boost.heads is not None and self.boost.heads > self.heads:
-            raise InputError(f"{self.boost.heads} heads are boosted of heads = {self.heads}")
+            raise InputError(f"boost.heads = {self.boost.heads}; expected at most heads = {self.heads}")
 
 
 def initialise_transformer(model: Recommender, generator: torch.Generator) -> None:
@@ -335,7 +335,9 @@ class CausalRec(SASRec):
             InputError: this source makes W anew for each sequence.
         """
         if not self.has_item_graph:
-            raise InputError(f"source {self.options.source} has no item-level graph; {', '.join(ITEM_LEVEL)} have")
+            raise InputError(
+                f"source {self.options.source} has no item-level graph; choose one of {', '.join(ITEM_LEVEL)}"
+            )
         with torch.no_grad():
             items = torch.arange(1, self.options.items + 1, device=self.item.weight.device)
             return self.discovery.weights(items, self.item.weight[1:])

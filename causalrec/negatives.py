@@ -17,8 +17,8 @@ from causalrec.losses import linear_cross_entropy
 LOSSES = ("full", "bce", "gbce", "sampled")
 PUBLISHED_NEGATIVES = {"full": 0, "bce": 1, "gbce": 256, "sampled": 256}
 CHUNK = 2**15  # negatives gathered at a time
-SAMPLED_ROWS = 1024  # whose scores of a shared set of negatives stay in a core's cache
-DENSE_ROWS, DENSE_ITEMS = 128, 32  # up to 32 items a negative, all scores of 128 rows cost less than gathering
+SAMPLED_ROWS = 1024  # rows whose scores of a shared set of negatives fit into a core's cache
+DENSE_ROWS, DENSE_ITEMS = 128, 32  # up to 32 items per negative, all scores of 128 rows cost less than gathering
 
 
 def next_item_loss(
@@ -200,7 +200,7 @@ class _SampledSoftmax(torch.autograd.Function):
         right, wrong_kd = item_id[target_t], item_id[negative_k]
         wrong_dk = wrong_kd.T.contiguous()
         good = (x_td * right).sum(1, keepdim=True)
-        # Which negative is a row's own target, if any: a look-up, where comparing all would touch t x k entries.
+        # Which negative is a row's own target, if any, by look-up: comparing all would touch t x k entries.
         place = target_t.new_full((len(item_id),), -1)
         place[negative_k] = torch.arange(k, device=place.device)
         own_t = place[target_t]

@@ -18,7 +18,7 @@ from causalrec.interactions import Sequences, Targets
 
 CHUNK = 512
 LARGEST = 1 << 26
-"""Scores held at a time: fewer users than `CHUNK` a time from 131,072 items on."""
+"""Most scores held at once: with more than 131,072 items, fewer than `CHUNK` users are scored at once."""
 
 Scorer = Callable[[Sequences, slice], Tensor]
 """Scores (rows, items) of items 1..items for a slice of histories; column k is item k + 1."""

@@ -4,13 +4,11 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor
 
 from causalrec.attention import set_dropout_generator
@@ -22,7 +20,7 @@ from causalrec.recommender import Recommender
 
 MEGABATCH = 16
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
-BUCKET = 64  # histories of like length that are scored together
+BUCKET = 64  # histories of similar length that are scored together
 
 
 @dataclass(frozen=True)
@@ -57,9 +55,15 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1 or (self.patience is not None and self.patience < 1):
-            raise InputError("epochs, batch and patience must be at least 1")
+            raise InputError(
+                f"epochs = {self.epochs}, batch = {self.batch}, patience = {self.patience}; expected at "
+                "least 1 each, or patience = None to train all epochs"
+            )
         if not (0 < self.learning_rate < math.inf and 0 < self.clip_norm <= math.inf):
-            raise InputError("learning_rate and clip_norm must be positive")
+            raise InputError(
+                f"learning_rate = {self.learning_rate}, clip_norm = {self.clip_norm}; expected numbers above 0, "
+                "learning_rate finite"
+            )
         if self.seen not in ("kept", "filtered"):
             raise InputError(f"seen = {self.seen!r}; expected 'kept' or 'filtered'")
         if self.precision not in PRECISIONS:
@@ -430,9 +434,3 @@ class TrainingState:
         if not 0 <= progress.best_epoch <= progress.epoch == len(progress.trace) or not progress.skipped_steps >= 0:
             raise ValueError("its epochs do not agree")
         return progress, parts["best"], adam, shuffle
-
-
-def save_model(model: Recommender, path: Path) -> None:
-    """Write the model's parameters and options as safetensors."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, path, {"model": type(model).__name__, "options": json.dumps(asdict(model.options))})

@@ -7,7 +7,6 @@ there is no candidate, it draws from the user's exogenous law m. If there is a c
 E[x_t | past] = (1 - r) m + r sum_tau a_tau G x_tau: linear in the one-hot tokens.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -154,7 +153,7 @@ class BehaviourWorld:
         _require(users >= 1 and length >= 1, f"sample: got {users} users, length {length}; expected at least 1 each.")
         past = self.horizon
         segments = rng.integers(len(self.segment_laws), size=users)
-        # Position t stands in column past + t; before it, padding.
+        # Position t is in column past + t; the columns before are padding.
         items, hidden = np.zeros((2, users, past + length), dtype=np.int64)
         pointers = np.full((users, length), -1, dtype=np.int64)
         exogenous_cdf = (np.cumsum(self.exogenous_law, axis=1) + np.arange(len(self.segment_laws))[:, None]).ravel()
@@ -179,19 +178,6 @@ class BehaviourWorld:
             event = u_event < self.hidden_rate
             hidden[:, past + t] = np.where(event, self.num_items + 1 + (u_hidden * hidden_items).astype(np.int64), 0)
         return Behaviour(items[:, past:].copy(), pointers, hidden[:, past:].copy(), segments)
-
-    def stream(
-        self, rng: np.random.Generator, users: int, length: int, chunk: int = 4096
-    ) -> Iterator[Behaviour]:
-        """Draw `users` sequences of `length` tokens, `chunk` users at a time; memory O(chunk * length).
-
-        Each chunk is `sample` from a generator of its own, spawned from `rng` in turn: a chunk does not depend on how
-        many come after it, and all of them together are the in-memory draws from those generators.
-        """
-        _require(users >= 1 and chunk >= 1, f"stream: got {users} users by {chunk}; expected at least 1 each.")
-        for start in range(0, users, chunk):
-            (own,) = rng.spawn(1)
-            yield self.sample(own, min(chunk, users - start), length)
 
     def step_distribution(
         self, history: ArrayLike, segments: ArrayLike, hidden: ArrayLike | None = None
@@ -248,13 +234,6 @@ class BehaviourWorld:
         """
         law = self.step_distribution(history, segments, hidden)
         return np.concatenate([np.full((len(law), 1), -1.0), law], axis=1)
-
-    def position_edges(self, items: ArrayLike) -> Adjacency:
-        """Item-level truth seen from positions, (rows, L, L) bool: [u, t, tau] says tau < t and s_tau causes s_t."""
-        s = self._check_history(items, self.num_items)
-        padded = np.zeros((self.num_items + 1, self.num_items + 1), dtype=bool)
-        padded[1:, 1:] = self.graph
-        return np.asarray(padded[s[:, :, None], s[:, None, :]] & np.tri(s.shape[1], k=-1, dtype=bool))
 
     def _pointing_law(self, window: Indices) -> Floats:
         """Return weights a_tau (rows, 2 horizon) of the candidates in a window of observed, then hidden tokens; 0 if
@@ -349,21 +328,6 @@ def draw_world(
     )  # fmt: skip
 
 
-def shuffle_time(rng: np.random.Generator, behaviour: Behaviour) -> Behaviour:
-    """Put each user's tokens into a random order: a control that keeps who took what and destroys when.
-
-    Who takes a parent takes its children, so co-occurrence within a user survives, without a direction.
-    """
-    items = rng.permuted(behaviour.items, axis=1)
-    return replace(behaviour, items=items, pointers=np.full_like(items, -1), hidden=np.zeros_like(items))
-
-
-def shuffle_users(rng: np.random.Generator, behaviour: Behaviour) -> Behaviour:
-    """Deal the tokens of each time step to users at random: only popularity, step by step, is left."""
-    items = rng.permuted(behaviour.items, axis=0)
-    return replace(behaviour, items=items, pointers=np.full_like(items, -1), hidden=np.zeros_like(items))
-
-
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise InputError(message)
@@ -379,6 +343,6 @@ def _normalise(weights: ArrayLike) -> Floats:
 def _pick(weights: Floats, uniform: Floats) -> Indices:
     """Draw one column per row of `weights` (rows, k), no row all 0, by inverting the cumulated weights."""
     cumulated = np.cumsum(weights, axis=1)
-    # Rounding may lift uniform * total to the total itself, where no column is left; one step down there is.
+    # Rounding may raise uniform * total to the total itself, beyond the last column; hence at most one step below it.
     mark = np.minimum(uniform * cumulated[:, -1], np.nextafter(cumulated[:, -1], 0))
     return np.asarray((cumulated > mark[:, None]).argmax(axis=1))

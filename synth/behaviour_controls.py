@@ -67,7 +67,7 @@ def _steps(items: ArrayLike, num_items: int, horizon: int, decay: float) -> tupl
     if s.ndim != 2 or s.dtype.kind not in "iu" or s.size == 0 or s.min() < 0 or s.max() > num_items:
         raise InputError(f"items: got {s.dtype} of shape {s.shape}; expected (users, length) of 0..{num_items}.")
     if horizon < 1 or not 0 < decay <= 1:
-        raise InputError(f"got horizon {horizon}, decay {decay}; expected at least 1, and above 0 to 1.")
+        raise InputError(f"got horizon {horizon}, decay {decay}; expected horizon >= 1 and 0 < decay <= 1.")
     user, time = np.nonzero((s[:, 1:] > 0) & (s[:, :-1] > 0))
     time += 1
     if not len(user):

@@ -114,22 +114,12 @@ def draw_dag(family: str, rng: np.random.Generator, nodes: int, edges_per_node: 
     return relabel(FAMILIES[family](rng, nodes, edges_per_node), rng.permutation(nodes))
 
 
-def fork() -> Adjacency:
-    """Return 1 <- 0 -> 2, shape (3, 3): one cause, two effects."""
-    return np.array([[0, 0, 0], [1, 0, 0], [1, 0, 0]], dtype=bool)
-
-
-def collider() -> Adjacency:
-    """Return 0 -> 2 <- 1, shape (3, 3): two causes, one effect."""
-    return np.array([[0, 0, 0], [0, 0, 0], [1, 1, 0]], dtype=bool)
-
-
 def phone_cable() -> Adjacency:
     """Return the paper's example, shape (3, 3): phone (0) -> cable (1), phone -> case (2).
 
     Cable and case are bought together, though neither causes the other.
     """
-    return fork()
+    return np.array([[0, 0, 0], [1, 0, 0], [1, 0, 0]], dtype=bool)
 
 
 def relabel(graph: ArrayLike, labels: ArrayLike) -> Adjacency:

@@ -158,13 +158,6 @@ def fdr(truth: ArrayLike, estimate: ArrayLike) -> Floats:
     return _share(_count(E & ~T), _count(E), empty=0.0)
 
 
-def fpr(truth: ArrayLike, estimate: ArrayLike) -> Floats:
-    """Share of the n (n - 1) - edges ordered pairs without a true edge that are estimated as one, shape (...)."""
-    T, E = _pair(truth, estimate)
-    nodes = T.shape[-1]
-    return _share(_count(E & ~T), nodes * (nodes - 1) - _count(T), empty=0.0)
-
-
 def f1(truth: ArrayLike, estimate: ArrayLike) -> Floats:
     """Return F1 of directed edges, 2 TP / (true + estimated edges), (...); 1 if both graphs are empty.
 
@@ -174,11 +167,6 @@ def f1(truth: ArrayLike, estimate: ArrayLike) -> Floats:
     """
     T, E = _pair(truth, estimate)
     return _share(2 * _count(T & E), _count(T) + _count(E), empty=1.0)
-
-
-def exact_recovery(truth: ArrayLike, estimate: ArrayLike) -> NDArray[np.bool_]:
-    """Whether every edge and no other was found, bool of shape (...)."""
-    return np.asarray(shd(truth, estimate) == 0)
 
 
 def order_accuracy(truth: ArrayLike, order: ArrayLike) -> float | None:
@@ -207,7 +195,7 @@ def _scored(truth: ArrayLike, scores: ArrayLike) -> tuple[Adjacency, Floats]:
     if T.shape != s.shape or T.ndim != 2:
         raise InputError(f"truth has shape {T.shape}, scores {s.shape}; expected one (n, n) for both.")
     if np.isnan(s).any():
-        raise InputError("scores: has NaN; expected a number for every pair. Look where the scores were made.")
+        raise InputError("scores: has NaN; expected a number for every pair. Check what computed the scores.")
     return T & ~np.eye(len(T), dtype=bool), s
 
 

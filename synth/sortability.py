@@ -12,7 +12,7 @@ from synth.graphs import as_adjacency, topological_order
 from synth.violations import standardise_covariance
 
 Floats = NDArray[np.float64]
-# Scores nearer than this, relative to the larger, tie: exact covariances differ by rounding where theory says equal.
+# Scores closer than this, relative to the larger, tie: where theory says equal, exact covariances differ by rounding.
 TIE = 1e-9
 
 

@@ -31,7 +31,7 @@ class EASE:
     def __init__(self, train: Sequences, regularisation: float = 250.0, decay: float = 1.0) -> None:
         if not 0 < regularisation < np.inf or not 0 < decay <= 1:
             raise InputError(
-                f"regularisation = {regularisation}, decay = {decay}; expected above 0, and above 0 to 1"
+                f"regularisation = {regularisation}, decay = {decay}; expected regularisation > 0 and 0 < decay <= 1"
             )
         if train.num_items > MOST_ITEMS:
             raise InputError(

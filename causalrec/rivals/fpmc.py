@@ -40,7 +40,7 @@ class FPMCOptions:
     def __post_init__(self) -> None:
         if self.width < 1 or not 0 <= self.regularisation < math.inf:
             raise InputError(
-                f"width = {self.width}, regularisation = {self.regularisation}; expected at least 1, and at least 0"
+                f"width = {self.width}, regularisation = {self.regularisation}; expected at least 1 and at least 0"
             )
         if self.loss not in LOSSES:
             raise InputError(f"loss = {self.loss!r}; expected one of {', '.join(LOSSES)}")

@@ -79,7 +79,7 @@ class GRU4Rec(Recommender):
             items_bl: left-padded items, 0 at padding.
         """
         length = self.check_length(items_bl)
-        # Rows turn so that they begin with their first item: the state starts from 0 there, whatever the padding.
+        # Rotate rows to begin with their first item, so that the state is 0 there, whatever the padding.
         padding_b1 = (items_bl == 0).sum(1, keepdim=True)
         place_l = torch.arange(length, device=items_bl.device)
         x = self.dropout(self.item(items_bl.gather(1, (place_l + padding_b1) % length)))

@@ -27,7 +27,10 @@ class ItemKNN:
 
     def __init__(self, train: Sequences, neighbours: int = 200, window: int = 20, shrinkage: float = 10.0) -> None:
         if neighbours < 1 or window < 1 or shrinkage < 0:
-            raise InputError("neighbours and window must be at least 1, shrinkage at least 0")
+            raise InputError(
+                f"neighbours = {neighbours}, window = {window}, shrinkage = {shrinkage}; "
+                "expected neighbours >= 1, window >= 1 and shrinkage >= 0"
+            )
         self.window = window
         users = np.repeat(np.arange(len(train)), np.diff(train.offsets))
         ones = np.ones(len(train.items), dtype=np.float64)

@@ -31,7 +31,7 @@ class Markov:
         if window < 1 or not 0 < decay <= 1 or not 0 < smoothing < np.inf:
             raise InputError(
                 f"window = {window}, decay = {decay}, smoothing = {smoothing}; "
-                "expected at least 1, above 0 to 1, and above 0"
+                "expected window >= 1, 0 < decay <= 1 and smoothing > 0"
             )
         if not len(train.items):
             raise InputError("there are no training actions to count; give longer sequences")

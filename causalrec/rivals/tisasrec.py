@@ -73,7 +73,7 @@ def intervals(items_bl: Tensor, times_bl: Tensor, span: int) -> Tensor:
 class TimeBlock(Block):
     """SASRec's block with intervals and positions in keys and values."""
 
-    def forward(  # type: ignore[override]  # a boost is never asked of it
+    def forward(  # type: ignore[override]  # it takes no boost
         self, x_bld: Tensor, mask_b1qk: Tensor, interval_bqk: Tensor, tables: tuple[Tensor, Tensor, Tensor, Tensor]
     ) -> Tensor:
         """Return the block's output (b, q, d) for the last q rows of the mask.
@@ -96,7 +96,7 @@ class TimeBlock(Block):
                 interval_v[None],
             )
         )
-        # q · R[r_ij] is a look-up in q Rᵀ, and sum_j a_ij R[r_ij] the weights summed by interval times R.
+        # q · R[r_ij] is a look-up in q Rᵀ, and sum_j a_ij R[r_ij] is the weights summed by interval, times R.
         look_bhqk = interval_bqk[:, None].expand(-1, self.heads, -1, -1)
         by_interval = q @ r_k.transpose(-1, -2)
         scores = (q @ k.transpose(-1, -2) + by_interval.gather(3, look_bhqk)) / q.shape[-1] ** 0.5

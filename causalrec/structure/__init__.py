@@ -39,7 +39,7 @@ class Problems:
     def __post_init__(self) -> None:
         S = np.array(self.covariance, dtype=np.float64)
         if S.ndim != 3 or S.shape[1] != S.shape[2] or 0 in S.shape:
-            raise InputError(f"covariance has shape {S.shape}; give (problems, nodes, nodes), with one of each or more")
+            raise InputError(f"covariance has shape {S.shape}; give (problems, nodes, nodes), at least one of each")
         _refuse(~np.isfinite(S).all(1), "covariances that are not finite", "drop or impute missing values first")
         variance = S.diagonal(axis1=1, axis2=2)
         _refuse(variance <= 0, "variance 0 or less", "drop constant columns first")

@@ -26,7 +26,7 @@ Mixing = Literal["softmax", "root"]
 Mask = Literal["full", "time"]
 Sign = Literal["relu", "signed"]
 
-_START = 0.1  # of the weights under relu: alive, and h small, as the standard deviation of M in the model
+_START = 0.1  # first weights under relu: they get a gradient and h is small; std of M in the model
 
 
 def implied_scm(attention: ArrayLike) -> tuple[Floats, Floats]:
@@ -51,7 +51,7 @@ def implied_scm(attention: ArrayLike) -> tuple[Floats, Floats]:
     except np.linalg.LinAlgError:
         residual = np.inf
     if not residual < 1e-6:
-        raise InputError("attention is singular to working precision, so that no B has A = (I − B)⁻¹Λ; drop rows alike")
+        raise InputError("attention is singular to working precision, so no B has A = (I − B)⁻¹Λ; drop duplicate rows")
     diagonal = inverse.diagonal()
     rounding = 1e-14 * (np.abs(inverse) @ np.abs(A) @ np.abs(inverse)).diagonal()
     for i in np.flatnonzero(np.abs(diagonal) <= rounding):

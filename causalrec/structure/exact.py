@@ -16,12 +16,12 @@ Score = Literal["equal", "equal_l1", "unequal"]
 Row = Callable[[int, int], Floats]
 
 _NODES = 14
-_EXACT_PENALTY = 1e-8  # BIC's log(s)/(2s) an edge, on an exact covariance: that of about 1e9 samples
+_EXACT_PENALTY = 1e-8  # BIC's log(s)/(2s) per edge on an exact covariance, as for about 1e9 samples
 _TIE = {"equal": 1e-12, "equal_l1": 1e-12, "unequal": 1e-10}  # above rounding; the first two in units of tr S
 _RIDGE = 1e-10  # of each variance, so that every Gram matrix of a lasso can be inverted
 _KKT = 1e-10  # in units of sqrt(S_jj S_kk)
-_STEPS = 30  # active-set steps a variable before a lasso is given up
-_CHUNK = 4096  # lassos solved at once: their inverses stay near the processor
+_STEPS = 30  # active-set steps per variable before a lasso counts as failed
+_CHUNK = 4096  # lassos solved at once, so that their inverses stay in cache
 
 
 @dataclass(frozen=True)
@@ -88,25 +88,6 @@ class Exact:
             W = refit_along(problems, order, self.refit)
         ones = np.ones(m, dtype=np.int64)
         return Fits(W, np.zeros(m), converged, ones, order, trace={"score": optimum[None]})
-
-    def score_of(self, problems: Problems, W: ArrayLike) -> Floats:
-        """The score (m,) of graphs W (m, n, n), of any number of nodes, with the weights as they are.
-
-        Every weight that is not 0 counts as an edge. That W has no cycle is not asked for: one of h ≤ 1e-8 scores up
-        to 1e-3 under the best DAG, so hold a learner that ends there against the optimum by `score_given`.
-        """
-        W = np.asarray(W, dtype=np.float64)
-        S = problems.covariance
-        if W.shape != S.shape or not np.isfinite(W).all():
-            raise InputError(f"exact: W has shape {W.shape}; give {S.shape}, as the covariances, and finite weights")
-        residual = np.eye(S.shape[1]) - W
-        variance = ((residual @ S) * residual).sum(2)
-        if self.score == "equal":
-            return np.asarray(variance.sum(1))
-        if self.score == "equal_l1":
-            return np.asarray(0.5 * variance.sum(1) + self.sparsity * np.abs(W).sum((1, 2)))
-        likelihood = 0.5 * np.log(np.maximum(variance, _rounding(S))).sum(1)
-        return np.asarray(likelihood + _penalty(problems.samples) * np.count_nonzero(W, axis=(1, 2)))
 
     def score_given(self, problems: Problems, graph: ArrayLike) -> Floats:
         """Return the least score (m,) over the orders in which every edge of a graph runs forward.
@@ -269,7 +250,7 @@ def _lassos(
         inverse = swept[active @ bit]
         rhs = (S[targets[left]] - sparsity * signs) * active
         goal = -(inverse @ rhs[:, :, None])[:, :, 0] * active
-        # Once refined: of nearly collinear variables the inverse alone is too rough to settle the signs.
+        # Refined once: for nearly collinear variables the inverse alone is too rough to settle the signs.
         goal -= (inverse @ ((rhs - goal @ gram) * active)[:, :, None])[:, :, 0] * active
         crossing = active & (goal * signs <= 0)
         length = np.where(crossing, np.abs(now) / np.maximum(np.abs(now) + np.abs(goal), 1e-300), np.inf)

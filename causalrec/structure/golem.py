@@ -12,7 +12,7 @@ from causalrec.lagrangian import Lagrangian
 from causalrec.structure import Fits, Problems
 from causalrec.structure.newton import Loss, Solution, Solver
 
-# Added to the diagonal of S, relative to it: the likelihood of a singular covariance has no maximum.
+# Share of the diagonal of S that is added to it, since the likelihood of a singular covariance has no maximum.
 _RIDGE = 1e-8
 
 

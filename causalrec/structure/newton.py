@@ -16,7 +16,7 @@ Form = Literal["log_determinant", "exponential"]
 _ROUNDING = 1e-4  # ε of |w| ≈ √(w² + ε²), which gives the L1 term a gradient at 0; far under any threshold
 _ARMIJO = 1e-4
 _HALVINGS = 30
-_CHUNK = {"cpu": 2**22, "cuda": 2**28}  # entries of all row Hessians held at once, n³ a problem
+_CHUNK = {"cpu": 2**22, "cuda": 2**28}  # entries of all row Hessians held at once, n³ per problem
 
 
 class Loss(Protocol):
@@ -142,7 +142,7 @@ class Solver:
         if not 0 < self.s <= 1:
             raise InputError(f"s = {self.s}; give 0 < s ≤ 1, the largest spectral radius of W∘W (DAGMA ends at 0.7)")
         if self.device.split(":")[0] not in _CHUNK or (self.device != "cpu" and not torch.cuda.is_available()):
-            raise InputError(f"device {self.device!r} is not here; give cpu, or cuda where there is one")
+            raise InputError(f"device {self.device!r} is not available; give cpu, or cuda if there is a GPU")
 
     def learn(self, problems: Problems, solve: Callable[[Tensor], Solution]) -> Fits:
         """Solve in parts that fit into memory and return the fits, with h of the exponential.
@@ -255,7 +255,7 @@ class Penalised:
         curvature = self.sparsity / magnitude + slope * torch.where(W == 0, 0.0, h_gradient / W)
         curvature.diagonal(dim1=-2, dim2=-1).fill_(1e12)
         factor, _ = torch.linalg.cholesky_ex(rows + torch.diag_embed(curvature))
-        # Rows are independent but for ρ∇h∇hᵀ, which Sherman–Morrison adds for one more right-hand side.
+        # Rows are independent except for ρ∇h∇hᵀ; Sherman–Morrison adds it at the cost of one more right-hand side.
         a, b = torch.cholesky_solve(torch.stack([gradient, h_gradient], -1), factor).unbind(-1)
         rho = torch.as_tensor(self.rule.rho)
         share = rho * (h_gradient * a).sum((-2, -1)) / (1 + rho * (h_gradient * b).sum((-2, -1)))

@@ -17,7 +17,7 @@ from causalrec.structure.regression import regress_on_predecessors
 Refit = Literal["least_squares", "lasso_bic", "bic"]
 
 EPSILON = float(np.finfo(np.float64).eps)
-# Rows of regressions searched together, times nodes: bounds the memory.
+# Rows of regressions searched at once, times nodes; bounds the memory.
 CHUNK = 2**18
 
 
@@ -67,7 +67,7 @@ def refit_along(problems: Problems, order: Integers, refit: Refit) -> Floats:
     else:
         search = _stepwise if refit == "bic" else _lasso
         b = np.concatenate([search(R, full, rows, problems.samples) for rows in _chunks(m * n, n)]).reshape(m, n, n)
-        # The search's updates have let rounding grow: solve afresh, so that W depends on nothing but the support.
+        # The search's updates accumulate rounding: solve afresh, so that W depends only on the support.
         for problem, i in np.argwhere(b.any(2)):
             A = np.flatnonzero(b[problem, i])
             b[problem, i, A] = np.linalg.solve(R[problem][np.ix_(A, A)], R[problem, A, i])
