@@ -16,20 +16,14 @@ from causalrec.discovery import ITEM_LEVEL, Discovery, DiscoveryBlock, Graph, Re
 from causalrec.errors import InputError
 from causalrec.lagrangian import Lagrangian
 from causalrec.negatives import LOSSES, next_item_loss
-from causalrec.recommender import Recommender, require_positive
+from causalrec.recommender import Recommender, TransformerOptions
 
 
 @dataclass(frozen=True)
-class SASRecOptions:
-    """Options of SASRec (Kang & McAuley 2018).
+class SASRecOptions(TransformerOptions):
+    """Options of SASRec (Kang & McAuley 2018): those of `TransformerOptions`, and the ones below.
 
     Args:
-        items: number of items in the catalogue.
-        length: most items of a history that the model reads, default 50.
-        width: features of an item embedding, default 64.
-        layers: number of attention blocks, default 2.
-        heads: attention heads per block, default 2.
-        dropout: share of entries dropped, in [0, 1), default 0.2.
         normalised: how many layers, counted from the first, have LayerNorm on their values; default 0.
         loss: `full` (default), `bce`, `gbce` or `sampled`, see `negatives.next_item_loss`.
         negatives: number of negatives of that loss; None (default) as published.
@@ -39,19 +33,13 @@ class SASRecOptions:
         InputError: an option out of range.
     """
 
-    items: int
-    length: int = 50
-    width: int = 64
-    layers: int = 2
-    heads: int = 2
-    dropout: float = 0.2
     normalised: int = 0
     loss: str = "full"
     negatives: int | None = None
     calibration: float = 0.75
 
     def __post_init__(self) -> None:
-        require_positive(self, "items", "length", "width", "layers", "heads")
+        super().__post_init__()
         if self.loss not in LOSSES:
             raise InputError(f"loss = {self.loss!r}; expected one of {', '.join(LOSSES)}")
         if self.negatives is not None and not 1 <= self.negatives <= self.items:

@@ -1,6 +1,7 @@
 """The base class of every neural recommender: what training, ranking and checkpoints need of it."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +20,33 @@ def require_positive(options: Any, *names: str) -> None:
     for name in names:
         if getattr(options, name) < 1:
             raise InputError(f"{name} = {getattr(options, name)}; expected at least 1")
+
+
+@dataclass(frozen=True)
+class TransformerOptions:
+    """Sizes that all transformers here have.
+
+    Args:
+        items: number of items in the catalogue.
+        length: most items of a history that the model reads, default 50.
+        width: features of an item embedding, default 64.
+        layers: number of attention layers, default 2.
+        heads: attention heads per layer, default 2.
+        dropout: share of entries dropped, in [0, 1), default 0.2.
+
+    Raises:
+        InputError: a size below 1.
+    """
+
+    items: int
+    length: int = 50
+    width: int = 64
+    layers: int = 2
+    heads: int = 2
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        require_positive(self, "items", "length", "width", "layers", "heads")
 
 
 class Recommender(nn.Module, ABC):

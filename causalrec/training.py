@@ -267,11 +267,11 @@ def train(
     if checkpoint is not None:
         state.resume(checkpoint)
     progress = state.progress
-    while progress.epoch < options.epochs and not _out_of_patience(progress, options):
+    while progress.epoch < options.epochs and not out_of_patience(progress, options):
         progress.trace.append(_train_epoch(model, padded, times, options, optimiser, shuffle, progress))
         progress.epoch += 1
         if options.patience is not None:
-            score = _validate(model, split, options)
+            score = validate(make_scorer(model), split, options)
             progress.trace[-1]["validation"] = score
             if score > progress.best:
                 progress.best, progress.best_epoch = score, progress.epoch
@@ -286,7 +286,13 @@ def train(
     return progress
 
 
-def _out_of_patience(progress: Progress, options: TrainingOptions) -> bool:
+def out_of_patience(progress: Progress, options: TrainingOptions) -> bool:
+    """Return whether training has gone `patience` epochs without a better validation score.
+
+    Args:
+        progress: what training has done so far.
+        options: how to train.
+    """
     return options.patience is not None and progress.epoch - progress.best_epoch >= options.patience
 
 
@@ -323,9 +329,16 @@ def _train_epoch(
     return means | model.end_period(means)
 
 
-def _validate(model: Recommender, split: Split, options: TrainingOptions) -> float:
+def validate(score: Scorer, split: Split, options: TrainingOptions) -> float:
+    """Return the mean NDCG@10 on the validation questions; -inf if a score is not finite.
+
+    Args:
+        score: the recommender.
+        split: holds the questions.
+        options: says whether the user's history is ranked too.
+    """
     try:
-        ranks = rank_targets(make_scorer(model), split.validation)
+        ranks = rank_targets(score, split.validation)
     except NonFiniteScores:
         return -math.inf
     return float(ndcg(ranks.filtered if options.seen == "filtered" else ranks.kept).mean())

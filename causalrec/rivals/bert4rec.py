@@ -18,20 +18,14 @@ from torch.nn import functional
 from causalrec.attention import Dropout
 from causalrec.errors import InputError
 from causalrec.losses import linear_cross_entropy
-from causalrec.recommender import Recommender, require_positive
+from causalrec.recommender import Recommender, TransformerOptions
 
 
 @dataclass(frozen=True)
-class BERT4RecOptions:
-    """Options of BERT4Rec.
+class BERT4RecOptions(TransformerOptions):
+    """Options of BERT4Rec: those of `TransformerOptions`, and the ones below.
 
     Args:
-        items: number of items in the catalogue.
-        length: most items of a history that the model reads, default 50.
-        width: features of an item embedding, default 64.
-        layers: number of transformer layers, default 2.
-        heads: attention heads per layer, default 2.
-        dropout: share of entries dropped, in [0, 1), default 0.2.
         mask_share: share of a row's items that is hidden, at least one item, default 0.2 (rho; the paper's choice is
             0.2 on MovieLens, 0.4 on Steam, 0.6 on Beauty).
         last_share: probability that the last item alone is hidden instead, default 1/11 (as in the authors' data).
@@ -40,17 +34,11 @@ class BERT4RecOptions:
         InputError: an option out of range.
     """
 
-    items: int
-    length: int = 50
-    width: int = 64
-    layers: int = 2
-    heads: int = 2
-    dropout: float = 0.2
     mask_share: float = 0.2
     last_share: float = 1 / 11
 
     def __post_init__(self) -> None:
-        require_positive(self, "items", "length", "width", "layers", "heads")
+        super().__post_init__()
         for name in ("mask_share", "last_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} = {getattr(self, name)}; expected a share in [0, 1]")

@@ -13,8 +13,7 @@ from causalrec.errors import InputError
 from causalrec.interactions import Sequences, Split
 from causalrec.losses import linear_cross_entropy
 from causalrec.negatives import draw_others
-from causalrec.ranking import NonFiniteScores, ndcg, rank_targets
-from causalrec.training import Diverged, Progress, TrainingOptions, TrainingState
+from causalrec.training import Diverged, Progress, TrainingOptions, TrainingState, out_of_patience, validate
 
 LOSSES = ("sbpr", "full")
 
@@ -130,9 +129,7 @@ class FPMC:
         if checkpoint is not None:
             state.resume(checkpoint)
         progress = state.progress
-        while progress.epoch < options.epochs:
-            if options.patience is not None and progress.epoch - progress.best_epoch >= options.patience:
-                break
+        while progress.epoch < options.epochs and not out_of_patience(progress, options):
             total = 0.0
             for rows in torch.split(torch.randperm(len(target), generator=self.generator), options.batch):
                 optimiser.zero_grad()
@@ -145,7 +142,7 @@ class FPMC:
                 raise Diverged(f"loss not finite in epoch {progress.epoch}; lower the learning rate")
             progress.trace.append({"recommendation": total / len(target)})
             if options.patience is not None:
-                progress.trace[-1]["validation"] = score = self._validate(split)
+                progress.trace[-1]["validation"] = score = validate(self, split, options)
                 if score > progress.best:
                     progress.best, progress.best_epoch = score, progress.epoch
                     state.keep_best()
@@ -155,13 +152,6 @@ class FPMC:
             state.restore_best()
         self.user, self.last, self.item = (factor.detach() for factor in factors.values())
         return progress
-
-    def _validate(self, split: Split) -> float:
-        try:
-            ranks = rank_targets(self, split.validation)
-        except NonFiniteScores:
-            return -math.inf
-        return float(ndcg(ranks.filtered if self.training.seen == "filtered" else ranks.kept).mean())
 
     def __call__(self, history: Sequences, rows: slice) -> Tensor:
         """Return scores (rows, items), float32."""

@@ -20,36 +20,25 @@ from torch import Tensor, nn
 from causalrec.attention import Block, Dropout, causal_mask
 from causalrec.losses import linear_cross_entropy
 from causalrec.model import initialise_transformer
-from causalrec.recommender import Recommender, require_positive
+from causalrec.recommender import Recommender, TransformerOptions, require_positive
 
 
 @dataclass(frozen=True)
-class TiSASRecOptions:
-    """Options of TiSASRec.
+class TiSASRecOptions(TransformerOptions):
+    """Options of TiSASRec: those of `TransformerOptions`, and the one below.
 
     Args:
-        items: number of items in the catalogue.
-        length: most items of a history that the model reads, default 50.
-        width: features of an item embedding, default 64.
-        layers: number of attention blocks, default 2.
-        heads: attention heads per block, default 2.
-        dropout: share of entries dropped, in [0, 1), default 0.2.
         span: longest interval, in units of the user's shortest one, default 256 (k in the paper).
 
     Raises:
         InputError: an option out of range.
     """
 
-    items: int
-    length: int = 50
-    width: int = 64
-    layers: int = 2
-    heads: int = 2
-    dropout: float = 0.2
     span: int = 256
 
     def __post_init__(self) -> None:
-        require_positive(self, "items", "length", "width", "layers", "heads", "span")
+        super().__post_init__()
+        require_positive(self, "span")
 
 
 def intervals(items_bl: Tensor, times_bl: Tensor, span: int) -> Tensor:

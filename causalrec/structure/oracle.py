@@ -8,25 +8,14 @@ import numpy as np
 from causalrec.errors import InputError
 from causalrec.structure import Fits, Problems
 from causalrec.structure.regression import fits_along
-from causalrec.structure.sparse import Refit, check_refit, refit_along
+from causalrec.structure.sparse import Refitted, refit_along
 
 
 @dataclass(frozen=True)
-class Oracle:
-    """A refit on the predecessors in `problems.order`; on an exact covariance this is B, for any positive variances.
+class Oracle(Refitted):
+    """A refit on the predecessors in `problems.order`; on an exact covariance this is B, for any positive variances."""
 
-    Args:
-        refit: as in `sparse.refit_along`, default `least_squares`.
-
-    Raises:
-        InputError: an unknown refit.
-    """
-
-    refit: Refit = "least_squares"
     name: ClassVar[str] = "oracle"
-
-    def __post_init__(self) -> None:
-        check_refit(self.name, self.refit)
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
         """Return one W per problem.

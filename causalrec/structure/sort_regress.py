@@ -7,25 +7,14 @@ import numpy as np
 
 from causalrec.structure import Fits, Floats, Problems
 from causalrec.structure.regression import fits_along
-from causalrec.structure.sparse import Refit, check_refit, refit_along
+from causalrec.structure.sparse import Refit, Refitted, refit_along
 
 
 @dataclass(frozen=True)
-class VarianceSort:
-    """Order by marginal variance, smallest first (Reisach, Seiler & Weichwald 2021, sortnregress).
+class VarianceSort(Refitted):
+    """Order by marginal variance, smallest first (Reisach, Seiler & Weichwald 2021, sortnregress)."""
 
-    Args:
-        refit: as in `sparse.refit_along`, default `least_squares`.
-
-    Raises:
-        InputError: an unknown refit.
-    """
-
-    refit: Refit = "least_squares"
     name: ClassVar[str] = "variance_sort"
-
-    def __post_init__(self) -> None:
-        check_refit(self.name, self.refit)
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
         """Return one order and one W per problem; ties go to the lowest index."""
@@ -33,24 +22,14 @@ class VarianceSort:
 
 
 @dataclass(frozen=True)
-class R2Sort:
+class R2Sort(Refitted):
     """Order by the share of variance that all other variables explain, smallest first (Reisach et al. 2023,
     R²-SortnRegress).
 
     R²_i = 1 − 1/(S_ii (S⁻¹)_ii), with the pseudoinverse if the covariance is singular.
-
-    Args:
-        refit: as in `sparse.refit_along`, default `least_squares`.
-
-    Raises:
-        InputError: an unknown refit.
     """
 
-    refit: Refit = "least_squares"
     name: ClassVar[str] = "r2_sort"
-
-    def __post_init__(self) -> None:
-        check_refit(self.name, self.refit)
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
         """Return one order and one W per problem; ties go to the lowest index."""
@@ -61,21 +40,10 @@ class R2Sort:
 
 
 @dataclass(frozen=True)
-class RandomOrder:
-    """A uniformly random order: what regression finds by chance.
+class RandomOrder(Refitted):
+    """A uniformly random order: what regression finds by chance."""
 
-    Args:
-        refit: as in `sparse.refit_along`, default `least_squares`.
-
-    Raises:
-        InputError: an unknown refit.
-    """
-
-    refit: Refit = "least_squares"
     name: ClassVar[str] = "random_order"
-
-    def __post_init__(self) -> None:
-        check_refit(self.name, self.refit)
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:
         """Return one order and one W per problem."""

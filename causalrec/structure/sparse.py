@@ -4,8 +4,9 @@ A search keeps one regression per variable of each problem and moves all of them
 leaves the support of each, at the cost of one product with the correlation matrix.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,24 @@ def check_refit(learner: str, refit: str) -> None:
     """
     if refit not in get_args(Refit):
         raise InputError(f"{learner}: refit is {refit!r}; choose one of {', '.join(get_args(Refit))}")
+
+
+@dataclass(frozen=True)
+class Refitted:
+    """Base of learners whose only option is the refit along their order.
+
+    Args:
+        refit: as in `refit_along`, default `least_squares`.
+
+    Raises:
+        InputError: an unknown refit.
+    """
+
+    refit: Refit = "least_squares"
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        check_refit(self.name, self.refit)
 
 
 def refit_along(problems: Problems, order: Integers, refit: Refit) -> Floats:
