@@ -92,7 +92,7 @@ class LogDeterminant:
         return h if outside is None else h.masked_fill_(outside, torch.inf)
 
     def value_and_gradient(self, W: Tensor) -> tuple[Tensor, Tensor]:
-        """Return h(W), shape (...,), and its gradient, shape (..., n, n), from one LU; +inf and NaN outside the domain.
+        """Return h(W), shape (...,), and its gradient, shape (..., n, n), by one LU; +inf and NaN outside the domain.
         """
         lu, pivots, one, h = self._factor(W)
         gradient = torch.linalg.lu_solve(lu, pivots, (one * (2 / self.s)).expand(W.shape), left=False)

@@ -223,8 +223,7 @@ def solved_weights(z_bld: Tensor, valid_bl: Tensor, mask: str = "time") -> Tenso
 
 
 class DiscoveryBlock(Block):
-    """The first layer of CausalRec; in the default reading it equals `Block` bit for bit. It also returns the mixing
-    matrix.
+    """The first layer of CausalRec, which also returns the mixing matrix; by default it equals `Block` bit for bit.
 
     Args:
         width: number of features, a multiple of `heads`.
@@ -311,8 +310,7 @@ class Discovery(nn.Module):
             self.register_buffer("table", torch.empty(items + 1, items + 1))
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw M with a standard deviation of about 0.1, small enough to keep h small; `free` starts 0.1 above its
-        threshold.
+        """Draw M with a standard deviation of about 0.1, so that h starts small; `free` starts 0.1 above its threshold.
 
         Args:
             generator: source of randomness, on the module's device.

@@ -411,8 +411,9 @@ def pad_left(rows: Sequences | Sequence[npt.ArrayLike], length: int) -> Ints:
 
 
 def content_hash(sequences: Sequences) -> str:
-    """Return the SHA-256 of everything a result may depend on: rows, times, numbering and labels; equal on every
-    machine.
+    """Return the SHA-256 of everything a result may depend on: rows, times, numbering and labels.
+
+    It is the same on every machine.
 
     Args:
         sequences: actions of all users.

@@ -154,8 +154,7 @@ class SASRec(Recommender):
         return embedding, self.dropout(embedding + self.position.weight[-length:])
 
     def encode(self, items_bl: Tensor, last: bool = False) -> tuple[Tensor, Graph | None]:
-        """Return hidden states (b, l, d) after the last LayerNorm, and the graph if the model learns one, otherwise
-        None.
+        """Return hidden states (b, l, d) after the last LayerNorm, and the graph, None if the model learns none.
 
         Args:
             items_bl: left-padded items, 0 at padding.
@@ -205,9 +204,7 @@ class SASRec(Recommender):
 
 
 class CausalRec(SASRec):
-    """CausalRec (arXiv 2510.21333); with alpha = beta = 0 in the default reading it is `SASRec(normalised=1)` bit for
-    bit.
-    """
+    """CausalRec (arXiv 2510.21333); by default, alpha = beta = 0 makes it `SASRec(normalised=1)` bit for bit."""
 
     options: CausalRecOptions
 
@@ -332,8 +329,7 @@ class CausalRec(SASRec):
 
 
 def two_way_mask(valid_bl: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the additive mask (b, 1, q, k) of bidirectional discovery: 0 where k holds an item or k = q; -inf
-    otherwise.
+    """Return the additive mask (b, 1, q, k) of bidirectional discovery: 0 if k holds an item or k = q; otherwise -inf.
 
     Args:
         valid_bl: bool, True where the position holds an item.

@@ -123,7 +123,7 @@ class Recommender(nn.Module, ABC):
         """
 
     def end_period(self, means: dict[str, float]) -> dict[str, float]:  # noqa: ARG002
-        """Adapt to the terms of an epoch, and return what the trace should record of the model's state; by default
+        """Adapt to the terms of an epoch, and return what of the model's state the trace should record; by default
         nothing.
 
         Args:

@@ -112,8 +112,7 @@ def pick_device(name: str = "auto") -> str:
 
 
 def make_scorer(model: Recommender) -> Scorer:
-    """Return the model as a scorer of histories, of each of which it reads the last `length` items, and times if it
-    needs them.
+    """Return the model as a scorer, which reads the last `length` items of each history.
 
     The scorer raises InputError for histories without times if the model needs them.
 

@@ -2,6 +2,4 @@
 
 
 class InputError(ValueError):
-    """Says what was given, what was expected and what to do; the command line prints it without a traceback and exits
-    2.
-    """
+    """Says what was given, what was expected and what to do; the command line prints it and exits 2."""

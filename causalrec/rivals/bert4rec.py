@@ -134,8 +134,9 @@ class BERT4Rec(Recommender):
         return hidden
 
     def head(self, hidden_td: Tensor) -> tuple[Tensor, Tensor]:
-        """Return x (t, d + 1) and items (i, d + 1); x · items is LN(GELU(h W + b)) Eᵀ + c (Eq. 7; LN from the authors'
-        code).
+        """Return x (t, d + 1) and items (i, d + 1), whose products are LN(GELU(h W + b)) Eᵀ + c (Eq. 7).
+
+        The LN is from the authors' code.
 
         Args:
             hidden_td: hidden states h of t places.
@@ -159,9 +160,7 @@ class BERT4Rec(Recommender):
         return torch.where(alone_b[:, None], last_n, hidden)
 
     def loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the cross-entropy of the hidden items of each whole row, `items_bl` and the last of `target_bl` (Eq.
-        8).
-        """
+        """Return the cross-entropy of the hidden items of each row, `items_bl` and the last of `target_bl` (Eq. 8)."""
         row_bn = torch.cat([items_bl, target_bl[:, -1:]], 1)
         hidden_bn = self.hide(row_bn)
         states = self.encode(row_bn.masked_fill(hidden_bn, self.options.items + 1))

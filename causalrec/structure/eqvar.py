@@ -46,8 +46,7 @@ class EqVar:
         check_refit(self.name, self.refit)
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
-        """Return one order and one W per problem; top-down, one elimination gives both the order and its least squares.
-        """
+        """Return one order and one W per problem; top-down gets both from one elimination."""
         if self.direction == "top_down":
             order, W = eliminate(problems.covariance)
             return fits_along(order, W if self.refit == "least_squares" else refit_along(problems, order, self.refit))

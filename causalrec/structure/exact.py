@@ -118,7 +118,7 @@ class Exact:
         return scores
 
     def _costs(self, S: Floats, samples: int | None) -> tuple[Floats, Row, bool]:
-        """Return cost (n, 2ⁿ) of j after a set, +inf where the set holds j; j's row of W after a set; whether all are
+        """Return cost (n, 2ⁿ) of j after a set (+inf if j is in it), j's row of W after a set, and whether all are
         solved.
         """
         n = len(S)
@@ -162,8 +162,7 @@ def _best_order(cost: Floats, tie: float) -> tuple[Integers, float]:
 
 
 def _to_come(cost: Floats) -> Floats:
-    """Return (2ⁿ,): the least sum of cost (n, 2ⁿ) over the orders of the variables outside a set; the dynamic program.
-    """
+    """Return (2ⁿ,): the least sum of cost (n, 2ⁿ) over the orders of the variables outside each set."""
     n = len(cost)
     sets, member = _subsets(n)
     size, bit = member.sum(1), 1 << np.arange(n)
@@ -219,13 +218,12 @@ def _all_lassos(S: Floats, sparsity: float) -> tuple[Floats, bool]:
 def _lassos(
     S: Floats, swept: Floats, sparsity: float, targets: Integers, sets: Integers, start: Floats
 ) -> tuple[Floats, bool]:
-    """Minimise ½wᵀSw − wᵀS_j + λ‖w‖₁ over w in the set, for many (target j, set), by active sets; also return whether
-    all ended.
+    """Minimise ½wᵀSw − wᵀS_j + λ‖w‖₁ over w in the set, for many (target j, set), and return whether all converged.
 
-    Each step moves towards the minimum on the active variables at their signs, and drops the first that would change
-    its sign; once there, the inactive variable that violates KKT most becomes active. The objective falls in every
-    step, so the search ends (Lee, Battle, Raina & Ng 2007, feature-sign search). start (b, n) must be 0 outside the
-    sets.
+    Active sets: each step moves towards the minimum on the active variables at their signs, and drops the first that
+    would change its sign; once there, the inactive variable that violates KKT most becomes active. The objective falls
+    in every step, so the search ends (Lee, Battle, Raina & Ng 2007, feature-sign search). start (b, n) must be 0
+    outside the sets.
     """
     n = len(S)
     member = _subsets(n)[1]

@@ -20,9 +20,7 @@ class Likelihood:
     """The term −log|det(I−W)| and what both likelihoods share; Ω = (I−W)S(I−W)ᵀ holds the residual variances."""
 
     def unit(self, value: Tensor, nodes: int) -> Tensor:
-        """Return n/2, the least squares of n unit variances; the likelihood itself is no unit, since it may be 0 or
-        less.
-        """
+        """Return n/2, the least squares of n unit variances: the likelihood itself may be 0 or less."""
         return torch.full_like(value, nodes / 2)
 
     def _residuals(self, W: Tensor, S: Tensor) -> tuple[Tensor, Tensor, Tensor]:

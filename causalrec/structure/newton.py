@@ -48,7 +48,8 @@ class Loss(Protocol):
 
 
 class Rule(Protocol):
-    """The weight of h: a penalty with its derivatives, for m problems at once, and its update after an inner problem.
+    """The weight of h: a penalty with its derivatives, for m problems at once, and how it changes after an inner
+    problem.
     """
 
     @property
@@ -190,8 +191,7 @@ class Solver:
         return Solution(W, steps, {name: torch.stack([row[name] for row in trace]) for name in trace[0]})
 
     def _minimise(self, problem: "Penalised", W: Tensor) -> tuple[Tensor, Tensor]:
-        """Take Newton steps from W until each objective stalls; return the minimisers and the number of steps of each.
-        """
+        """Take Newton steps from W until each objective stalls; return the minimisers and the steps of each."""
         W = W.clone()
         steps = torch.zeros(len(W), dtype=torch.int64, device=W.device)
         active = torch.arange(len(W), device=W.device)
@@ -264,8 +264,8 @@ class Penalised:
         return self.value(W, h), direction, -(gradient * direction).sum((-2, -1))
 
     def search(self, W: Tensor, value: Tensor, direction: Tensor, decrement: Tensor) -> tuple[Tensor, Tensor]:
-        """Backtrack to Armijo's condition; return the new W and objective. A problem that finds no descent stays where
-        it is.
+        """Backtrack to Armijo's condition and return the new W and objective; a problem that finds no descent keeps its
+        own.
 
         Args:
             W: weights (m, n, n).

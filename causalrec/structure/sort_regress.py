@@ -23,10 +23,9 @@ class VarianceSort(Refitted):
 
 @dataclass(frozen=True)
 class R2Sort(Refitted):
-    """Order by the share of variance that all other variables explain, smallest first (Reisach et al. 2023,
-    R²-SortnRegress).
+    """Order by the share of variance that all other variables explain, smallest first (R²-SortnRegress).
 
-    R²_i = 1 − 1/(S_ii (S⁻¹)_ii), with the pseudoinverse if the covariance is singular.
+    R²_i = 1 − 1/(S_ii (S⁻¹)_ii), with the pseudoinverse if the covariance is singular (Reisach et al. 2023).
     """
 
     name: ClassVar[str] = "r2_sort"

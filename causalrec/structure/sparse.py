@@ -238,8 +238,7 @@ def _stepwise(R: Floats, full: Floats, rows: Integers, samples: int) -> Floats: 
 
 
 def _lasso(R: Floats, full: Floats, rows: Integers, samples: int) -> Floats:
-    """Return coefficients (rows, n) of least squares on the support of least BIC on the path of the lasso, in
-    correlations.
+    """Return coefficients (rows, n), in correlations, of least squares on the lasso path's support of least BIC.
 
     The path is followed event by event (Osborne, Presnell & Turlach 2000). With signs z and weights w on the support A,
     b_A(λ) = M (c_A − λ w_A z_A), and the correlation of j with the residual is covariance_j + λ R_jA M w_A z_A. The
