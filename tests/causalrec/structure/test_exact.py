@@ -14,6 +14,7 @@ from causalrec.structure.exact import Exact
 from causalrec.structure.registry import load
 from synth.graphs import draw_dag
 from synth.scm import LinearSCM, draw_scm
+from tests.closeness import agree
 from tests.strategies import covariances, dags, generators, linear_scms, weighted
 
 SCORES = ("equal", "equal_l1", "unequal")
@@ -190,7 +191,7 @@ def test_the_optimum_rises_with_the_penalty(S):
 def test_equal_variances_make_the_truth_the_population_optimum(scm):
     problems = Problems(scm.covariance[None])
     fits = Exact().fit(problems, rng())
-    assert np.allclose(fits.W[0], scm.B, rtol=0, atol=1e-6)
+    assert agree(fits.W, scm.B[None], scm.covariance[None])
     assert fits.trace["score"][0, 0] == pytest.approx(scm.nodes * scm.noise_scale[0] ** 2, rel=1e-8)
     assert Exact().score_given(problems, scm.B[None])[0] == pytest.approx(fits.trace["score"][0, 0], rel=1e-8)
     least: list[int] = []  # of the orders of the truth, which tie
@@ -202,7 +203,7 @@ def test_equal_variances_make_the_truth_the_population_optimum(scm):
 def test_equal_variances_at_fourteen_nodes():
     scm = draw_scm(rng(), draw_dag("er", rng(), 14, 2))
     population = Problems(scm.covariance[None])
-    assert np.allclose(Exact().fit(population, rng()).W[0], scm.B, rtol=0, atol=1e-8)
+    assert agree(Exact().fit(population, rng()).W, scm.B[None], population.covariance)
     sampled = Problems.from_samples(scm.sample(rng(), 2000))
     for score in ("equal", "equal_l1"):
         fits = Exact(score).fit(sampled, rng())
@@ -284,7 +285,7 @@ def test_labels_do_not_matter(score, S):
     relabelled = search(score).fit(Problems(S[:, p][:, :, p], samples=60), rng())
     assert relabelled.trace["score"] == pytest.approx(fits.trace["score"], abs=1e-9)
     if score == "equal":  # the others have equivalent optima, among which the lowest labels decide
-        assert np.allclose(relabelled.W, fits.W[:, p][:, :, p], rtol=0, atol=1e-8)
+        assert agree(relabelled.W[:, p][:, :, p], fits.W, S)
 
 
 @given(covariances(2))
