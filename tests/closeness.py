@@ -36,13 +36,11 @@ def rounding(S: NDArray[np.float64], W: NDArray[np.float64], tolerance: float = 
     size = np.maximum(1, np.abs(W).max((1, 2)))
     bound = SAFETY * S.shape[1] * np.finfo(np.float64).eps * np.linalg.cond(S) * size / np.sqrt(tolerance)
     if not (bound <= LARGEST).all():
-        raise ValueError(f"rounding may move W by {bound.max():.2g}, over {LARGEST:g}; take better conditioned problems")
+        raise ValueError(f"rounding may move W by {bound.max():.2g}, over {LARGEST:g}; take better conditioned ones")
     return bound[:, None, None]
 
 
-def agree(
-    one: NDArray[np.float64], other: NDArray[np.float64], S: NDArray[np.float64], tolerance: float = 1.0
-) -> bool:
+def agree(one: NDArray[np.float64], other: NDArray[np.float64], S: NDArray[np.float64], tolerance: float = 1.0) -> bool:
     """Whether two W (m, n, n), both learned from S, differ by no more than `rounding` allows.
 
     Args:

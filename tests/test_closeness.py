@@ -5,6 +5,8 @@ from causalrec.structure import Problems
 from causalrec.structure.registry import load
 from tests.closeness import agree, rounding
 
+pytestmark = pytest.mark.numeric
+
 H = 1e-8  # where the learners that have h in their equations stop
 
 

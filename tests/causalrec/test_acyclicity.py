@@ -13,6 +13,8 @@ from causalrec.errors import InputError
 from synth.graphs import is_dag
 from tests.strategies import dags, digraphs, weighted
 
+pytestmark = pytest.mark.numeric
+
 EXACT_ZERO = [Exponential(), Polynomial()]
 any_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
@@ -162,7 +164,7 @@ def test_log_determinant_of_a_problem_does_not_depend_on_its_batch(nodes):
     batch /= 2 * nodes**0.5
     h, gradient = LogDeterminant(0.7).value_and_gradient(batch)
     assert h.isfinite().all()
-    # LU is backward stable to nε: log det changes by no more than that times the condition number, the inverse likewise.
+    # LU is backward stable to nε: log det and the inverse change by no more than that times the condition number.
     rounding = nodes * 2.0**-50 * torch.linalg.cond(0.7 * torch.eye(nodes) - batch.square())
     slack = rounding[:, None, None] * gradient.abs().amax((1, 2), keepdim=True)
     for part in (slice(0, 1), slice(3, 5), slice(11, 20)):

@@ -18,6 +18,8 @@ from synth.graphs import draw_dag
 from synth.scm import LinearSCM, draw_scm
 from tests.strategies import covariances, generators, linear_scms, softmax_attentions
 
+pytestmark = pytest.mark.numeric
+
 
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)

@@ -14,6 +14,8 @@ from synth.scoring import shd
 from tests.closeness import agree
 from tests.strategies import covariances, digraphs, weighted
 
+pytestmark = pytest.mark.numeric
+
 TOLERANCE = 1e-8  # of h
 NAMES = ["dagma", "golem_ev", "golem_nv"]
 every = pytest.mark.parametrize("name", NAMES)

@@ -12,6 +12,8 @@ from causalrec.structure.registry import learners, load
 from tests.closeness import agree
 from tests.strategies import covariances, dags, digraphs, weighted
 
+pytestmark = pytest.mark.numeric
+
 every_learner = pytest.mark.parametrize("name", learners())
 NO_DAG_PROMISED = ("attention_closed", "attention_free")  # nothing makes them acyclic, or nothing to the end
 QUICK = {"attention_free": {"steps": 20, "periods": 3}}

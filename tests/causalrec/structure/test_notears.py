@@ -64,6 +64,7 @@ def test_too_few_rounds_are_admitted():
     assert np.array_equal(fits.converged, fits.h <= 1e-8)
 
 
+@pytest.mark.numeric
 def test_memory_chunks_do_not_show(monkeypatch):
     problems = draws(6, 5, seed=24)[1]
     whole = load("notears").fit(problems, np.random.default_rng())

@@ -14,6 +14,8 @@ from synth.scoring import shd
 from tests.closeness import agree, rounding
 from tests.strategies import covariances, linear_scms
 
+pytestmark = pytest.mark.numeric
+
 
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)

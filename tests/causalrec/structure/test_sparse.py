@@ -17,6 +17,8 @@ from synth.scoring import shd
 from tests.closeness import agree, rounding
 from tests.strategies import covariances, dags, generators, linear_scms
 
+pytestmark = pytest.mark.numeric
+
 SPARSE = ["bic", "lasso_bic"]
 REFITTING = ["eqvar", "oracle", "r2_sort", "random_order", "variance_sort"]
 sparse = pytest.mark.parametrize("refit", SPARSE)
