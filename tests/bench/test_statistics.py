@@ -24,8 +24,8 @@ from bench.statistics import (
     t_interval,
 )
 from tests.strategies import crossed_matrices, intervals, samples
-pytestmark = pytest.mark.numeric
 
+pytestmark = pytest.mark.numeric
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -12,8 +12,8 @@ from causalrec.ranking import hit_rate, rank_targets
 from causalrec.rivals import ease
 from causalrec.rivals.ease import EASE
 from tests.strategies import block_rows, item_rows, successor_rows
-pytestmark = pytest.mark.numeric
 
+pytestmark = pytest.mark.numeric
 
 ITEMS = 6
 
