@@ -28,8 +28,6 @@ from causalrec.ranking import hit_rate, rank_targets
 from causalrec.training import TrainingOptions, make_scorer, train
 from tests.strategies import item_batches, pair_rows, successor_rows
 
-pytestmark = pytest.mark.numeric
-
 SEEDS = st.integers(0, 2**31)
 
 

@@ -14,7 +14,7 @@ from causalrec.structure.exact import Exact
 from causalrec.structure.registry import load
 from synth.graphs import draw_dag
 from synth.scm import LinearSCM, draw_scm
-from tests.closeness import agree
+from tests.closeness import agree, rounding
 from tests.strategies import covariances, dags, generators, linear_scms, weighted
 
 SCORES = ("equal", "equal_l1", "unequal")
@@ -187,6 +187,7 @@ def test_the_optimum_rises_with_the_penalty(S):
     assert scores[0] == pytest.approx(unpenalised / 2, abs=1e-6)
 
 
+@pytest.mark.numeric
 @given(linear_scms(equal_variances=True))
 def test_equal_variances_make_the_truth_the_population_optimum(scm):
     problems = Problems(scm.covariance[None])
@@ -249,12 +250,17 @@ def test_ties_that_rounding_breaks_still_go_to_the_lowest():
     assert orders.tolist() == [[0, 1]] * 200
 
 
+@pytest.mark.numeric
 @given(linear_scms(), generators())
 def test_the_population_likelihood_is_the_truths_and_no_graph_is_larger(scm, generator):
     problems = Problems(scm.covariance[None])
     fits = Exact("unequal").fit(problems, generator)
     assert np.count_nonzero(fits.W) <= np.count_nonzero(scm.B)
-    assert fits.trace["score"][0, 0] == pytest.approx(np.log(scm.noise_scale).sum(), abs=1e-6)
+    # No graph has a larger likelihood, and that of the truth costs 1e-8 an edge. Scores within 1e-10 are equal, and
+    # each of n conditional variances has the rounding of W.
+    slack = 1e-10 + scm.nodes * rounding(problems.covariance, fits.W).item()
+    penalty = fits.trace["score"][0, 0] - np.log(scm.noise_scale).sum()
+    assert -slack <= penalty <= 1e-8 * np.count_nonzero(scm.B) + slack
 
 
 def test_a_collider_is_oriented_and_a_chain_is_not():
@@ -277,6 +283,7 @@ def test_bic_drops_edges_that_explain_little_and_more_samples_bring_them_back():
     assert edges == [0, 1, 1]
 
 
+@pytest.mark.numeric
 @every_score
 @given(S=covariances(1))
 def test_labels_do_not_matter(score, S):
