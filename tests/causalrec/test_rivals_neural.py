@@ -308,6 +308,7 @@ def test_an_interrupted_run_ends_at_the_same_bits(kind, tmp_path):
     assert all(torch.equal(a, b) for a, b in states)
 
 
+@pytest.mark.numeric
 def test_golden_losses():
     """20 steps; exact on one machine, 1e-4 leaves room for another BLAS. Remake: delete the file, run, look, commit."""
     got = {

@@ -109,6 +109,7 @@ def test_patience_ends_training():
     assert progress.epoch == progress.best_epoch + 2 < 500
 
 
+@pytest.mark.numeric
 def test_golden_losses():
     """Exact on one machine; 1e-4 leaves room for another BLAS. Remake: delete the file, run, look, commit."""
     got = {

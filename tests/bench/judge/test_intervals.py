@@ -25,6 +25,8 @@ from bench.judge.intervals import (
 )
 from tests.strategies import crossed_matrices, intervals, samples
 
+pytestmark = pytest.mark.numeric
+
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
