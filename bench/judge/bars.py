@@ -18,7 +18,7 @@ MOST = 10_000  # units beyond which a number says no more than "many"
 class Bar:
     """What an interval must clear to hold or to fail; in between it is unclear.
 
-    Attributes:
+    Args:
         holds: An interval holds where all of it lies above this, or below it if not `large`.
         fails: An interval fails where all of it lies below this, or above it if not `large`.
         large: Whether large values speak for the claim.
@@ -36,7 +36,11 @@ class Bar:
             raise InputError(f"{self}: a value between the two could never be told; let them meet or overlap")
 
     def judge(self, found: Interval) -> Outcome:
-        """What the interval says; where the bars overlap, one that clears both holds."""
+        """What an interval says; where the bars overlap, one that clears both holds.
+
+        Args:
+            found: The measured interval.
+        """
         if self.large:
             return "holds" if found.above(self.holds) else "fails" if found.below(self.fails) else "unclear"
         return "holds" if found.below(self.holds) else "fails" if found.above(self.fails) else "unclear"

@@ -21,7 +21,7 @@ Judgement: TypeAlias = Literal["reproduced", "partly", "contradicted", "inconclu
 class Claim:
     """An entry of the register.
 
-    Attributes:
+    Args:
         id: The claim's name, such as "cubic-cost".
         statement: What the paper claims.
         source: Where the paper claims it.
@@ -50,7 +50,7 @@ class Claim:
 class Finding:
     """What a run says of one part of a claim.
 
-    Attributes:
+    Args:
         claim: The claim's id.
         part: What was measured, in a few words.
         outcome: Whether the part holds, fails or is unclear.
@@ -83,7 +83,7 @@ def held(claim: str, part: str, found: Interval, bar: Bar, detail: str, units: s
 class Verdict:
     """A claim's judgement with the findings behind it.
 
-    Attributes:
+    Args:
         claim: The claim.
         judgement: The verdict in a word or two.
         findings: One finding per part that was measured.
@@ -109,14 +109,25 @@ class Margins:
         self._register = register
 
     def of(self, claim: str) -> float:
-        """The margin of the claim with id `claim`; InputError where the register declares none."""
+        """The margin of a claim.
+
+        Args:
+            claim: The claim's id.
+
+        Raises:
+            InputError: The register declares no margin for it.
+        """
         margin = self._register[claim].margin
         if margin is None:
             raise InputError(f"claim {claim!r} needs a margin in {REGISTER.name}")
         return margin
 
     def claimed(self, claim: str) -> Mapping[str, float]:
-        """The paper's figures for the claim with id `claim`, by name."""
+        """The paper's figures for a claim, by name.
+
+        Args:
+            claim: The claim's id.
+        """
         return self._register[claim].claimed
 
 

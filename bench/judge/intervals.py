@@ -25,7 +25,7 @@ Floats: TypeAlias = NDArray[np.float64]
 class Interval:
     """An estimate with its confidence bounds.
 
-    Attributes:
+    Args:
         estimate: The estimate, in the unit of what was measured.
         low: Lower bound, in the same unit; may be -infinity.
         high: Upper bound, in the same unit; may be +infinity.
@@ -40,19 +40,36 @@ class Interval:
     level: float = 0.95
 
     def excludes(self, value: float) -> bool:
-        """Whether `value` lies outside."""
+        """Whether a value lies outside the interval.
+
+        Args:
+            value: The value, in the unit of the estimate.
+        """
         return value < self.low or value > self.high
 
     def above(self, value: float) -> bool:
-        """Whether the whole interval lies above `value`."""
+        """Whether the whole interval lies above a value.
+
+        Args:
+            value: The value, in the unit of the estimate.
+        """
         return self.low > value
 
     def below(self, value: float) -> bool:
-        """Whether the whole interval lies below `value`."""
+        """Whether the whole interval lies below a value.
+
+        Args:
+            value: The value, in the unit of the estimate.
+        """
         return self.high < value
 
     def inside(self, low: float, high: float) -> bool:
-        """Whether the whole interval lies strictly between `low` and `high`."""
+        """Whether the whole interval lies strictly between two values.
+
+        Args:
+            low: The lower value, in the unit of the estimate.
+            high: The upper value, in the same unit.
+        """
         return low < self.low and self.high < high
 
     def within(self, low: float, high: float) -> "Interval":
