@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench.cells.place import place
+from bench.cells.unit import checkpoint_path
 from causalrec.checkpoints import CheckpointFile, Snapshot
 from causalrec.errors import InputError
 
@@ -71,7 +71,7 @@ class CellCheckpoint(CheckpointFile):
 
 def open_checkpoint() -> CellCheckpoint | None:
     """The running cell's, for its one training; None where no engine runs it."""
-    path = place()
+    path = checkpoint_path()
     return None if path is None else CellCheckpoint(path)
 
 

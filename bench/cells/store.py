@@ -348,7 +348,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_cell(value: object) -> bool:
-    return type(value) is dict and type(value.get("experiment")) is str and type(value.get("params")) is dict
+    return type(value) is dict and type(value.get("runner")) is str and type(value.get("params")) is dict
 
 
 def _is_error(value: object) -> bool:

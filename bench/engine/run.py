@@ -18,7 +18,7 @@ from bench.engine.local import LocalPool
 from bench.engine.ray_pool import RayPool
 from bench.engine.workers import Died, Pool, Worker
 from bench.errors import InputError
-from bench.methods.foreign import foreign
+from bench.methods.user_code import foreign
 
 EXECUTE = "bench.runners:execute"
 ENGINES = ("local", "ray")

@@ -12,10 +12,9 @@ import os
 import random
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from importlib import import_module, metadata
-from types import MappingProxyType
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 
 from bench.errors import InputError
 from causalrec.acyclicity import Exponential, Polynomial
-from causalrec.structure import Fits, Floats, Learner, Problems
+from causalrec.structure import Fits, Floats, Problems
 
 NOT_TOLD = -1  # iterations of a peer that does not say how many it took
 
@@ -41,11 +40,40 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Peer(ABC):
-    """What all peers share; a subclass gives its module and `learn`."""
+    """What all peers share. A subclass gives its package, imports its solver and runs it."""
 
     name: ClassVar[str]
     package: ClassVar[str]
-    module: ClassVar[str]
+
+    @staticmethod
+    @abstractmethod
+    def solver() -> Any:
+        """Import the peer's solver."""
+
+    @classmethod
+    def available(cls) -> bool:
+        """Whether the peer's package is installed."""
+        try:
+            metadata.version(cls.package)
+        except metadata.PackageNotFoundError:
+            return False
+        return True
+
+    @classmethod
+    def version(cls) -> str:
+        """The peer's package and its version, such as "dagma 1.1.1"; InputError if it is not installed."""
+        if not cls.available():
+            raise InputError(
+                f"{cls.name} needs {cls.package}, which is not installed; run: pip install -e \".[peers]\" "
+                "-c constraints.txt"
+            )
+        return f"{cls.package} {metadata.version(cls.package)}"
+
+    def prepare(self) -> None:
+        """Import the peer, so that no import counts as time of a fit; InputError if it is not installed."""
+        self.version()
+        with _contained(0):
+            self.solver()
 
     @abstractmethod
     def learn(self, rows: Floats, seed: int) -> Found:
@@ -99,11 +127,17 @@ class Dagma(Peer):
     sparsity: float = 0.02
     name: ClassVar[str] = "peer.dagma"
     package: ClassVar[str] = "dagma"
-    module: ClassVar[str] = "dagma.linear"
+
+    @staticmethod
+    def solver() -> Any:
+        """Import the solver."""
+        from dagma.linear import DagmaLinear
+
+        return DagmaLinear
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, nothing is random
         """X = XW + Z there, [j, i] the effect of j on i: transposed."""
-        model = import_module(self.module).DagmaLinear(loss_type="l2")
+        model = self.solver()(loss_type="l2")
         W = model.fit(rows, lambda1=self.sparsity, w_threshold=0.0, s=[1.0, 0.9, 0.8, 0.7, 0.6])
         return Found(W.T.copy())
 
@@ -121,11 +155,17 @@ class Notears(Peer):
     tolerance: float = 1e-8
     name: ClassVar[str] = "peer.notears"
     package: ClassVar[str] = "gcastle"
-    module: ClassVar[str] = "castle.algorithms"
+
+    @staticmethod
+    def solver() -> Any:
+        """Import the solver."""
+        from castle.algorithms import Notears
+
+        return Notears
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, nothing is random
         """X = XW + Z there, [j, i] the effect of j on i: transposed."""
-        model = import_module(self.module).Notears(lambda1=self.sparsity, h_tol=self.tolerance)
+        model = self.solver()(lambda1=self.sparsity, h_tol=self.tolerance)
         W = model.notears_linear(
             rows, model.lambda1, model.loss_type, model.max_iter, model.h_tol, model.rho_max
         ).T.copy()
@@ -145,12 +185,18 @@ class Golem(Peer):
     iterations: int = 100_000
     name: ClassVar[str] = "peer.golem"
     package: ClassVar[str] = "gcastle"
-    module: ClassVar[str] = "castle.algorithms"
+
+    @staticmethod
+    def solver() -> Any:
+        """Import the solver."""
+        from castle.algorithms import GOLEM
+
+        return GOLEM
 
     def learn(self, rows: Floats, seed: int) -> Found:
         """X = XB + Z there, [j, i] the effect of j on i: transposed."""
         default = 2e-2 if self.equal_variances else 2e-3
-        model = import_module(self.module).GOLEM(
+        model = self.solver()(
             lambda_1=default if self.sparsity is None else self.sparsity,
             equal_variances=self.equal_variances,
             num_iter=self.iterations,
@@ -167,11 +213,17 @@ class Lingam(Peer):
 
     name: ClassVar[str] = "peer.lingam"
     package: ClassVar[str] = "lingam"
-    module: ClassVar[str] = "lingam"
+
+    @staticmethod
+    def solver() -> Any:
+        """Import the solver."""
+        from lingam import DirectLiNGAM
+
+        return DirectLiNGAM
 
     def learn(self, rows: Floats, seed: int) -> Found:
         """Its B is ours: x = Bx + e, [i, j] the effect of j on i."""
-        model = import_module(self.module).DirectLiNGAM(random_state=seed).fit(rows)
+        model = self.solver()(random_state=seed).fit(rows)
         return Found(model.adjacency_matrix_.copy(), order=model.causal_order_)
 
 
@@ -182,11 +234,17 @@ class PC(Peer):
     alpha: float = 0.05
     name: ClassVar[str] = "peer.pc"
     package: ClassVar[str] = "causal-learn"
-    module: ClassVar[str] = "causallearn.search.ConstraintBased.PC"
+
+    @staticmethod
+    def solver() -> Any:
+        """Import the solver."""
+        from causallearn.search.ConstraintBased.PC import pc
+
+        return pc
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, nothing is random
         """A CPDAG, or, where tests contradict each other, a mixed graph that is none."""
-        graph = import_module(self.module).pc(rows, self.alpha, "fisherz", show_progress=False)
+        graph = self.solver()(rows, self.alpha, "fisherz", show_progress=False)
         return _class_of(graph.G.graph)
 
 
@@ -197,11 +255,17 @@ class GES(Peer):
     penalty: float = 0.5
     name: ClassVar[str] = "peer.ges"
     package: ClassVar[str] = "causal-learn"
-    module: ClassVar[str] = "causallearn.search.ScoreBased.GES"
+
+    @staticmethod
+    def solver() -> Any:
+        """Import the solver."""
+        from causallearn.search.ScoreBased.GES import ges
+
+        return ges
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, nothing is random
         """A CPDAG."""
-        return _class_of(import_module(self.module).ges(rows, lambda_value=self.penalty)["G"].graph)
+        return _class_of(self.solver()(rows, lambda_value=self.penalty)["G"].graph)
 
 
 @dataclass(frozen=True)
@@ -211,12 +275,18 @@ class Boss(Peer):
     penalty: float = 2.0
     name: ClassVar[str] = "peer.boss"
     package: ClassVar[str] = "causal-learn"
-    module: ClassVar[str] = "causallearn.search.PermutationBased.BOSS"
+
+    @staticmethod
+    def solver() -> Any:
+        """Import the solver."""
+        from causallearn.search.PermutationBased.BOSS import boss
+
+        return boss
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, it shuffles by the global generator
         """A CPDAG."""
         parameters = {"lambda_value": self.penalty}
-        return _class_of(import_module(self.module).boss(rows, parameters=parameters, verbose=False).graph)
+        return _class_of(self.solver()(rows, parameters=parameters, verbose=False).graph)
 
 
 def _class_of(ends: NDArray[Any]) -> Found:
@@ -227,58 +297,6 @@ def _class_of(ends: NDArray[Any]) -> Found:
     directed = (ends == 1) & (ends.T == -1)
     undirected = (ends != 0) & (ends == ends.T)
     return Found(directed.astype(np.float64), cpdag=directed | undirected)
-
-
-_PEERS: Mapping[str, type[Peer]] = MappingProxyType(
-    {kind.name: kind for kind in (Dagma, Notears, Golem, Lingam, PC, GES, Boss)}
-)
-
-
-def peers() -> tuple[str, ...]:
-    """The names `load` knows, installed or not."""
-    return tuple(_PEERS)
-
-
-def available(name: str) -> bool:
-    """Whether the peer's package is installed; raises InputError for a name that `peers` does not list."""
-    try:
-        metadata.version(_kind(name).package)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-def version(name: str) -> str:
-    """The package behind a peer and its version, like "dagma 1.1.1"; raises InputError where it is not installed."""
-    package = _kind(name).package
-    try:
-        return f"{package} {metadata.version(package)}"
-    except metadata.PackageNotFoundError as error:
-        raise InputError(
-            f"{name} needs {package}, which is not installed; run: pip install -e \".[peers]\" -c constraints.txt"
-        ) from error
-
-
-def load(name: str, **options: Any) -> Learner:
-    """The peer of that name, its package imported, so that no import counts as time of a fit.
-
-    Raises:
-        InputError: no such peer or option, or its package is not installed; the message says what to do.
-    """
-    kind = _kind(name)
-    valid = [field.name for field in fields(kind)]
-    if unknown := sorted(set(options) - set(valid)):
-        raise InputError(f"{name} has no option {', '.join(unknown)}; its options: {', '.join(valid) or 'none'}")
-    version(name)
-    with _contained(0):
-        import_module(kind.module)
-    return kind(**options)
-
-
-def _kind(name: str) -> type[Peer]:
-    if name not in _PEERS:
-        raise InputError(f"no peer is called {name!r}; choose one of {', '.join(peers())}")
-    return _PEERS[name]
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from bench.errors import InputError
-from bench.methods import user_code as own_module
+from bench.methods import user_code
 from bench.methods.user_code import one_line
 from causalrec.acyclicity import Exponential, is_acyclic
 from causalrec.structure import Fits, Floats, Learner, Problems
@@ -22,20 +22,20 @@ from causalrec.structure import Fits, Floats, Learner, Problems
 
 def load(name: str) -> Learner:
     """The function of that name as a learner; raises InputError where it cannot be imported."""
-    found = own_module.find(name, "function")
+    found = user_code.find(name, "function")
     if not callable(found):
         module, _, function = name.partition(":")
         raise InputError(f"{name!r}: {module} has no function {function}")
-    return Own(name, cast("Callable[[Floats], object]", found))
+    return UserLearner(name, cast("Callable[[Floats], object]", found))
 
 
 def version(name: str) -> str:
-    """The hash of the function's source, see `own_module.version`."""
-    return own_module.version(name, "function")
+    """The hash of the function's source, see `user_code.version`."""
+    return user_code.version(name, "function")
 
 
 @dataclass(frozen=True)
-class Own:
+class UserLearner:
     """A user's function as a learner: one call a problem, each on a copy of the samples.
 
     A call that raises, or that returns no finite (n, n) with a diagonal of 0, fails for its problem alone: the reason

@@ -22,13 +22,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from bench.errors import InputError
-from bench.methods import user_code as own_module
+from bench.methods import user_code
 from causalrec.interactions import Sequences
 
 Ints = NDArray[np.int64]
 
 
-class OwnRecommender(Protocol):
+class UserRecommender(Protocol):
     """What a user's class has."""
 
     def fit(self, train: list[Ints], num_items: int, generator: np.random.Generator) -> object:
@@ -38,9 +38,9 @@ class OwnRecommender(Protocol):
         """Scores (histories, num_items)."""
 
 
-def load(name: str) -> type[OwnRecommender]:
+def load(name: str) -> type[UserRecommender]:
     """The class of that name; raises InputError where it cannot be imported or has no fit or no score."""
-    found = own_module.find(name, "Class")
+    found = user_code.find(name, "Class")
     module, _, member = name.partition(":")
     if not isinstance(found, type):
         raise InputError(f"{name!r}: {module} has no class {member}")
@@ -50,15 +50,15 @@ def load(name: str) -> type[OwnRecommender]:
                 f"{name!r}: {member} has no method {method}; a recommender has fit(train, num_items, generator) and "
                 "score(histories)"
             )
-    return cast("type[OwnRecommender]", found)
+    return cast("type[UserRecommender]", found)
 
 
 def version(name: str) -> str:
-    """The hash of the class's source, see `own_module.version`."""
-    return own_module.version(name, "Class")
+    """The hash of the class's source, see `user_code.version`."""
+    return user_code.version(name, "Class")
 
 
-class OwnScorer:
+class UserScorer:
     """A user's recommender, fitted, as a scorer of histories; see `causalrec.ranking.Scorer`."""
 
     def __init__(self, name: str, train: Sequences, generator: np.random.Generator) -> None:

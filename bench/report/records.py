@@ -29,7 +29,7 @@ def list_table(store: Store, experiment: str | None = None) -> Table:
     seconds: dict[tuple[str, str], list[float]] = {}
     rows: list[tuple[Value, ...]] = []
     for r in store.records():
-        runner = str(r.cell["experiment"])
+        runner = str(r.cell["runner"])
         seconds.setdefault((runner, r.status), []).append(r.cpu_s)
         if runner == experiment:
             rows.append((r.key[:SHORT], r.status, r.cpu_s, printable(canonical(r.params))))
@@ -131,7 +131,7 @@ def export(store: Store, path: Path) -> int:
 
 def _flat(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "key": record.key, "runner": record.cell["experiment"], "status": record.status, "wall_s": record.wall_s,
+        "key": record.key, "runner": record.cell["runner"], "status": record.status, "wall_s": record.wall_s,
         "cpu_s": record.cpu_s, "peak_memory_mb": record.peak_memory_mb,
         "error": None if record.error is None else f"{record.error['type']}: {record.error['message']}",
         "commit": record.provenance.get("commit"),

@@ -1,4 +1,4 @@
-"""Why a learner missed: not identifiable, too few samples, or the optimiser (`shared/design/claims.md`).
+"""Why a learner missed: not identifiable, too few samples, or the optimiser.
 
 Each learner stands for a score. The score's optimum over all causal orders, found by exact search, is held against
 the truth twice: on the exact covariance and on the covariance at this n. A graph counts as right if, thresholded, it
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from bench.cells.streams import generator
 from bench.cells.unit import Cell, Outcome
-from bench.runners.structure import THRESHOLD, load
+from bench.methods import learners
+from bench.runners.structure import THRESHOLD
 from bench.runners.worlds import draw_world, observe, world_axes
 from causalrec.structure import threshold
 from causalrec.structure.exact import Exact
@@ -34,7 +35,7 @@ def run(cell: Cell) -> Outcome:
     scms = [draw_world(p, draw) for draw in range(p["draws"])]
     truth = np.stack([scm.graph for scm in scms])
     problems, population = observe(p, scms), observe({**p, "samples": None}, scms)
-    learner = load(p["learner"], **p["options"])
+    learner = learners.load(p["learner"], **p["options"])
     start = time.process_time()
     fits = learner.fit(problems, generator(root=p["root"], stream="learner", **world_axes(p), samples=p["samples"]))
     fitted = time.process_time()

@@ -5,19 +5,18 @@ only edges that it directs count as found. A draw on which a learner failed is s
 """
 
 import contextlib
-import importlib
 import time
 from collections.abc import Callable
-from types import ModuleType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.cells.streams import generator
 from bench.cells.unit import Cell, Outcome
+from bench.methods import learners
 from bench.runners.worlds import draw_world, observe, world_axes
-from causalrec.structure import Fits, Learner, Problems, threshold, threshold_to_dag
+from causalrec.structure import Fits, Problems, threshold, threshold_to_dag
 from synth.errors import InputError
 from synth.graphs import is_dag, topological_order
 from synth.scoring import best_threshold_shd, cpdag, cpdag_shd, f1, fdr, order_accuracy, shd, tpr
@@ -48,8 +47,8 @@ def run(cell: Cell) -> Outcome:
     """
     p = cell.params
     scms = [draw_world(p, draw) for draw in range(p["draws"])]
-    problems = observe(p, scms, rows=_registry().needs_rows(p["learner"]))
-    learner = load(p["learner"], **p["options"])
+    problems = observe(p, scms, rows=learners.needs_rows(p["learner"]))
+    learner = learners.load(p["learner"], **p["options"])
     start = time.process_time()
     fits = learner.fit(problems, generator(root=p["root"], stream="learner", **world_axes(p), samples=p["samples"]))
     seconds = time.process_time() - start
@@ -88,19 +87,8 @@ def run(cell: Cell) -> Outcome:
         "fit_cpu_s": seconds,
     }
     if p["learner"].startswith("peer."):
-        metrics["peer_version"] = _registry().identity(p["learner"])
+        metrics["peer_version"] = learners.identity(p["learner"])
     return Outcome(metrics, arrays)
-
-
-def load(name: str, **options: Any) -> Learner:
-    """The learner of that name."""
-    learner: Learner = _registry().load(name, **options)
-    return learner
-
-
-def _registry() -> ModuleType:
-    """Imported by name, so that no learner's entry is in another's fingerprint; a cell's `identity` says what it is."""
-    return importlib.import_module("bench.methods.learners")
 
 
 def _score(truth: Graphs, fits: Fits, failed: Graphs) -> dict[str, NDArray[np.generic]]:

@@ -99,7 +99,7 @@ def contents(store: Store) -> dict[str, object]:
 
 def _content(record: Record) -> object:
     metrics = {name: value for name, value in record.metrics.items() if not name.endswith("_s")}
-    timed = record.cell["experiment"] in TIMED
+    timed = record.cell["runner"] in TIMED
     return record.status, None if timed else metrics, None if timed else record.arrays_sha256
 
 

@@ -18,7 +18,7 @@ def cell(number: int) -> Cell:
 
 
 def put(store: Store, number: int, value: float, experiment: str = "toy") -> None:
-    made = replace(cell(number), experiment=experiment)
+    made = replace(cell(number), runner=experiment)
     store.put(Record(made.key, made.fields, "ok", {"value": value, "fit_cpu_s": value}), {"x": np.arange(number)})
 
 

@@ -130,7 +130,7 @@ def test_training_a_named_dataset_gives_the_numbers_of_the_runner(tmp_path, monk
         "dataset": dataset | {"split": "leave_one_out"}, "model": "sasrec", "place": SASREC, "options": options,
         "training": dict(report.about["training"]), "seed": 0, "root": 4,
     }  # fmt: skip
-    metrics = execute(Cell("recommender", params, ("bench.runners.recommender",), data=p["content_hash"])).metrics
+    metrics = execute(Cell("recommender", params, ("bench.runners.recommender:run",), data=p["content_hash"])).metrics
     told = {(f.part, f.seen): f for f in report.figures}
     for part, short in (("validation", "valid"), ("test", "test")):
         for seen in ("kept", "filtered"):

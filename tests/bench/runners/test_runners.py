@@ -332,7 +332,7 @@ def test_wrong_names_are_refused():
     with pytest.raises(WorldInputError, match="placement: got 'under'"):
         execute(graph_cell(samples=50, violation={"kind": "layernorm", "placement": "under"}))
     with pytest.raises(ModuleNotFoundError):
-        execute(replace(graph_cell(), experiment="nothing"))
+        execute(replace(graph_cell(), runner="nothing"))
 
 
 # Recommenders in the behaviour world
