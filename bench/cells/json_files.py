@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from bench.errors import InputError
 
 T = TypeVar("T")
@@ -30,6 +32,25 @@ def read_object(path: Path, largest: int, expected: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path}: is a {type(value).__name__}; expected an object")
     return value
+
+
+def typed_value(value: object, kind: type[T], where: str = "") -> T:
+    """JSON data as a value of a declared type.
+
+    Args:
+        value: parsed JSON.
+        kind: a dataclass, or another type that msgspec converts to.
+        where: what the message begins with, such as the file; empty for the field alone.
+
+    Raises:
+        InputError: the data do not fit; the message names the field and what was expected.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        told, _, place = str(error).partition(" - at `$")
+        field = place.removesuffix("`").removeprefix(".").replace("[...]", "")
+        raise InputError(": ".join(filter(None, (where, field))) + f" {told[:1].lower()}{told[1:]}") from error
 
 
 def take(where: Path | str, told: Mapping[str, Any], key: str, kind: type[T]) -> T:

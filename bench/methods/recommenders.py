@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bench.errors import InputError
 from bench.methods.rectools import RecTools
 from bench.methods.user_code import definition
 from bench.methods.user_recommender import UserScorer
@@ -76,8 +77,18 @@ ENTRIES: Registry[Entry] = {
 
 
 def find(name: str) -> Entry:
-    """The entry of a recommender: a name of `ENTRIES`, or a user's `package.module:Class`."""
-    return ENTRIES[OWN if ":" in name else name]
+    """The entry of a recommender.
+
+    Args:
+        name: a name of `ENTRIES`, or a user's `package.module:Class`.
+
+    Raises:
+        InputError: no such recommender; the message lists the valid ones.
+    """
+    entry = ENTRIES.get(OWN if ":" in name else name)
+    if entry is None:
+        raise InputError(f"no recommender is called {name!r}; choose one of {', '.join(ENTRIES)}")
+    return entry
 
 
 def code(name: str) -> tuple[str, ...]:

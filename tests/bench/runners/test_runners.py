@@ -445,8 +445,8 @@ def test_one_hot_regression_and_lift_see_the_graph_that_chance_does_not(tried):
 
 def test_unknown_models_are_refused():
     cell = world_cell("sasrec")
-    with pytest.raises(InputError, match=r"'causalrec\.model:Magic' is no class of a recommender"):
-        execute(replace(cell, params=dict(cell.params) | {"place": "causalrec.model:Magic"}))
+    with pytest.raises(InputError, match="no recommender is called 'magic'; choose one of popularity"):
+        execute(replace(cell, params=dict(cell.params) | {"model": "magic"}))
 
 
 # Recommenders on data
