@@ -84,7 +84,14 @@ def read_file(path: Path, largest: int) -> bytes:
 
 
 def real(folder: Path) -> Path:
-    """The folder itself; StoreError if it is a symbolic link, which could lead out of the results folder."""
+    """Return the folder itself.
+
+    Args:
+        folder: a folder below a results folder.
+
+    Raises:
+        StoreError: it is a symbolic link, which could lead out of the results folder.
+    """
     if folder.is_symlink():
         raise StoreError(f"{folder}: is a symbolic link, which is not followed; put the folder itself in its place")
     return folder
@@ -92,7 +99,11 @@ def real(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def typed(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block into a StoreError that names `path` and says what to do."""
+    """Turn an OSError of the block into a StoreError.
+
+    Args:
+        path: what the message names.
+    """
     try:
         yield
     except OSError as error:

@@ -66,6 +66,9 @@ class Record:
 def encode(record: Record) -> tuple[Record, str]:
     """The record as its reader will see it, and its JSON text with a checksum.
 
+    Args:
+        record: what to write.
+
     Raises:
         InputError: a metric that is not finite JSON data, or a field of another type.
     """

@@ -61,11 +61,22 @@ class Store:
                 self._decode(path, read_file(path, LARGEST))
 
     def get(self, cell: Cell) -> Record | None:
-        """The verified record of `cell`, failures included; None if there is none that can be trusted."""
+        """The verified record of a cell, failures included; None if there is none that can be trusted.
+
+        Args:
+            cell: what was to run.
+        """
         return self.load(cell.key)
 
     def put(self, record: Record, arrays: Mapping[str, np.ndarray] | None = None) -> Record:
-        """Write `record` and its arrays; returns it as stored, or the success that is there instead of a failure.
+        """Write a record and its arrays. A failure does not replace a success.
+
+        Args:
+            record: what became of a cell.
+            arrays: arrays that statistics need later, by name; None without.
+
+        Returns:
+            the record as stored, or the success that is there already.
 
         Raises:
             InputError: a metric that is not finite JSON data, a field of another type, or an array of Python objects.
@@ -88,31 +99,44 @@ class Store:
         return stored
 
     def arrays(self, record: Record) -> dict[str, np.ndarray]:
-        """The arrays beside `record`, empty if it has none.
+        """The arrays beside a record, empty if it has none.
+
+        Args:
+            record: as the store gave it.
 
         Raises:
-            StoreError: they are missing, not those the record was written with, not what `pack` makes, or cannot be
-                read.
+            StoreError: they are missing, are not those that the record was written with, are not what `pack` makes, or
+                cannot be read.
         """
         with typed(self._path(record.key)):
             return self._arrays(record)
 
     def records(self, opened: bool = False) -> Iterator[Record]:
-        """All records that can be trusted, by key; with `opened`, only those whose arrays can also be taken apart."""
+        """All records that can be trusted, by key.
+
+        Args:
+            opened: take the arrays apart too, and leave out a record whose arrays cannot be.
+        """
         for key in self.keys():
             record = self.load(key, opened)
             if record is not None:
                 yield record
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The keys, in order, that begin with `prefix` and have a record, trusted or not."""
+        """The keys that have a record, trusted or not, in order.
+
+        Args:
+            prefix: what they begin with.
+        """
         keys = {path.stem.removesuffix(FAILED) for path in self._files(".json", prefix)}
         yield from sorted(key for key in keys if key.startswith(prefix))
 
     def load(self, key: str, opened: bool = False) -> Record | None:
-        """The verified record of a key that `keys` gave, a success before a failure; None if none can be trusted.
+        """The verified record of a key, a success before a failure; None if none can be trusted.
 
-        With `opened`, its arrays can also be taken apart.
+        Args:
+            key: one that `keys` gave.
+            opened: take its arrays apart too.
         """
         path = self._path(key)
         found = self._load(path, opened)
@@ -122,18 +146,18 @@ class Store:
         return self._load(self._path(key, FAILED), opened) or self._load(path, opened)
 
     def sweep(self) -> None:
-        """Remove temporary files that writers killed over an hour ago left behind, and checkpoints of over a week ago.
+        """Remove temporary files that killed writers left over an hour ago, and checkpoints over a week old.
 
-        A run that is begun again after days off still finds its checkpoints.
+        A run that is resumed after some days still finds its checkpoints.
         """
         for kind in ("records", "checkpoints"):
             self._remove(self._files(".tmp", kind=kind), STALE_SECONDS)
         self._remove(self._files("", kind="checkpoints"), 7 * DAY_SECONDS)
 
     def unreferenced(self) -> list[Path]:
-        """Arrays that no record names, older than what a writer may still be about to name; day-old checkpoints.
+        """Files that nothing needs: arrays over an hour old that no record names, and checkpoints over a day old.
 
-        The arrays of a cell whose record was set aside stay with it.
+        The arrays of a record that was set aside stay with it.
         """
         every = filter(None, map(self._load, self._files(".json")))
         named = {self._arrays_path(r.key, r.arrays_sha256) for r in every if r.arrays_sha256 is not None}
@@ -163,11 +187,18 @@ class Store:
                 yield from sorted(files, key=_name)
 
     def checkpoint_path(self, key: str) -> Path:
-        """Where the cell of that key keeps its state while it runs; its folder need not exist."""
+        """Where a cell keeps its state while it runs; the folder need not exist.
+
+        Args:
+            key: the cell's key.
+        """
         return real(real(self.folder / "checkpoints") / key[:2]) / f"{key}.safetensors"
 
     def drop_checkpoint(self, key: str) -> None:
-        """Remove the cell's checkpoint and what killed writers left of it, if anything; not what was set aside.
+        """Remove a cell's checkpoint, if it has one, and what killed writers left of it; what was set aside stays.
+
+        Args:
+            key: the cell's key.
 
         Raises:
             StoreError: it cannot be removed.

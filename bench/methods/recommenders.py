@@ -92,13 +92,21 @@ def find(name: str) -> Entry:
 
 
 def code(name: str) -> tuple[str, ...]:
-    """The definitions that make the results of the recommender `name`, for `bench.cells.fingerprint`."""
+    """The definitions that make a recommender's results, for `bench.cells.fingerprint`.
+
+    Args:
+        name: the recommender.
+    """
     kind = find(name).kind
     return (definition(kind), *(("bench.methods.rectools_script",) if kind is RecTools else ()))
 
 
 def named(*roles: Role) -> tuple[str, ...]:
-    """The names of these `roles`, in the order of tables."""
+    """The names of all recommenders in some roles, in the order of tables.
+
+    Args:
+        roles: the roles.
+    """
     return tuple(name for name, entry in ENTRIES.items() if entry.role in roles)
 
 
