@@ -3,20 +3,14 @@
 Modules of `bench` that take long to import are imported inside the commands, so that help appears at once.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from bench.show.terminal import OUTPUT, Answer, command, option, run_application
+from bench.plan import request
+from bench.show.terminal import Answer, command, output, print_version, run_application
 
-if TYPE_CHECKING:
-    from bench.plan.setup import Setup
-
-RESULTS = Path("results/runs")
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -27,188 +21,85 @@ results_app = typer.Typer(name="results", no_args_is_help=True, help="List, show
 app.add_typer(data_app)
 app.add_typer(results_app)
 
-# Options that several commands share
-
-scope = partial(option, panel="What to run")
-data_option = partial(option, panel="Data")
-of_dataset = partial(data_option, default="the dataset's own")
-as_trained = partial(data_option, default="as trained")
-method = partial(option, panel="Models and learners")
-where = partial(option, panel="Where and how it runs")
-output = partial(option, panel=OUTPUT)
-
-Words = list[str] | None
-Out = Annotated[Path, output("Results folder.")]
-Seed = Annotated[int, scope("Root of every random stream.", least=0)]
-Device = Annotated[str, where("auto, cpu or cuda.")]
-Split = Annotated[str, data_option("How real data are split: leave_one_out or temporal.")]
-DataDir = Annotated[Path | None, data_option("Folder of real datasets.", default="$CAUSALREC_DATA, otherwise data/")]
-Data = Annotated[str, data_option("Name of a dataset, or a file of your own.")]
-SkipUnknown = Annotated[bool, data_option("Leave out actions on items unknown to the model.", "--skip-unknown")]
-Option = Annotated[Words, method("Option of the model or learner as key=value; may be repeated.")]
+Data = Annotated[str, request.data("Name of a dataset, or a file of your own.")]
+Option = Annotated[request.Words, request.method("Option of the model or learner as key=value; may be repeated.")]
+SkipUnknown = Annotated[bool, request.data("Leave out actions on items unknown to the model.", "--skip-unknown")]
+UserColumn = Annotated[str | None, request.as_trained("Column of users in your own file.")]
+ItemColumn = Annotated[str | None, request.as_trained("Column of items in your own file.")]
+TimeColumn = Annotated[str | None, request.as_trained("Column of times in your own file.")]
 ModelFolder = Annotated[Path, typer.Argument(help="Folder that `train` wrote.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder that `reproduce` or `run` wrote.")]
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """Where named datasets are, and which actions are kept."""
-
-    data_dir: DataDir = None
-    repeats: Annotated[str | None, of_dataset("Repeated actions: kept or dropped.")] = None
-    user_core: Annotated[int | None, of_dataset("Fewest actions per user.")] = None
-    item_core: Annotated[int | None, of_dataset("Fewest actions per item.")] = None
-
-    def asked(self, user: str | None, item: str | None, time: str | None, split: str | None) -> Mapping[str, object]:
-        """What is asked of the data, with the names of columns of a user's own file."""
-        from bench.plan.setup import Preparation
-
-        prepared = Preparation(self.repeats, self.user_core, self.item_core, split or "leave_one_out")
-        return {"user": user, "item": item, "time": time, "split": split, **prepared.of_readers}
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Columns of a user's own file."""
-
-    user: Annotated[str, data_option("Column of users in your own file.")] = "user"
-    item: Annotated[str, data_option("Column of items in your own file.")] = "item"
-    time: Annotated[str | None, data_option("Column of times.", default="none: actions are in file order")] = None
-
-
-@dataclass(frozen=True)
-class TrainedColumns:
-    """Columns of a user's own file to which a trained model is applied."""
-
-    user: Annotated[str | None, as_trained("Column of users in your own file.")] = None
-    item: Annotated[str | None, as_trained("Column of items in your own file.")] = None
-    time: Annotated[str | None, as_trained("Column of times in your own file.")] = None
-
-
-@dataclass(frozen=True)
-class PlanOptions:
-    """What is planned: how much, on which data, with which models, from which seed."""
-
-    preset: Annotated[str, scope("Size of the run: smoke, quick, standard or paper.")] = "quick"
-    dataset: Annotated[Words, scope("Real dataset; may be repeated.", default="those of the preset")] = None
-    rival: Annotated[Words, scope("Trained rival; may be repeated.", default="those of the preset")] = None
-    seed: Seed = 0
-    split: Split = "leave_one_out"
-    learner: Annotated[Words, method("Further learner, or your own as package.module:function; may be repeated.")] = None
-    recommender: Annotated[Words, method("Recommender of your own as package.module:Class; may be repeated.")] = None
-    device: Device = "auto"
-    jobs: Annotated[int | None, where("Worker processes.", default="one per core; on a GPU, 1", least=1)] = None
-    out: Out = RESULTS
-
-    def setup(self, data: DataOptions, own: Mapping[str, str | None] | None = None) -> "Setup":
-        """What the plan is made from; `own` names a user's own file and its columns."""
-        from bench.plan.presets import find_preset, narrow
-        from bench.plan.setup import Preparation, make_setup
-
-        prepared = Preparation(data.repeats, data.user_core, data.item_core, self.split)
-        preset = narrow(find_preset(self.preset), tuple(self.dataset or ()), tuple(self.rival or ()))
-        models = (tuple(self.learner or ()), tuple(self.recommender or ()))
-        return make_setup(preset, self.seed, data.data_dir, self.device, prepared, own, *models)
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Where cells run, and what makes a run fail."""
-
-    engine: Annotated[str, where("Where cells run: local, or ray (docs/run-on-a-cluster.md).")] = "local"
-    address: Annotated[str | None, where("Ray cluster, HOST:PORT or auto.", default="a Ray started here")] = None
-    memory: Annotated[float | None, where("MiB per worker; a cell that needs more fails.", default="no limit")] = None
-    shard: Annotated[str | None, where("i/n: run only this share of the cells, and write no tables.")] = None
-    expect: Annotated[Path | None, output("Folder of a run: exit code 1 if a verdict differs from its.")] = None
-    require_data: Annotated[bool, output("Exit code 3 if a dataset is missing.", "--require-data")] = False
-
-    def run(self, names: tuple[str, ...], plan: PlanOptions, data: DataOptions, own: dict[str, str | None] | None) -> Answer:
-        """Run the experiments `names`; a wrong --expect is told before data are read."""
-        from bench.report import run, run_files
-
-        expected = None if self.expect is None else run_files.read_run(self.expect)
-        chosen = (plan.out, plan.jobs, self.memory, self.engine, self.address, self.shard, expected, self.require_data)
-        return run.run_and_write(plan.setup(data, own), names, run.Conditions(*chosen))
-
-
-# Commands
+VERSION = typer.Option("--version", help="Print the version and exit.", callback=print_version, is_eager=True)
 
 
 @app.callback()
-def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
-    ...
+def of_all_commands(version: Annotated[bool, VERSION] = False) -> None:
+    """Print the version where it is asked for; any other option belongs to a command."""
 
 
 @command(app, "reproduce", "--preset smoke")
-def reproduce(plan: PlanOptions, reading: DataOptions, running: RunOptions) -> Answer:
+def reproduce(plan: request.PlanOptions, reading: request.DataOptions, running: request.RunOptions) -> Answer:
     """Run every experiment and print a verdict on each claim. Cells that have run already are not run again.
 
     Exit code: 0 all cells ran, 1 a verdict differs from --expect, 2 wrong input, 3 cells failed or, with
     --require-data, data are missing (3 comes before 1), 130 interrupted (finished cells are kept).
     """
     from bench.experiments import EXPERIMENTS
+    from bench.report.run import run_and_write
 
-    return running.run(EXPERIMENTS, plan, reading, None)
+    return run_and_write(EXPERIMENTS, plan, reading, running)
 
 
 @command(app, "run", "recommend --data clicks.csv --user visitor --item product")
 def run(
     experiment: Annotated[str, typer.Argument(help="recovery, variance, layernorm, acyclicity, discovery, ...")],
-    plan: PlanOptions,
-    reading: DataOptions,
-    columns: Columns,
-    running: RunOptions,
-    data: Annotated[Path | None, data_option("File of your own: CSV, TSV or RecBole .inter.")] = None,
+    plan: request.PlanOptions,
+    reading: request.DataOptions,
+    columns: request.Columns,
+    running: request.RunOptions,
+    data: Annotated[Path | None, request.data("File of your own: CSV, TSV or RecBole .inter.")] = None,
 ) -> Answer:
     """Run one experiment; --data adds a file of your own, --learner and --recommender add models of your own.
 
     Exit codes are those of `reproduce`; --expect compares the claims that this experiment tests.
     """
-    from bench.experiments import load_experiment
+    from bench.report.run import run_and_write
 
-    load_experiment(experiment)
     own = None if data is None else {"path": str(data), **vars(columns)}
-    return running.run((experiment,), plan, reading, own)
+    return run_and_write((experiment,), plan, reading, running, own)
 
 
 @command(app, "plan", "--preset paper")
 def plan(
-    plan: PlanOptions,
-    reading: DataOptions,
+    plan: request.PlanOptions,
+    reading: request.DataOptions,
     keys: Annotated[bool, output("Print only key, tab, label of each cell; --json has no effect.", "--keys")] = False,
 ) -> Answer:
     """Show what `reproduce` would run, which cells have run already, and about how long the rest takes."""
-    from bench.experiments import EXPERIMENTS, check_used
-    from bench.plan.table import key_lines, plan_table
-    from bench.reproduce import plan_cells
+    from bench.experiments import EXPERIMENTS
+    from bench.report.run import show_plan
 
-    setup = plan.setup(reading)
-    check_used(setup, EXPERIMENTS)
-    planned = plan_cells(setup, EXPERIMENTS)
-    if keys:
-        typer.echo("\n".join(key_lines(planned)))
-        return Answer()
-    return Answer([plan_table(setup, planned, plan.out, plan.jobs)])
+    return show_plan(EXPERIMENTS, plan, reading, keys)
 
 
 @command(app, "learn", "samples.csv --out W.csv --method notears")
 def learn(
     file: Annotated[Path, typer.Argument(help="Samples as rows, variables as columns: .csv, .tsv, .txt or .npy.")],
     out: Annotated[Path, output("File for the matrix W, .csv or .npy: W[i, j] is the effect of j on i.")],
-    method: Annotated[str, method("Learner, or your own as package.module:function.")] = "notears",
+    method: Annotated[str, request.method("Learner, or your own as package.module:function.")] = "notears",
     option: Option = None,
-    threshold: Annotated[float, method_option("Smallest |weight| of an edge.")] = 0.3,
-    covariance: Annotated[bool, data_option("The file holds a covariance, not samples.", "--covariance")] = False,
-    samples: Annotated[int | None, data_option("Samples behind the covariance.", default="none: it is exact")] = None,
-    header: Annotated[bool | None, data_option("Whether line 1 holds names.", default="detected, and told")] = None,
-    delimiter: Annotated[str | None, data_option("comma, tab or semicolon.", default="detected, and told")] = None,
+    threshold: Annotated[float, request.method("Smallest |weight| of an edge.")] = 0.3,
+    covariance: Annotated[bool, request.data("The file holds a covariance, not samples.", "--covariance")] = False,
+    samples: Annotated[int | None, request.data("Samples behind the covariance.", default="none: it is exact")] = None,
+    header: Annotated[bool | None, request.data("Whether line 1 holds names.", default="detected, and told")] = None,
+    delimiter: Annotated[str | None, request.data("comma, tab or semicolon.", default="detected, and told")] = None,
     transpose: Annotated[bool, output("Write W[i, j] as the effect of i on j.", "--transpose")] = False,
-    graphml: Annotated[Path | None, output("File for the graph as GraphML.", default="none")] = None,
-    seed: Seed = 0,
+    graphml: Annotated[Path | None, output("File for the graph as GraphML as well.")] = None,
+    seed: request.Seed = 0,
 ) -> Answer:
     """Learn a graph from a file of your own and say what to know before believing it."""
-    from bench.apply import graphml as graph_files
     from bench.apply import learn as learning
+    from bench.apply.graphml import write_graphml
     from bench.apply.observed import read
 
     learning.check_out(out, file, graphml)
@@ -216,7 +107,7 @@ def learn(
     observed = read(file, covariance=covariance, samples=samples, header=header, delimiter=delimiter)
     learned = learning.learn(observed, method, options, threshold, seed)
     if graphml is not None:
-        graph_files.write_graphml(graphml, learned.graph, observed.names)
+        write_graphml(graphml, learned.graph, observed.names)
     learning.write_matrix(out, learned, transpose)
     said = f"W in {out}: W[i, j] is the effect of {'i on j' if transpose else 'j on i'}"
     messages = [*(f"warning: {warning}" for warning in learned.warnings), said]
@@ -226,30 +117,23 @@ def learn(
 @command(app, "train", "--data ml-100k --model sasrec --out sasrec --option width=64")
 def train(
     data: Data,
-    model: Annotated[str, method_option("Model to train: sasrec, causalrec, ...")],
+    model: Annotated[str, request.method("Model to train: sasrec, causalrec, ...")],
     out: Annotated[Path, output("Folder for the model's files.")],
-    reading: DataOptions,
-    columns: Columns,
-    split: Split = "leave_one_out",
+    reading: request.DataOptions,
+    columns: request.Columns,
+    split: request.Split = "leave_one_out",
     option: Option = None,
-    epochs: Annotated[int, method_option("Most epochs to train.", least=1)] = 100,
-    learning_rate: Annotated[float, method_option("Learning rate of Adam.")] = 1e-3,
-    batch: Annotated[int, method_option("Users per step.", least=1)] = 128,
-    patience: Annotated[int, method_option("Stop after so many epochs without a gain; 0: never.", least=0)] = 10,
-    precision: Annotated[str, method_option("float32, or bf16 in the full softmax.")] = "float32",
-    windows: Annotated[str, method_option("Train on each user's last actions (last), or on all.")] = "last",
-    seed: Seed = 0,
-    device: Device = "auto",
-    resume: Annotated[bool, where("Continue what was begun in --out.", "--resume")] = False,
+    fitting: request.FitOptions,
+    seed: request.Seed = 0,
+    device: request.Device = "auto",
+    resume: Annotated[bool, request.where("Continue what was begun in --out.", "--resume")] = False,
 ) -> Answer:
     """Train a recommender on data of your own, stop early on validation, tell how well it ranks, and save it."""
     from bench.apply import train as training
     from bench.show.console import print_message
 
     report = training.train(
-        data, model, out, reading.asked(**vars(columns), split=split), words=option or [],
-        training={"epochs": epochs, "learning_rate": learning_rate, "batch": batch, "precision": precision,
-                  "windows": windows, "patience": patience or None},
+        data, model, out, reading.asked(**vars(columns), split=split), words=option or [], training=fitting.given(),
         seed=seed, device=device, data_dir=reading.data_dir, resume=resume,
         on_epoch=lambda progress: print_message(training.epoch_words(progress)),
     )  # fmt: skip
@@ -261,16 +145,18 @@ def train(
 def evaluate(
     folder: ModelFolder,
     data: Data,
-    reading: DataOptions,
-    columns: TrainedColumns,
-    split: Annotated[str | None, as_trained("leave_one_out or temporal.")] = None,
+    reading: request.DataOptions,
+    user: UserColumn = None,
+    item: ItemColumn = None,
+    time: TimeColumn = None,
+    split: Annotated[str | None, request.as_trained("leave_one_out or temporal.")] = None,
     skip_unknown: SkipUnknown = False,
-    device: Device = "auto",
+    device: request.Device = "auto",
 ) -> Answer:
     """Rank the actions that data, the same or new, hold out with a saved model; what is not given is as trained."""
     from bench.apply import saved
 
-    asked, data_dir = reading.asked(**vars(columns), split=split), reading.data_dir
+    asked, data_dir = reading.asked(user, item, time, split), reading.data_dir
     report = saved.evaluate(folder, data, asked, skip_unknown=skip_unknown, device=device, data_dir=data_dir)
     return Answer([report.table()], report.document())
 
@@ -278,17 +164,17 @@ def evaluate(
 @command(app, "recommend", "sasrec --data ml-100k --user 42 -k 5")
 def recommend(
     folder: ModelFolder,
-    reading: DataOptions,
-    data: Annotated[str | None, data_option("Name of a dataset, or a file of your own.")] = None,
-    user: Annotated[str | None, scope("Id of a user in --data.")] = None,
-    history: Annotated[str | None, scope("Item ids instead of a user, oldest first, separated by commas.")] = None,
-    count: Annotated[int, scope("Number of items to list.", "-k", least=1)] = 10,
-    seen: Annotated[str | None, scope("Items of the history: kept or filtered.", default="as validated")] = None,
-    user_column: Annotated[str | None, as_trained("Column of users in your own file.")] = None,
-    item_column: Annotated[str | None, as_trained("Column of items in your own file.")] = None,
-    time_column: Annotated[str | None, as_trained("Column of times in your own file.")] = None,
+    reading: request.DataOptions,
+    data: Annotated[str | None, request.data("Name of a dataset, or a file of your own.")] = None,
+    user: Annotated[str | None, request.scope("Id of a user in --data.")] = None,
+    history: Annotated[str | None, request.scope("Item ids, oldest first, separated by commas.")] = None,
+    count: Annotated[int, request.scope("Number of items to list.", "-k", least=1)] = 10,
+    seen: Annotated[str | None, request.scope("Seen items: kept or filtered.", default="as validated")] = None,
+    user_column: UserColumn = None,
+    item_column: ItemColumn = None,
+    time_column: TimeColumn = None,
     skip_unknown: SkipUnknown = False,
-    device: Device = "auto",
+    device: request.Device = "auto",
 ) -> Answer:
     """List the items that a saved model ranks first after a user's actions, or after a history that you give."""
     from bench.apply import saved
@@ -304,9 +190,9 @@ def recommend(
 def claims(
     rules: Annotated[bool, output("Show how each claim is judged, with its margin.", "--rules")] = False,
     show: Annotated[str | None, output("One claim in full: data, rule, command, time, last verdict.")] = None,
-    preset: Annotated[str, scope("With --show: preset of its data, time and last verdict.")] = "quick",
-    out: Annotated[Path, output("With --show: results folder of your runs.")] = RESULTS,
-    data_dir: DataDir = None,
+    preset: Annotated[str, request.scope("With --show: preset of its data, time and last verdict.")] = "quick",
+    out: Annotated[Path, output("With --show: results folder of your runs.")] = request.RESULTS,
+    data_dir: request.DataDir = None,
 ) -> Answer:
     """List every claim with its source and the experiment that tests it; --show shows one claim in full."""
     from bench.judge import claims as register
@@ -348,9 +234,9 @@ def report(folder: RunFolder) -> Answer:
 
 @command(app, "doctor", "--self-test")
 def doctor(
-    data_dir: DataDir = None,
-    out: Out = RESULTS,
-    self_test: Annotated[bool, scope("Put faults in, one at a time: is each one noticed?", "--self-test")] = False,
+    data_dir: request.DataDir = None,
+    out: request.Out = request.RESULTS,
+    self_test: Annotated[bool, request.scope("Break the suite: is each fault noticed?", "--self-test")] = False,
 ) -> Answer:
     """Show what this machine, these versions and these data are, and what is wrong with them; or test the suite.
 
@@ -365,7 +251,7 @@ def doctor(
 
 
 @command(data_app, "list", "")
-def data_list(data_dir: DataDir = None) -> Answer:
+def data_list(data_dir: request.DataDir = None) -> Answer:
     """List the named datasets and which of them are there."""
     from bench.datasets.listing import examine
 
@@ -373,7 +259,7 @@ def data_list(data_dir: DataDir = None) -> Answer:
 
 
 @command(data_app, "check", "--data-dir data")
-def data_check(data_dir: DataDir = None) -> Answer:
+def data_check(data_dir: request.DataDir = None) -> Answer:
     """Read every dataset that is there and compare hash and counts with the known ones; exit code 3 if any differs."""
     from bench.datasets.listing import examine
 
@@ -384,8 +270,8 @@ def data_check(data_dir: DataDir = None) -> Answer:
 @command(data_app, "show", "clicks.csv --user visitor --item product")
 def data_show(
     name: Annotated[str, typer.Argument(help="Name of a dataset, or a file of your own.")],
-    reading: DataOptions,
-    columns: Columns,
+    reading: request.DataOptions,
+    columns: request.Columns,
 ) -> Answer:
     """Prepare one dataset, or a file of your own, and show what comes out."""
     from bench.apply.train import read_data
@@ -396,7 +282,7 @@ def data_show(
 
 
 @command(data_app, "get", "ml-100k", as_json=False)
-def data_get(name: Annotated[str, typer.Argument(help="Name in `data list`.")], data_dir: DataDir = None) -> Answer:
+def data_get(name: Annotated[str, typer.Argument(help="Dataset.")], data_dir: request.DataDir = None) -> Answer:
     """Download a dataset from its owner, continuing what was begun, and check its hash."""
     from bench.datasets import data_folder, download
     from bench.show.console import transfer
@@ -407,7 +293,10 @@ def data_get(name: Annotated[str, typer.Argument(help="Name in `data list`.")], 
 
 
 @command(results_app, "ls", "--runner recommender")
-def results_ls(out: Out = RESULTS, runner: Annotated[str | None, scope("List the records of this runner.")] = None) -> Answer:
+def results_ls(
+    out: request.Out = request.RESULTS,
+    runner: Annotated[str | None, request.scope("Runner whose records are listed.", default="count all")] = None,
+) -> Answer:
     """Count records by runner and status, or list those of one runner."""
     from bench.report.records import list_table, open_store
 
@@ -415,7 +304,9 @@ def results_ls(out: Out = RESULTS, runner: Annotated[str | None, scope("List the
 
 
 @command(results_app, "show", "3f9a01")
-def results_show(key: Annotated[str, typer.Argument(help="First digits of a key.")], out: Out = RESULTS) -> Answer:
+def results_show(
+    key: Annotated[str, typer.Argument(help="First digits of a record's key.")], out: request.Out = request.RESULTS
+) -> Answer:
     """Show one record in full."""
     from bench.report.records import find, open_store, show_tables
 
@@ -424,7 +315,7 @@ def results_show(key: Annotated[str, typer.Argument(help="First digits of a key.
 
 
 @command(results_app, "verify", "--out results/runs")
-def results_verify(out: Out = RESULTS) -> Answer:
+def results_verify(out: request.Out = request.RESULTS) -> Answer:
     """Read every record and its arrays; exit code 3 if one is damaged and was set aside."""
     from bench.report.records import open_store, verify
 
@@ -434,8 +325,8 @@ def results_verify(out: Out = RESULTS) -> Answer:
 
 @command(results_app, "gc", "--delete")
 def results_gc(
-    out: Out = RESULTS,
-    delete: Annotated[bool, scope("Remove the files instead of listing them.", "--delete")] = False,
+    out: request.Out = request.RESULTS,
+    delete: Annotated[bool, request.scope("Remove the files instead of listing them.", "--delete")] = False,
 ) -> Answer:
     """List files that killed writers left behind; records are never removed, not even damaged ones."""
     from bench.report.records import open_store, tidy
@@ -444,7 +335,10 @@ def results_gc(
 
 
 @command(results_app, "export", "records.csv", as_json=False)
-def results_export(file: Annotated[Path, typer.Argument(help="File to write: .csv or .parquet.")], out: Out = RESULTS) -> Answer:
+def results_export(
+    file: Annotated[Path, typer.Argument(help="File to write: .csv, or .parquet, which needs pyarrow.")],
+    out: request.Out = request.RESULTS,
+) -> Answer:
     """Write one row per record, with its parameters and metrics, for pandas, DuckDB or a spreadsheet."""
     from bench.report.records import export, open_store
 

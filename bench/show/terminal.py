@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from functools import wraps
+from functools import partial, wraps
 from inspect import Parameter, Signature, signature
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from bench.show.tables import Table
 
 UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]  # Typer does not export this base class
-OUTPUT = "Output"
 
 
 @dataclass(frozen=True)
@@ -27,16 +26,18 @@ class Answer:
     """What a command has to say.
 
     Args:
-        tables: for stdout; if there are none, nothing is printed there.
+        tables: for stdout.
         document: what --json prints instead of the tables; None for the tables themselves as JSON.
         messages: for stderr, one line each.
         exit_code: of the process.
+        lines: for stdout, printed as they stand also with --json.
     """
 
     tables: "Sequence[Table]" = ()
     document: Mapping[str, object] | None = None
     messages: Sequence[str] = ()
     exit_code: int = 0
+    lines: Sequence[str] = ()
 
     def show(self, as_json: bool) -> int:
         """Print it and return the exit code.
@@ -50,9 +51,11 @@ class Answer:
         if self.tables and as_json:
             told = self.document if self.document is not None else [to_dict(table) for table in self.tables]
             typer.echo(json.dumps(told, ensure_ascii=False, allow_nan=False))
-        elif self.tables:
+        else:
             for table in self.tables:
                 print_table(table)
+        for line in self.lines:
+            typer.echo(line)
         for message in self.messages:
             print_message(message)
         return self.exit_code
@@ -73,7 +76,8 @@ def option(text: str, *names: str, panel: str, default: str | bool = True, least
     return made
 
 
-AsJson = Annotated[bool, option("Print one JSON document on stdout and nothing else.", "--json", panel=OUTPUT)]
+output = partial(option, panel="Output")
+AsJson = Annotated[bool, output("Print one JSON document on stdout and nothing else.", "--json")]
 
 
 def command(
@@ -94,7 +98,8 @@ def command(
         bundles: dict[str, Callable[..., object]] = {}
         options: list[Parameter] = []
         for parameter in signature(function).parameters.values():
-            if is_dataclass(parameter.annotation):
+            stands_for_fields = is_dataclass(parameter.annotation)
+            if stands_for_fields:
                 bundles[parameter.name] = parameter.annotation
                 options += signature(parameter.annotation).parameters.values()
             else:
@@ -119,6 +124,19 @@ def command(
         return function
 
     return register
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version of the installed package and end the command.
+
+    Args:
+        wanted: whether --version was given.
+    """
+    from bench.cells.provenance import version_of
+
+    if wanted:
+        typer.echo(version_of("causalrec-bench") or "unknown: causalrec-bench is not installed")
+        raise typer.Exit
 
 
 def run_application(application: typer.Typer) -> NoReturn:
