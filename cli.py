@@ -24,9 +24,6 @@ app.add_typer(results_app)
 Data = Annotated[str, request.data("Name of a dataset, or a file of your own.")]
 Option = Annotated[request.Words, request.method("Option of the model or learner as key=value; may be repeated.")]
 SkipUnknown = Annotated[bool, request.data("Leave out actions on items unknown to the model.", "--skip-unknown")]
-UserColumn = Annotated[str | None, request.as_trained("Column of users in your own file.")]
-ItemColumn = Annotated[str | None, request.as_trained("Column of items in your own file.")]
-TimeColumn = Annotated[str | None, request.as_trained("Column of times in your own file.")]
 ModelFolder = Annotated[Path, typer.Argument(help="Folder that `train` wrote.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder that `reproduce` or `run` wrote.")]
 VERSION = typer.Option("--version", help="Print the version and exit.", callback=print_version, is_eager=True)
@@ -121,9 +118,9 @@ def train(
     out: Annotated[Path, output("Folder for the model's files.")],
     reading: request.DataOptions,
     columns: request.Columns,
+    fitting: request.FitOptions,
     split: request.Split = "leave_one_out",
     option: Option = None,
-    fitting: request.FitOptions,
     seed: request.Seed = 0,
     device: request.Device = "auto",
     resume: Annotated[bool, request.where("Continue what was begun in --out.", "--resume")] = False,
@@ -146,9 +143,7 @@ def evaluate(
     folder: ModelFolder,
     data: Data,
     reading: request.DataOptions,
-    user: UserColumn = None,
-    item: ItemColumn = None,
-    time: TimeColumn = None,
+    columns: request.TrainedColumns,
     split: Annotated[str | None, request.as_trained("leave_one_out or temporal.")] = None,
     skip_unknown: SkipUnknown = False,
     device: request.Device = "auto",
@@ -156,7 +151,7 @@ def evaluate(
     """Rank the actions that data, the same or new, hold out with a saved model; what is not given is as trained."""
     from bench.apply import saved
 
-    asked, data_dir = reading.asked(user, item, time, split), reading.data_dir
+    asked, data_dir = reading.asked(**vars(columns), split=split), reading.data_dir
     report = saved.evaluate(folder, data, asked, skip_unknown=skip_unknown, device=device, data_dir=data_dir)
     return Answer([report.table()], report.document())
 
@@ -165,14 +160,12 @@ def evaluate(
 def recommend(
     folder: ModelFolder,
     reading: request.DataOptions,
+    columns: request.NamedColumns,
     data: Annotated[str | None, request.data("Name of a dataset, or a file of your own.")] = None,
     user: Annotated[str | None, request.scope("Id of a user in --data.")] = None,
     history: Annotated[str | None, request.scope("Item ids, oldest first, separated by commas.")] = None,
     count: Annotated[int, request.scope("Number of items to list.", "-k", least=1)] = 10,
     seen: Annotated[str | None, request.scope("Seen items: kept or filtered.", default="as validated")] = None,
-    user_column: UserColumn = None,
-    item_column: ItemColumn = None,
-    time_column: TimeColumn = None,
     skip_unknown: SkipUnknown = False,
     device: request.Device = "auto",
 ) -> Answer:
@@ -181,7 +174,7 @@ def recommend(
 
     found = saved.recommend(
         folder, data=data, user=user, history=history, k=count, seen=seen, skip_unknown=skip_unknown, device=device,
-        asked=reading.asked(user_column, item_column, time_column, None), data_dir=reading.data_dir,
+        asked=reading.asked(columns.user_column, columns.item_column, columns.time_column), data_dir=reading.data_dir,
     )  # fmt: skip
     return Answer([found.table()], found.document())
 
@@ -277,7 +270,7 @@ def data_show(
     from bench.apply.train import read_data
     from bench.datasets.listing import provenance_table
 
-    loaded, _ = read_data(name, reading.data_dir, reading.asked(**vars(columns), split=None))
+    loaded, _ = read_data(name, reading.data_dir, reading.asked(**vars(columns)))
     return Answer([provenance_table([loaded.provenance])])
 
 

@@ -52,7 +52,9 @@ class DataOptions:
 
         return Preparation(self.repeats, self.user_core, self.item_core, split or SPLITS[0])
 
-    def asked(self, user: str | None, item: str | None, time: str | None, split: str | None) -> Mapping[str, object]:
+    def asked(
+        self, user: str | None, item: str | None, time: str | None, split: str | None = None
+    ) -> Mapping[str, object]:  # fmt: skip
         """How data that a model is trained on or applied to are read; None where the data or the model decide.
 
         Args:
@@ -74,6 +76,29 @@ class Columns:
     user: Annotated[str, data("Column of users in your own file.")] = "user"
     item: Annotated[str, data("Column of items in your own file.")] = "item"
     time: Annotated[str | None, data("Column of times.", default="none: actions are in file order")] = None
+
+
+UserColumn = Annotated[str | None, as_trained("Column of users in your own file.")]
+ItemColumn = Annotated[str | None, as_trained("Column of items in your own file.")]
+TimeColumn = Annotated[str | None, as_trained("Column of times in your own file.")]
+
+
+@dataclass(frozen=True)
+class TrainedColumns:
+    """Columns of a user's own file that a trained model is applied to."""
+
+    user: UserColumn = None
+    item: ItemColumn = None
+    time: TimeColumn = None
+
+
+@dataclass(frozen=True)
+class NamedColumns:
+    """The same, where --user names a user and not a column."""
+
+    user_column: UserColumn = None
+    item_column: ItemColumn = None
+    time_column: TimeColumn = None
 
 
 @dataclass(frozen=True)
