@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-from bench.apply.model_files import MODELS
 from bench.cells.streams import generator, torch_generator
 from bench.judge.intervals import Value, crossed_interval
+from bench.methods.recommenders import SAVED
 from bench.plan.trials import token_seconds
 from bench.show.console import print_message, print_table
 from bench.show.tables import Table
@@ -199,7 +199,7 @@ def _drawn(users: int, items: int, length: int) -> Sequences:
 
 
 def _model(name: str, sizes: Sizes, width: int, device: str, **more: Any) -> Recommender:
-    kind, options_of = MODELS[name]
+    kind, options_of = SAVED[name].kind, SAVED[name].options_of
     options = options_of(items=sizes.items, length=sizes.length, width=width, dropout=0.0, **more)
     return kind(options, torch_generator(root=0, stream=name)).to(device)
 

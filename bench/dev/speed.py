@@ -20,10 +20,10 @@ from torch import Tensor
 
 from bench.datasets import data_folder
 from bench.dev.speed_recommend import recommend
-from bench.methods import peers
+from bench.methods import learners
+from bench.methods.user_code import PEER
 from causalrec.acyclicity import FORMS
-from causalrec.structure import Fits, Floats, Problems, threshold_to_dag
-from causalrec.structure.registry import learners, load
+from causalrec.structure import Fits, Floats, Problems, registry, threshold_to_dag
 from synth.graphs import draw_dag
 from synth.scm import draw_scm, sample_many
 from synth.scoring import cpdag_shd, shd
@@ -115,7 +115,7 @@ def time_ours(B: Floats, problems: Problems, *names: str, repeats: int = 3, **op
     last: dict[str, Fits] = {}
 
     def fit(name: str) -> None:
-        last[name] = load(name, **options).fit(problems, np.random.default_rng(0))
+        last[name] = registry.load(name, **options).fit(problems, np.random.default_rng(0))
 
     seconds = median_seconds(*(partial(fit, name) for name in names), repeats=repeats)
     return {name: Timing(s / len(B), distance(B, last[name])) for name, s in zip(names, seconds, strict=True)}
@@ -123,11 +123,11 @@ def time_ours(B: Floats, problems: Problems, *names: str, repeats: int = 3, **op
 
 def time_peer(B: Floats, problems: Problems, name: str, most: int, budget: float) -> Timing | str:
     """A peer on the first draws, one by one, at most `most` and until the budget is spent; or why it did not run."""
-    if not peers.available(name):
+    if not learners.ENTRIES[name].kind.available():
         return "not installed"
     if EXPECTED.get(name, 0.0) > budget:
         return f"about {EXPECTED[name]:g} s a graph; raise --budget to run it"
-    learner, rng, times, scores = peers.load(name), np.random.default_rng(0), list[float](), list[float]()
+    learner, rng, times, scores = learners.load(name), np.random.default_rng(0), list[float](), list[float]()
     for k in range(min(most, len(B))):
         one = Problems(problems.covariance[k : k + 1], problems.samples, None, _rows(problems)[k : k + 1])
         start = time.process_time()
@@ -154,20 +154,20 @@ def continuous(nodes: int, count: int, most: int, budget: float) -> None:
           f"first {most}".rjust(9), " version")  # fmt: skip
     base = time_ours(B, problems, "notears")["notears"]
     for name in ("notears", "dagma", "golem_ev", "golem_nv", "eqvar", "variance_sort"):
-        if name in learners():
+        if name in registry.learners():
             own = base if name == "notears" else time_ours(B, problems, name, repeats=1)[name]
             print(name.ljust(16), f"{own.seconds:10.5f}", f"{own.seconds / base.seconds:10.2f}",
                   f"{np.median(own.shd):11g}", f"{np.median(own.shd[:most]):9g}", " ours", flush=True)  # fmt: skip
     goals = GOALS.get(nodes, {})
     verdicts = []
-    for name in peers.peers():
+    for name in (name for name in learners.names() if name.startswith(PEER)):
         peer = time_peer(B, problems, name, most, budget)
         if isinstance(peer, str):
             print(name.ljust(16), peer)
             continue
         faster, other = peer.seconds / base.seconds, np.median(peer.shd)
         print(name.ljust(16), f"{peer.seconds:10.5f}", f"{faster:10.2f}", " " * 11, f"{other:9g}",
-              f" {peers.version(name)}, {len(peer.shd)} draws", flush=True)  # fmt: skip
+              f" {learners.identity(name)}, {len(peer.shd)} draws", flush=True)  # fmt: skip
         if name in goals:
             mine = np.median(base.shd[: len(peer.shd)])
             reached = "reached" if faster >= goals[name] and mine <= other else "not reached"
@@ -192,7 +192,7 @@ def orders() -> None:
             (timing,) = time_ours(B, problems, "eqvar", repeats=repeats, refit=refit).values()
             cells.append(f"{timing.seconds * 1e3:.1f}  SHD {np.median(timing.shd):g}".rjust(22))
         print(f"{family.upper()}{edges}, {nodes} nodes, n = {samples}".ljust(24), *cells, flush=True)
-    if "exact" in learners():
+    if "exact" in registry.learners():
         for nodes in (12, 14):
             (timing,) = time_ours(*worlds(nodes, 1), "exact", repeats=0).values()
             print(f"exact search, {nodes} nodes: {timing.seconds:.2f} s, SHD {np.median(timing.shd):g}")

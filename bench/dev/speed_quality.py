@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.apply.model_files import MODELS
 from bench.apply.train import rank
 from bench.datasets import data_folder, load
 from bench.errors import InputError
 from bench.methods.options import build, parse
+from bench.methods.recommenders import SAVED
 from causalrec.interactions import Split, leave_one_out
 from causalrec.training import Progress, TrainingOptions, make_scorer, train
 
@@ -35,7 +35,7 @@ def quality(
 
     asked: options of the model, how: of the training, over its defaults and "filtered" validation. Prints the course.
     """
-    kind, options = MODELS[model]
+    kind, options = SAVED[model].kind, SAVED[model].options_of
     built = kind(build(options, {**asked, "items": split.num_items}, model), torch.Generator().manual_seed(seed))
     training = build(TrainingOptions, {"epochs": 10_000, "patience": 10_000, "seen": "filtered", **how}, "training")
     start = time.process_time()
@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default=GOAL["data"], help="a dataset's name")
     parser.add_argument("--data-dir", type=Path, help="where it lies")
-    parser.add_argument("--model", default=GOAL["model"], choices=sorted(MODELS))
+    parser.add_argument("--model", default=GOAL["model"], choices=sorted(SAVED))
     parser.add_argument("--option", action="append", default=[], help="key=value of the model")
     parser.add_argument("--train", action="append", default=[], help="key=value of the training")
     parser.add_argument("--budget", type=float, default=GOAL["budget"], help="CPU-seconds")
@@ -68,7 +68,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     try:
-        kind = MODELS[options.model][1]
+        kind = SAVED[options.model].options_of
         asked = parse(options.model, kind, options.option, ("items",))
         how = parse("training", TrainingOptions, options.train)
         split = leave_one_out(load(options.data, data_folder(options.data_dir)).sequences)

@@ -71,7 +71,7 @@ class Progress:
             self._expected += expected
             self._took += event.wall_s
         if event.message:
-            name = event.cell.label or event.cell.experiment
+            name = event.cell.label or event.cell.runner
             self._write_line(f"{event.status.replace('_', ' ')}: {name}: {event.message}")
         if self._live is not None:
             self._live.update(Text(str(self)))

@@ -12,13 +12,14 @@ from typing import Literal, cast
 
 from bench.cells.files import StoreError
 from bench.cells.provenance import provenance
-from bench.cells.store import Record, Status, Store
+from bench.cells.record import Record, Status
+from bench.cells.store import Store
 from bench.cells.unit import Cell
 from bench.engine.local import LocalPool
 from bench.engine.ray_pool import RayPool
 from bench.engine.workers import Died, Pool, Worker
 from bench.errors import InputError
-from bench.methods.foreign import foreign
+from bench.methods.user_code import foreign
 
 EXECUTE = "bench.runners:execute"
 ENGINES = ("local", "ray")
