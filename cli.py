@@ -26,6 +26,7 @@ Option = Annotated[request.Words, request.method("Option of the model or learner
 SkipUnknown = Annotated[bool, request.data("Leave out actions on items unknown to the model.", "--skip-unknown")]
 ModelFolder = Annotated[Path, typer.Argument(help="Folder that `train` wrote.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder that `reproduce` or `run` wrote.")]
+Reference = Annotated[Path | None, typer.Argument(help="Another run.", show_default="that in results/reference")]
 VERSION = typer.Option("--version", help="Print the version and exit.", callback=print_version, is_eager=True)
 
 
@@ -188,22 +189,21 @@ def claims(
     data_dir: request.DataDir = None,
 ) -> Answer:
     """List every claim with its source and the experiment that tests it; --show shows one claim in full."""
-    from bench.judge import claims as register
-    from bench.report.claim_card import claim_card
+    if show is not None:
+        from bench.report.claim_card import claim_card
+
+        tables, unread = claim_card(show, preset, out, data_dir)
+        return Answer(tables, messages=unread)
+    from bench.judge.claims import read_register
     from bench.show.verdicts import register_table
 
-    if show is None:
-        return Answer([register_table(register.read_register(), rules)])
-    tables, unread = claim_card(show, preset, out, data_dir)
-    return Answer(tables, messages=unread)
+    return Answer([register_table(read_register(), rules)])
 
 
 @command(app, "compare", "results/runs/quick-seed0")
 def compare(
     run: RunFolder,
-    reference: Annotated[
-        Path | None, typer.Argument(help="Another such folder.", show_default="its preset in results/reference")
-    ] = None,
+    reference: Reference = None,
 ) -> Answer:
     """Compare a run with another: verdicts, findings, numbers, and what they were made with.
 
@@ -235,15 +235,19 @@ def doctor(
 
     Exit code 3: no run could start or, with --self-test, a check fails without a fault or a fault is not noticed.
     """
-    from bench.doctor import examine
-    from bench.selftest import suite
-    from bench.show.console import print_message
+    if self_test:
+        from bench.selftest import suite
+        from bench.show.console import print_message
 
-    tables, healthy = suite.run(on_step=print_message) if self_test else examine(data_dir, out)
+        tables, healthy = suite.run(on_step=print_message)
+    else:
+        from bench.doctor import examine
+
+        tables, healthy = examine(data_dir, out)
     return Answer(tables, exit_code=0 if healthy else 3)
 
 
-@command(data_app, "list", "")
+@command(data_app, "list", "--data-dir data")
 def data_list(data_dir: request.DataDir = None) -> Answer:
     """List the named datasets and which of them are there."""
     from bench.datasets.listing import examine
