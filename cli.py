@@ -27,6 +27,7 @@ SkipUnknown = Annotated[bool, request.data("Leave out actions on items unknown t
 ModelFolder = Annotated[Path, typer.Argument(help="Folder that `train` wrote.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder that `reproduce` or `run` wrote.")]
 Reference = Annotated[Path | None, typer.Argument(help="Another run.", show_default="that in results/reference")]
+Key = Annotated[str, typer.Argument(help="First digits of a record's key.")]
 VERSION = typer.Option("--version", help="Print the version and exit.", callback=print_version, is_eager=True)
 
 
@@ -107,8 +108,8 @@ def learn(
     if graphml is not None:
         write_graphml(graphml, learned.graph, observed.names)
     learning.write_matrix(out, learned, transpose)
-    said = f"W in {out}: W[i, j] is the effect of {'i on j' if transpose else 'j on i'}"
-    messages = [*(f"warning: {warning}" for warning in learned.warnings), said]
+    messages = [f"warning: {warning}" for warning in learned.warnings]
+    messages += [f"W in {out}: W[i, j] is the effect of {'i on j' if transpose else 'j on i'}"]
     return Answer(learning.tables(learned), learning.document(learned), messages)
 
 
@@ -301,9 +302,7 @@ def results_ls(
 
 
 @command(results_app, "show", "3f9a01")
-def results_show(
-    key: Annotated[str, typer.Argument(help="First digits of a record's key.")], out: request.Out = request.RESULTS
-) -> Answer:
+def results_show(key: Key, out: request.Out = request.RESULTS) -> Answer:
     """Show one record in full."""
     from bench.report.records import find, open_store, show_tables
 
