@@ -3,8 +3,20 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench.datasets import FileStatus, Provenance
+from bench.datasets import FileStatus, Provenance, check, data_folder
 from bench.show.tables import Table
+
+
+def examine(data_dir: Path | None, read: bool) -> tuple[Table, bool]:
+    """The table of every named dataset, and whether all files that are there are as they should be.
+
+    Args:
+        data_dir: folder of the datasets; None for the default of `data_folder`.
+        read: compare hashes and counts as well; otherwise look only for the files.
+    """
+    folder = data_folder(data_dir)
+    rows = check(folder, read=read)
+    return status_table(folder, rows), all(row.ok for row in rows if row.file is not None)
 
 
 def status_table(folder: Path, rows: Iterable[FileStatus]) -> Table:
