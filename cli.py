@@ -538,8 +538,8 @@ def doctor(
 @data_app.command("list")
 def data_list(data_dir: DataOption = None, as_json: JsonOption = False) -> None:
     """List the named datasets and which of them are there."""
-    from bench.datasets import check, data_folder
-    from bench.datasets.listing import status_table
+    from bench.datasets.listing import check, status_table
+    from bench.datasets.load import data_folder
 
     folder = data_folder(data_dir)
     _show([status_table(folder, check(folder, read=False))], as_json)
@@ -548,8 +548,8 @@ def data_list(data_dir: DataOption = None, as_json: JsonOption = False) -> None:
 @data_app.command("check")
 def data_check(data_dir: DataOption = None, as_json: JsonOption = False) -> None:
     """Read every dataset that is there and compare hashes and counts with the known ones."""
-    from bench.datasets import check, data_folder
-    from bench.datasets.listing import status_table
+    from bench.datasets.listing import check, status_table
+    from bench.datasets.load import data_folder
 
     folder = data_folder(data_dir)
     rows = check(folder)
@@ -571,8 +571,9 @@ def data_show(
     as_json: JsonOption = False,
 ) -> None:
     """Prepare one dataset, or a file of your own, and show what comes out."""
-    from bench.datasets import DATASETS, data_folder, load, load_own
+    from bench.datasets.catalogue import DATASETS
     from bench.datasets.listing import provenance_table
+    from bench.datasets.load import data_folder, load, load_own
 
     asked = _preparation(repeats, user_core, item_core, "leave_one_out").of_readers
     if name in DATASETS or not Path(name).exists():
@@ -587,8 +588,8 @@ def data_get(
     name: Annotated[str, typer.Argument(help="A named dataset; see `data list`.")], data_dir: DataOption = None
 ) -> None:
     """Download a dataset from its owner, resuming what was begun, and check its hash."""
-    from bench.datasets import data_folder
     from bench.datasets.download import get
+    from bench.datasets.load import data_folder
     from bench.show.console import print_message, transfer
 
     with transfer(name) as progress:

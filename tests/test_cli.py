@@ -19,7 +19,7 @@ from typer.main import get_command
 import cli
 from bench.cells.fingerprint import ROOT
 from bench.cells.store import Store
-from bench.datasets import DATASETS
+from bench.datasets.catalogue import DATASETS
 from bench.experiments import EXPERIMENTS
 from bench.plan.presets import PRESETS, World
 from bench.selftest import suite as selftest

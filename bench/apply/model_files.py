@@ -21,7 +21,7 @@ from torch import Tensor
 
 from bench.cells.files import write_json, write_whole
 from bench.cells.json_files import read_object, short, take
-from bench.datasets import REPEATS, file_sha256
+from bench.datasets.load import REPEATS, file_sha256
 from bench.errors import INPUT_ERRORS, InputError
 from bench.methods.options import build
 from bench.methods.recommenders import ENTRIES, NEURAL

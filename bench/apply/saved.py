@@ -10,7 +10,7 @@ import torch
 from bench.apply.model_files import SEEN, Saved, load
 from bench.apply.train import Asked, Report, data_words, make_split, preparation_words, rank, read_data
 from bench.cells.json_files import printable
-from bench.datasets import Loaded, data_folder
+from bench.datasets.load import Loaded, data_folder
 from bench.datasets.titles import TITLED, read_films
 from bench.errors import DataMissing, InputError
 from bench.judge.intervals import Value

@@ -16,7 +16,8 @@ from bench.cells.files import write_json
 from bench.cells.json_files import printable
 from bench.cells.provenance import provenance
 from bench.cells.streams import generator, torch_generator
-from bench.datasets import DATASETS, Loaded, Provenance, data_folder, load, load_own
+from bench.datasets.catalogue import DATASETS
+from bench.datasets.load import Loaded, Provenance, data_folder, load, load_own
 from bench.errors import InputError
 from bench.judge.intervals import Interval, clopper_pearson, share_interval
 from bench.methods.options import build, parse

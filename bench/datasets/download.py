@@ -20,8 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from bench.datasets import file_sha256
 from bench.datasets.catalogue import Archive, Dataset, find
+from bench.datasets.load import file_sha256
 from bench.errors import InputError
 
 Progress = Callable[[int, int | None], None]

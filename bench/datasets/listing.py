@@ -1,10 +1,56 @@
 """Tables of datasets: what is there, and what was made of it."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench.datasets import FileStatus, Provenance
+from bench.datasets.catalogue import DATASETS
+from bench.datasets.load import Provenance, file_sha256
+from bench.errors import InputError
 from bench.show.tables import Table
+
+
+@dataclass(frozen=True)
+class FileStatus:
+    """What `data check` says of one dataset: state in words, what was found, and counts (users, items, actions)."""
+
+    name: str
+    state: str
+    ok: bool
+    file: str | None
+    size: int | None
+    sha256: str | None
+    counts: tuple[int, int, int] | None
+    expected: tuple[int, int, int] | None
+
+
+def check(folder: Path, *, read: bool = True) -> list[FileStatus]:
+    """One row for every named dataset: whether it is in the folder, whether it is the known file, what it holds.
+
+    With `read` off the files are not opened: only presence and size are told. A file that cannot be read is a row
+    that says why, not an error.
+    """
+    rows = []
+    for name, dataset in DATASETS.items():
+        copy = dataset.found(folder)
+        if copy is None:
+            rows.append(FileStatus(name, "missing", False, None, None, None, None, None))
+            continue
+        path = folder / copy.path
+        size = path.stat().st_size
+        if not read:
+            rows.append(FileStatus(name, "present", True, copy.path, size, None, None, copy.stored))
+            continue
+        try:
+            sha256 = file_sha256(path)
+            stored = copy.read(path)
+        except InputError as error:
+            rows.append(FileStatus(name, str(error), False, copy.path, size, None, None, copy.stored))
+            continue
+        counts = (len(stored.user_labels), len(stored.item_labels), len(stored))
+        ok = counts == copy.stored and copy.sha256 in (None, sha256)
+        rows.append(FileStatus(name, copy.state(sha256), ok, copy.path, size, sha256, counts, copy.stored))
+    return rows
 
 
 def status_table(folder: Path, rows: Iterable[FileStatus]) -> Table:

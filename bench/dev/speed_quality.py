@@ -16,7 +16,7 @@ import torch
 
 from bench.apply.model_files import MODELS
 from bench.apply.train import rank
-from bench.datasets import data_folder, load
+from bench.datasets.load import data_folder, load
 from bench.errors import InputError
 from bench.methods.options import build, parse
 from causalrec.interactions import Split, leave_one_out

@@ -26,8 +26,10 @@ from bench.apply.model_files import DESCRIPTION, PARAMETERS, USERS, DataOptions,
 from bench.cells.store import Record, Store, pack
 from bench.cells.streams import generator
 from bench.cells.unit import Cell
-from bench.datasets import Archive, file_sha256, find, readers
+from bench.datasets import readers
+from bench.datasets.catalogue import Archive, find
 from bench.datasets.download import unpack
+from bench.datasets.load import file_sha256
 from bench.datasets.titles import GENRES, read_films
 from bench.errors import INPUT_ERRORS, InputError
 from bench.judge.claims import REGISTER, read_register

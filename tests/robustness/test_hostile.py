@@ -24,7 +24,8 @@ from bench.apply.model_files import load as load_model
 from bench.cells.files import StoreError, write_file, write_whole
 from bench.cells.store import Record, Store, pack, unpack
 from bench.cells.unit import digest
-from bench.datasets import download, load, load_own, readers
+from bench.datasets import download, readers
+from bench.datasets.load import load, load_own
 from bench.errors import InputError
 from bench.judge.claims import read_register
 from bench.report import records

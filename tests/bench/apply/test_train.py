@@ -19,7 +19,7 @@ from bench.apply.saved import evaluate, recommend
 from bench.apply.train import BEGUN, CHECKPOINT, train
 from bench.cells.json_files import printable
 from bench.cells.unit import Cell
-from bench.datasets import file_sha256
+from bench.datasets.load import file_sha256
 from bench.errors import INPUT_ERRORS, InputError
 from bench.methods.options import build, names, parse
 from bench.methods.recommenders import SASREC
