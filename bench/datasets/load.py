@@ -7,6 +7,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.datasets.catalogue import FILE_ORDER, UNIX_TIME, find
 from bench.datasets.readers import read_recbole, read_table
@@ -20,8 +21,18 @@ REPEATS = ("kept", "dropped")
 class Provenance:
     """Where sequences came from and what was done to them; every table that shows them shows this.
 
-    dataset: the name, or "own file". file: relative to the data folder for a named dataset. copy: what the file is,
-    judged by its hash. order: what stands for time.
+    Args:
+        dataset: Its name, or "own file".
+        file: The file read, relative to the data folder for a named dataset.
+        file_sha256: SHA-256 of that file.
+        copy: What the file is, judged by its hash.
+        reader: The form that it was read as.
+        order: What stands for time.
+        repeats: "kept" or "dropped": whether a user's later actions on one item count.
+        user_core: Fewest actions of a user.
+        item_core: Fewest actions on an item.
+        statistics: Of the sequences, see `Sequences.statistics`.
+        content_hash: Of the sequences, see `causalrec.interactions.content_hash`.
     """
 
     dataset: str
@@ -46,12 +57,23 @@ class Loaded:
 
 
 def data_folder(option: str | os.PathLike[str] | None = None) -> Path:
-    """Where data is looked for: the option, else $CAUSALREC_DATA, else `data/` in the current folder."""
+    """Return where data is looked for.
+
+    Args:
+        option: A folder that the user named. Default: $CAUSALREC_DATA, and without it `data/` in the current folder.
+    """
     return Path(option or os.environ.get("CAUSALREC_DATA") or "data")
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file; raises InputError where it cannot be read."""
+    """SHA-256 of a file, in hexadecimal digits.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: It cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -69,8 +91,16 @@ def load(
 ) -> Loaded:
     """Read a named dataset and prepare it: repeats dropped or kept, then the k-core, then sequences.
 
-    What is not given is the dataset's own default. Raises InputError for an unknown name, a bad file or an empty
-    result, DataMissing where no copy is in the folder.
+    Args:
+        name: One of `DATASETS`.
+        folder: The data folder.
+        repeats: "kept" or "dropped". Default: the dataset's own.
+        user_core: Fewest actions of a user, at least 1. Default: the dataset's own.
+        item_core: Fewest actions on an item, at least 1. Default: the dataset's own.
+
+    Raises:
+        DataMissing: No copy of it is in the folder.
+        InputError: Unknown name, bad file, or nothing is left of it.
     """
     dataset = find(name)
     copy = dataset.found(folder)
@@ -80,27 +110,19 @@ def load(
             f"{dataset.title} is not there: sought {sought}; run `python cli.py data get {name}`, or name the folder "
             f"that has it with --data-dir or $CAUSALREC_DATA"
         )
-    interactions = copy.read(folder / copy.path)
-    sha256 = file_sha256(folder / copy.path)
-    repeats = dataset.repeats if repeats is None else repeats
-    user_core = dataset.user_core if user_core is None else user_core
-    item_core = dataset.item_core if item_core is None else item_core
-    sequences = _prepare(interactions, repeats, user_core, item_core, f"{name} ({folder / copy.path})")
-    return Loaded(
-        sequences,
-        Provenance(
-            dataset=name,
-            file=copy.path,
-            file_sha256=sha256,
-            copy=copy.state(sha256),
-            reader=copy.reader,
-            order=copy.order,
-            repeats=repeats,
-            user_core=user_core,
-            item_core=item_core,
-            statistics=sequences.statistics(),
-            content_hash=content_hash(sequences),
-        ),
+    path = folder / copy.path
+    return _prepare(
+        copy.read(path),
+        f"{name} ({path})",
+        dataset.repeats if repeats is None else repeats,
+        dataset.user_core if user_core is None else user_core,
+        dataset.item_core if item_core is None else item_core,
+        dataset=name,
+        file=copy.path,
+        file_sha256=(sha256 := file_sha256(path)),
+        copy=copy.state(sha256),
+        reader=copy.reader,
+        order=copy.order,
     )
 
 
@@ -117,32 +139,43 @@ def load_own(
 ) -> Loaded:
     """Read a user's own headed CSV or TSV, or RecBole `.inter`, by its column names, and prepare it like a named one.
 
-    Without `time`, file order is time order. Raises InputError for a bad file or an empty result.
+    Args:
+        path: The file.
+        user: Name of the column of users.
+        item: Name of the column of items.
+        time: Name of the column of times, which are numbers. Default: file order is time order.
+        sep: One character between columns. Default: by the file's ending, see `read_table`.
+        repeats: "kept" or "dropped".
+        user_core: Fewest actions of a user, at least 1.
+        item_core: Fewest actions on an item, at least 1.
+
+    Raises:
+        InputError: Bad file, or nothing is left of it.
     """
-    if path.suffix.lower() == ".inter":
+    recbole = path.suffix.lower() == ".inter"
+    if recbole:
         interactions = read_recbole(path, user=user, item=item, time=time)
     else:
         interactions = read_table(path, user=user, item=item, time=time, sep=sep)
-    sequences = _prepare(interactions, repeats, user_core, item_core, str(path))
-    return Loaded(
-        sequences,
-        Provenance(
-            dataset="own file",
-            file=str(path),
-            file_sha256=file_sha256(path),
-            copy="the user's own file",
-            reader="RecBole .inter" if path.suffix.lower() == ".inter" else "headed table",
-            order=FILE_ORDER if time is None else UNIX_TIME,
-            repeats=repeats,
-            user_core=user_core,
-            item_core=item_core,
-            statistics=sequences.statistics(),
-            content_hash=content_hash(sequences),
-        ),
+    return _prepare(
+        interactions,
+        str(path),
+        repeats,
+        user_core,
+        item_core,
+        dataset="own file",
+        file=str(path),
+        file_sha256=file_sha256(path),
+        copy="the user's own file",
+        reader="RecBole .inter" if recbole else "headed table",
+        order=FILE_ORDER if time is None else UNIX_TIME,
     )
 
 
-def _prepare(interactions: Interactions, repeats: str, user_core: int, item_core: int, what: str) -> Sequences:
+def _prepare(
+    interactions: Interactions, what: str, repeats: str, user_core: int, item_core: int, **told: Any
+) -> Loaded:
+    """Sequences of the core; `told` is the rest of their provenance, `what` names the data in errors."""
     if repeats not in REPEATS:
         raise InputError(f"repeats must be one of {', '.join(REPEATS)}, got {repeats!r}")
     first = drop_repeats(interactions) if repeats == "dropped" else interactions
@@ -152,4 +185,9 @@ def _prepare(interactions: Interactions, repeats: str, user_core: int, item_core
             f"{what}: nothing is left of {len(interactions)} actions at user_core={user_core}, item_core={item_core}, "
             f"repeats {repeats}; lower the cores"
         )
-    return to_sequences(core)
+    found = to_sequences(core)
+    provenance = Provenance(
+        **told, repeats=repeats, user_core=user_core, item_core=item_core, statistics=found.statistics(),
+        content_hash=content_hash(found),
+    )  # fmt: skip
+    return Loaded(found, provenance)
