@@ -1,6 +1,5 @@
 """A graph from a user's own data: learning it, diagnostics, tables, and what is written. W[i, j]: effect of j on i."""
 
-import contextlib
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from bench.cells.streams import generator
 from bench.errors import InputError
 from bench.judge.intervals import Value
 from bench.methods.learners import load
+from bench.methods.options import parse
 from bench.show.tables import Table
 from causalrec.structure import Fits, threshold_to_dag
 from causalrec.structure import threshold as cut
@@ -51,34 +51,16 @@ class Learned:
 
 
 def parse_options(method: str, given: Sequence[str]) -> dict[str, Any]:
-    """Options from `key=value`, of the types that the learner's own have; raises InputError for what does not fit."""
-    options: dict[str, Any] = {}
-    if not given:
-        return options
-    default = load(method)
-    for text in given:
-        key, equals, value = text.partition("=")
-        if not (key and equals) or key in options:
-            raise InputError(f"--option {text!r}: write key=value, each key once")
-        options[key] = _typed(method, key, value, getattr(default, key, None))
-    return options
+    """Read options of a learner from `key=value` words, each as the type that the learner declares.
 
+    Args:
+        method: The learner's name.
+        given: The words.
 
-def _typed(method: str, key: str, value: str, like: object) -> object:
-    if isinstance(like, bool):
-        if value not in ("true", "false"):
-            raise InputError(f"{method}: option {key} is {value!r}; give true or false")
-        return value == "true"
-    if isinstance(like, int | float):
-        try:
-            return type(like)(value)
-        except ValueError as error:
-            kind = "a whole number" if isinstance(like, int) else "a number"
-            raise InputError(f"{method}: option {key} is {value!r}; give {kind}") from error
-    if like is None:  # a default that the learner works out itself: a number where it reads as one
-        with contextlib.suppress(ValueError):
-            return float(value)
-    return value
+    Raises:
+        InputError: An unknown learner or option, or a value that does not fit.
+    """
+    return parse(method, type(load(method)), given, fixed=("name", "function")) if given else {}
 
 
 def learn(

@@ -431,9 +431,9 @@ def test_parameters_that_do_not_fit_are_told(copy, changes, told):
         ({"options": {"width": 8}}, "options lacks items"),
         ({"preparation": {"user": "u"}}, "preparation lacks item"),
         ({"sha256": {}}, r"is not the file that .*model\.json was written with"),
-        ({"sha256": None}, "sha256 is None; expected dict"),
-        ({"seen": "both"}, "seen is 'both'"),
-        ({"dataset": 3}, "dataset is 3; expected str"),
+        ({"sha256": None}, "sha256 is None; expected an object"),
+        ({"seen": "both"}, "seen 'both' is unknown; expected one of kept, filtered"),
+        ({"dataset": 3}, "dataset is 3; expected a word"),
     ],
 )
 def test_a_description_that_does_not_fit_is_told(copy, changes, told):
