@@ -1,12 +1,13 @@
 """A graph from a user's own data: learning it, diagnostics, tables, and what is written. W[i, j]: effect of j on i."""
 
-import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.sparse.csgraph import connected_components
 
@@ -198,17 +199,12 @@ def write_matrix(path: Path, learned: Learned, transpose: bool = False) -> None:
     written to the last digit. Raises InputError where `path` cannot be written.
     """
     W = learned.graph.T if transpose else learned.graph
-    corner = "cause \\ effect" if transpose else "effect \\ cause"
+    if path.suffix.lower() == ".npy":
+        content = io.BytesIO()
+        np.save(content, np.ascontiguousarray(W), allow_pickle=False)
+        write_whole(path, lambda temporary: temporary.write_bytes(content.getvalue()))
+        return
     names = learned.observed.names
-
-    def write_csv(temporary: Path) -> None:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([corner, *names])
-            writer.writerows([name, *row] for name, row in zip(names, W.tolist(), strict=True))
-
-    def write_npy(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.save(file, np.ascontiguousarray(W), allow_pickle=False)
-
-    write_whole(path, write_npy if path.suffix.lower() == ".npy" else write_csv)
+    index = pd.Index(names, name="cause \\ effect" if transpose else "effect \\ cause")
+    frame = pd.DataFrame(W, index, names)
+    write_whole(path, lambda temporary: frame.to_csv(temporary, lineterminator="\n"))

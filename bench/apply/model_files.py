@@ -215,10 +215,10 @@ def load(folder: Path, device: str) -> Saved:
         if told.sha256.get(part) != file_sha256(_regular(folder / part)):
             raise InputError(f"{folder / part} is not the file that {path} was written with; get both again")
     model = _build(path, told, folder / PARAMETERS, device)
-    trained = _read_trained(folder / USERS)
     return Saved(
-        told.model, model, tuple(items), told.preparation, told.seen, told.content_hash, told.dataset, told.file, trained
-    )
+        told.model, model, tuple(items), told.preparation, told.seen, told.content_hash, told.dataset, told.file,
+        _read_trained(folder / USERS),
+    )  # fmt: skip
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -7,7 +7,9 @@ goes on where it stopped. Members are unpacked to temporary files and renamed on
 import errno
 import os
 import re
+import shutil
 import stat
+import tempfile
 import urllib.parse
 import zipfile
 import zlib
@@ -217,11 +219,26 @@ def unpack(part: Path, archive: Archive, dataset: Dataset, folder: Path) -> None
     Raises:
         InputError: The archive is broken or unsafe; it is removed, and none of its members is there.
     """
-    unpacked: dict[Path, Path] = {}
+    known, placed = {copy.path: copy.sha256 for copy in dataset.copies}, dict[Path, Path]()
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        _unpack_beside(part, archive, dataset, folder, unpacked)
-        for target, temporary in unpacked.items():
-            temporary.replace(target)
+        with zipfile.ZipFile(part) as zipped, tempfile.TemporaryDirectory(dir=folder, prefix=".unpacked-") as place:
+            for info in _wanted(zipped, archive):
+                target = archive.members[info.filename]
+                if (folder / target).exists():
+                    continue
+                placed[folder / target] = temporary = Path(place) / str(len(placed))
+                # zipfile checks the CRC at the end and never gives more than the declared size.
+                with zipped.open(info) as source, temporary.open("xb") as file:
+                    shutil.copyfileobj(source, file, CHUNK)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if known.get(target) not in (None, found := file_sha256(temporary)):
+                    what = f"{info.filename} has SHA-256 {found}, expected {known[target]}"
+                    raise InputError(f"{archive.address}: {what}; it was removed")
+            for target_path, temporary in placed.items():
+                target_path.parent.mkdir(parents=True, exist_ok=True)
+                temporary.replace(target_path)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a place before the archive's start
             raise
@@ -229,29 +246,6 @@ def unpack(part: Path, archive: Archive, dataset: Dataset, folder: Path) -> None
         if isinstance(error, InputError):
             raise
         raise InputError(f"{archive.address}: the archive is broken ({error}); it was removed, try again") from error
-    finally:
-        for temporary in unpacked.values():
-            temporary.unlink(missing_ok=True)
-
-
-def _unpack_beside(
-    part: Path, archive: Archive, dataset: Dataset, folder: Path, unpacked: dict[Path, Path]
-) -> None:
-    """Unpack what is not there yet, noting target -> temporary file as it goes, and check the known hashes."""
-    known = {folder / copy.path: copy.sha256 for copy in dataset.copies}
-    with zipfile.ZipFile(part) as zipped:
-        for info in _wanted(zipped, archive):
-            target = folder / archive.members[info.filename]
-            if target.exists():
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            unpacked[target] = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-            _write_member(zipped, info, unpacked[target])
-            found = file_sha256(unpacked[target])
-            if known.get(target) not in (None, found):
-                raise InputError(
-                    f"{archive.address}: {info.filename} has SHA-256 {found}, expected {known[target]}; it was removed"
-                )
 
 
 def _wanted(zipped: zipfile.ZipFile, archive: Archive) -> list[zipfile.ZipInfo]:
@@ -276,12 +270,3 @@ def _wanted(zipped: zipfile.ZipFile, archive: Archive) -> list[zipfile.ZipInfo]:
     if size > archive.max_unpacked:
         raise InputError(f"{archive.address}: unpacks to {size} bytes, at most {archive.max_unpacked} are expected")
     return wanted
-
-
-def _write_member(zipped: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> None:
-    """Unpack one member; the module checks its CRC at the end and never gives more than the declared size."""
-    with zipped.open(info) as source, path.open("xb") as file:
-        while block := source.read(CHUNK):
-            file.write(block)
-        file.flush()
-        os.fsync(file.fileno())

@@ -12,7 +12,18 @@ from bench.show.tables import Table
 
 @dataclass(frozen=True)
 class FileStatus:
-    """What `data check` says of one dataset: state in words, what was found, and counts (users, items, actions)."""
+    """What is known of the file of one dataset.
+
+    Args:
+        name: Of the dataset.
+        state: How the file is, in words.
+        ok: Whether it is as it should be.
+        file: Relative to the data folder; None where there is none.
+        size: In bytes.
+        sha256: Of the file.
+        counts: Users, items and actions found.
+        expected: Users, items and actions that the known file has.
+    """
 
     name: str
     state: str
@@ -25,10 +36,11 @@ class FileStatus:
 
 
 def check(folder: Path, *, read: bool = True) -> list[FileStatus]:
-    """One row for every named dataset: whether it is in the folder, whether it is the known file, what it holds.
+    """Look at the file of every named dataset; a file that cannot be read is a row that says why, not an error.
 
-    With `read` off the files are not opened: only presence and size are told. A file that cannot be read is a row
-    that says why, not an error.
+    Args:
+        folder: The data folder.
+        read: Whether files are opened, hashed and counted; otherwise only presence and size are told.
     """
     rows = []
     for name, dataset in DATASETS.items():
@@ -54,7 +66,12 @@ def check(folder: Path, *, read: bool = True) -> list[FileStatus]:
 
 
 def status_table(folder: Path, rows: Iterable[FileStatus]) -> Table:
-    """One row a named dataset: whether it is there, is the known file, and holds the known counts."""
+    """Show whether each named dataset is there, is the known file, and holds the known counts.
+
+    Args:
+        folder: The data folder.
+        rows: What `check` found there.
+    """
     body = tuple(
         (row.name, row.state, row.file, row.size, _counts(row.counts), _counts(row.expected)) for row in rows
     )
@@ -64,7 +81,11 @@ def status_table(folder: Path, rows: Iterable[FileStatus]) -> Table:
 
 
 def provenance_table(found: Iterable[Provenance]) -> Table:
-    """One row a prepared dataset: file, preparation, counts."""
+    """Show file, preparation and counts of prepared datasets.
+
+    Args:
+        found: One provenance per dataset.
+    """
     rows = []
     for p in found:
         s = p.statistics
@@ -75,7 +96,7 @@ def provenance_table(found: Iterable[Provenance]) -> Table:
     columns = (
         "data", "file", "copy", "order", "repeats", "core", "users", "items", "actions", "repeated", "tied in time",
     )  # fmt: skip
-    note = "core: fewest actions a user / an item. Ties in time keep the order of the file."
+    note = "core: fewest actions per user / per item. Ties in time keep the order of the file."
     return Table("datasets", "Datasets as used", columns, tuple(rows), note)
 
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.datasets.catalogue import FILE_ORDER, UNIX_TIME, find
+from bench.datasets.catalogue import find
 from bench.datasets.readers import read_recbole, read_table
 from bench.errors import DataMissing, InputError
 from causalrec.interactions import Interactions, Sequences, content_hash, drop_repeats, k_core, to_sequences
 
 REPEATS = ("kept", "dropped")
+UNIX_TIME = "unix time; ties keep file order"
+FILE_ORDER = "file order (no timestamps)"
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,6 @@ def load(
         file_sha256=(sha256 := file_sha256(path)),
         copy=copy.state(sha256),
         reader=copy.reader,
-        order=copy.order,
     )
 
 
@@ -168,7 +169,6 @@ def load_own(
         file_sha256=file_sha256(path),
         copy="the user's own file",
         reader="RecBole .inter" if recbole else "headed table",
-        order=FILE_ORDER if time is None else UNIX_TIME,
     )
 
 
@@ -186,8 +186,9 @@ def _prepare(
             f"repeats {repeats}; lower the cores"
         )
     found = to_sequences(core)
+    order = FILE_ORDER if core.times is None else UNIX_TIME
     provenance = Provenance(
-        **told, repeats=repeats, user_core=user_core, item_core=item_core, statistics=found.statistics(),
+        **told, order=order, repeats=repeats, user_core=user_core, item_core=item_core, statistics=found.statistics(),
         content_hash=content_hash(found),
     )  # fmt: skip
     return Loaded(found, provenance)

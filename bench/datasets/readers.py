@@ -10,7 +10,7 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,10 +26,10 @@ MAX_LINE = 1 << 20  # bytes
 BLOCK = 1 << 24  # bytes read and parsed at a time, so that the memory taken is that of the file's numbers
 QUOTED_ROWS = 1 << 16  # rows parsed at a time where fields are quoted
 Labels: TypeAlias = npt.NDArray[np.object_]
+Form: TypeAlias = tuple[re.Pattern[str], str]
+"""What a text must match, and the same in words."""
 Block: TypeAlias = tuple[bytes, int]
 """Whole lines of a file, and how many lines come before them."""
-Fail: TypeAlias = Callable[[int, str, str], InputError]
-"""Makes the error of a row of a block: what was found there, what to do."""
 
 NUMERIC_ID = (re.compile(r"0|[1-9][0-9]{0,17}"), "a whole number without sign or leading zeros")
 ANY_ID = (re.compile(r"(?s).+"), "an id that is not empty")
@@ -47,20 +47,20 @@ class _Column:
     """A column whose texts must have a form; it is gathered block by block as what `numbers` makes of the texts."""
 
     what: str
-    form: tuple[re.Pattern[str], str]
+    form: Form
     known: dict[str, int] = field(default_factory=dict)
     parts: list[npt.NDArray[Any]] = field(default_factory=list)
 
-    def add(self, column: Labels, fail: Fail) -> None:
-        """Check and gather the column of one block; `fail` makes the error of a row."""
+    def add(self, column: Labels, path: Path, lines: Sequence[int]) -> None:
+        """Check and gather the column of one block, whose rows begin in these lines of the file."""
         (pattern, expected), (codes, values) = self.form, pd.factorize(column)
         wrong = [k for k, value in enumerate(values) if value not in self.known and not pattern.fullmatch(value)]
         if not wrong:
             numbers = self.numbers(values)
             wrong = np.flatnonzero(~np.isfinite(numbers)).tolist()
         if wrong:
-            found = f"{self.what} is {_show(values[wrong[0]])}"
-            raise fail(int((codes == wrong[0]).argmax()), found, f"expected {expected}")
+            line = lines[int((codes == wrong[0]).argmax())]
+            raise _bad(path, line, f"{self.what} is {_show(values[wrong[0]])}", f"expected {expected}")
         self.parts.append(numbers[codes])
 
     def numbers(self, values: Labels) -> npt.NDArray[Any]:
@@ -108,11 +108,7 @@ def read_movielens_100k(path: Path) -> Interactions:
     Raises:
         InputError: The file cannot be read or a line does not fit.
     """
-    users, items = _Ids("the user", NUMERIC_ID), _Ids("the item", NUMERIC_ID)
-    times = _Times("the time", NUMBER)
-    columns = ((2, _Column("the rating", RATING)), (3, times), (0, users), (1, items))
-    _read_plain(path, _blocks(path, "utf-8"), "\t", 4, columns)
-    return _interactions(users, items, times)
+    return _read_published(path, "\t", 4, _Column("the rating", RATING), _Times("the time", NUMBER))
 
 
 def read_movielens_1m(path: Path) -> Interactions:
@@ -124,19 +120,8 @@ def read_movielens_1m(path: Path) -> Interactions:
     Raises:
         InputError: The file cannot be read or a line does not fit.
     """
-
-    def with_tabs() -> Iterator[Block]:
-        for data, before in _blocks(path, "latin-1"):
-            if b"\t" in data:
-                line = before + _line_at(data, data.index(b"\t"))
-                raise _bad(path, line, "there is a tab", "expected '::' between columns")
-            yield data.replace(b"::", b"\t"), before
-
-    users, items = _Ids("the user", NUMERIC_ID), _Ids("the item", NUMERIC_ID)
-    times = _Times("the time", NUMBER)
-    columns = ((2, _Column("the rating", RATING)), (3, times), (0, users), (1, items))
-    _read_plain(path, with_tabs(), "\t", 4, columns, "latin-1")
-    return _interactions(users, items, times)
+    checked = _Column("the rating", RATING)
+    return _read_published(path, "::", 4, checked, _Times("the time", NUMBER), encoding="latin-1")
 
 
 def read_user_item(path: Path) -> Interactions:
@@ -148,9 +133,7 @@ def read_user_item(path: Path) -> Interactions:
     Raises:
         InputError: The file cannot be read or a line does not fit.
     """
-    users, items = _Ids("the user", NUMERIC_ID), _Ids("the item", NUMERIC_ID)
-    _read_plain(path, _blocks(path, "utf-8"), " ", 2, ((0, users), (1, items)))
-    return _interactions(users, items, None)
+    return _read_published(path, " ", 2)
 
 
 def read_foursquare(path: Path) -> Interactions:
@@ -165,9 +148,8 @@ def read_foursquare(path: Path) -> Interactions:
     Raises:
         InputError: The file cannot be read or a line does not fit.
     """
-    users, items, times = _Ids("the user", NUMERIC_ID), _Ids("the item", ANY_ID), _UtcTimes("the time", UTC_TIME)
-    _read_plain(path, _blocks(path, "latin-1"), "\t", 8, ((7, times), (0, users), (1, items)), "latin-1")
-    return _interactions(users, items, times)
+    times = _UtcTimes("the time", UTC_TIME)
+    return _read_published(path, "\t", 8, times=times, item=ANY_ID, encoding="latin-1")
 
 
 def read_kgrec(path: Path) -> Interactions:
@@ -179,10 +161,7 @@ def read_kgrec(path: Path) -> Interactions:
     Raises:
         InputError: The file cannot be read or a line does not fit.
     """
-    users, items = _Ids("the user", NUMERIC_ID), _Ids("the item", NUMERIC_ID)
-    columns = ((2, _Column("the third column", ONE)), (0, users), (1, items))
-    _read_plain(path, _blocks(path, "utf-8"), "\t", 3, columns)
-    return _interactions(users, items, None)
+    return _read_published(path, "\t", 3, _Column("the third column", ONE))
 
 
 def read_lists(path: Path) -> Interactions:
@@ -204,14 +183,14 @@ def read_lists(path: Path) -> Interactions:
         tokens = np.array(data[:-1].replace(b"\n", b" ").decode().split(" "), dtype=object)
         is_user = np.zeros(len(tokens), dtype=np.bool_)
         is_user[np.cumsum(actions + 1) - actions - 1] = True
-        users.add(tokens[is_user], _failing(path, range(before + 1, before + 1 + len(actions))))
+        users.add(tokens[is_user], path, range(before + 1, before + 1 + len(actions)))
         again = users.parts[-1] != before + np.arange(len(actions))
         if again.any():
             row = int(again.argmax())
             shown = _show(tokens[is_user][row])
             raise _bad(path, before + row + 1, f"user {shown} has a second line", "expected one line per user")
         lines = before + 1 + np.repeat(np.arange(len(actions)), actions)
-        items.add(tokens[~is_user], _failing(path, lines.tolist()))
+        items.add(tokens[~is_user], path, lines.tolist())
         lengths.append(actions)
     owners = np.repeat(users.rows(np.int64), np.concatenate(lengths))
     return Interactions(owners, items.rows(np.int64), None, tuple(users.known), tuple(items.known))
@@ -260,6 +239,29 @@ def read_recbole(
     """
     names = [f"{user}:token", f"{item}:token", *([] if time is None else [f"{time}:float"])]
     return _read_named(path, "\t", names, quotes=False)
+
+
+def _read_published(
+    path: Path, sep: str, width: int, third: _Column | None = None, times: _Column | None = None,
+    item: Form = NUMERIC_ID, encoding: str = "utf-8",
+) -> Interactions:  # fmt: skip
+    """User, item, perhaps a third column that is checked, and perhaps times, in the last of `width` columns."""
+    users, items = _Ids("the user", NUMERIC_ID), _Ids("the item", item)
+    columns = [(place, column) for place, column in ((2, third), (width - 1, times)) if column is not None]
+    blocks = _blocks(path, encoding)
+    if len(sep) > 1:
+        blocks, sep = _with_tabs(path, blocks, sep), "\t"
+    _read_plain(path, blocks, sep, width, [*columns, (0, users), (1, items)], encoding)
+    return _interactions(users, items, times)
+
+
+def _with_tabs(path: Path, blocks: Iterator[Block], sep: str) -> Iterator[Block]:
+    """Blocks with a tab in the place of a longer separator."""
+    for data, before in blocks:
+        if b"\t" in data:
+            line = before + _line_at(data, data.index(b"\t"))
+            raise _bad(path, line, "there is a tab", f"expected {sep!r} between columns")
+        yield data.replace(sep.encode(), b"\t"), before
 
 
 def _interactions(users: _Ids, items: _Ids, times: _Column | None) -> Interactions:
@@ -335,8 +337,7 @@ def _read_plain(
             low_memory=False,
         )  # fmt: skip
         for place, column in columns:
-            lines = range(before + 1, before + 1 + len(counts))
-            column.add(np.asarray(frame[place], dtype=object), _failing(path, lines))
+            column.add(np.asarray(frame[place], dtype=object), path, range(before + 1, before + 1 + len(counts)))
 
 
 def _read_quoted(
@@ -357,7 +358,7 @@ def _read_quoted(
         if not rows:
             return
         for place, column in columns:
-            column.add(np.array([row[place] for row in rows.values()], dtype=object), _failing(path, list(rows)))
+            column.add(np.array([row[place] for row in rows.values()], dtype=object), path, list(rows))
 
 
 def _read_named(path: Path, sep: str, names: list[str], quotes: bool) -> Interactions:
@@ -380,11 +381,6 @@ def _read_named(path: Path, sep: str, names: list[str], quotes: bool) -> Interac
     if not users.parts:
         raise InputError(f"{path}: there is a header and no rows; get the file again")
     return _interactions(users, items, times if len(names) > 2 else None)
-
-
-def _failing(path: Path, lines: Sequence[int]) -> Fail:
-    """What makes the error of a row in a block whose rows begin in these lines."""
-    return lambda row, found, advice: _bad(path, lines[row], found, advice)
 
 
 def _separators(data: bytes, sep: str) -> npt.NDArray[np.int64]:
