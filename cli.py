@@ -282,7 +282,8 @@ def data_show(
 @command(data_app, "get", "ml-100k", as_json=False)
 def data_get(name: Annotated[str, typer.Argument(help="Dataset.")], data_dir: request.DataDir = None) -> Answer:
     """Download a dataset from its owner, continuing what was begun, and check its hash."""
-    from bench.datasets import data_folder, download
+    from bench.datasets import download
+    from bench.datasets.load import data_folder
     from bench.show.console import transfer
 
     with transfer(name) as progress:

@@ -5,8 +5,8 @@ import tempfile
 from pathlib import Path
 
 from bench.cells.provenance import provenance
-from bench.datasets import check, data_folder
-from bench.datasets.listing import status_table
+from bench.datasets.listing import check, status_table
+from bench.datasets.load import data_folder
 from bench.engine.local import default_jobs
 from bench.judge.intervals import Value
 from bench.show.tables import Table

@@ -20,7 +20,7 @@ from typer.main import get_command
 import cli
 from bench.cells.fingerprint import ROOT
 from bench.cells.store import Store
-from bench.datasets import DATASETS
+from bench.datasets.catalogue import DATASETS
 from bench.experiments import EXPERIMENTS
 from bench.plan.presets import PRESETS, World
 from bench.plan.setup import Setup, make_setup
@@ -255,7 +255,7 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("reproduce --preset smoke --learner peer.nobody", r"no learner is called 'peer\.nobody'; choose .*dagma"),
         ("learn samples.csv", "Missing option '--out'"),
         ("learn none.csv --out W.csv", r"none\.csv: cannot be read \(No such file or directory\); check the path"),
-        ("learn taken --out W.csv", "taken: there is a header and no rows; give one line a sample"),
+        ("learn taken --out W.csv", "taken: there is a header and no rows; give one line per sample"),
         ("learn samples.csv --out W.txt", r"W\.txt: W is written as \.csv or \.npy; end its name so"),
         ("learn samples.csv --out samples.csv", r"samples\.csv: is the file that W is learned from; choose another"),
         ("learn samples.csv --out no/W.csv", r"no/W\.csv: cannot be written \(No such file or directory\)"),

@@ -27,7 +27,7 @@ from bench.cells.record import Record
 from bench.cells.store import Store
 from bench.cells.streams import generator, torch_generator
 from bench.cells.unit import Cell, Json
-from bench.datasets import load_own
+from bench.datasets.load import load_own
 from bench.engine.memory import peak_mb
 from bench.engine.progress import Progress
 from bench.engine.run import run_cells

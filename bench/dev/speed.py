@@ -18,7 +18,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from bench.datasets import data_folder
+from bench.datasets.load import data_folder
 from bench.dev.speed_recommend import recommend
 from bench.methods import learners
 from bench.methods.user_code import PEER

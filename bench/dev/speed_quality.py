@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from bench.apply.train import rank
-from bench.datasets import data_folder, load
+from bench.datasets.load import data_folder, load
 from bench.errors import InputError
 from bench.methods.options import build, parse
 from bench.methods.recommenders import SAVED

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.datasets import load
+from bench.datasets.load import load
 from bench.methods.rectools import call, write_rows
 from causalrec.attention import set_dropout_generator
 from causalrec.interactions import Split, leave_one_out, pad_left

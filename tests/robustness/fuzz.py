@@ -27,8 +27,10 @@ from bench.cells.record import Record, pack
 from bench.cells.store import Store
 from bench.cells.streams import generator
 from bench.cells.unit import Cell
-from bench.datasets import Archive, file_sha256, find, readers
+from bench.datasets import readers
+from bench.datasets.catalogue import Archive, find
 from bench.datasets.download import unpack
+from bench.datasets.load import file_sha256
 from bench.datasets.titles import GENRES, read_films
 from bench.errors import INPUT_ERRORS, InputError
 from bench.judge.claims import REGISTER, read_register

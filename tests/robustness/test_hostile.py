@@ -25,7 +25,8 @@ from bench.cells.files import StoreError, write_file, write_whole
 from bench.cells.record import Record, pack, unpack
 from bench.cells.store import Store
 from bench.cells.unit import digest
-from bench.datasets import download, load, load_own, readers
+from bench.datasets import download, readers
+from bench.datasets.load import load, load_own
 from bench.errors import InputError
 from bench.judge.claims import read_register
 from bench.report import records

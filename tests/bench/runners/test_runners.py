@@ -11,7 +11,7 @@ import scipy.linalg
 import torch
 
 from bench.cells.unit import Cell
-from bench.datasets import load, load_own
+from bench.datasets.load import load, load_own
 from bench.errors import InputError
 from bench.experiments.theory.layernorm import VIEWS
 from bench.experiments.theory.recovery import LEARNERS, plan_cell
