@@ -33,7 +33,6 @@ CELLS = {
     for model in ("sasrec", "causalrec", "fpmc")
 }
 CELL = CELLS["causalrec"]
-EXECUTE = "tests.bench.hurried_runner:execute"
 
 
 @pytest.fixture
@@ -84,7 +83,7 @@ def left(store: Store) -> list[Path]:
 def test_a_cell_whose_worker_is_killed_goes_on_in_the_next_one(store, notes, straight, monkeypatch):
     monkeypatch.setenv(CUTS, "4")
     monkeypatch.setenv(HOW, "kill")
-    assert run_cells([CELL], store, execute=EXECUTE).done == [CELL]
+    assert run_cells([CELL], store, execute_hurried).done == [CELL]
     assert epochs_by_process(notes) == [[1, 2, 3, 4], [4, 5]]
     assert assert_equal(store, straight).metrics["epochs"] == EPOCHS
     assert not (store.folder / "checkpoints").exists()
@@ -94,11 +93,11 @@ def test_a_cell_whose_worker_is_killed_goes_on_in_the_next_one(store, notes, str
 def test_a_cell_that_was_given_up_goes_on_when_the_run_is_begun_again(store, notes, straight, monkeypatch):
     monkeypatch.setenv(CUTS, "3,4")
     monkeypatch.setenv(HOW, "kill")
-    assert run_cells([CELL], store, execute=EXECUTE).failed == [CELL]
+    assert run_cells([CELL], store, execute_hurried).failed == [CELL]
     assert left(store)[-1] == store.checkpoint_path(CELL.key)
     assert records.verify(store)[1]
     assert records.list_table(store).note.startswith("1 records in")
-    assert run_cells([CELL], store, execute=EXECUTE).done == [CELL]
+    assert run_cells([CELL], store, execute_hurried).done == [CELL]
     assert epochs_by_process(notes) == [[1, 2, 3], [3], [3, 4, 5]]
     assert_equal(store, straight)
     assert left(store) == []
