@@ -1,6 +1,5 @@
 """The measurements at size, small: every one does what it says; the whole script runs; bounds are held against."""
 
-import subprocess
 import sys
 
 import pytest
@@ -81,7 +80,6 @@ def test_wrong_words_are_refused(words, monkeypatch, capsys):
 
 def test_the_table_is_printed_and_a_bound_broken_is_the_exit_code(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["scale", "rank"])
-    said = subprocess.CompletedProcess([], 0, stdout='["big", 1.0, 1e9, 9.0]')
-    monkeypatch.setattr(scale.subprocess, "run", lambda *_, **__: said)
+    monkeypatch.setattr(scale, "apart", lambda *_: Taken("big", 1.0, 1e9, 9.0))
     assert scale.main() == 1
     assert "ranking a full catalogue" in capsys.readouterr().out
