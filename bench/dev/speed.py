@@ -235,6 +235,7 @@ def orders() -> Table:
 
 def main() -> None:
     """Print all tables."""
+    torch.set_num_threads(1)
     parser = command_line(__doc__)
     parser.add_argument("--budget", type=float, default=100.0, help="CPU-seconds for each peer at each size")
     budget = parser.parse_args().budget

@@ -64,6 +64,7 @@ def cost(act: Callable[[], object]) -> tuple[float, ...]:
 
 def main() -> None:
     """Print the cost at each number of items."""
+    torch.set_num_threads(1)
     parser = command_line(__doc__)
     parser.add_argument("items", type=int, nargs="+")
     parser.add_argument("--folder", type=Path, help="where to write; the system's temporary folder by default")

@@ -65,6 +65,7 @@ def quality(
 
 def main() -> None:
     """Train on one dataset for a budget and print test HR@10 and NDCG@10."""
+    torch.set_num_threads(1)
     parser = command_line(__doc__)
     parser.add_argument("--data", default=GOAL["data"], help="a dataset's name")
     parser.add_argument("--data-dir", type=Path, help="where it lies")

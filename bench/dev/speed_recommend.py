@@ -255,6 +255,7 @@ def _ratio(name: str, value: float, goal: Goal | None = None) -> tuple[Value, ..
 
 def main() -> None:
     """Measure on ML-1M and print the tables."""
+    torch.set_num_threads(1)
     parser = command_line(__doc__)
     parser.add_argument("--length", type=int, default=50, help="the most items of a history")
     parser.add_argument("--steps", type=int, default=12, help="training steps timed of each model")

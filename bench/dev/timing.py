@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 
 class Goal(NamedTuple):
@@ -31,12 +30,11 @@ class Goal(NamedTuple):
 
 
 def command_line(about: str | None) -> argparse.ArgumentParser:
-    """A parser whose help is a module's docstring as it stands, and torch on one thread.
+    """A parser whose help is a module's docstring as it stands.
 
     Args:
         about: the docstring.
     """
-    torch.set_num_threads(1)
     return argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
