@@ -23,19 +23,12 @@ from bench.cells.files import write_json, write_whole
 from bench.cells.json_files import read_object, short, take
 from bench.datasets import REPEATS, file_sha256
 from bench.errors import INPUT_ERRORS, InputError
+from bench.methods.fit import SPLITS
 from bench.methods.options import build
-from bench.methods.recommenders import ENTRIES, NEURAL
-from bench.methods.recommenders import load as load_class
-from bench.plan.setup import SPLITS
+from bench.methods.recommenders import SAVED
 from causalrec.interactions import Ints, Sequences, Split
 from causalrec.recommender import Recommender
 
-# One name a class: what else the registry names are settings of one of these.
-MODELS: dict[str, tuple[type[Recommender], type[Any]]] = {
-    name: load_class(ENTRIES[name].place)  # type: ignore[misc]
-    for name in NEURAL
-    if not ENTRIES[name].options
-}
 FORMAT = "causalrec-bench model 1"
 PARAMETERS, USERS, DESCRIPTION = "model.safetensors", "users.safetensors", "model.json"
 LARGEST_JSON, LARGEST_SIZE = 1 << 28, 1 << 20
@@ -133,8 +126,8 @@ def load(folder: Path, device: str) -> Saved:
     if told.get("format") != FORMAT:
         raise InputError(f"{path}: format is {short(told.get('format'))}; expected {FORMAT!r}")
     name = take(path, told, "model", str)
-    if name not in MODELS:
-        raise InputError(f"{path}: model {short(name)} is unknown; expected one of {', '.join(MODELS)}")
+    if name not in SAVED:
+        raise InputError(f"{path}: model {short(name)} is unknown; expected one of {', '.join(SAVED)}")
     items = _labels(path, take(path, told, "items", list))
     data = build(DataOptions, take(path, told, "preparation", dict), f"{path}: preparation")
     seen = take(path, told, "seen", str)
@@ -157,7 +150,7 @@ def _build(
     path: Path, name: str, given: dict[str, Any], num_items: int, parameters: Path, device: str
 ) -> Recommender:
     """The model of these options with the file's parameters, whose shapes are compared before memory is taken."""
-    kind, options_of = MODELS[name]
+    kind, options_of = SAVED[name].kind, SAVED[name].options_of
     options = build(options_of, given, f"{path}: options")
     if options.items != num_items:
         raise InputError(f"{path}: options say {options.items} items and there are {num_items} item ids")

@@ -8,25 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from bench.apply.model_files import DESCRIPTION, MODELS, DataOptions, Trained, read_json, save
+from bench.apply.model_files import DESCRIPTION, DataOptions, Trained, read_json, save
 from bench.cells.files import write_json
 from bench.cells.json_files import printable
 from bench.cells.provenance import provenance
-from bench.cells.streams import generator, torch_generator
 from bench.datasets import DATASETS, Loaded, Provenance, data_folder, load, load_own
 from bench.errors import InputError
 from bench.judge.intervals import Interval, clopper_pearson, share_interval
+from bench.methods.fit import SPLITS, fit, make_model, make_split
 from bench.methods.options import build, parse
-from bench.plan.setup import SPLITS
+from bench.methods.recommenders import SAVED
 from bench.show.tables import Table
 from causalrec.checkpoints import CheckpointFile
-from causalrec.interactions import Sequences, Split, Targets, check_leaks, global_temporal, leave_one_out
+from causalrec.interactions import Targets, check_leaks
 from causalrec.ranking import NonFiniteScores, Scorer, hit_rate, ndcg, rank_targets
 from causalrec.training import Diverged, Progress, TrainingOptions, make_scorer, pick_device
-from causalrec.training import train as fit
 
 CHECKPOINT, BEGUN = "checkpoint.safetensors", "training.json"
 Asked = Mapping[str, Any]
@@ -82,9 +80,9 @@ def train(
     gives the numbers of that cell. With `resume` the training in `out` goes on, also to more epochs, to the same
     numbers as one never interrupted. Raises InputError for wrong input, and then has written nothing.
     """
-    if name not in MODELS:
-        raise InputError(f"model {name!r} is none that is trained here; choose one of {', '.join(MODELS)}")
-    kind, options_of = MODELS[name]
+    if name not in SAVED:
+        raise InputError(f"model {name!r} is none that is trained here; choose one of {', '.join(SAVED)}")
+    kind, options_of = SAVED[name].kind, SAVED[name].options_of
     given = parse(name, options_of, words, fixed=("items",))
     wanted = build(TrainingOptions, training or {}, "training")
     where = pick_device(device)
@@ -99,24 +97,18 @@ def train(
     options = build(options_of, given | {"items": split.num_items}, name)
     if getattr(options, "source", None) == "fixed":
         raise InputError(f"{name}: source = fixed takes a given W, of which there is none here; choose another source")
-    model = kind(options, torch_generator(root=seed, stream="initial", **streams), where)
+    model = make_model(kind, options, where, seed, streams)
     if model.needs_times and sequences.times is None:
         raise InputError(f"{name} needs the time of every action; name its column with --time, or choose another model")
     if not (split.train.lengths() >= 2).any():
         raise InputError(f"{data}: no user has two actions to train on; lower the cores or add data")
-    draws = torch_generator(root=seed, stream="dropout", **streams)
-    if where != "cpu":
-        draws = torch.Generator(where).manual_seed(draws.initial_seed())
     begun = {
         "model": name, "options": asdict(options), "training": asdict(wanted) | {"epochs": None}, "seed": seed,
         "device": where, "content_hash": loaded.provenance.content_hash, "split": prepared.split,
     }  # fmt: skip
     _begin(out, begun, resume)
     try:
-        progress = fit(
-            model, split, wanted, shuffle=generator(root=seed, stream="batches", **streams), dropout=draws,
-            checkpoint=CheckpointFile(out / CHECKPOINT), on_epoch=on_epoch,
-        )  # fmt: skip
+        progress = fit(model, split, wanted, seed, streams, CheckpointFile(out / CHECKPOINT), on_epoch)
     except Diverged as error:
         raise InputError(f"{name} on {data}: {error}") from error
     score = make_scorer(model)
@@ -150,13 +142,6 @@ def read_data(data: str, data_dir: Path | None, asked: Asked) -> tuple[Loaded, D
     loaded = load_own(Path(data), **columns, **wanted) if is_file else load(data, data_folder(data_dir), **wanted)
     p, split = loaded.provenance, asked.get("split") or SPLITS[0]
     return loaded, DataOptions(**columns, repeats=p.repeats, user_core=p.user_core, item_core=p.item_core, split=split)
-
-
-def make_split(sequences: Sequences, name: str) -> Split:
-    """The split of that name, as `bench.runners.recommender` makes it; raises InputError where there is nothing."""
-    if name == "temporal":
-        return global_temporal(sequences, validation_share=0.1, test_share=0.1)
-    return leave_one_out(sequences)
 
 
 def rank(score: Scorer, targets: Targets, part: str, name: str) -> tuple[Figures, Figures]:

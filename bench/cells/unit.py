@@ -1,30 +1,34 @@
-"""A cell: one typed piece of work, its canonical form, its key, and the random streams derived from named axes.
+"""A cell: one typed piece of work, its canonical form, its key.
 
 A key is made from values, not from spellings: the order of the parameters, the shape of a container (tuple or
 list) and the scheduling fields (cost, timeout, label) leave it alone; the type of a number does not (1 is not 1.0).
 """
 
+import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from bench.cells.fingerprint import fingerprint
 from bench.errors import InputError
 
-if TYPE_CHECKING:
-    pass
-
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 def plain(value: object, where: str = "params") -> Json:
-    """`value` as fresh JSON data: numpy scalars become Python's, tuples lists, mappings dicts.
+    """A value as fresh JSON data: NumPy scalars become Python's, tuples become lists, mappings become dicts.
+
+    Args:
+        value: what a cell is made of.
+        where: its name in messages.
 
     Raises:
         InputError: NaN or infinity, a key that is not a string, or a type without a canonical form.
@@ -52,6 +56,10 @@ def plain(value: object, where: str = "params") -> Json:
 def canonical(params: object, where: str = "params") -> str:
     """The one JSON text of a value: keys sorted, no spaces, ASCII, floats by `repr`, integers kept integers.
 
+    Args:
+        params: the value.
+        where: its name in messages.
+
     Raises:
         InputError: as `plain`.
     """
@@ -59,7 +67,11 @@ def canonical(params: object, where: str = "params") -> str:
 
 
 def digest(value: object) -> str:
-    """SHA-256 (64 hex digits) of the canonical JSON of `value`."""
+    """SHA-256 (64 hex digits) of the canonical JSON of a value.
+
+    Args:
+        value: anything that `plain` takes.
+    """
     return hashlib.sha256(canonical(value, "value").encode()).hexdigest()
 
 
@@ -68,18 +80,22 @@ class Cell:
     """One piece of work; equal cells have equal keys.
 
     Args:
-        experiment: name under which the worker finds what to run.
+        runner: which runner of `bench.runners` the worker calls.
         params: typed parameters; copied into plain JSON data.
-        code: first-party modules whose source, with all they import, makes the result.
-        data: content hash of the dataset, or None.
-        dtype, device, threads: of the number that matters; of the device only its kind (`cuda:1` is `cuda`) counts.
-        cost: expected seconds; timeout: seconds after which the cell is stopped; label: for people. Not in the key.
+        code: `module:name` of the definitions that make the result, see `bench.cells.fingerprint`.
+        data: content hash of the dataset; None without one.
+        dtype: of the numbers that matter.
+        device: where it runs; only its kind is in the key (`cuda:1` is `cuda`).
+        threads: threads of the worker, at least 1.
+        cost: expected seconds; not in the key.
+        timeout: seconds after which the cell is stopped; not in the key.
+        label: for people; not in the key.
 
     Raises:
         InputError: a value without canonical form, threads < 1, or a cost or timeout that is not positive.
     """
 
-    experiment: str
+    runner: str
     params: Mapping[str, Any]
     code: tuple[str, ...]
     data: str | None = None
@@ -91,7 +107,7 @@ class Cell:
     label: str = ""
 
     def __post_init__(self) -> None:
-        where = f"cell {self.experiment!r}"
+        where = f"cell {self.runner!r}"
         if not isinstance(self.params, Mapping):
             raise InputError(f"{where}: params is a {type(self.params).__name__}; give a mapping")
         object.__setattr__(self, "params", plain(self.params, f"{where} params"))
@@ -104,7 +120,7 @@ class Cell:
     def fields(self) -> dict[str, Json]:
         """What the key is made of, as plain data."""
         return {
-            "experiment": self.experiment,
+            "runner": self.runner,
             "params": plain(self.params),
             "data": self.data,
             "dtype": self.dtype,
@@ -131,9 +147,34 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a cell's function returns: finite metrics (None where undefined) and arrays that statistics need later."""
+    """What a runner returns.
+
+    Args:
+        metrics: finite numbers, texts, lists and dicts of them; None for an undefined metric.
+        arrays: what statistics need later, by name.
+    """
 
     metrics: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
+_checkpoint: ContextVar[Path | None] = ContextVar("path of the running cell's checkpoint", default=None)
+
+
+@contextlib.contextmanager
+def checkpoint_at(path: Path) -> Iterator[None]:
+    """Let the cell that runs within this block keep its checkpoint at a path.
+
+    Args:
+        path: the file; it need not exist.
+    """
+    token = _checkpoint.set(path)
+    try:
+        yield
+    finally:
+        _checkpoint.reset(token)
+
+
+def checkpoint_path() -> Path | None:
+    """Where the running cell may keep its checkpoint; None for a cell that no engine runs."""
+    return _checkpoint.get()

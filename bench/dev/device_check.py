@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-from bench.apply.model_files import MODELS
 from bench.cells.streams import generator, torch_generator
 from bench.dev.timing import command_line
 from bench.judge.intervals import Value, crossed_interval
+from bench.methods.recommenders import SAVED
 from bench.show.console import print_message, print_table
 from bench.show.tables import Table
 from causalrec.acyclicity import Exponential, LogDeterminant
@@ -228,9 +228,11 @@ def _drawn(users: int, items: int, length: int) -> Sequences:
 
 
 def _model(name: str, sizes: Sizes, width: int, device: str, **more: Any) -> Recommender:
-    kind, options_of = MODELS[name]
+    kind, options_of = SAVED[name].kind, SAVED[name].options_of
+    assert options_of is not None
     options = options_of(items=sizes.items, length=sizes.length, width=width, dropout=0.0, **more)
-    return kind(options, torch_generator(root=0, stream=name)).to(device)
+    model: Recommender = kind(options, torch_generator(root=0, stream=name)).to(device)
+    return model
 
 
 def _step(model: Recommender, optimiser: torch.optim.Optimizer, items: Tensor, target: Tensor) -> Tensor:

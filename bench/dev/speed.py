@@ -16,12 +16,12 @@ from torch import Tensor
 
 from bench.dev.timing import Goal, command_line, cpu_seconds, median_seconds
 from bench.judge.intervals import Value
-from bench.methods import peers
+from bench.methods import learners
+from bench.methods.user_code import PEER
 from bench.show.console import print_table
 from bench.show.tables import Table
 from causalrec.acyclicity import FORMS
-from causalrec.structure import Fits, Floats, Problems, threshold_to_dag
-from causalrec.structure.registry import learners, load
+from causalrec.structure import Fits, Floats, Problems, registry, threshold_to_dag
 from synth.graphs import draw_dag
 from synth.scm import draw_scm, sample_many
 from synth.scoring import cpdag_shd, shd
@@ -146,7 +146,7 @@ def time_ours(B: Floats, problems: Problems, name: str, repeats: int = 3, **opti
         options: of the learner.
     """
     found: list[Fits] = []
-    learner = load(name, **options)
+    learner = registry.load(name, **options)
     (seconds,) = median_seconds(lambda: found.append(learner.fit(problems, np.random.default_rng(0))), repeats=repeats)
     return Timing(seconds / len(B), distance(B, found[-1]))
 
@@ -164,12 +164,12 @@ def time_peer(B: Floats, problems: Problems, name: str, most: int, budget: float
     Returns:
         Why it did not run, if it did not.
     """
-    if not peers.available(name):
+    if not learners.ENTRIES[name].kind.available():
         return "not installed"
     if EXPECTED.get(name, 0.0) > budget:
         return f"about {EXPECTED[name]:g} s a graph; raise --budget to run it"
     assert problems.rows is not None
-    learner, rng, times, scores = peers.load(name), np.random.default_rng(0), list[float](), list[float]()
+    learner, rng, times, scores = learners.load(name), np.random.default_rng(0), list[float](), list[float]()
     for k in range(min(most, len(B))):
         one = Problems(problems.covariance[k : k + 1], problems.samples, None, problems.rows[k : k + 1])
         found: list[Fits] = []
@@ -195,17 +195,17 @@ def continuous(nodes: int, count: int, most: int, budget: float) -> Table:
     base = time_ours(B, problems, "notears")
     rows: list[tuple[Value, ...]] = []
     for name in ("notears", "dagma", "golem_ev", "golem_nv", "eqvar", "variance_sort"):
-        if name in learners():
+        if name in registry.learners():
             own = base if name == "notears" else time_ours(B, problems, name, repeats=1)
             both = float(np.median(own.shd)), float(np.median(own.shd[:most]))
             rows.append((name, own.seconds, own.seconds / base.seconds, *both, "ours"))
-    for name in peers.peers():
+    for name in (name for name in learners.names() if name.startswith(PEER)):
         peer = time_peer(B, problems, name, most, budget)
         if isinstance(peer, str):
             rows.append((name, None, None, None, None, peer))
             continue
         faster, other = peer.seconds / base.seconds, float(np.median(peer.shd))
-        told = f"{peers.version(name)}, {len(peer.shd)} draws"
+        told = f"{learners.identity(name)}, {len(peer.shd)} draws"
         if (goal := GOALS.get(nodes, {}).get(name)) is not None:
             told += f"; goal for our NOTEARS {goal.judge(faster)}"
             told += f", at median SHD {np.median(base.shd[: len(peer.shd)]):g} on the same draws"
@@ -226,7 +226,7 @@ def orders() -> Table:
             timing = time_ours(*drawn, "eqvar", repeats=3 if nodes == 100 else 0, refit=refit)
             graphs = f"{family.upper()}{edges}, {nodes} nodes, n = {samples}"
             rows.append((f"EqVar, {refit}", graphs, timing.seconds * 1e3, float(np.median(timing.shd))))
-    if "exact" in learners():
+    if "exact" in registry.learners():
         for nodes in (12, 14):
             timing = time_ours(*worlds(nodes, 1), "exact", repeats=0)
             rows.append(("exact search", f"{nodes} nodes", timing.seconds * 1e3, float(np.median(timing.shd))))

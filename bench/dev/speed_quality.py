@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.apply.model_files import MODELS
 from bench.apply.train import rank
 from bench.datasets import data_folder, load
 from bench.dev.timing import Goal, command_line
 from bench.errors import InputError
 from bench.methods.options import build, parse
+from bench.methods.recommenders import SAVED
 from causalrec.interactions import Split, leave_one_out
 from causalrec.training import Progress, TrainingOptions, make_scorer, train
 
@@ -43,7 +43,8 @@ def quality(
     Returns:
         Test HR@10 and NDCG@10, by what is done with items that a user has seen.
     """
-    kind, options = MODELS[model]
+    kind, options = SAVED[model].kind, SAVED[model].options_of
+    assert options is not None
     built = kind(build(options, {**asked, "items": split.num_items}, model), torch.Generator().manual_seed(seed))
     training = build(TrainingOptions, {"epochs": 10_000, "patience": 10_000, "seen": "filtered", **how}, "training")
     start = time.process_time()
@@ -69,14 +70,15 @@ def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--data", default=GOAL["data"], help="a dataset's name")
     parser.add_argument("--data-dir", type=Path, help="where it lies")
-    parser.add_argument("--model", default=GOAL["model"], choices=sorted(MODELS))
+    parser.add_argument("--model", default=GOAL["model"], choices=sorted(SAVED))
     parser.add_argument("--option", action="append", default=[], help="key=value of the model")
     parser.add_argument("--train", action="append", default=[], help="key=value of the training")
     parser.add_argument("--budget", type=float, default=GOAL["budget"], help="CPU-seconds")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     try:
-        kind = MODELS[options.model][1]
+        kind = SAVED[options.model].options_of
+        assert kind is not None
         asked = parse(options.model, kind, options.option, ("items",))
         how = parse("training", TrainingOptions, options.train)
         split = leave_one_out(load(options.data, data_folder(options.data_dir)).sequences)

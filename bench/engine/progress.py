@@ -81,7 +81,7 @@ class Progress:
             self._expected += expected
             self._took += event.wall_s
         if event.message:
-            name = event.cell.label or event.cell.experiment
+            name = event.cell.label or event.cell.runner
             self._write_line(f"{event.status.replace('_', ' ')}: {name}: {event.message}")
         if not self._bar.disable:
             self._bar.update(self._task, completed=self._total - len(self._left), description=str(self))

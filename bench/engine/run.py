@@ -13,13 +13,14 @@ from typing import Literal, cast
 
 from bench.cells.files import StoreError
 from bench.cells.provenance import provenance
-from bench.cells.store import Record, Status, Store
+from bench.cells.record import Record, Status
+from bench.cells.store import Store
 from bench.cells.unit import Cell
 from bench.engine.local import LocalPool
 from bench.engine.ray_pool import RayPool
 from bench.engine.workers import Died, Execute, Pool, Worker
 from bench.errors import InputError
-from bench.methods.foreign import foreign
+from bench.methods.user_code import foreign
 
 ENGINES = ("local", "ray")
 CRASHES_ALLOWED = 1  # of one cell's worker; of workers that die in a row while they start

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
 from bench.cells.files import StoreError
-from bench.cells.place import placed
 from bench.cells.provenance import Provenance
-from bench.cells.store import Record, Status, Store
-from bench.cells.unit import Cell, Outcome
+from bench.cells.record import Record, Status
+from bench.cells.store import Store
+from bench.cells.unit import Cell, Outcome, checkpoint_at
 from bench.engine.memory import peak_mb, reset_peak
 from bench.errors import InputError
-from bench.methods.foreign import edited
+from bench.methods.user_code import edited
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -169,10 +169,10 @@ class Server:
         status: Status = "ok"
         outcome, error = Outcome({}), None
         try:
-            with placed(self._store.checkpoint_path(cell.key)):
+            with checkpoint_at(self._store.checkpoint_path(cell.key)):
                 outcome = self._execute(cell)
             if not isinstance(outcome, Outcome):
-                raise InputError(f"{cell.experiment!r} returned a {type(outcome).__name__}; return an Outcome")  # noqa: TRY301
+                raise InputError(f"{cell.runner!r} returned a {type(outcome).__name__}; return an Outcome")  # noqa: TRY301
         except (Exception, SystemExit) as raised:  # noqa: BLE001 - a failure is a record
             status, outcome, error = _failure(raised), Outcome({}), _described(raised)
         wall_s, cpu_s, peak = time.perf_counter() - wall, time.process_time() - cpu, peak_mb()

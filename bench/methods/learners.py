@@ -1,140 +1,178 @@
-"""Every graph learner an experiment can name: what it is called in tables, what it costs, which code makes it.
+"""Every graph learner that an experiment can name: what tables call it, what it costs, which code makes its results.
 
-A name is a built-in of `causalrec.structure`, a variant of one (`VARIANTS`), a peer of `bench.methods.peers` (`peer.dagma`),
-or a function of the user's own, `package.module:function`: X (samples, n) float64 -> W (n, n), W[i, j] the effect of
-j on i, importable from the current folder.
+A name is one of `ENTRIES`, a class of `causalrec.structure` or of `bench.methods.peers`, perhaps with fixed options; or
+it is a function of the user's own, `package.module:function`, see `bench.methods.user_learner`.
 """
 
-import importlib
-from types import ModuleType
-from typing import Any, cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from bench.errors import InputError
-from bench.methods.foreign import PEER
-from causalrec.structure import Learner, registry
+from bench.methods import peers, user_learner
+from bench.methods.user_code import PEER, definition
+from causalrec.structure import Learner
+from causalrec.structure.attention import AttentionClosed, AttentionFree
+from causalrec.structure.dagma import Dagma
+from causalrec.structure.eqvar import EqVar
+from causalrec.structure.exact import Exact
+from causalrec.structure.golem import GolemEV, GolemNV
+from causalrec.structure.notears import Notears
+from causalrec.structure.oracle import Oracle
+from causalrec.structure.registry import Registry, make
+from causalrec.structure.sort_regress import R2Sort, RandomOrder, VarianceSort
 
-TITLES = {
-    "eqvar": "EqVar",
-    "eqvar_lasso": "EqVar, lasso refit",
-    "eqvar_bic": "EqVar, BIC refit",
-    "eqvar_bottom_up": "EqVar bottom-up",
-    "notears": "NOTEARS",
-    "notears_exponential": "NOTEARS, exponential h",
-    "golem_ev": "GOLEM-EV",
-    "golem_nv": "GOLEM-NV",
-    "dagma": "log-determinant path",
-    "exact": "exact, equal variances",
-    "exact_l1": "exact, equal variances, L1",
-    "exact_unequal": "exact, BIC",
-    "attention_closed": "attention, closed form",
-    "attention_root": "attention, root of S",
-    "attention_free": "attention, free W",
-    "variance_sort": "variance sort (control)",
-    "r2_sort": "R2 sort (control)",
-    "random_order": "random order (control)",
-    "oracle": "known order (oracle)",
-    "oracle_lasso": "known order, lasso refit (oracle)",
-    "peer.dagma": "DAGMA (peer)",
-    "peer.notears": "NOTEARS (peer)",
-    "peer.golem": "GOLEM (peer)",
-    "peer.lingam": "DirectLiNGAM (peer)",
-    "peer.pc": "PC (peer)",
-    "peer.ges": "GES (peer)",
-    "peer.boss": "BOSS (peer)",
+
+@dataclass(frozen=True)
+class Entry:
+    """A graph learner as experiments name it.
+
+    Args:
+        title: what tables call it.
+        kind: its class.
+        options: the options that the name fixes.
+        seconds: CPU-seconds per graph over nodes^2.2, on one thread in batches of 4.
+        search_seconds: CPU-seconds per graph over 2^nodes, for a search over all orders.
+        most_nodes: the most nodes that it takes; None is no limit.
+    """
+
+    title: str
+    kind: type[Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 2e-7
+    search_seconds: float = 0.0
+    most_nodes: int | None = None
+
+
+SLOW = 1e-2  # `Entry.seconds` of what nobody has measured: peers, and a user's own function
+LASSO = {"refit": "lasso_bic"}
+ENTRIES: Registry[Entry] = {
+    "attention_closed": Entry("attention, closed form", AttentionClosed),
+    "attention_free": Entry("attention, free W", AttentionFree, seconds=4e-4),
+    "dagma": Entry("log-determinant path", Dagma, seconds=3e-5),
+    "eqvar": Entry("EqVar", EqVar),
+    "exact": Entry("exact, equal variances", Exact, search_seconds=2e-6, most_nodes=14),
+    "golem_ev": Entry("GOLEM-EV", GolemEV, seconds=4e-5),
+    "golem_nv": Entry("GOLEM-NV", GolemNV, seconds=6e-5),
+    "notears": Entry("NOTEARS", Notears, seconds=4e-5),
+    "oracle": Entry("known order (oracle)", Oracle),
+    "r2_sort": Entry("R2 sort (control)", R2Sort),
+    "random_order": Entry("random order (control)", RandomOrder),
+    "variance_sort": Entry("variance sort (control)", VarianceSort),
+    "eqvar_lasso": Entry("EqVar, lasso refit", EqVar, LASSO, seconds=1e-6),
+    "eqvar_bic": Entry("EqVar, BIC refit", EqVar, {"refit": "bic"}, seconds=1e-6),
+    "eqvar_bottom_up": Entry("EqVar bottom-up", EqVar, {"direction": "bottom_up"}),
+    "notears_exponential": Entry("NOTEARS, exponential h", Notears, {"acyclicity": "exponential"}, seconds=1e-4),
+    "exact_l1": Entry("exact, equal variances, L1", Exact, {"score": "equal_l1"}, search_seconds=3e-5, most_nodes=14),
+    "exact_unequal": Entry("exact, BIC", Exact, {"score": "unequal"}, search_seconds=3e-6, most_nodes=14),
+    "attention_root": Entry("attention, root of S", AttentionClosed, {"mixing": "root"}),
+    "oracle_lasso": Entry("known order, lasso refit (oracle)", Oracle, LASSO),
+    "peer.dagma": Entry("DAGMA (peer)", peers.Dagma, seconds=SLOW),
+    "peer.notears": Entry("NOTEARS (peer)", peers.Notears, seconds=SLOW),
+    "peer.golem": Entry("GOLEM (peer)", peers.Golem, seconds=SLOW),
+    "peer.lingam": Entry("DirectLiNGAM (peer)", peers.Lingam, seconds=SLOW),
+    "peer.pc": Entry("PC (peer)", peers.PC, seconds=SLOW),
+    "peer.ges": Entry("GES (peer)", peers.GES, seconds=SLOW),
+    "peer.boss": Entry("BOSS (peer)", peers.Boss, seconds=SLOW),
 }
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "eqvar_lasso": ("eqvar", {"refit": "lasso_bic"}),
-    "eqvar_bic": ("eqvar", {"refit": "bic"}),
-    "eqvar_bottom_up": ("eqvar", {"direction": "bottom_up"}),
-    "notears_exponential": ("notears", {"acyclicity": "exponential"}),
-    "exact_l1": ("exact", {"score": "equal_l1"}),
-    "exact_unequal": ("exact", {"score": "unequal"}),
-    "attention_root": ("attention_closed", {"mixing": "root"}),
-    "oracle_lasso": ("oracle", {"refit": "lasso_bic"}),
-}
-MOST_NODES = {"exact": 14, "exact_l1": 14, "exact_unequal": 14}
-# CPU-seconds a graph over nodes^2.2, or over 2^nodes of a search over all orders, of batches of 4 on one thread.
-SECONDS = {
-    "notears": 4e-5, "notears_exponential": 1e-4, "golem_ev": 4e-5, "golem_nv": 6e-5, "dagma": 3e-5,
-    "attention_free": 4e-4, "eqvar_lasso": 1e-6, "eqvar_bic": 1e-6,
-}  # fmt: skip
-SEARCH_SECONDS = {"exact": 2e-6, "exact_l1": 3e-5, "exact_unequal": 3e-6}
 
 
 def names() -> tuple[str, ...]:
-    """Every name that can be listed: built-ins, variants, peers."""
-    return (*registry.learners(), *VARIANTS, *_peers().peers())
+    """Every name that can be listed."""
+    return tuple(ENTRIES)
 
 
 def load(name: str, **options: Any) -> Learner:
-    """The learner of that name, with its options; raises InputError that lists the valid ones."""
+    """Make a learner.
+
+    Args:
+        name: a name of `ENTRIES`, or a user's `package.module:function`.
+        options: fields of the learner's class, beside those that the name fixes.
+
+    Raises:
+        InputError: no such learner or option (the message lists the valid ones), or a peer that is not installed.
+    """
     if ":" in name:
         if options:
             raise InputError(f"{name} is a function of your own and has no option {', '.join(options)}")
-        return cast("Learner", _own().load(name))
-    if name.startswith(PEER):
-        return cast("Learner", _peers().load(name, **options))
-    if name in VARIANTS:
-        base, fixed = VARIANTS[name]
-        return registry.load(base, **fixed | options)
-    if name not in registry.learners():
+        return user_learner.load(name)
+    if name not in ENTRIES:
         raise InputError(
             f"no learner is called {name!r}; choose one of {', '.join(names())}, or a function of your own as "
             "package.module:function"
         )
-    return registry.load(name, **options)
+    entry = ENTRIES[name]
+    learner: Learner = make(name, entry.kind, **entry.options | options)
+    if isinstance(learner, peers.Peer):
+        learner.prepare()
+    return learner
 
 
 def title(name: str) -> str:
-    """What tables call it."""
-    return TITLES.get(name, name)
+    """What tables call a learner.
+
+    Args:
+        name: the learner; a user's function is called by its own name.
+    """
+    return ENTRIES[name].title if name in ENTRIES else name
 
 
 def code(name: str) -> tuple[str, ...]:
-    """The first-party modules that make its results."""
-    if ":" in name:
-        return ("bench.methods.user_learner",)
-    if name.startswith(PEER):
-        return ("bench.methods.peers",)
-    return (registry.learner_module(VARIANTS[name][0] if name in VARIANTS else name),)
+    """The definitions that make a learner's results, for `bench.cells.fingerprint`.
+
+    Args:
+        name: the learner.
+    """
+    return (definition(user_learner.UserLearner if ":" in name else ENTRIES[name].kind),)
 
 
 def identity(name: str) -> str:
-    """What else makes its results: a built-in's class and fixed options, a peer's version, the hash of a user's own.
+    """What else makes a learner's results, for a cell's parameters.
 
-    It is part of a cell's parameters, and so this file of no cell's code: runners import it by name.
+    Args:
+        name: the learner.
+
+    Returns:
+        a built-in's fixed options, the version of a peer's package, or the hash of a user's source.
     """
     if ":" in name:
-        return cast("str", _own().version(name))
-    if name.startswith(PEER):
-        return cast("str", _peers().version(name))
-    base, fixed = VARIANTS.get(name, (name, {}))
-    return " ".join([registry.learner_class(base), *(f"{option}={value}" for option, value in sorted(fixed.items()))])
+        return user_learner.version(name)
+    entry = ENTRIES[name]
+    if issubclass(entry.kind, peers.Peer):
+        return entry.kind.version()
+    return " ".join(f"{option}={value}" for option, value in sorted(entry.options.items()))
 
 
 def needs_rows(name: str) -> bool:
-    """Whether it needs samples, so that it cannot run on an exact covariance."""
+    """Whether a learner needs samples, so that it cannot run on an exact covariance.
+
+    Args:
+        name: the learner.
+    """
     return ":" in name or name.startswith(PEER)
 
 
 def can_run(name: str, nodes: int, samples: int | None) -> bool:
-    """Whether it takes problems of that size; samples None is the exact covariance."""
-    return nodes <= MOST_NODES.get(name, nodes) and not (samples is None and needs_rows(name))
+    """Whether a learner takes problems of a size.
+
+    Args:
+        name: the learner.
+        nodes: variables of the graph.
+        samples: rows per problem; None is the exact covariance.
+    """
+    most = ENTRIES[name].most_nodes if name in ENTRIES else None
+    return (most is None or nodes <= most) and not (samples is None and needs_rows(name))
 
 
 def seconds(name: str, nodes: int, samples: int | None) -> float:
-    """Expected CPU-seconds a graph; of a user's own function and of peers nothing is known but that most are slow."""
-    if name in SEARCH_SECONDS:
-        return SEARCH_SECONDS[name] * 2.0**nodes
-    fit: float = SECONDS.get(name, 1e-2 if needs_rows(name) else 2e-7) * nodes**2.2
+    """Expected CPU-seconds per graph.
+
+    Args:
+        name: the learner.
+        nodes: variables of the graph.
+        samples: rows per problem; None is the exact covariance.
+    """
+    if name in ENTRIES and ENTRIES[name].search_seconds:
+        return ENTRIES[name].search_seconds * 2.0**nodes
+    fit: float = (ENTRIES[name].seconds if name in ENTRIES else SLOW) * nodes**2.2
     return fit + 1e-7 * (samples or 0) * nodes
-
-
-def _own() -> ModuleType:
-    """Imported by name, as `_peers`."""
-    return importlib.import_module("bench.methods.user_learner")
-
-
-def _peers() -> ModuleType:
-    """Imported by name: the adapters to peers make no result but theirs, and are in no other's fingerprint."""
-    return importlib.import_module("bench.methods.peers")

@@ -12,10 +12,9 @@ import os
 import random
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from importlib import import_module, metadata
-from types import MappingProxyType
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -24,13 +23,21 @@ from numpy.typing import NDArray
 
 from bench.errors import InputError
 from causalrec.acyclicity import Exponential, Polynomial
-from causalrec.structure import Fits, Floats, Learner, Problems
+from causalrec.structure import Fits, Floats, Problems
 
 NOT_TOLD = -1  # iterations of a peer that does not say how many it took
 
 
 class Found(NamedTuple):
-    """What a peer found on one problem: W (n, n), and what `Fits` holds of one problem."""
+    """What a peer found on one problem.
+
+    Args:
+        W: weights (n, n), row = effect.
+        converged: whether the peer says that it converged.
+        iterations: how many it took, `NOT_TOLD` if it does not say.
+        order: causal order of the nodes, None if it finds none.
+        cpdag: equivalence class (n, n) bool, None if it finds a DAG.
+    """
 
     W: Floats
     converged: bool = True
@@ -41,18 +48,60 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Peer(ABC):
-    """What all peers share; a subclass gives its module and `learn`."""
+    """What all peers share. A subclass gives its package, imports its solver and runs it."""
 
     name: ClassVar[str]
     package: ClassVar[str]
-    module: ClassVar[str]
+
+    @staticmethod
+    @abstractmethod
+    def solver() -> Any:
+        """Import the peer's solver."""
+
+    @classmethod
+    def available(cls) -> bool:
+        """Whether the peer's package is installed."""
+        try:
+            metadata.version(cls.package)
+        except metadata.PackageNotFoundError:
+            return False
+        return True
+
+    @classmethod
+    def version(cls) -> str:
+        """The peer's package and its version, such as "dagma 1.1.1"; InputError if it is not installed."""
+        if not cls.available():
+            raise InputError(
+                f"{cls.name} needs {cls.package}, which is not installed; run: pip install -e \".[peers]\" "
+                "-c constraints.txt"
+            )
+        return f"{cls.package} {metadata.version(cls.package)}"
+
+    def prepare(self) -> None:
+        """Import the peer, so that no import counts as time of a fit; InputError if it is not installed."""
+        self.version()
+        with _contained(0):
+            self.solver()
 
     @abstractmethod
     def learn(self, rows: Floats, seed: int) -> Found:
-        """Run the peer on rows (s, n), its own to write to."""
+        """Run the peer on one problem.
+
+        Args:
+            rows: samples (s, n), a copy that the peer may change.
+            seed: for its global generators.
+        """
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:
-        """One result a problem; raises InputError where there are no rows."""
+        """Learn one graph per problem.
+
+        Args:
+            problems: problems with rows.
+            generator: draws one seed per problem.
+
+        Raises:
+            InputError: there are no rows.
+        """
         if problems.rows is None:
             raise InputError(f"{self.name} needs samples; give problems made from rows, not an exact covariance")
         found, errors = [], []
@@ -92,18 +141,27 @@ def _stack(parts: list[Any], missing: NDArray[Any]) -> NDArray[Any] | None:
 class Dagma(Peer):
     """DAGMA, linear, squared loss (Bello, Aragam & Ravikumar 2022), before its threshold.
 
-    sparsity: its λ₁, 0.02 as in the authors' example. s, the radii of the domain, is passed afresh: the default is
-    a list that `fit` adds to where it leaves the domain, so one call would change the next.
+    s, the radii of the domain, is passed anew per call: the default is a list that `fit` adds to when it leaves the
+    domain, so that one call would change the next.
+
+    Args:
+        sparsity: its λ₁; 0.02 as in the authors' example.
     """
 
     sparsity: float = 0.02
     name: ClassVar[str] = "peer.dagma"
     package: ClassVar[str] = "dagma"
-    module: ClassVar[str] = "dagma.linear"
+
+    @staticmethod
+    def solver() -> Any:
+        """Import the solver."""
+        from dagma.linear import DagmaLinear
+
+        return DagmaLinear
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, nothing is random
-        """X = XW + Z there, [j, i] the effect of j on i: transposed."""
-        model = import_module(self.module).DagmaLinear(loss_type="l2")
+        """Transpose its W: X = XW + Z there, [j, i] the effect of j on i."""
+        model = self.solver()(loss_type="l2")
         W = model.fit(rows, lambda1=self.sparsity, w_threshold=0.0, s=[1.0, 0.9, 0.8, 0.7, 0.6])
         return Found(W.T.copy())
 
@@ -112,20 +170,30 @@ class Dagma(Peer):
 class Notears(Peer):
     """NOTEARS as gcastle has it, from the authors' code, but with the polynomial h of Yu et al. (2019).
 
-    The authors' own package is not on PyPI. Its solver is called on a plain array: on gcastle's array class, which
-    its `learn` wraps the rows in, the same steps take several times as long. sparsity: λ₁, gcastle's default.
-    converged: whether its own h ended at or under its tolerance, not at the largest penalty.
+    The authors' own package is not on PyPI. The solver is called on a plain array: on gcastle's array class, in which
+    its `learn` wraps the rows, the same steps take several times as long. It has converged if its own h ends at or
+    under the tolerance, not at the largest penalty.
+
+    Args:
+        sparsity: its λ₁; gcastle's default.
+        tolerance: of h; gcastle's default.
     """
 
     sparsity: float = 0.1
     tolerance: float = 1e-8
     name: ClassVar[str] = "peer.notears"
     package: ClassVar[str] = "gcastle"
-    module: ClassVar[str] = "castle.algorithms"
+
+    @staticmethod
+    def solver() -> Any:
+        """Import the solver."""
+        from castle.algorithms import Notears
+
+        return Notears
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, nothing is random
-        """X = XW + Z there, [j, i] the effect of j on i: transposed."""
-        model = import_module(self.module).Notears(lambda1=self.sparsity, h_tol=self.tolerance)
+        """Transpose its W: X = XW + Z there, [j, i] the effect of j on i."""
+        model = self.solver()(lambda1=self.sparsity, h_tol=self.tolerance)
         W = model.notears_linear(
             rows, model.lambda1, model.loss_type, model.max_iter, model.h_tol, model.rho_max
         ).T.copy()
@@ -136,8 +204,12 @@ class Notears(Peer):
 class Golem(Peer):
     """GOLEM (Ng, Ghassami & Zhang 2020) as gcastle has it: Adam in float32, a fixed number of steps.
 
-    The rows are centred first, as its likelihood has no intercept. equal_variances: GOLEM-EV, with sparsity 0.02;
-    GOLEM-NV has 0.002 by its authors' choice. iterations: 100,000 by gcastle's default.
+    The rows are centred first, as its likelihood has no intercept.
+
+    Args:
+        equal_variances: GOLEM-EV if true, otherwise GOLEM-NV.
+        sparsity: its λ₁; None is the authors' choice, 0.02 for GOLEM-EV and 0.002 for GOLEM-NV.
+        iterations: gcastle's default.
     """
 
     equal_variances: bool = True
@@ -145,12 +217,18 @@ class Golem(Peer):
     iterations: int = 100_000
     name: ClassVar[str] = "peer.golem"
     package: ClassVar[str] = "gcastle"
-    module: ClassVar[str] = "castle.algorithms"
+
+    @staticmethod
+    def solver() -> Any:
+        """Import the solver."""
+        from castle.algorithms import GOLEM
+
+        return GOLEM
 
     def learn(self, rows: Floats, seed: int) -> Found:
-        """X = XB + Z there, [j, i] the effect of j on i: transposed."""
+        """Transpose its B: X = XB + Z there, [j, i] the effect of j on i."""
         default = 2e-2 if self.equal_variances else 2e-3
-        model = import_module(self.module).GOLEM(
+        model = self.solver()(
             lambda_1=default if self.sparsity is None else self.sparsity,
             equal_variances=self.equal_variances,
             num_iter=self.iterations,
@@ -167,56 +245,92 @@ class Lingam(Peer):
 
     name: ClassVar[str] = "peer.lingam"
     package: ClassVar[str] = "lingam"
-    module: ClassVar[str] = "lingam"
+
+    @staticmethod
+    def solver() -> Any:
+        """Import the solver."""
+        from lingam import DirectLiNGAM
+
+        return DirectLiNGAM
 
     def learn(self, rows: Floats, seed: int) -> Found:
-        """Its B is ours: x = Bx + e, [i, j] the effect of j on i."""
-        model = import_module(self.module).DirectLiNGAM(random_state=seed).fit(rows)
+        """Its B is in our convention: x = Bx + e, [i, j] the effect of j on i."""
+        model = self.solver()(random_state=seed).fit(rows)
         return Found(model.adjacency_matrix_.copy(), order=model.causal_order_)
 
 
 @dataclass(frozen=True)
 class PC(Peer):
-    """PC, stable, with Fisher's z, as causal-learn has it (Spirtes & Glymour 1991). alpha: level of its tests."""
+    """PC, stable, with Fisher's z, as causal-learn has it (Spirtes & Glymour 1991).
+
+    Args:
+        alpha: level of its tests.
+    """
 
     alpha: float = 0.05
     name: ClassVar[str] = "peer.pc"
     package: ClassVar[str] = "causal-learn"
-    module: ClassVar[str] = "causallearn.search.ConstraintBased.PC"
+
+    @staticmethod
+    def solver() -> Any:
+        """Import the solver."""
+        from causallearn.search.ConstraintBased.PC import pc
+
+        return pc
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, nothing is random
-        """A CPDAG, or, where tests contradict each other, a mixed graph that is none."""
-        graph = import_module(self.module).pc(rows, self.alpha, "fisherz", show_progress=False)
+        """Return a CPDAG, or a mixed graph that is none if its tests contradict each other."""
+        graph = self.solver()(rows, self.alpha, "fisherz", show_progress=False)
         return _class_of(graph.G.graph)
 
 
 @dataclass(frozen=True)
 class GES(Peer):
-    """GES as causal-learn has it (Chickering 2002), with its BIC, ½ log n a parameter times 2 · penalty."""
+    """GES as causal-learn has it (Chickering 2002), with its BIC.
+
+    Args:
+        penalty: the BIC charges ½ log n · 2 · penalty per parameter; its default.
+    """
 
     penalty: float = 0.5
     name: ClassVar[str] = "peer.ges"
     package: ClassVar[str] = "causal-learn"
-    module: ClassVar[str] = "causallearn.search.ScoreBased.GES"
+
+    @staticmethod
+    def solver() -> Any:
+        """Import the solver."""
+        from causallearn.search.ScoreBased.GES import ges
+
+        return ges
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, nothing is random
-        """A CPDAG."""
-        return _class_of(import_module(self.module).ges(rows, lambda_value=self.penalty)["G"].graph)
+        """Return a CPDAG."""
+        return _class_of(self.solver()(rows, lambda_value=self.penalty)["G"].graph)
 
 
 @dataclass(frozen=True)
 class Boss(Peer):
-    """BOSS as causal-learn has it (Andrews et al. 2023), with its BIC. penalty: its default, 2."""
+    """BOSS as causal-learn has it (Andrews et al. 2023), with its BIC.
+
+    Args:
+        penalty: of the BIC; its default.
+    """
 
     penalty: float = 2.0
     name: ClassVar[str] = "peer.boss"
     package: ClassVar[str] = "causal-learn"
-    module: ClassVar[str] = "causallearn.search.PermutationBased.BOSS"
+
+    @staticmethod
+    def solver() -> Any:
+        """Import the solver."""
+        from causallearn.search.PermutationBased.BOSS import boss
+
+        return boss
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, it shuffles by the global generator
-        """A CPDAG."""
+        """Return a CPDAG."""
         parameters = {"lambda_value": self.penalty}
-        return _class_of(import_module(self.module).boss(rows, parameters=parameters, verbose=False).graph)
+        return _class_of(self.solver()(rows, parameters=parameters, verbose=False).graph)
 
 
 def _class_of(ends: NDArray[Any]) -> Found:
@@ -227,58 +341,6 @@ def _class_of(ends: NDArray[Any]) -> Found:
     directed = (ends == 1) & (ends.T == -1)
     undirected = (ends != 0) & (ends == ends.T)
     return Found(directed.astype(np.float64), cpdag=directed | undirected)
-
-
-_PEERS: Mapping[str, type[Peer]] = MappingProxyType(
-    {kind.name: kind for kind in (Dagma, Notears, Golem, Lingam, PC, GES, Boss)}
-)
-
-
-def peers() -> tuple[str, ...]:
-    """The names `load` knows, installed or not."""
-    return tuple(_PEERS)
-
-
-def available(name: str) -> bool:
-    """Whether the peer's package is installed; raises InputError for a name that `peers` does not list."""
-    try:
-        metadata.version(_kind(name).package)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-def version(name: str) -> str:
-    """The package behind a peer and its version, like "dagma 1.1.1"; raises InputError where it is not installed."""
-    package = _kind(name).package
-    try:
-        return f"{package} {metadata.version(package)}"
-    except metadata.PackageNotFoundError as error:
-        raise InputError(
-            f"{name} needs {package}, which is not installed; run: pip install -e \".[peers]\" -c constraints.txt"
-        ) from error
-
-
-def load(name: str, **options: Any) -> Learner:
-    """The peer of that name, its package imported, so that no import counts as time of a fit.
-
-    Raises:
-        InputError: no such peer or option, or its package is not installed; the message says what to do.
-    """
-    kind = _kind(name)
-    valid = [field.name for field in fields(kind)]
-    if unknown := sorted(set(options) - set(valid)):
-        raise InputError(f"{name} has no option {', '.join(unknown)}; its options: {', '.join(valid) or 'none'}")
-    version(name)
-    with _contained(0):
-        import_module(kind.module)
-    return kind(**options)
-
-
-def _kind(name: str) -> type[Peer]:
-    if name not in _PEERS:
-        raise InputError(f"no peer is called {name!r}; choose one of {', '.join(peers())}")
-    return _PEERS[name]
 
 
 @contextlib.contextmanager

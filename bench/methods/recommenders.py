@@ -1,88 +1,117 @@
-"""Every recommender that an experiment can name, one entry each: its class, what tables call it, how it is tuned.
-
-The class is part of a cell's parameters and its module of the cell's code, so that this file is in no cell's key: a new
-entry leaves the records of all others as they are.
-
-Which kind a class is, its module says. A `causalrec.recommender.Recommender` has its options beside it, as `GRU4Rec`
-and `GRU4RecOptions`, and `causalrec.training` trains it. Another class with options beside it, as `FPMC`, trains itself
-on (split, options, training, generator) and tells its `progress`. One without is made from the training sequences and
-the options of its grid in one go. All but the first are scorers of histories themselves.
-"""
+"""Every recommender that an experiment can name, one entry each: its class, what tables call it, how it is tuned."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any, Literal
 
 from bench.errors import InputError
+from bench.methods.rectools import RecTools
+from bench.methods.user_code import definition
+from bench.methods.user_recommender import UserScorer
+from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
+from causalrec.rivals.bert4rec import BERT4Rec, BERT4RecOptions
+from causalrec.rivals.ease import EASE
+from causalrec.rivals.fpmc import FPMC, FPMCOptions
+from causalrec.rivals.gru4rec import GRU4Rec, GRU4RecOptions
+from causalrec.rivals.item_knn import ItemKNN
+from causalrec.rivals.markov import Markov
+from causalrec.rivals.popularity import Popularity
+from causalrec.rivals.tisasrec import TiSASRec, TiSASRecOptions
+from causalrec.structure.registry import Registry
+from synth.behaviour import BehaviourWorld
 
-Role = Literal["control", "rival", "causalrec", "bound", "peer"]
+Role = Literal["control", "rival", "causalrec", "bound", "peer", "own"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A recommender: `place` is module:Class, `options` what the name fixes, `cost` its training beside SASRec's.
+    """A recommender as experiments name it.
 
-    grid: the settings of a control, the best of which is chosen on validation. pairs: it trains on pairs of actions, of
-    which plans know the cost, and knows neither windows nor dropout.
+    Args:
+        title: what tables call it.
+        kind: its class. With `options_of`, a `causalrec.recommender.Recommender` is trained by `bench.methods.fit`, and
+            another class trains itself on (split, options, training, generator, checkpoint) and reports `progress`.
+            Without, it is made from the training sequences and the options of its grid in one go.
+        options_of: the class of its options, None if it has none.
+        role: "control", "rival", "causalrec", "bound" (the best possible), "peer" (another package), "own" (a user's).
+        options: what the name fixes.
+        grid: the settings of a control; the best on validation is chosen.
+        pairs: whether it trains on pairs of actions, whose cost plans know, and knows neither windows nor dropout.
+        cost: its training time over SASRec's.
     """
 
     title: str
-    place: str
+    kind: type[Any]
+    options_of: type[Any] | None
     role: Role
     options: Mapping[str, Any] = field(default_factory=dict)
     grid: tuple[Mapping[str, float], ...] = ()
     pairs: bool = False
     cost: float = 1.0
 
-    @property
-    def module(self) -> str:
-        """Where its class is."""
-        return self.place.partition(":")[0]
-
 
 EASE_GRID = tuple({"regularisation": weight, "decay": decay} for weight in (100.0, 500.0) for decay in (1.0, 0.9, 0.7))
 MARKOV_GRID = ({"window": 1}, {"window": 3, "decay": 0.7}, {"window": 10, "decay": 0.8})
 KNN_GRID = tuple({"window": window} for window in (5, 20, 100))
-SASREC, FPMC = "causalrec.model:SASRec", "causalrec.rivals.fpmc:FPMC"
-RECTOOLS = "bench.methods.rectools:RecTools"
+OWN = "own"  # the entry of every class of a user's own
 
-ENTRIES: dict[str, Entry] = {
-    "popularity": Entry("popularity (control)", "causalrec.rivals.popularity:Popularity", "control", grid=({},)),
-    "item_knn": Entry("item-kNN (control)", "causalrec.rivals.item_knn:ItemKNN", "control", grid=KNN_GRID),
-    "markov": Entry("Markov chain (control)", "causalrec.rivals.markov:Markov", "control", grid=MARKOV_GRID),
-    "ease": Entry("EASE (control)", "causalrec.rivals.ease:EASE", "control", grid=EASE_GRID),
-    "fpmc": Entry("FPMC", FPMC, "rival", pairs=True),
-    "fpmc_full": Entry("FPMC, full softmax", FPMC, "rival", {"loss": "full"}, pairs=True),
-    "gru4rec": Entry("GRU4Rec", "causalrec.rivals.gru4rec:GRU4Rec", "rival"),
-    "sasrec": Entry("SASRec", SASREC, "rival"),
-    "sasrec_bce": Entry("SASRec, BCE", SASREC, "rival", {"loss": "bce"}),
-    "sasrec_gbce": Entry("SASRec, gBCE", SASREC, "rival", {"loss": "gbce"}),
-    "bert4rec": Entry("BERT4Rec", "causalrec.rivals.bert4rec:BERT4Rec", "rival"),
-    "tisasrec": Entry("TiSASRec", "causalrec.rivals.tisasrec:TiSASRec", "rival"),
-    "causalrec": Entry("CausalRec", "causalrec.model:CausalRec", "causalrec", cost=1.3),
-    "best_possible": Entry("best possible", "synth.behaviour:BehaviourWorld", "bound"),
-    "rectools_sasrec": Entry("SASRec (RecTools)", RECTOOLS, "peer", cost=4.0),
-    "rectools_bert4rec": Entry("BERT4Rec (RecTools)", RECTOOLS, "peer", cost=6.0),
+ENTRIES: Registry[Entry] = {
+    "popularity": Entry("popularity (control)", Popularity, None, "control", grid=({},)),
+    "item_knn": Entry("item-kNN (control)", ItemKNN, None, "control", grid=KNN_GRID),
+    "markov": Entry("Markov chain (control)", Markov, None, "control", grid=MARKOV_GRID),
+    "ease": Entry("EASE (control)", EASE, None, "control", grid=EASE_GRID),
+    "fpmc": Entry("FPMC", FPMC, FPMCOptions, "rival", pairs=True),
+    "fpmc_full": Entry("FPMC, full softmax", FPMC, FPMCOptions, "rival", {"loss": "full"}, pairs=True),
+    "gru4rec": Entry("GRU4Rec", GRU4Rec, GRU4RecOptions, "rival"),
+    "sasrec": Entry("SASRec", SASRec, SASRecOptions, "rival"),
+    "sasrec_bce": Entry("SASRec, BCE", SASRec, SASRecOptions, "rival", {"loss": "bce"}),
+    "sasrec_gbce": Entry("SASRec, gBCE", SASRec, SASRecOptions, "rival", {"loss": "gbce"}),
+    "bert4rec": Entry("BERT4Rec", BERT4Rec, BERT4RecOptions, "rival"),
+    "tisasrec": Entry("TiSASRec", TiSASRec, TiSASRecOptions, "rival"),
+    "causalrec": Entry("CausalRec", CausalRec, CausalRecOptions, "causalrec", cost=1.3),
+    "best_possible": Entry("best possible", BehaviourWorld, None, "bound"),
+    "rectools_sasrec": Entry("SASRec (RecTools)", RecTools, None, "peer", cost=4.0),
+    "rectools_bert4rec": Entry("BERT4Rec (RecTools)", RecTools, None, "peer", cost=6.0),
+    OWN: Entry("your own", UserScorer, None, "own"),
 }
 
 
+def find(name: str) -> Entry:
+    """The entry of a recommender.
+
+    Args:
+        name: a name of `ENTRIES`, or a user's `package.module:Class`.
+
+    Raises:
+        InputError: no such recommender; the message lists the valid ones.
+    """
+    entry = ENTRIES.get(OWN if ":" in name else name)
+    if entry is None:
+        raise InputError(f"no recommender is called {name!r}; choose one of {', '.join(ENTRIES)}")
+    return entry
+
+
+def code(name: str) -> tuple[str, ...]:
+    """The definitions that make a recommender's results, for `bench.cells.fingerprint`.
+
+    Args:
+        name: the recommender.
+    """
+    kind = find(name).kind
+    return (definition(kind), *(("bench.methods.rectools_script",) if kind is RecTools else ()))
+
+
 def named(*roles: Role) -> tuple[str, ...]:
-    """The names of these roles, in the order of tables."""
+    """The names of all recommenders in some roles, in the order of tables.
+
+    Args:
+        roles: the roles.
+    """
     return tuple(name for name, entry in ENTRIES.items() if entry.role in roles)
 
 
 CONTROLS, RIVALS, PEERS = named("control"), named("rival"), named("peer")
 TRAINED = (*RIVALS, "causalrec")
-NEURAL = tuple(name for name in TRAINED if not ENTRIES[name].pairs)  # what `causalrec.training` trains, on any device
-
-
-def load(place: str) -> tuple[type[Any], type[Any] | None]:
-    """The class at module:Class and its options, None where it has none; raises InputError where there is none."""
-    module, _, member = place.partition(":")
-    try:
-        found = import_module(module)
-        kind: type[Any] = getattr(found, member)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"{place!r} is no class of a recommender ({error})") from error
-    return kind, getattr(found, f"{member}Options", None)
+NEURAL = tuple(name for name in TRAINED if not ENTRIES[name].pairs)  # what `bench.methods.fit` trains, on any device
+# What a user can train and save: one name per class, since the other names are settings of one of these.
+SAVED: Registry[Entry] = {name: ENTRIES[name] for name in NEURAL if not ENTRIES[name].options}

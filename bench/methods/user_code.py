@@ -1,4 +1,8 @@
-"""A user's own code, by name: `package.module:name`, importable from the current folder."""
+"""Code that is not ours: a user's own, `package.module:name` importable from the current folder, or a peer's package.
+
+Such code may change what it shares a process with (a default dtype, a thread count, an environment variable), so its
+worker serves no further cell; and a user may edit it while a run goes on.
+"""
 
 import contextlib
 import hashlib
@@ -8,23 +12,52 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from bench.cells.unit import Cell
 from bench.errors import InputError
 
 NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 LONGEST_ERROR = 300
+PARAMETERS = ("learner", "model")  # parameters of a cell that may name such code
+PEER = "peer."
+
+
+def definition(found: type) -> str:
+    """A class as `module:name`, for the code of a cell.
+
+    Args:
+        found: the class.
+    """
+    return f"{found.__module__}:{found.__qualname__}"
 
 
 def find(name: str, kind: str) -> object:
-    """What `package.module:name` names; None where the module has no such thing.
+    """Import what a user named. What the module prints goes to stderr.
 
-    kind: function or class, for messages. Raises InputError for a name of another form and where the module cannot be
-    imported. The current folder goes last on the path, which workers inherit; what the module prints goes to stderr.
+    The current folder goes last on the path, which workers inherit.
+
+    Args:
+        name: `package.module:name`.
+        kind: "function" or "Class", for messages.
+
+    Returns:
+        the object; None if the module has no such thing.
+
+    Raises:
+        InputError: a name of another form, or a module that cannot be imported.
     """
     return getattr(_module(name, kind), name.partition(":")[2], None)
 
 
 def version(name: str, kind: str) -> str:
-    """SHA-256 of the module's source file, so that editing it makes new cells; raises as `find`, and without a file."""
+    """SHA-256 of the source file of what a user named, so that an edit of it makes new cells.
+
+    Args:
+        name: `package.module:name`.
+        kind: "function" or "Class", for messages.
+
+    Raises:
+        InputError: as `find`, and for a module without a file.
+    """
     file = getattr(_module(name, kind), "__file__", None)
     if file is None:
         raise InputError(f"{name!r}: the module has no file, so that a change to it could not be told; give it one")
@@ -32,8 +65,40 @@ def version(name: str, kind: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Type and message of an error, on one line, not too long."""
+    """Type and message of an error on one line of at most `LONGEST_ERROR` characters.
+
+    Args:
+        error: the error.
+    """
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_ERROR].removesuffix(": ")
+
+
+def foreign(cell: Cell) -> str | None:
+    """The name of code in a cell that is not ours; None if all is ours.
+
+    Args:
+        cell: the cell.
+    """
+    names = (cell.params.get(parameter) for parameter in PARAMETERS)
+    return next((name for name in names if isinstance(name, str) and (":" in name or name.startswith(PEER))), None)
+
+
+def edited(cell: Cell) -> str | None:
+    """A message if the user's module that a cell runs is not the one that it was planned with; otherwise None.
+
+    The module is imported here first, so that what runs is what was checked. A cell whose module cannot be imported
+    says so itself.
+
+    Args:
+        cell: the cell.
+    """
+    name = foreign(cell)
+    if name is None or ":" not in name:
+        return None
+    with contextlib.suppress(InputError):
+        if version(name, "name") != cell.params.get("identity"):
+            return f"the source of {name} changed during the run; start it again"
+    return None
 
 
 def _module(name: str, kind: str) -> ModuleType:

@@ -4,12 +4,8 @@
         def fit(self, train, num_items, generator): ...
         def score(self, histories): ...
 
-`Mine()` is made once a dataset and seed. `train` is a list of int64 arrays, one a user, oldest action first, of items
-1..num_items; some may be empty, and what validates and tests is in none of them. `generator` is a
-numpy.random.Generator, the only source of randomness that makes a run repeatable. `score` gets a list of such arrays
-and returns finite numbers (histories, num_items): column k scores item k + 1 as the next one. Both may change what
-they are given. It meets the same split, ranking and intervals as any other model; it is not tuned: what it tunes it
-tunes on `train`. What it prints goes to stderr; what it raises fails its cell and no other.
+`Mine()` is made once per dataset and seed. It meets the same split, ranking and intervals as any other model. It is not
+tuned: what it tunes, it tunes on `train`. What it prints goes to stderr; what it raises fails its own cell only.
 """
 
 import contextlib
@@ -22,25 +18,43 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from bench.errors import InputError
-from bench.methods import user_code as own_module
+from bench.methods import user_code
 from causalrec.interactions import Sequences
 
 Ints = NDArray[np.int64]
 
 
-class OwnRecommender(Protocol):
+class UserRecommender(Protocol):
     """What a user's class has."""
 
     def fit(self, train: list[Ints], num_items: int, generator: np.random.Generator) -> object:
-        """Learn from the training rows."""
+        """Learn from the training rows.
+
+        Args:
+            train: one int64 array per user, oldest action first, of items 1..num_items; some may be empty, and no array
+                holds what validates or tests. The class may change them.
+            num_items: size of the catalogue.
+            generator: the only source of randomness that makes a run repeatable.
+        """
 
     def score(self, histories: list[Ints]) -> ArrayLike:
-        """Scores (histories, num_items)."""
+        """Finite numbers (histories, num_items): column k scores item k + 1 as the next one.
+
+        Args:
+            histories: arrays as in `train`, which the class may change.
+        """
 
 
-def load(name: str) -> type[OwnRecommender]:
-    """The class of that name; raises InputError where it cannot be imported or has no fit or no score."""
-    found = own_module.find(name, "Class")
+def load(name: str) -> type[UserRecommender]:
+    """The user's class.
+
+    Args:
+        name: `package.module:Class`.
+
+    Raises:
+        InputError: it cannot be imported, is no class, or has no fit or no score.
+    """
+    found = user_code.find(name, "Class")
     module, _, member = name.partition(":")
     if not isinstance(found, type):
         raise InputError(f"{name!r}: {module} has no class {member}")
@@ -50,16 +64,26 @@ def load(name: str) -> type[OwnRecommender]:
                 f"{name!r}: {member} has no method {method}; a recommender has fit(train, num_items, generator) and "
                 "score(histories)"
             )
-    return cast("type[OwnRecommender]", found)
+    return cast("type[UserRecommender]", found)
 
 
 def version(name: str) -> str:
-    """The hash of the class's source, see `own_module.version`."""
-    return own_module.version(name, "Class")
+    """The hash of the class's source, see `bench.methods.user_code.version`.
+
+    Args:
+        name: `package.module:Class`.
+    """
+    return user_code.version(name, "Class")
 
 
-class OwnScorer:
-    """A user's recommender, fitted, as a scorer of histories; see `causalrec.ranking.Scorer`."""
+class UserScorer:
+    """A user's recommender, fitted, as a `causalrec.ranking.Scorer` of histories.
+
+    Args:
+        name: `package.module:Class`.
+        train: the training rows.
+        generator: what `fit` may draw from.
+    """
 
     def __init__(self, name: str, train: Sequences, generator: np.random.Generator) -> None:
         self.name, self.num_items = name, train.num_items

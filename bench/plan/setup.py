@@ -12,13 +12,13 @@ from bench.errors import DataMissing, InputError
 from bench.methods import learners as learner_names
 from bench.methods import rectools as peer_recommenders
 from bench.methods import user_recommender as own_recommender
+from bench.methods.fit import SPLITS
 from bench.plan.presets import Preset
 from causalrec.training import pick_device
 
 DATA_VARIABLE = "CAUSALREC_DATA"
 OWN_VARIABLE = "CAUSALREC_OWN_FILE"
 OWN = "own file"
-SPLITS = ("leave_one_out", "temporal")
 
 
 @dataclass(frozen=True)

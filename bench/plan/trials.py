@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from bench.cells.streams import generator
 from bench.cells.unit import Cell
 from bench.judge.intervals import Interval, crossed_interval, t_interval
+from bench.methods import recommenders
 from bench.methods import user_recommender as own_recommender
 from bench.methods.recommenders import CONTROLS, ENTRIES, NEURAL, PEERS, TRAINED
 from bench.plan.presets import World
@@ -54,7 +55,6 @@ def plan_cell(
         tokens = actions if whole else min(actions, users * options.get("length", 0))
     epochs = training.get("epochs", 0)
     per_token = token_seconds(model, items, options.get("width", 0))
-    code = "bench.methods.user_recommender" if is_own(model) else ENTRIES[model].module
     setting = ", ".join(filter(None, (model, setting_words({**options, **training}))))
     return Cell(
         "recommender",
@@ -65,10 +65,10 @@ def plan_cell(
             "training": training,
             "seed": seed,
             "root": setup.root,
-            **({"identity": own_recommender.version(model)} if is_own(model) else {"place": ENTRIES[model].place}),
+            **({"identity": own_recommender.version(model)} if is_own(model) else {}),
             **({"rectools": setup.rectools} if model in PEERS else {}),
         },
-        ("bench.runners.recommender", code),
+        ("bench.runners.recommender:run", *recommenders.code(model)),
         data=None if provenance is None else provenance.content_hash,
         dtype="float32",
         device=setup.device if model in NEURAL else "cpu",
@@ -85,7 +85,7 @@ def token_seconds(model: str, items: float, width: int) -> float:
     per_item = ITEM_SECONDS * items * width / 64
     if on_pairs(model):
         return PAIR_SECONDS + (2 * per_item if ENTRIES[model].options.get("loss") == "full" else 0.0)
-    return (TOKEN_SECONDS + per_item) * (1.0 if is_own(model) else ENTRIES[model].cost)
+    return (TOKEN_SECONDS + per_item) * recommenders.find(model).cost
 
 
 def varied(cell: Cell, **more: Any) -> Cell:
@@ -105,7 +105,7 @@ def is_own(model: str) -> bool:
 
 def on_pairs(model: str) -> bool:
     """Whether it is trained on pairs of actions, and so knows neither windows nor dropout."""
-    return not is_own(model) and ENTRIES[model].pairs
+    return recommenders.find(model).pairs
 
 
 def real_dataset(setup: Setup, name: str) -> dict[str, Any]:

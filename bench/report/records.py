@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench.cells.json_files import encodable, printable
-from bench.cells.store import Record, Store
+from bench.cells.record import Record
+from bench.cells.store import Store
 from bench.cells.unit import canonical
 from bench.errors import InputError
 from bench.judge.intervals import Value
@@ -29,7 +30,7 @@ def list_table(store: Store, experiment: str | None = None) -> Table:
     seconds: dict[tuple[str, str], list[float]] = {}
     rows: list[tuple[Value, ...]] = []
     for r in store.records():
-        runner = str(r.cell["experiment"])
+        runner = str(r.cell["runner"])
         seconds.setdefault((runner, r.status), []).append(r.cpu_s)
         if runner == experiment:
             rows.append((r.key[:SHORT], r.status, r.cpu_s, printable(canonical(r.params))))
@@ -131,7 +132,7 @@ def export(store: Store, path: Path) -> int:
 
 def _flat(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "key": record.key, "runner": record.cell["experiment"], "status": record.status, "wall_s": record.wall_s,
+        "key": record.key, "runner": record.cell["runner"], "status": record.status, "wall_s": record.wall_s,
         "cpu_s": record.cpu_s, "peak_memory_mb": record.peak_memory_mb,
         "error": None if record.error is None else f"{record.error['type']}: {record.error['message']}",
         "commit": record.provenance.get("commit"),

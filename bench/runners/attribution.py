@@ -1,8 +1,8 @@
-"""Why a learner missed: not identifiable, too few samples, or the optimiser (`shared/design/claims.md`).
+"""Why a learner missed a graph: not identifiable, too few samples, or the optimiser.
 
-Each learner stands for a score. The score's optimum over all causal orders, found by exact search, is held against
-the truth twice: on the exact covariance and on the covariance at this n. A graph counts as right if, thresholded, it
-is the true one.
+Each learner stands for a score. The score's optimum over all causal orders, found by exact search, is compared with the
+truth twice: on the exact covariance and on the covariance at this n. A graph is right if, thresholded, it is the true
+one.
 """
 
 import time
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from bench.cells.streams import generator
 from bench.cells.unit import Cell, Outcome
-from bench.runners.structure import THRESHOLD, load
+from bench.methods import learners
+from bench.runners.structure import THRESHOLD
 from bench.runners.worlds import draw_world, observe, world_axes
 from causalrec.structure import threshold
 from causalrec.structure.exact import Exact
@@ -25,16 +26,19 @@ TIE = 1e-9  # relative: sums over orders differ by rounding where theory says eq
 
 
 def run(cell: Cell) -> Outcome:
-    """Fit `params.draws` problems and name each miss's cause; params are those of `experiments.attribution.plan`.
+    """Fit `params.draws` problems and name the cause of each miss.
 
-    Arrays, one entry a draw: cause (index into CAUSES), right, right_at_n and right_on_exact of the score's optimum,
+    Arrays, one entry per draw: cause (index into CAUSES), right, right_at_n and right_on_exact of the score's optimum,
     and order_optimal: whether on the exact covariance no order has a better score than those of the true graph.
+
+    Args:
+        cell: its params are those of the experiment `attribution`.
     """
     p = cell.params
     scms = [draw_world(p, draw) for draw in range(p["draws"])]
     truth = np.stack([scm.graph for scm in scms])
     problems, population = observe(p, scms), observe({**p, "samples": None}, scms)
-    learner = load(p["learner"], **p["options"])
+    learner = learners.load(p["learner"], **p["options"])
     start = time.process_time()
     fits = learner.fit(problems, generator(root=p["root"], stream="learner", **world_axes(p), samples=p["samples"]))
     fitted = time.process_time()

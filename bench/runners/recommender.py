@@ -4,7 +4,6 @@ Initial weights, the order of batches and dropout depend on dataset and seed alo
 compared under the same draws.
 """
 
-import importlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -22,17 +21,19 @@ from bench.cells.unit import Cell, Outcome
 from bench.datasets import load, load_own
 from bench.datasets.titles import TITLED
 from bench.errors import InputError
+from bench.methods import recommenders
+from bench.methods.fit import SPLITS, fit, make_model, make_split
 from bench.runners.audit import audit, item_edges, items_seen, lift_edges
 from bench.runners.given import draw_relation
 from causalrec.acyclicity import is_acyclic
 from causalrec.attention import Block, Boost, causal_mask
 from causalrec.checkpoints import Checkpoint
 from causalrec.discovery import admissible
-from causalrec.interactions import Sequences, Split, check_leaks, from_rows, global_temporal, leave_one_out, pad_left
+from causalrec.interactions import Sequences, Split, check_leaks, from_rows, pad_left
 from causalrec.model import CausalRec, SASRec, two_way_mask
 from causalrec.ranking import Scorer, hit_rate, ndcg, rank_targets, reciprocal_rank
 from causalrec.recommender import Recommender
-from causalrec.training import Progress, TrainingOptions, make_scorer, train
+from causalrec.training import Progress, TrainingOptions, make_scorer
 from synth.behaviour import Behaviour, BehaviourWorld, draw_world
 from synth.behaviour_controls import lift, onehot_regression
 from synth.scoring import average_precision, edge_auprc, orientation_accuracy, parent_is_row_maximum
@@ -44,14 +45,17 @@ Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 
 def run(cell: Cell) -> Outcome:
-    """Fit `params.model` on `params.dataset`; params are those of `bench.plan.trials.plan_cell`.
+    """Fit `params.model` on `params.dataset` and rank validation and test.
 
-    Further params, where there: `half`, 0 or 1, the half of the users that is all the data; `restart`, a name for
-    other initial weights, batches and dropout; `relation`, the W of source `fixed`, see `given.draw_relation`.
+    Further params, if given: `half`, 0 or 1, the half of the users that is all the data; `restart`, a name for other
+    initial weights, batches and dropout; `relation`, the W of source `fixed`, see `given.draw_relation`.
+
+    Args:
+        cell: its params are those that `bench.plan` makes for this runner.
     """
     p = cell.params
     world, behaviour, sequences = _read(p, cell.data)
-    split = _split(p, sequences)
+    split = make_split(sequences, p["dataset"].get("split", SPLITS[0]))
     check_leaks(split, sequences)
     start, checkpoint = cpu_seconds(), open_checkpoint()
     score, metrics, arrays, model = _fit(p, split, world, behaviour, cell.device, checkpoint)
@@ -82,13 +86,6 @@ def run(cell: Cell) -> Outcome:
             if model.has_item_graph:
                 arrays["item_graph"] = model.item_graph().cpu().numpy()
     return Outcome(metrics, arrays)
-
-
-def _split(p: Params, sequences: Sequences) -> Split:
-    """Leave-one-out, or for real data with times a global temporal cut: the last tenths are validation and test."""
-    if p["dataset"].get("split") == "temporal":
-        return global_temporal(sequences, validation_share=0.1, test_share=0.1)
-    return leave_one_out(sequences)
 
 
 def _read(p: Params, content: str | None) -> tuple[BehaviourWorld | None, Behaviour | None, Sequences]:
@@ -131,50 +128,32 @@ def _fit(
     streams = {"dataset": p["dataset"]["name"], "seed": p["seed"]}
     if "restart" in p:
         streams["restart"] = p["restart"]
-    if ":" in name:  # a class of the user's own; imported by name, so that it is in no other model's fingerprint
-        own = importlib.import_module("bench.methods.user_recommender")
-        rng = generator(root=p["root"], stream="own", **streams)
-        return own.OwnScorer(name, split.train, rng), {}, {}, None
-    if name.startswith("rectools_"):  # by name, as above
-        peers = importlib.import_module("bench.methods.rectools")
+    entry = recommenders.find(name)
+    if entry.role == "own":
+        return entry.kind(name, split.train, generator(root=p["root"], stream="own", **streams)), {}, {}, None
+    if entry.role == "peer":
         seed = int(generator(root=p["root"], stream="rectools", **streams).integers(2**31))
-        return peers.RecTools(name, split, options, p["training"], seed), {}, {}, None
-    if name == "best_possible":
+        return entry.kind(name, split, options, p["training"], seed), {}, {}, None
+    if entry.role == "bound":
         if world is None or behaviour is None:
             raise InputError("the best possible ranking is known only in the behaviour world")
         return _best_possible(world, behaviour.segments), {}, {}, None
-    kind, sizes = _named(p["place"])
-    if sizes is None:
-        return kind(split.train, **options), {}, {}, None
-    initial = torch_generator(root=p["root"], stream="initial", **streams)
-    if not issubclass(kind, Recommender):
-        trained = kind(split, sizes(**options), TrainingOptions(**p["training"]), initial, checkpoint)
+    if entry.options_of is None:
+        return entry.kind(split.train, **options), {}, {}, None
+    training = TrainingOptions(**p["training"])
+    if not issubclass(entry.kind, Recommender):
+        initial = torch_generator(root=p["root"], stream="initial", **streams)
+        trained = entry.kind(split, entry.options_of(**options), training, initial, checkpoint)
         return trained, *_course(trained.progress), None
     if "boost" in options:
         options = options | {"boost": Boost(**options["boost"])}
-    model = kind(sizes(split.num_items, **options), initial, device)
+    model = make_model(entry.kind, entry.options_of(split.num_items, **options), device, p["root"], streams)
     if "relation" in p and isinstance(model, CausalRec):
         rng = generator(root=p["root"], stream="relation", kind=p["relation"]["kind"], **streams)
         truth = None if world is None else world.graph
         model.fix(torch.from_numpy(draw_relation(p["relation"], truth, split.train, rng)))
-    draws = torch_generator(root=p["root"], stream="dropout", **streams)
-    if device != "cpu":
-        draws = torch.Generator(device).manual_seed(draws.initial_seed())
-    progress = train(
-        model,
-        split,
-        TrainingOptions(**p["training"]),
-        shuffle=generator(root=p["root"], stream="batches", **streams),
-        dropout=draws,
-        checkpoint=checkpoint,
-    )
+    progress = fit(model, split, training, p["root"], streams, checkpoint)
     return make_scorer(model), *_course(progress), model
-
-
-def _named(place: str) -> tuple[type[Any], type[Any] | None]:
-    """The class and its options; through the registry by name, so that no model's entry is in another's fingerprint."""
-    found: tuple[type[Any], type[Any] | None] = importlib.import_module("bench.methods.recommenders").load(place)
-    return found
 
 
 def _course(progress: Progress) -> tuple[dict[str, Any], Arrays]:

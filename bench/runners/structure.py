@@ -5,19 +5,18 @@ only edges that it directs count as found. A draw on which a learner failed is s
 """
 
 import contextlib
-import importlib
 import time
 from collections.abc import Callable
-from types import ModuleType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.cells.streams import generator
 from bench.cells.unit import Cell, Outcome
+from bench.methods import learners
 from bench.runners.worlds import draw_world, observe, world_axes
-from causalrec.structure import Fits, Learner, Problems, threshold, threshold_to_dag
+from causalrec.structure import Fits, Problems, threshold, threshold_to_dag
 from synth.errors import InputError
 from synth.graphs import is_dag, topological_order
 from synth.scoring import best_threshold_shd, cpdag, cpdag_shd, f1, fdr, order_accuracy, shd, tpr
@@ -35,21 +34,24 @@ class LearnerFailed(RuntimeError):
 
 
 def run(cell: Cell) -> Outcome:
-    """Fit `params.draws` problems and return per-draw scores; params are those of `experiments.recovery.plan_cell`.
+    """Fit `params.draws` problems and return scores per draw.
 
-    Arrays, one value a draw: shd, shd_rev2, tpr, fdr, f1 at the threshold 0.3 with cycles cut; shd_best, the least
+    Arrays, one value per draw: shd, shd_rev2, tpr, fdr, f1 at the threshold 0.3 with cycles cut; shd_best, the least
     over all thresholds (an oracle's choice); cpdag_shd, between the true and the found equivalence class; h of the
     dense W; cyclic, whether its |w| > 1e-8 have a cycle, cyclic_thresholded, whether those kept at 0.3 had one before
-    it was cut, removed_edges, how many that took; failed; order_accuracy, NaN where no order was found; and the rest
-    as named. A learner that does not tell its iterations has -1 there.
+    it was cut, removed_edges, how many that took; failed; order_accuracy, NaN if no order was found; and the rest as
+    named. A learner that does not report its iterations has -1 there.
+
+    Args:
+        cell: its params are those of the experiment `recovery`.
 
     Raises:
         LearnerFailed: no draw was fitted.
     """
     p = cell.params
     scms = [draw_world(p, draw) for draw in range(p["draws"])]
-    problems = observe(p, scms, rows=_registry().needs_rows(p["learner"]))
-    learner = load(p["learner"], **p["options"])
+    problems = observe(p, scms, rows=learners.needs_rows(p["learner"]))
+    learner = learners.load(p["learner"], **p["options"])
     start = time.process_time()
     fits = learner.fit(problems, generator(root=p["root"], stream="learner", **world_axes(p), samples=p["samples"]))
     seconds = time.process_time() - start
@@ -88,19 +90,8 @@ def run(cell: Cell) -> Outcome:
         "fit_cpu_s": seconds,
     }
     if p["learner"].startswith("peer."):
-        metrics["peer_version"] = _registry().identity(p["learner"])
+        metrics["peer_version"] = learners.identity(p["learner"])
     return Outcome(metrics, arrays)
-
-
-def load(name: str, **options: Any) -> Learner:
-    """The learner of that name."""
-    learner: Learner = _registry().load(name, **options)
-    return learner
-
-
-def _registry() -> ModuleType:
-    """Imported by name, so that no learner's entry is in another's fingerprint; a cell's `identity` says what it is."""
-    return importlib.import_module("bench.methods.learners")
 
 
 def _score(truth: Graphs, fits: Fits, failed: Graphs) -> dict[str, NDArray[np.generic]]:

@@ -1,64 +1,66 @@
-"""The graph learners by name.
-
-No learner and no runner imports this file, so that it is in no cell's key: a new learner leaves all records as they
-are. `load(name)` imports only the module of that learner.
-"""
+"""The graph learners by name."""
 
 from collections.abc import Mapping
 from dataclasses import fields
-from importlib import import_module
-from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from causalrec.errors import InputError
 from causalrec.structure import Learner
+from causalrec.structure.attention import AttentionClosed, AttentionFree
+from causalrec.structure.dagma import Dagma
+from causalrec.structure.eqvar import EqVar
+from causalrec.structure.exact import Exact
+from causalrec.structure.golem import GolemEV, GolemNV
+from causalrec.structure.notears import Notears
+from causalrec.structure.oracle import Oracle
+from causalrec.structure.sort_regress import R2Sort, RandomOrder, VarianceSort
 
-_LEARNERS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "attention_closed": ("attention", "AttentionClosed"),
-        "attention_free": ("attention", "AttentionFree"),
-        "dagma": ("dagma", "Dagma"),
-        "eqvar": ("eqvar", "EqVar"),
-        "exact": ("exact", "Exact"),
-        "golem_ev": ("golem", "GolemEV"),
-        "golem_nv": ("golem", "GolemNV"),
-        "notears": ("notears", "Notears"),
-        "oracle": ("oracle", "Oracle"),
-        "r2_sort": ("sort_regress", "R2Sort"),
-        "random_order": ("sort_regress", "RandomOrder"),
-        "variance_sort": ("sort_regress", "VarianceSort"),
-    }
-)
+T = TypeVar("T")
+# A table whose entries code looks up by a name that it is given; no entry counts as code of what only looks it up.
+Registry: TypeAlias = Mapping[str, T]
+
+LEARNERS: Registry[type[Any]] = {
+    kind.name: kind
+    for kind in (
+        AttentionClosed, AttentionFree, Dagma, EqVar, Exact, GolemEV, GolemNV, Notears, Oracle, R2Sort, RandomOrder,
+        VarianceSort,
+    )
+}  # fmt: skip
 
 
 def learners() -> tuple[str, ...]:
-    """The names `load` knows."""
-    return tuple(_LEARNERS)
-
-
-def learner_module(name: str) -> str:
-    """The module that holds the learner, for the fingerprint of results made with it; raises InputError as `load`."""
-    if name not in _LEARNERS:
-        raise InputError(f"no learner is called {name!r}; choose one of {', '.join(learners())}")
-    return f"causalrec.structure.{_LEARNERS[name][0]}"
-
-
-def learner_class(name: str) -> str:
-    """The learner's class as module:Class; raises InputError as `load`."""
-    return f"{learner_module(name)}:{_LEARNERS[name][1]}"
+    """The names that `load` knows."""
+    return tuple(LEARNERS)
 
 
 def load(name: str, **options: Any) -> Learner:
-    """The learner of that name, with its options; imports only its module.
+    """Make a learner.
+
+    Args:
+        name: a name of `LEARNERS`.
+        options: fields of its class.
 
     Raises:
-        InputError: no such learner, or no such option; the message lists the valid ones.
+        InputError: no such learner or option; the message lists the valid ones.
     """
-    kind = getattr(import_module(learner_module(name)), _LEARNERS[name][1])
+    if name not in LEARNERS:
+        raise InputError(f"no learner is called {name!r}; choose one of {', '.join(learners())}")
+    return make(name, LEARNERS[name], **options)
+
+
+def make(name: str, kind: type[Any], **options: Any) -> Learner:
+    """A learner of a class.
+
+    Args:
+        name: what the message calls it.
+        kind: its class, a dataclass.
+        options: fields of the class.
+
+    Raises:
+        InputError: no such option; the message lists the valid ones.
+    """
     valid = [field.name for field in fields(kind)]
     if unknown := sorted(set(options) - set(valid)):
         raise InputError(f"{name} has no option {', '.join(unknown)}; its options: {', '.join(valid) or 'none'}")
     learner: Learner = kind(**options)
     return learner
-
-

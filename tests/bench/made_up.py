@@ -170,7 +170,7 @@ def made_up(cell: Cell) -> Made:
         "structure": graphs, "attribution": attributed, "mixing": mixed, "cost": clocked, "example": shown,
         "selftest": tested,
     }  # fmt: skip
-    return runners.get(cell.experiment, model)(cell)
+    return runners.get(cell.runner, model)(cell)
 
 
 def failed(cell: Cell) -> Made:

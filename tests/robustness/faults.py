@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.cells.fingerprint import ROOT
-from bench.cells.store import Record, Store
+from bench.cells.record import Record
+from bench.cells.store import Store
 from bench.cells.streams import generator
 from bench.show.console import print_message, print_table
 from bench.show.tables import Table
@@ -99,7 +100,7 @@ def contents(store: Store) -> dict[str, object]:
 
 def _content(record: Record) -> object:
     metrics = {name: value for name, value in record.metrics.items() if not name.endswith("_s")}
-    timed = record.cell["experiment"] in TIMED
+    timed = record.cell["runner"] in TIMED
     return record.status, None if timed else metrics, None if timed else record.arrays_sha256
 
 

@@ -2,7 +2,7 @@
 
 A small file of each accepted form is mutated at random: bytes are flipped, cut out, doubled, or replaced by what trips
 parsers. A reader may accept the result or refuse it with a typed error of the suite. Anything else counts as a crash:
-another error, more than `LIMIT_S` seconds of CPU, a file that was not there before, or a changed record that is trusted.
+another error, more than `LIMIT_S` seconds of CPU, a new file, or a changed record that is trusted.
 """
 
 import hashlib
@@ -23,7 +23,8 @@ import torch
 
 from bench.apply import observed
 from bench.apply.model_files import DESCRIPTION, PARAMETERS, USERS, DataOptions, Trained, load, save
-from bench.cells.store import Record, Store, pack
+from bench.cells.record import Record, pack
+from bench.cells.store import Store
 from bench.cells.streams import generator
 from bench.cells.unit import Cell
 from bench.datasets import Archive, file_sha256, find, readers

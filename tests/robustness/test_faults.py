@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.cells.store import Record, Store
+from bench.cells.record import Record
+from bench.cells.store import Store
 from bench.cells.streams import generator
 from bench.cells.unit import Cell
 from tests.robustness.faults import END, Trial, _Terminal, clock_set_back, contents, interrupt, kill, measure
@@ -18,7 +19,7 @@ def cell(number: int) -> Cell:
 
 
 def put(store: Store, number: int, value: float, experiment: str = "toy") -> None:
-    made = replace(cell(number), experiment=experiment)
+    made = replace(cell(number), runner=experiment)
     store.put(Record(made.key, made.fields, "ok", {"value": value, "fit_cpu_s": value}), {"x": np.arange(number)})
 
 

@@ -39,7 +39,7 @@ def _world_cells(setup: Setup) -> list[Cell]:
 
 
 def _graphs(results: list[Result]) -> list[Result]:
-    return [r for r in results if r.ok and r.cell.experiment == "structure"]
+    return [r for r in results if r.ok and r.cell.runner == "structure"]
 
 
 def _models(setup: Setup, results: list[Result], name: str = "behaviour") -> list[Result]:

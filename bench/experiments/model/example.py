@@ -40,7 +40,7 @@ def plan(setup: Setup) -> list[Cell]:
         Cell(
             "example",
             {**sizes, "seed": seed, "root": setup.root},
-            ("bench.runners.example",),
+            ("bench.runners.example:run",),
             cost=1.5,
             timeout=setup.preset.timeout,
             label=f"phone, cable and case, seed {seed}",

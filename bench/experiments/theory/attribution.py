@@ -56,9 +56,9 @@ def _cell(setup: Setup, learner: str, samples: int, world: dict[str, Any]) -> Ce
     cell = plan_cell(setup, learner, "er", 2, a.nodes, samples, draws=a.draws, **world)
     return replace(
         cell,
-        experiment="attribution",
+        runner="attribution",
         params={**cell.params, "score": SCORES[learner]},
-        code=("bench.runners.attribution", *cell.code),
+        code=("bench.runners.attribution:run", *cell.code),
         cost=cell.cost + 2 * a.draws * _seconds(SCORES[learner]["score"], a.nodes),
         label=f"why: {cell.label}",
     )

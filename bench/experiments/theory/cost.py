@@ -33,7 +33,7 @@ def plan(setup: Setup) -> list[Cell]:
         Cell(
             "cost",
             {"form": form, "nodes": list(c.nodes), "repeats": c.repeats, "root": setup.root},
-            ("bench.runners.cost",),
+            ("bench.runners.cost:run",),
             cost=0.5 + c.repeats * sum(0.02 + PRODUCTS[form] * 2 * n**3 / RATE for n in c.nodes),
             timeout=setup.preset.timeout,
             label=f"cost of h, {form}",

@@ -34,7 +34,7 @@ def plan(setup: Setup) -> list[Cell]:
             "mixing",
             {"reading": reading, "tokens": tokens, "features": features, "scale": scale, "draws": s.draws}
             | {"root": setup.root},
-            ("bench.runners.mixing",),
+            ("bench.runners.mixing:run",),
             cost=0.005 + s.draws * (2e-4 + seconds(LEARNER, tokens, features)),
             timeout=setup.preset.timeout,
             label=f"{reading} attention, {tokens} tokens, d = {features or 'infinite'}, logits of sd {scale:g}",

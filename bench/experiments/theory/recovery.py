@@ -53,7 +53,7 @@ def plan_cell(
     return Cell(
         "structure",
         params,
-        ("bench.runners.structure", *learners.code(learner)),
+        ("bench.runners.structure:run", *learners.code(learner)),
         cost=0.1 + params["draws"] * learners.seconds(learner, nodes, samples),
         timeout=setup.preset.timeout,
         label=f"{learner} on {family}{edges}, {nodes} nodes, n = {samples or 'infinite'}"

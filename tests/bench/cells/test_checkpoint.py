@@ -11,10 +11,10 @@ import torch
 
 from bench.cells import checkpoint as cell_checkpoint
 from bench.cells.checkpoint import CellCheckpoint, open_checkpoint
-from bench.cells.place import placed
 from bench.cells.provenance import provenance
-from bench.cells.store import Record, Store
-from bench.cells.unit import Outcome
+from bench.cells.record import Record
+from bench.cells.store import Store
+from bench.cells.unit import Outcome, checkpoint_at
 from bench.engine.run import run_cells
 from bench.engine.workers import _run_cell
 from bench.plan import trials
@@ -123,7 +123,7 @@ def cut(path: Path, notes: Path, monkeypatch, at: int = 4) -> CheckpointFile:
     """The checkpoint of a cell that was cut in this process in epoch `at`; `notes` is made empty."""
     monkeypatch.setenv(CUTS, str(at))
     monkeypatch.setenv(HOW, "raise")
-    with placed(path), pytest.raises(ValueError, match="cut"):
+    with checkpoint_at(path), pytest.raises(ValueError, match="cut"):
         execute_hurried(CELL)
     notes.unlink()
     monkeypatch.delenv(CUTS)
@@ -131,7 +131,7 @@ def cut(path: Path, notes: Path, monkeypatch, at: int = 4) -> CheckpointFile:
 
 
 def resume(path: Path, notes: Path):
-    with placed(path):
+    with checkpoint_at(path):
         outcome = execute_hurried(CELL)
     return outcome, *epochs_by_process(notes)
 
@@ -182,7 +182,7 @@ def test_without_an_engine_there_is_no_checkpoint_and_with_one_the_numbers_are_t
     assert open_checkpoint() is None
     cell, path = CELLS[model], tmp_path / "c.safetensors"
     plain = execute(cell)
-    with placed(path):
+    with checkpoint_at(path):
         kept = execute_hurried(cell)
     assert open_checkpoint() is None
     assert path.exists()

@@ -66,7 +66,7 @@ def test_a_form_that_failed_is_left_out_of_table_and_figure():
 @pytest.mark.parametrize("form", [*FORMS, runner.SERIES])
 def test_every_form_is_timed_at_every_size(form, monkeypatch):
     monkeypatch.setattr(runner, "SHORTEST", 1e-4)
-    cell = Cell("cost", {"form": form, "nodes": [3, 40], "repeats": 2, "root": 0}, ("bench.runners.cost",))
+    cell = Cell("cost", {"form": form, "nodes": [3, 40], "repeats": 2, "root": 0}, ("bench.runners.cost:run",))
     seconds = runner.run(cell).arrays["seconds"]
     assert seconds.shape == (2, 2)
     assert (seconds > 0).all()
@@ -74,6 +74,6 @@ def test_every_form_is_timed_at_every_size(form, monkeypatch):
 
 
 def test_an_unknown_form_is_refused():
-    cell = Cell("cost", {"form": "cubic", "nodes": [3], "repeats": 1, "root": 0}, ("bench.runners.cost",))
+    cell = Cell("cost", {"form": "cubic", "nodes": [3], "repeats": 1, "root": 0}, ("bench.runners.cost:run",))
     with pytest.raises(InputError, match=r"'cubic' is unknown; choose one of exponential, .*series"):
         runner.run(cell)

@@ -20,7 +20,7 @@ PLACE = {name: index for index, name in enumerate(ITEMS)}
 
 
 def cell(**changes) -> Cell:
-    return Cell("example", PARAMS | changes, ("bench.runners.example",))
+    return Cell("example", PARAMS | changes, ("bench.runners.example:run",))
 
 
 @pytest.fixture(scope="module")

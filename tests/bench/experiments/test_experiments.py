@@ -63,12 +63,12 @@ def test_plans_are_plain_unique_and_told_apart(experiment, data, preset):
         assert json.loads(json.dumps(cell.params, allow_nan=False)) == cell.params
         assert experiment in SEEDLESS or cell.params["root"] == setup.root
         known = ("structure", "attribution", "mixing", "recommender", "cost", "example", "selftest")
-        assert cell.experiment in known
-        assert f"bench.runners.{cell.experiment}" in cell.code
+        assert cell.runner in known
+        assert f"bench.runners.{cell.runner}:run" in cell.code
         assert cell.timeout == setup.preset.timeout
         assert cell.label
         assert "\n" not in cell.label
-        if cell.experiment == "recommender" and cell.params["dataset"]["name"] != "behaviour":
+        if cell.runner == "recommender" and cell.params["dataset"]["name"] != "behaviour":
             assert cell.data == setup.found[cell.params["dataset"]["name"]].content_hash
 
 
@@ -121,7 +121,7 @@ def test_a_verdict_with_cells_that_failed_says_so_and_is_never_reproduced(experi
     if experiment != "recovery":
         results = [
             model(cell, 0.9 if cell.params["model"] == "causalrec" else 0.1, auprc_w=0.9)
-            if cell.experiment == "recommender"
+            if cell.runner == "recommender"
             else graphs(cell, shd=(cell.params["learner"] != "oracle") * np.log2(cell.params["ratio"]) * 3)
             for cell in plan_all(experiment, setup)
         ]

@@ -400,7 +400,7 @@ def test_notears_is_a_control_and_judges_nothing():
     setup = bare()
     cells = load_experiment("acyclicity").plan(setup)
     good, bad = (
-        [graphs(cell, h=h) if cell.experiment == "structure" else made_up(cell) for cell in cells] for h in (0.0, 1.0)
+        [graphs(cell, h=h) if cell.runner == "structure" else made_up(cell) for cell in cells] for h in (0.0, 1.0)
     )
     assert find("acyclicity", setup, good) == find("acyclicity", setup, bad)
     (_, _, ends) = load_experiment("acyclicity").tables(setup, bad)

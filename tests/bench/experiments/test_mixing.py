@@ -22,7 +22,7 @@ PARAMS = {"reading": "plain", "tokens": 10, "features": 64, "scale": 1.0, "draws
 
 
 def cell(**changes) -> Cell:
-    return Cell("mixing", PARAMS | changes, ("bench.runners.mixing",))
+    return Cell("mixing", PARAMS | changes, ("bench.runners.mixing:run",))
 
 
 def accuracy(**changes) -> float:

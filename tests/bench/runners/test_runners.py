@@ -332,7 +332,7 @@ def test_wrong_names_are_refused():
     with pytest.raises(WorldInputError, match="placement: got 'under'"):
         execute(graph_cell(samples=50, violation={"kind": "layernorm", "placement": "under"}))
     with pytest.raises(ModuleNotFoundError):
-        execute(replace(graph_cell(), experiment="nothing"))
+        execute(replace(graph_cell(), runner="nothing"))
 
 
 # Recommenders in the behaviour world
@@ -445,8 +445,8 @@ def test_one_hot_regression_and_lift_see_the_graph_that_chance_does_not(tried):
 
 def test_unknown_models_are_refused():
     cell = world_cell("sasrec")
-    with pytest.raises(InputError, match=r"'causalrec\.model:Magic' is no class of a recommender"):
-        execute(replace(cell, params=dict(cell.params) | {"place": "causalrec.model:Magic"}))
+    with pytest.raises(InputError, match="no recommender is called 'magic'; choose one of popularity"):
+        execute(replace(cell, params=dict(cell.params) | {"model": "magic"}))
 
 
 # Recommenders on data
