@@ -42,11 +42,10 @@ from bench.show.tables import Table, to_text
 from causalrec.interactions import Targets, from_rows
 from causalrec.model import SASRec, SASRecOptions
 from causalrec.ranking import rank_targets
-from synth.behaviour import draw_world
 
 # MovieLens-25M.
 RATINGS, USERS, ITEMS = 25_000_095, 162_541, 59_047
-EVENTS, LENGTH = 100_000_000, 50
+LENGTH = 50
 CATALOGUE, WIDTH, RANKED = 1_000_000, 64, 256
 CELLS = 100_000
 LINES = 1 << 18  # of the file of ratings, written at a time
@@ -99,15 +98,6 @@ class Taken(NamedTuple):
 
 
 # What is measured: functions of the scale (times the full sizes) and of a folder
-
-
-def stream(scale: float, _: Path) -> str:
-    """Draw events of a world of 10,000 items and count them by item."""
-    world = draw_world(generator(root=0, stream="scale world"), 10_000)
-    counts = np.zeros(world.num_items + 1, dtype=np.int64)
-    for chunk in world.stream(generator(root=0, stream="scale"), sized(scale, EVENTS // LENGTH), LENGTH):
-        counts += np.bincount(chunk.items.ravel(), minlength=len(counts))
-    return f"{counts.sum():,} events"
 
 
 def write_ratings(scale: float, folder: Path) -> None:
@@ -240,7 +230,6 @@ def export(_: float, folder: Path) -> str:
 
 
 MEASURES = {
-    "stream": Measure("a world's events, streamed", stream, 100, 512),
     "read": Measure("a file of MovieLens-25M's size, read and prepared", read, 300, 4096, write_ratings),
     "rank": Measure("ranking a full catalogue", rank, 60, 4096),
     "infer": Measure("a saved model, loaded and asked", infer, 30, 4096, make_model),

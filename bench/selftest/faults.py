@@ -130,8 +130,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault("leaks are not refused", interactions, "check_leaks", lambda _: lambda split, sequences=None: None),
     Fault(
-        "early stopping looks at the test items", training, "_validate",
-        lambda validate: lambda model, split, options: validate(model, replace(split, validation=split.test), options),
+        "early stopping looks at the test items", training, "validate",
+        lambda validate: lambda score, split, options: validate(score, replace(split, validation=split.test), options),
     ),
     Fault(
         "all axes share a stream of numpy", streams, "derive_seed",

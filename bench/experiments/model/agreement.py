@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.cells.unit import Cell
 from bench.judge.claims import Finding, Margins
-from bench.judge.intervals import Interval, Value, crossed_gain, equivalence
+from bench.judge.intervals import Interval, Value, crossed_gain, t_interval
 from bench.methods import rectools as peer_recommenders
 from bench.methods.recommenders import PEERS
 from bench.plan import trials
@@ -112,7 +112,7 @@ def _difference(name: str, ours: NDArray[np.float64], theirs: NDArray[np.float64
         return None
     if name != "behaviour":
         return crossed_gain(ours, theirs, level=0.9)
-    return equivalence((ours.mean(1) - theirs.mean(1)) / theirs.mean(), MARGIN).interval
+    return t_interval((ours.mean(1) - theirs.mean(1)) / theirs.mean(), level=0.9)
 
 
 def _words(gain: Interval | None) -> str:
