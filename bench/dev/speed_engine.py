@@ -7,10 +7,9 @@ check and its watch over deadlines, and with the record left out; what the recor
 others run the bare function and keep nothing. All take turns; medians.
 """
 
-import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib import metadata
@@ -120,13 +119,11 @@ def loky(cells: int, seconds: float, jobs: int) -> Spent:
     from joblib.externals.loky import get_reusable_executor
 
     before = time.perf_counter()
+    nap = joblib.delayed(time.sleep)
     with joblib.Parallel(n_jobs=jobs) as parallel:
-        parallel(joblib.delayed(time.sleep)(0.0) for _ in range(jobs))
-        began = time.perf_counter()
-        parallel(joblib.delayed(time.sleep)(seconds) for _ in range(cells))
-        after = time.perf_counter()
+        spent = _bare(before, lambda count, each: parallel(nap(each) for _ in range(count)), cells, seconds, jobs)
     get_reusable_executor().shutdown(wait=True)
-    return Spent(began - before, (after - began) / cells)
+    return spent
 
 
 def ray_tasks(cells: int, seconds: float, jobs: int) -> Spent:
@@ -140,28 +137,24 @@ def ray_tasks(cells: int, seconds: float, jobs: int) -> Spent:
     import ray
 
     before = time.perf_counter()
-    with _ray(jobs):
-        task = ray.remote(num_cpus=1)(_sleep)
-        ray.get([task.remote(0.0) for _ in range(jobs)])
-        began = time.perf_counter()
-        ray.get([task.remote(seconds) for _ in range(cells)])
-        after = time.perf_counter()
-    return Spent(began - before, (after - began) / cells)
+    ray.init(address="local", num_cpus=jobs, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        nap = ray.remote(num_cpus=1)(_sleep)
+        return _bare(before, lambda n, each: ray.get([nap.remote(each) for _ in range(n)]), cells, seconds, jobs)
+    finally:
+        ray.shutdown()
 
 
 def _sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
-@contextlib.contextmanager
-def _ray(jobs: int) -> Iterator[None]:
-    import ray
-
-    ray.init(address="local", num_cpus=jobs, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    try:
-        yield
-    finally:
-        ray.shutdown()
+def _bare(before: float, sleep: Callable[[int, float], object], cells: int, seconds: float, jobs: int) -> Spent:
+    """The times of a pool whose `sleep` runs so many tasks of so many seconds and waits for them."""
+    sleep(jobs, 0.0)
+    began = time.perf_counter()
+    sleep(cells, seconds)
+    return Spent(began - before, (time.perf_counter() - began) / cells)
 
 
 def ours_on_ray(cells: int, seconds: float, jobs: int) -> Spent:

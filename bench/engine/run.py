@@ -71,14 +71,12 @@ class RunSummary:
     Args:
         done: cells that it ran and that ended well, in order.
         cached: cells whose records were there.
-        failed: cells that failed now, or before if they were not to be run again.
-        wall_s: seconds of the whole run.
+        failed: cells that failed.
     """
 
     done: list[Cell] = field(default_factory=list)
     cached: list[Cell] = field(default_factory=list)
     failed: list[Cell] = field(default_factory=list)
-    wall_s: float = 0.0
 
 
 def run_cells(
@@ -87,11 +85,13 @@ def run_cells(
     execute: Execute,
     jobs: int = 1,
     on_event: Callable[[Event], None] | None = None,
-    retry_failed: bool = True,
     memory_mb: float | None = None,
     pool: Pool | None = None,
 ) -> RunSummary:
-    """Bring every cell's record into the store, running the cells without one, the longest expected first.
+    """Bring every cell's result into the store, running the cells without one, the longest expected first.
+
+    A cell whose record is a failure runs again; one that was stopped from outside or ran out of memory goes on from its
+    checkpoint, if it left one, with its whole timeout.
 
     Args:
         cells: what to run; equal ones run once.
@@ -99,8 +99,6 @@ def run_cells(
         execute: runs a cell, in a worker, which imports it; a function at the top level of a module.
         jobs: workers at a time, 1 by default; that one is an isolated process as well.
         on_event: called with news of every cell found, started and ended.
-        retry_failed: whether to run cells again whose record is a failure; those that were stopped from outside or ran
-            out of memory go on from their checkpoint, if they left one, with their whole timeout.
         memory_mb: MiB of resident memory beyond which a worker is stopped and its cell recorded as out of memory,
             measured every `LOOK_S` seconds on Linux; no limit by default.
         pool: where workers run, entered already; processes of this machine by default.
@@ -116,31 +114,29 @@ def run_cells(
         raise InputError(f"memory is {memory_mb} MiB; give a positive number")
     if pool is None:
         with LocalPool() as ours:
-            return run_cells(cells, store, execute, jobs, on_event, retry_failed, memory_mb, ours)
+            return run_cells(cells, store, execute, jobs, on_event, memory_mb, ours)
     if memory_mb is not None and not pool.tells_memory:
         raise InputError("memory is watched for workers of this machine only; leave it out, or take --engine local")
     try:
         pickle.dumps(execute)
     except (pickle.PicklingError, AttributeError) as error:
         raise InputError(f"workers cannot import {execute!r} ({error}); give a function of a module") from error
-    started = time.monotonic()
     report = on_event or (lambda _: None)
     summary = RunSummary()
     store.sweep()
     todo = []
     for cell in dict.fromkeys(cells):
         record = store.get(cell)
-        if record is None or (retry_failed and not record.ok):
+        if record is None or not record.ok:
             todo.append(cell)
         else:
-            (summary.cached if record.ok else summary.failed).append(cell)
+            summary.cached.append(cell)
             report(Event(cell, "cached"))
     if todo:
         run = _Run(store, execute, report, summary, pool, memory_mb)
         for cell in sorted(todo, key=lambda cell: -cell.cost):
             run.pending.setdefault(pool.group(cell), deque()).append(cell)
         run.loop(min(jobs, len(todo)))
-    summary.wall_s = time.monotonic() - started
     return summary
 
 

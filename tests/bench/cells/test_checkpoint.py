@@ -16,7 +16,7 @@ from bench.cells.record import Record
 from bench.cells.store import Store
 from bench.cells.unit import Outcome, checkpoint_at
 from bench.engine.run import run_cells
-from bench.engine.workers import _run_cell
+from bench.engine.workers import Server
 from bench.plan import trials
 from bench.plan.presets import PRESETS, World
 from bench.plan.setup import Setup
@@ -111,9 +111,10 @@ def test_a_cell_out_of_memory_keeps_its_checkpoint_and_one_that_failed_does_not(
 ):
     monkeypatch.setenv(CUTS, "3")
     monkeypatch.setenv(HOW, how)
-    assert _run_cell(CELL, execute_hurried, store, provenance())[0] == status
+    server = Server(execute_hurried, store.folder, provenance())
+    assert server.run(CELL, CELL.key)[0] == status
     assert (left(store) == []) == (how == "raise")
-    assert _run_cell(CELL, execute_hurried, store, provenance())[0] == "ok"
+    assert server.run(CELL, CELL.key)[0] == "ok"
     assert epochs_by_process(notes) == [[1, 2, 3, *second]]
     assert_equal(store, straight)
     assert not (store.folder / "checkpoints").exists()

@@ -272,13 +272,12 @@ def test_a_failure_is_a_record_with_its_traceback(store, kind, status, error, wo
     assert capfd.readouterr().out == ""
 
 
-def test_failures_run_again_unless_told_not_to(store):
-    cell = toy(1, kind="refuse")
-    assert run([cell], store, jobs=1).failed == [cell]
+def test_failures_run_again_and_results_do_not(store):
+    refused, drawn = toy(1, kind="refuse"), toy(2)
+    assert run([refused, drawn], store, jobs=1).failed == [refused]
     events: list[Event] = []
-    kept = run([cell], store, jobs=1, retry_failed=False, on_event=events.append)
-    assert (kept.failed, [event.status for event in events]) == ([cell], ["cached"])
-    run([cell], store, jobs=1, on_event=events.append)
+    again = run([refused, drawn], store, jobs=1, on_event=events.append)
+    assert (again.failed, again.cached) == ([refused], [drawn])
     assert [event.status for event in events] == ["cached", "started", "failed"]
 
 
