@@ -29,6 +29,7 @@ from bench.reproduce import plan_cells
 from bench.selftest import suite as selftest
 from bench.selftest.checks import Measured, ndcg_by_hand
 from bench.selftest.faults import Fault
+from causalrec import ranking
 from tests.bench.judge.test_claims import IDS
 
 GOLDEN = Path(__file__).parent / "golden" / "cli.json"
@@ -574,8 +575,8 @@ def test_doctor_tells_a_healthy_machine_from_a_bad_results_folder(call, home):
     assert "Not a directory; choose another results folder" in out
 
 
-UNNOTICED = Fault("NDCG as it is", "causalrec.ranking:ndcg", lambda ndcg: lambda ranks, k=10: ndcg(ranks, k))
-DOUBLED = Fault("NDCG doubled", "causalrec.ranking:ndcg", lambda ndcg: lambda ranks, k=10: 2 * ndcg(ranks, k))
+UNNOTICED = Fault("NDCG as it is", ranking, "ndcg", lambda ndcg: lambda ranks, k=10: ndcg(ranks, k))
+DOUBLED = Fault("NDCG doubled", ranking, "ndcg", lambda ndcg: lambda ranks, k=10: 2 * ndcg(ranks, k))
 
 
 def two_is_three() -> Measured:

@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.datasets import readers
 from bench.errors import InputError
 from causalrec.interactions import Interactions
+from causalrec.registry import Registry
 
 Counts = tuple[int, int, int]
 
@@ -221,7 +222,7 @@ _ENTRIES = (
     ),
 )
 
-DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in _ENTRIES}
+DATASETS: Registry[Dataset] = {dataset.name: dataset for dataset in _ENTRIES}
 
 
 def find(name: str) -> Dataset:

@@ -11,6 +11,7 @@ from typing import Any
 from bench.errors import InputError
 from bench.methods import peers, user_learner
 from bench.methods.user_code import PEER, definition
+from causalrec.registry import Registry
 from causalrec.structure import Learner
 from causalrec.structure.attention import AttentionClosed, AttentionFree
 from causalrec.structure.dagma import Dagma
@@ -19,7 +20,7 @@ from causalrec.structure.exact import Exact
 from causalrec.structure.golem import GolemEV, GolemNV
 from causalrec.structure.notears import Notears
 from causalrec.structure.oracle import Oracle
-from causalrec.structure.registry import Registry, make
+from causalrec.structure.registry import make
 from causalrec.structure.sort_regress import R2Sort, RandomOrder, VarianceSort
 
 

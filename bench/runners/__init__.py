@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from bench.cells.unit import Cell, Outcome
 from bench.runners import attribution, cost, example, mixing, recommender, structure
-from causalrec.structure.registry import Registry
+from causalrec.registry import Registry
 
 RUNNERS: Registry[Callable[[Cell], Outcome]] = {
     "attribution": attribution.run,

@@ -1,8 +1,8 @@
 """Damaged and hostile files against every reader: python -m tests.robustness.fuzz [INPUTS]
 
-A small file in each accepted form is mutated at random: bytes flipped, cut out, doubled, replaced by what trips
-parsers. A reader may accept the result or refuse it by a typed error of the suite. Anything else counts as a crash:
-another error, more than `LIMIT_S` seconds of CPU, a file that was not there, or a changed record that is trusted.
+A small file of each accepted form is mutated at random: bytes are flipped, cut out, doubled, or replaced by what trips
+parsers. A reader may accept the result or refuse it with a typed error of the suite. Anything else counts as a crash:
+another error, more than `LIMIT_S` seconds of CPU, a new file, or a changed record that is trusted.
 """
 
 import hashlib
