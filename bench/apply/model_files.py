@@ -254,7 +254,7 @@ def _build(path: Path, told: _Description, parameters: Path, device: str) -> Rec
     for key, tensor in tensors.items():
         if tensor.dtype != expected[key].dtype or bool(tensor.isnan().any()):
             raise InputError(f"{parameters}: {key} must be numbers of {expected[key].dtype}")
-    model = kind(options, torch.Generator(), device)
+    model: Recommender = kind(options, torch.Generator(), device)
     model.load_state_dict(tensors)
     return model.eval()
 

@@ -229,7 +229,6 @@ def _drawn(users: int, items: int, length: int) -> Sequences:
 
 def _model(name: str, sizes: Sizes, width: int, device: str, **more: Any) -> Recommender:
     kind, options_of = SAVED[name].kind, SAVED[name].options_of
-    assert options_of is not None
     options = options_of(items=sizes.items, length=sizes.length, width=width, dropout=0.0, **more)
     model: Recommender = kind(options, torch_generator(root=0, stream=name)).to(device)
     return model

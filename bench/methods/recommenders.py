@@ -42,7 +42,7 @@ class Entry:
 
     title: str
     kind: type[Any]
-    options_of: type[Any] | None
+    options_of: Any
     role: Role
     options: Mapping[str, Any] = field(default_factory=dict)
     grid: tuple[Mapping[str, float], ...] = ()
