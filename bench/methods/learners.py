@@ -13,15 +13,7 @@ from bench.methods import peers, user_learner
 from bench.methods.user_code import PEER, definition
 from causalrec.registry import Registry
 from causalrec.structure import Learner
-from causalrec.structure.attention import AttentionClosed, AttentionFree
-from causalrec.structure.dagma import Dagma
-from causalrec.structure.eqvar import EqVar
-from causalrec.structure.exact import Exact
-from causalrec.structure.golem import GolemEV, GolemNV
-from causalrec.structure.notears import Notears
-from causalrec.structure.oracle import Oracle
-from causalrec.structure.registry import make
-from causalrec.structure.sort_regress import R2Sort, RandomOrder, VarianceSort
+from causalrec.structure.registry import LEARNERS, make
 
 
 @dataclass(frozen=True)
@@ -48,26 +40,30 @@ class Entry:
 SLOW = 1e-2  # `Entry.seconds` of what nobody has measured: peers, and a user's own function
 LASSO = {"refit": "lasso_bic"}
 ENTRIES: Registry[Entry] = {
-    "attention_closed": Entry("attention, closed form", AttentionClosed),
-    "attention_free": Entry("attention, free W", AttentionFree, seconds=4e-4),
-    "dagma": Entry("log-determinant path", Dagma, seconds=3e-5),
-    "eqvar": Entry("EqVar", EqVar),
-    "exact": Entry("exact, equal variances", Exact, search_seconds=2e-6, most_nodes=14),
-    "golem_ev": Entry("GOLEM-EV", GolemEV, seconds=4e-5),
-    "golem_nv": Entry("GOLEM-NV", GolemNV, seconds=6e-5),
-    "notears": Entry("NOTEARS", Notears, seconds=4e-5),
-    "oracle": Entry("known order (oracle)", Oracle),
-    "r2_sort": Entry("R2 sort (control)", R2Sort),
-    "random_order": Entry("random order (control)", RandomOrder),
-    "variance_sort": Entry("variance sort (control)", VarianceSort),
-    "eqvar_lasso": Entry("EqVar, lasso refit", EqVar, LASSO, seconds=1e-6),
-    "eqvar_bic": Entry("EqVar, BIC refit", EqVar, {"refit": "bic"}, seconds=1e-6),
-    "eqvar_bottom_up": Entry("EqVar bottom-up", EqVar, {"direction": "bottom_up"}),
-    "notears_exponential": Entry("NOTEARS, exponential h", Notears, {"acyclicity": "exponential"}, seconds=1e-4),
-    "exact_l1": Entry("exact, equal variances, L1", Exact, {"score": "equal_l1"}, search_seconds=3e-5, most_nodes=14),
-    "exact_unequal": Entry("exact, BIC", Exact, {"score": "unequal"}, search_seconds=3e-6, most_nodes=14),
-    "attention_root": Entry("attention, root of S", AttentionClosed, {"mixing": "root"}),
-    "oracle_lasso": Entry("known order, lasso refit (oracle)", Oracle, LASSO),
+    "attention_closed": Entry("attention, closed form", LEARNERS["attention_closed"]),
+    "attention_free": Entry("attention, free W", LEARNERS["attention_free"], seconds=4e-4),
+    "dagma": Entry("log-determinant path", LEARNERS["dagma"], seconds=3e-5),
+    "eqvar": Entry("EqVar", LEARNERS["eqvar"]),
+    "exact": Entry("exact, equal variances", LEARNERS["exact"], search_seconds=2e-6, most_nodes=14),
+    "golem_ev": Entry("GOLEM-EV", LEARNERS["golem_ev"], seconds=4e-5),
+    "golem_nv": Entry("GOLEM-NV", LEARNERS["golem_nv"], seconds=6e-5),
+    "notears": Entry("NOTEARS", LEARNERS["notears"], seconds=4e-5),
+    "oracle": Entry("known order (oracle)", LEARNERS["oracle"]),
+    "r2_sort": Entry("R2 sort (control)", LEARNERS["r2_sort"]),
+    "random_order": Entry("random order (control)", LEARNERS["random_order"]),
+    "variance_sort": Entry("variance sort (control)", LEARNERS["variance_sort"]),
+    "eqvar_lasso": Entry("EqVar, lasso refit", LEARNERS["eqvar"], LASSO, seconds=1e-6),
+    "eqvar_bic": Entry("EqVar, BIC refit", LEARNERS["eqvar"], {"refit": "bic"}, seconds=1e-6),
+    "eqvar_bottom_up": Entry("EqVar bottom-up", LEARNERS["eqvar"], {"direction": "bottom_up"}),
+    "notears_exponential": Entry(
+        "NOTEARS, exponential h", LEARNERS["notears"], {"acyclicity": "exponential"}, seconds=1e-4
+    ),
+    "exact_l1": Entry(
+        "exact, equal variances, L1", LEARNERS["exact"], {"score": "equal_l1"}, search_seconds=3e-5, most_nodes=14
+    ),
+    "exact_unequal": Entry("exact, BIC", LEARNERS["exact"], {"score": "unequal"}, search_seconds=3e-6, most_nodes=14),
+    "attention_root": Entry("attention, root of S", LEARNERS["attention_closed"], {"mixing": "root"}),
+    "oracle_lasso": Entry("known order, lasso refit (oracle)", LEARNERS["oracle"], LASSO),
     "peer.dagma": Entry("DAGMA (peer)", peers.Dagma, seconds=SLOW),
     "peer.notears": Entry("NOTEARS (peer)", peers.Notears, seconds=SLOW),
     "peer.golem": Entry("GOLEM (peer)", peers.Golem, seconds=SLOW),
