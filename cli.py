@@ -220,7 +220,7 @@ def reproduce(
     expected = _expected(expect)
     prepared = _preparation(repeats, user_core, item_core, split)
     setup = _setup(preset, seed, data_dir, device, prepared, None, learner, recommender, dataset, rival)
-    _walk(setup, EXPERIMENTS, out, jobs, as_json, expected, require_data, shard, memory, engine, address)
+    _walk(setup, tuple(EXPERIMENTS), out, jobs, as_json, expected, require_data, shard, memory, engine, address)
 
 
 @app.command()
@@ -256,9 +256,9 @@ def run(
 
     Exit codes are those of `reproduce`; --expect looks at the claims that this experiment tests.
     """
-    from bench.experiments import load_experiment
+    from bench.experiments import find
 
-    load_experiment(experiment)
+    find(experiment)
     expected = _expected(expect)
     prepared = _preparation(repeats, user_core, item_core, split)
     own = _own(data, user, item, time)

@@ -25,7 +25,7 @@ from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from bench.cells.streams import generator, torch_generator
 from bench.judge.intervals import Value, crossed_interval
 from bench.methods.recommenders import SAVED
-from bench.plan.trials import token_seconds
+from bench.plan.recommender_cells import token_seconds
 from bench.show.console import print_message, print_table
 from bench.show.tables import Table
 from causalrec.acyclicity import Exponential, LogDeterminant

@@ -15,7 +15,12 @@ def plan_table(
 ) -> Table:
     """What would run: cells by experiment, those whose records are there, and the expected time of the rest.
 
-    `more` is said of the whole plan, after its time.
+    Args:
+        setup: the run's.
+        planned: cells by experiment.
+        store: where records are looked up; None where there are none.
+        jobs: workers.
+        more: said of the whole plan, after its time.
     """
     rows: list[tuple[Value, ...]] = []
     counted: set[str] = set()

@@ -45,7 +45,7 @@ Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 
 def run(cell: Cell) -> Outcome:
-    """Fit `params.model` on `params.dataset`; params are those of `bench.plan.trials.plan_cell`.
+    """Fit `params.model` on `params.dataset`; params are those of `bench.plan.recommender_cells.plan_cell`.
 
     Further params, where there: `half`, 0 or 1, the half of the users that is all the data; `restart`, a name for
     other initial weights, batches and dropout; `relation`, the W of source `fixed`, see `given.draw_relation`.

@@ -34,7 +34,7 @@ class LearnerFailed(RuntimeError):
 
 
 def run(cell: Cell) -> Outcome:
-    """Fit `params.draws` problems and return per-draw scores; params are those of `experiments.recovery.plan_cell`.
+    """Fit `params.draws` problems and return per-draw scores; params: `experiments.theory.graphs.plan_cell`.
 
     Arrays, one value a draw: shd, shd_rev2, tpr, fdr, f1 at the threshold 0.3 with cycles cut; shd_best, the least
     over all thresholds (an oracle's choice); cpdag_shd, between the true and the found equivalence class; h of the
