@@ -8,11 +8,11 @@ import pytest
 
 from bench.cells.fingerprint import ROOT
 from bench.errors import InputError
+from bench.experiments.model.recommend import plan
 from bench.methods import recommenders as models
 from bench.methods.recommenders import CONTROLS, ENTRIES, PEERS, RIVALS, TRAINED, load
 from bench.plan.presets import PRESETS
 from bench.plan.setup import Setup
-from bench.plan.trials import plan
 from causalrec.recommender import Recommender
 
 
