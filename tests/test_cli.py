@@ -353,7 +353,7 @@ def test_a_run_is_held_against_what_was_expected_and_its_data_demanded(call, hom
     small = replace(smoke.structure, families=(("er", 1),), nodes=(5,), samples=(100, 200), draws=5)
     wanting = replace(smoke, structure=small, real=replace(smoke.real, datasets=("ml-100k", "beauty")))
     monkeypatch.setitem(PRESETS, "smoke", wanting)
-    monkeypatch.setattr("bench.experiments.EXPERIMENTS", ("recovery",))
+    monkeypatch.setattr("bench.experiments.EXPERIMENTS", {"recovery": EXPERIMENTS["recovery"]})
     monkeypatch.setattr("bench.reproduce.write_figure", lambda figure, to: [put(to / f"{figure.name}.svg", "<svg/>")])
     put(home / "data" / "ml-100k" / "u.data", RATINGS)
     asked = (*command, "--preset", "smoke", "--jobs", 1, "--out", "runs", "--data-dir", "data")

@@ -11,14 +11,7 @@ from bench.experiments.base import Experiment, Results, Rows, table
 from bench.judge.intervals import Interval
 from bench.methods import rectools as peer_recommenders
 from bench.methods.recommenders import PEERS
-from bench.plan.recommender_cells import (
-    model_options,
-    real_dataset,
-    seed_cells,
-    seen_rule,
-    world_sizes,
-    world_training,
-)
+from bench.plan.recommender_cells import model_options, real_dataset, seed_cells, seen_rule, world_sizes, world_training
 from bench.plan.results import all_of, mean_metric
 from bench.plan.scores import gain, level, ranked
 from bench.plan.setup import Setup
@@ -106,6 +99,4 @@ def _words(gain: Interval | None) -> str:
     return "within noise" if gain.low <= 0 <= gain.high else "differs, by how much is open"
 
 
-EXPERIMENT = Experiment(
-    "agreement", "Do implementations of one model agree, and float32 with bf16?", plan, tables
-)
+EXPERIMENT = Experiment("agreement", "Do implementations of one model agree, and float32 with bf16?", plan, tables)

@@ -195,6 +195,4 @@ def _map(setup: Setup, results: Results, learner: str, where: str, c: float | No
     return Map(f"{where}: {title(learner)}", values, low, high, marks)
 
 
-EXPERIMENT = Experiment(
-    "limits", "Where does exact recovery stop?", plan, tables, details=details, figures=figures
-)
+EXPERIMENT = Experiment("limits", "Where does exact recovery stop?", plan, tables, details=details, figures=figures)

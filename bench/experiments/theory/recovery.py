@@ -84,10 +84,8 @@ def tables(setup: Setup, results: Results) -> list[Table]:
         cells = (select(largest, samples=samples, learner=name) for name in names)
         by_n.append((samples_words(samples), *(rate(*found) if found else None for found in cells)))
     shares = f"Share of graphs of {s.nodes[-1]} nodes recovered exactly, all families"
-    note = (
-        f"{s.draws} draws a family; Clopper-Pearson intervals. exact: the population covariance."
-        f"{failed_draws(results)}"
-    )
+    note = f"{s.draws} draws a family; Clopper-Pearson intervals. exact: the population covariance."
+    note += failed_draws(results)
     return [
         table("recovery_shd", f"Median SHD at n = {n}, equal variances", ("graphs", "nodes", *heads), by_family,
               _note(setup, results)),
