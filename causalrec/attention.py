@@ -17,13 +17,19 @@ BOOSTS = ("renorm", "raw", "filter")
 
 @dataclass(frozen=True)
 class Boost:
-    """How a relation matrix R rescales attention (CausalBooster; readings in the design's point 9).
+    """How a relation matrix R rescales attention (the CausalBooster, Ã = A∘(1 + alpha R)).
 
-    - `renorm`: softmax(S + log(1 + alpha R)), which is A∘(1 + alpha R) with rows brought back to 1; alpha > -1.
-    - `raw`: A∘(1 + alpha R), the paper's formula to the letter; rows no longer sum to 1; alpha >= -1.
-    - `filter`: positions outside R are masked, the position itself is kept; alpha is not used.
+    - `renorm`: softmax(S + log(1 + alpha R)), which is A∘(1 + alpha R) with each row normalised to sum 1 again.
+    - `raw`: A∘(1 + alpha R), the paper's formula to the letter; rows no longer sum to 1.
+    - `filter`: positions outside R are masked, except the position itself; alpha is not used.
 
-    `heads`: how many heads of a layer are boosted, the first ones; None for all.
+    Args:
+        mode: `renorm` (default), `raw` or `filter`.
+        alpha: weight of R, default 1; above -1 under `renorm`, at least -1 under `raw`.
+        heads: number of boosted heads per layer, counted from the first; None (default) boosts all.
+
+    Raises:
+        InputError: an unknown mode, or alpha or heads out of range.
     """
 
     mode: str = "renorm"
@@ -42,15 +48,19 @@ class Boost:
 
     @property
     def active(self) -> bool:
-        """Whether the boost can change anything at all."""
+        """Whether the boost can change anything."""
         return self.mode == "filter" or self.alpha != 0
 
 
 def causal_mask(valid_bl: Tensor, dtype: torch.dtype) -> Tensor:
-    """Additive mask (b, 1, q, k): 0 where k <= q and k holds an item, or k = q; -inf elsewhere.
+    """Return the additive mask (b, 1, q, k): 0 where k <= q and k holds an item, or k = q; -inf otherwise.
 
     The diagonal is always allowed, so that a padded query has a finite row (Kang & McAuley 2018, Sec. III-B).
-    Where nothing is padded, all sequences share one mask: (1, 1, q, k).
+    Where nothing is padded, all sequences share one mask of shape (1, 1, q, k).
+
+    Args:
+        valid_bl: bool, True where the position holds an item.
+        dtype: dtype of the mask.
     """
     length = valid_bl.shape[1]
     if bool(valid_bl.all()):
@@ -70,12 +80,17 @@ def attend(
     boost: Boost | None = None,
     relation_bqk: Tensor | None = None,
 ) -> Tensor:
-    """Boosted attention output (b, h, q, f); with R = 0 (or alpha = 0) equal to plain attention to the bit.
+    """Return the boosted attention output (b, h, q, f); with R = 0 or alpha = 0 it equals plain attention bit for bit.
 
-    The queries are the last q of the k positions: all of them in training, the last alone in ranking.
+    R = 0 adds an exact 0 to the scores (renorm) or to the output (raw), and the kernel does not depend on R.
 
-    `relation_bqk` holds R in [0, 1], row the effect, column the cause. R = 0 adds an exact 0 to the scores
-    (renorm) or to the output (raw), and the kernel does not depend on R, hence the equality.
+    Args:
+        q_bhqf: queries of the last q of the k positions: all of them in training, one in ranking.
+        k_bhkf: keys.
+        v_bhkf: values.
+        mask_b1qk: additive mask, as `causal_mask` makes it.
+        boost: how R rescales attention; None (default) for plain attention.
+        relation_bqk: R, bool or in [0, 1], row the effect and column the cause; None (default) for plain attention.
     """
     mask = mask_b1qk
     if boost is None or relation_bqk is None or not boost.active:
@@ -83,7 +98,7 @@ def attend(
     relation = relation_bqk[:, None]
     if boost.heads is not None:
         plain = torch.arange(q_bhqf.shape[1], device=mask.device) >= boost.heads
-        relation = relation.where(~plain[:, None, None], boost.mode == "filter")  # an R that changes nothing
+        relation = relation.where(~plain[:, None, None], boost.mode == "filter")  # changes nothing
     if boost.mode == "renorm" and relation.dtype == torch.bool:  # the same sum in one pass
         mask = torch.where(relation, mask + torch.log1p(mask.new_tensor(boost.alpha)), mask)
     elif boost.mode == "renorm":
@@ -99,9 +114,16 @@ def attend(
 
 
 class Dropout(nn.Module):
-    """Inverted dropout whose randomness comes from a generator that the training loop sets; off in evaluation.
+    """Inverted dropout that draws from a generator set by the training loop; does nothing in evaluation.
 
-    One 64-bit draw serves four entries (three times faster on a CPU than one each); the share is met to 2^-16.
+    One 64-bit draw serves four entries, which is three times faster on a CPU than one draw per entry; the share is met
+    to within 2^-16.
+
+    Args:
+        share: share of entries set to 0, in [0, 1).
+
+    Raises:
+        InputError: share is out of range.
     """
 
     def __init__(self, share: float) -> None:
@@ -112,7 +134,11 @@ class Dropout(nn.Module):
         self.generator: torch.Generator | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Zero each entry with probability `share` and scale the rest by 1 / (1 - share)."""
+        """Zero each entry with probability `share` and scale the others by 1 / (1 - share).
+
+        Args:
+            x: tensor of any shape.
+        """
         if not self.training or self.share == 0:
             return x
         if self.generator is None:
@@ -125,7 +151,12 @@ class Dropout(nn.Module):
 
 
 def set_dropout_generator(module: nn.Module, generator: torch.Generator) -> None:
-    """Let every Dropout below `module` draw from `generator` (on the module's device)."""
+    """Make every Dropout inside `module` draw from `generator`.
+
+    Args:
+        module: a model or layer.
+        generator: source of randomness, on the module's device.
+    """
     for child in module.modules():
         if isinstance(child, Dropout):
             child.generator = generator
@@ -134,8 +165,16 @@ def set_dropout_generator(module: nn.Module, generator: torch.Generator) -> None
 class Block(nn.Module):
     """One pre-LN block of SASRec: attention, then a pointwise feed-forward layer of the same width.
 
-    With `normalise_values` the values pass a LayerNorm without affine, over features: the exogenous rows of the
-    causal reading then share mean 0 and variance 1 (Prop. 4.2; eps 1e-8 so that the variance is 1 in float32).
+    Args:
+        width: number of features, a multiple of `heads`.
+        heads: number of attention heads.
+        dropout: share of entries dropped, in [0, 1).
+        normalise_values: apply a LayerNorm without affine, over features, to the values (default False). The exogenous
+            rows of the causal reading then have mean 0 and variance 1 (Prop. 4.2); eps is 1e-8, so that the variance is
+            1 in float32.
+
+    Raises:
+        InputError: heads does not divide width.
     """
 
     def __init__(self, width: int, heads: int, dropout: float, normalise_values: bool = False) -> None:
@@ -151,12 +190,21 @@ class Block(nn.Module):
         self.dropout = Dropout(dropout)
 
     def exogenous(self, y_bld: Tensor) -> Tensor:
-        """The value rows V (b, l, d) that attention mixes."""
+        """Return the value rows V (b, l, d) that attention mixes.
+
+        Args:
+            y_bld: input of the attention layer after its LayerNorm.
+        """
         v_bld: Tensor = self.value(y_bld)
         return functional.layer_norm(v_bld, v_bld.shape[-1:], eps=1e-8) if self.normalise_values else v_bld
 
     def attention(self, x_bld: Tensor, mask_b1qk: Tensor) -> Tensor:
-        """The plain attention matrix A (b, h, q, k), for those who want to look at it."""
+        """Return the plain attention matrix A (b, h, q, k), which the forward pass does not hold.
+
+        Args:
+            x_bld: input of the block.
+            mask_b1qk: additive mask.
+        """
         q, k = self._split(self.query(y := self.attention_norm(x_bld))), self._split(self.key(y))
         return torch.softmax(q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5 + mask_b1qk, -1)
 
@@ -167,7 +215,14 @@ class Block(nn.Module):
     def forward(
         self, x_bld: Tensor, mask_b1qk: Tensor, boost: Boost | None = None, relation_bqk: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the block's output and the mixed rows Z = A V, both (b, q, d), for the last q rows of the mask."""
+        """Return the block's output and the mixed rows Z = A V, both (b, q, d), for the last q rows of the mask.
+
+        Args:
+            x_bld: input of the block.
+            mask_b1qk: additive mask.
+            boost: how R rescales attention; None (default) for plain attention.
+            relation_bqk: R, row the effect and column the cause; None (default) for plain attention.
+        """
         y = self.attention_norm(x_bld)
         asked = slice(-mask_b1qk.shape[2], None)
         q, k, v = (self._split(rows) for rows in (self.query(y[:, asked]), self.key(y), self.exogenous(y)))

@@ -1,4 +1,4 @@
-"""What a training leaves behind between two epochs, and the file that it is kept in; nothing there can run code."""
+"""The state that a training saves between two epochs, and the file that holds it; reading the file never runs code."""
 
 import hashlib
 import json
@@ -19,40 +19,60 @@ from causalrec.errors import InputError
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of a training: tensors by name, which may be the live ones, and texts by name."""
+    """The state of a training.
+
+    Args:
+        tensors: tensors by name; they may be the live ones, which the next training step changes.
+        texts: texts by name.
+    """
 
     tensors: Mapping[str, Tensor]
     texts: Mapping[str, str]
 
 
 class Checkpoint(Protocol):
-    """Where a training finds the state to go on from, and leaves its own."""
+    """Where a training finds the state to resume from and saves its own."""
 
     def load(self) -> Snapshot | None:
-        """What was saved last; None where there is nothing, and training begins anew."""
+        """Return the state saved last, or None if there is none and training begins anew."""
 
     def save(self, snapshot: Snapshot) -> None:
-        """Asked at the end of every epoch; may pass over one. The tensors are only to be trusted during the call."""
+        """Save the state; called at the end of every epoch. An implementation may skip some epochs.
+
+        Args:
+            snapshot: the state; its tensors are valid only during the call.
+        """
 
     def refuse(self, why: str) -> None:
-        """Told that what `load` gave is no state of this training; raises, or returns, and training begins anew."""
+        """Handle a loaded state that does not belong to this training: raise, or return to let training begin anew.
+
+        Args:
+            why: what is wrong with the state.
+        """
 
 
 class CheckpointFile:
-    """A checkpoint as a safetensors file with a SHA-256 of its content, written at every epoch, whole or not at all.
+    """A checkpoint in one safetensors file with a SHA-256 of its content, written atomically after every epoch.
 
-    What is wrong with the file is an InputError.
+    All faults of the file raise InputError.
+
+    Args:
+        path: the file; its folder must exist.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def load(self) -> Snapshot | None:
-        """The state in the file, in memory of its own; None where there is no file, or a refused one."""
+        """Return a copy of the state in the file, or None if there is no file.
+
+        Raises:
+            InputError: the file cannot be read or is damaged.
+        """
         try:
             with safe_open(self.path, "pt") as file:
                 texts = file.metadata() or {}
-                # A mapped file is gone from under a reader when it is cut: copies stay.
+                # The file is memory-mapped: tensors must outlive a truncation of it, so copy them.
                 tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         except FileNotFoundError:
             return None
@@ -65,7 +85,11 @@ class CheckpointFile:
         return Snapshot(tensors, texts)
 
     def save(self, snapshot: Snapshot) -> None:
-        """Write beside the file, sync, and rename; raises InputError where that cannot be done."""
+        """Write a temporary file beside the target, sync it, and rename it.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in snapshot.tensors.items()}
         texts = dict(snapshot.texts)
         texts["sha256"] = _hash(tensors, texts)
@@ -89,7 +113,7 @@ class CheckpointFile:
 
 
 def _hash(tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> str:
-    """SHA-256 over texts, names, types, shapes and bytes."""
+    """SHA-256 of the texts and of the tensors' names, types, shapes and bytes."""
     hasher = hashlib.sha256(json.dumps(dict(texts), sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         hasher.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())

@@ -1,4 +1,4 @@
-"""The causal discovery block: item representations -> W -> R, and the terms of L_DAG.
+"""The causal discovery block: item representations to W, W to R, and the terms of L_DAG.
 
 Shape letters: b sequences, l positions, i effect position, j cause position, d features, w features of the bilinear
 form, h heads. `W[b, i, j]` is the effect of position j on position i.
@@ -35,21 +35,38 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class Reading:
-    """What the paper leaves open of the discovery block; the defaults are the design's reading.
+    """The choices that the paper leaves open in the discovery block. The defaults are this suite's own reading.
 
-    source: where M comes from, of which W = relu(M − delta)∘K under sign `relu`, and W = M∘K under `signed`.
-    - `item_bilinear`: (F Wa)(F Wb)ᵀ/√w with F = LN(E[s]); `contextual`: the same with F = LN(Z);
-    - `global_lowrank`: u_i·v_j/√w of two tables of item factors; `free`: a table (items, items);
-    - `closed_form`: I − ΛA⁻¹ with A the matrix that mixes V into Z (heads averaged) and Λ_ii = 1/(A⁻¹)_ii;
+    W = relu(M − delta)∘K under sign `relu` and W = M∘K under `signed`, where K is `admissible` and M is by source:
+
+    - `item_bilinear`: (F Wa)(F Wb)ᵀ/√w with F = LN(E[s]);
+    - `contextual`: the same with F = LN(Z);
+    - `global_lowrank`: u_i·v_j/√w from two tables of item factors;
+    - `free`: a table (items, items);
+    - `closed_form`: I − ΛA⁻¹, where A is the matrix that mixes V into Z (mean over heads) and Λ_ii = 1/(A⁻¹)_ii;
     - `inner_solve`: least squares of the rows of Z along time, or with fit `full` along the order that EqVar finds
-      (Chen, Drton & Wang 2019); nothing is learned by gradient;
-    - `fixed`: W is what `CausalRec.fix` was given, the control; needs beta = 0.
-    mixing: Z = AV, diag(A)⁻¹AV, or V + A_<V. placement: LayerNorm of the discovery layer on V or on Z, if it has one.
-    bidirectional: the discovery layer attends to later positions too.
-    fit: L_fit with W masked to j < i, with all of W (the literal lemma), or no L_fit. stop: L_fit sees Z as data.
-    acyclicity: whether h(W) is in the loss; it is reported in any case.
-    relation, tau, top: the rule of `causalrec.relation` and its constants.
-    positions: train on every position, or on the last one of each sequence alone; what leaks needs the latter.
+      (Chen, Drton & Wang 2019); no part of it is learned by gradient;
+    - `fixed`: the W given to `CausalRec.fix`, as a control; needs beta = 0.
+
+    Args:
+        source: where M comes from, default `item_bilinear`.
+        sign: `relu` (default) or `signed`.
+        delta: threshold of the relu, at least 0, default 0.05.
+        mixing: Z is AV (`plain`, default), diag(A)⁻¹AV (`rescaled`) or V + A_<V (`residual`).
+        placement: the discovery layer's LayerNorm, if it has one, is on V (`values`, default) or on Z (`mixed`).
+        bidirectional: the discovery layer attends to later positions too; default False.
+        fit: L_fit uses W masked to j < i (`time`, default) or all of W (`full`, the lemma to the letter); `none` omits
+            it.
+        stop: L_fit treats Z as data, without a gradient; default True.
+        acyclicity: include h(W) in the loss; default True. h is reported in any case.
+        relation: rule of `causalrec.relation` that reads R from W, default `threshold`.
+        tau: constant of that rule, at least 0, default 0.3.
+        top: number of causes per row under `top_k`, default 3.
+        positions: train on `every` position (default), or only on the `last` one of each sequence, as leaking readings
+            must.
+
+    Raises:
+        InputError: an unknown choice, a number out of range, or a reading that leaks and trains on every position.
     """
 
     source: str = "item_bilinear"
@@ -74,16 +91,16 @@ class Reading:
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} = {getattr(self, name)}; expected a finite number >= 0")
         if self.top < 1:
-            raise InputError(f"top = {self.top}; expected at least 1 cause a row")
+            raise InputError(f"top = {self.top}; expected at least 1 cause per row")
         if self.leaks and self.positions == "every":
             raise InputError(
-                f"{self.leaks} lets an early row see later items, which at training on every position leaks the "
+                f"{self.leaks} lets an early row see later items, so that training on every position leaks the "
                 "targets; train with positions = last"
             )
 
     @property
     def leaks(self) -> str:
-        """What lets R or Z at row i depend on items after i; empty where nothing does."""
+        """What lets R or Z at row i depend on items after i; empty if nothing does."""
         if self.bidirectional:
             return "bidirectional discovery"
         if self.source == "inner_solve" and self.fit == "full":
@@ -93,7 +110,15 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """What discovery returns for a batch: W and R (b, i, j), and per sequence (b,) the terms of L_DAG when asked."""
+    """W and R of a batch, and the terms of L_DAG per sequence (b,), which are computed when asked for.
+
+    Args:
+        items_bl: items of the sequences, 0 at padding.
+        z_bld: mixed rows Z.
+        weights_bij: W.
+        relation_bij: R, bool or in [0, 1].
+        reading: how W was made.
+    """
 
     items_bl: Tensor
     z_bld: Tensor
@@ -108,19 +133,19 @@ class Graph:
 
     @cached_property
     def fit_b(self) -> Tensor:
-        """L_fit, see `fit_error`."""
+        """L_fit, as in `fit_error`."""
         mask = "full" if self.reading.fit == "full" else "time"
         return fit_error(self.weights_bij, self.z_bld, self.items_bl != 0, mask, self.reading.stop)
 
     @cached_property
     def sparsity_b(self) -> Tensor:
-        """|W|_1 over the number of items in the sequence."""
+        """|W|_1 divided by the number of items in the sequence."""
         weights = self.weights_bij.abs() if self.reading.sign == "signed" else self.weights_bij
         return weights.sum((-1, -2)) / (self.items_bl != 0).sum(-1).clamp(min=1)
 
     @property
     def guards(self) -> dict[str, Tensor]:
-        """Records of a dying or exploding W: the share of items with a past but no cause in R, and max |W|."""
+        """Signs of a dying or exploding W: the share of items with a past but without a cause in R, and max |W|."""
         valid = self.items_bl != 0
         later = valid & (valid.cumsum(-1) > 1)
         empty = later & ~self.relation_bij.detach().any(-1)
@@ -131,7 +156,11 @@ class Graph:
 
 
 def admissible(items_bl: Tensor) -> Tensor:
-    """K (b, i, j): two different valid positions that hold different items (a repeated item would explain itself)."""
+    """Return K (b, i, j), True where both positions are real and hold different items; a repeat would explain itself.
+
+    Args:
+        items_bl: items, 0 at padding; also one row (l,) without a batch.
+    """
     valid = items_bl != 0
     different = items_bl[..., :, None] != items_bl[..., None, :]
     return different & valid[..., :, None] & valid[..., None, :]
@@ -140,10 +169,15 @@ def admissible(items_bl: Tensor) -> Tensor:
 def fit_error(
     weights_bij: Tensor, z_bld: Tensor, valid_bl: Tensor, mask: str = "time", stop: bool = True
 ) -> Tensor:
-    """Half the mean squared residual of Z on its weighted causes, (b,); Z is feature-centred.
+    """Return half the mean squared residual of the feature-centred Z given its weighted causes, (b,).
 
-    Under `time` only j < i may explain i: the time order is known, so the causes are the past. Under `full` every
-    row may, as in Lemma 4.1. With `stop`, Z is detached: without it, the fit drains the variance of Z.
+    Args:
+        weights_bij: W.
+        z_bld: mixed rows Z.
+        valid_bl: bool, True where the position holds an item.
+        mask: `time` (default), only j < i may explain i, since the time order is known; `full`, every row may (Lemma
+            4.1).
+        stop: detach Z (default True); otherwise the fit drains the variance of Z.
     """
     z = z_bld.detach() if stop else z_bld
     z = z - z.mean(-1, keepdim=True)
@@ -153,9 +187,13 @@ def fit_error(
 
 
 def implied_weights(mixing_bij: Tensor, causal: bool = True) -> Tensor:
-    """B = I − ΛA⁻¹ (b, i, j) of mixing matrices A = (I − B)⁻¹Λ, lower triangular where `causal`; diag B = 0.
+    """Return B = I − ΛA⁻¹ (b, i, j) of mixing matrices A = (I − B)⁻¹Λ, with diag B = 0.
 
-    Not finite, or huge, where A is singular or nearly so; nothing makes B acyclic where A is not triangular.
+    B is not finite, or huge, where A is singular or nearly so. If A is not triangular, B may have cycles.
+
+    Args:
+        mixing_bij: A.
+        causal: A is lower triangular; default True.
     """
     identity = torch.eye(mixing_bij.shape[-1], dtype=mixing_bij.dtype, device=mixing_bij.device)
     if causal:
@@ -168,9 +206,14 @@ def implied_weights(mixing_bij: Tensor, causal: bool = True) -> Tensor:
 
 
 def solved_weights(z_bld: Tensor, valid_bl: Tensor, mask: str = "time") -> Tensor:
-    """Least squares of each row of Z on the rows before it, in time or (`full`) in EqVar's order; no gradient.
+    """Return W (b, i, j) by least squares of each row of Z on the rows before it; no gradient.
 
-    Features are the samples. A row that its predecessors determine gets coefficients 0, as padding does.
+    Features are the samples. Padding, and rows that their predecessors determine, get coefficients 0.
+
+    Args:
+        z_bld: mixed rows Z.
+        valid_bl: bool, True where the position holds an item.
+        mask: predecessors in time (`time`, default) or in the order that EqVar finds (`full`).
     """
     z = (z_bld.detach().double() * valid_bl[..., None]).cpu().numpy()
     z = z - z.mean(-1, keepdims=True)
@@ -180,7 +223,15 @@ def solved_weights(z_bld: Tensor, valid_bl: Tensor, mask: str = "time") -> Tenso
 
 
 class DiscoveryBlock(Block):
-    """The first layer of CausalRec, `Block` to the bit in the default reading; it also gives the mixing matrix."""
+    """The first layer of CausalRec, which also returns the mixing matrix; by default it equals `Block` bit for bit.
+
+    Args:
+        width: number of features, a multiple of `heads`.
+        heads: number of attention heads.
+        dropout: share of entries dropped, in [0, 1).
+        normalised: whether the layer has a LayerNorm on V or on Z.
+        reading: choices of the discovery block.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float, normalised: bool, reading: Reading) -> None:
         self.reading = reading
@@ -188,7 +239,14 @@ class DiscoveryBlock(Block):
         super().__init__(width, heads, dropout, normalise_values=normalised and not self.on_mixed)
 
     def discover(self, x_bld: Tensor, mask_b1qk: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The block's output and Z, (b, l, d), and where it is held in full the mean over heads of what mixes V."""
+        """Return the block's output and Z, both (b, l, d), and the mean over heads of the matrix that mixes V, or None.
+
+        The mixing matrix (b, i, j) is returned where the reading needs it in full.
+
+        Args:
+            x_bld: input of the block.
+            mask_b1qk: additive mask.
+        """
         r = self.reading
         if r.mixing == "plain" and not self.on_mixed and r.source != "closed_form":
             return *self(x_bld, mask_b1qk), None
@@ -203,7 +261,12 @@ class DiscoveryBlock(Block):
 
 
 def mix(attention_bhij: Tensor, mixing: str) -> Tensor:
-    """A, diag(A)⁻¹A (a diagonal under 1e-6 counts as that) or I + A without its diagonal and what lies above it."""
+    """Return A, diag(A)⁻¹A (diagonal entries below 1e-6 count as 1e-6), or I + A strictly below the diagonal.
+
+    Args:
+        attention_bhij: attention matrix A.
+        mixing: `plain`, `rescaled` or `residual`.
+    """
     if mixing == "rescaled":
         return attention_bhij / attention_bhij.diagonal(dim1=-2, dim2=-1).clamp(min=1e-6)[..., None]
     if mixing == "residual":
@@ -218,10 +281,18 @@ def _products(effect_biw: Tensor, cause_bjw: Tensor) -> Tensor:
 
 
 class Discovery(nn.Module):
-    """W and R of a batch, in the given reading. `items` and `width` are those of the model.
+    """W and R of a batch, in the given reading.
 
-    In the default, W_ij depends on the two items alone, so that row i cannot see what happens after i, and one
-    item-level graph stands behind every sequence.
+    In the default reading W_ij depends on the two items alone, so that row i cannot see what happens after i, and every
+    sequence shares one graph of the items.
+
+    Args:
+        items: number of items in the catalogue.
+        width: number of features of an item embedding.
+        reading: choices of the discovery block.
+
+    Raises:
+        InputError: source `free` with more than 5,000 items.
     """
 
     def __init__(self, items: int, width: int, reading: Reading) -> None:
@@ -239,7 +310,11 @@ class Discovery(nn.Module):
             self.register_buffer("table", torch.empty(items + 1, items + 1))
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw M with a standard deviation of about 0.1, below which h cannot explode; `free` starts alive, at 0.1."""
+        """Draw M with a standard deviation of about 0.1, so that h starts small; `free` starts 0.1 above its threshold.
+
+        Args:
+            generator: source of randomness, on the module's device.
+        """
         r = self.reading
         if r.source in ("item_bilinear", "contextual"):
             for linear in (self.effect, self.cause):
@@ -255,7 +330,10 @@ class Discovery(nn.Module):
             nn.init.constant_(self.table, torch.nan)
 
     def fix(self, weights: Tensor) -> None:
-        """Take (items, items), row the effect, as W of every sequence; only for source `fixed`.
+        """Use the given weights as W of every sequence; only for source `fixed`.
+
+        Args:
+            weights: finite (items, items), row the effect.
 
         Raises:
             InputError: another source, another shape, or entries that are not finite.
@@ -272,7 +350,14 @@ class Discovery(nn.Module):
     def raw_weights(
         self, items_bl: Tensor, embedding_bld: Tensor, z_bld: Tensor | None, mixing: Tensor | None
     ) -> Tensor:
-        """M (b, i, j) of the source, before its sign and K; also for one unbatched row of items at item level."""
+        """Return M (b, i, j) of the source, before its sign and K.
+
+        Args:
+            items_bl: items, 0 at padding; for item-level sources also one row (l,) without a batch.
+            embedding_bld: item embeddings.
+            z_bld: mixed rows Z; needed by `contextual` and `inner_solve`.
+            mixing: matrix that mixes V into Z (b, i, j); needed by `closed_form`.
+        """
         r = self.reading
         if r.source in ("item_bilinear", "contextual"):
             rows = embedding_bld if r.source == "item_bilinear" else z_bld
@@ -294,14 +379,28 @@ class Discovery(nn.Module):
     def weights(
         self, items_bl: Tensor, embedding_bld: Tensor, z_bld: Tensor | None = None, mixing: Tensor | None = None
     ) -> Tensor:
-        """W (b, i, j): M under its sign, and 0 outside K."""
+        """Return W (b, i, j): M under its sign, and 0 outside K.
+
+        Args:
+            items_bl: items, 0 at padding; for item-level sources also one row (l,) without a batch.
+            embedding_bld: item embeddings.
+            z_bld: mixed rows Z, as in `raw_weights`; default None.
+            mixing: matrix that mixes V into Z, as in `raw_weights`; default None.
+        """
         m = self.raw_weights(items_bl, embedding_bld, z_bld, mixing)
         if self.reading.sign == "relu" and self.reading.source != "fixed":
             m = torch.relu(m - self.reading.delta)
         return m * admissible(items_bl)
 
     def forward(self, items_bl: Tensor, embedding_bld: Tensor, z_bld: Tensor, mixing: Tensor | None = None) -> Graph:
-        """W and R for left-padded `items_bl` (0 = padding), and with them the terms of L_DAG."""
+        """Return W and R, and with them the terms of L_DAG.
+
+        Args:
+            items_bl: left-padded items, 0 at padding.
+            embedding_bld: item embeddings.
+            z_bld: mixed rows Z.
+            mixing: matrix that mixes V into Z (b, i, j), for source `closed_form`; default None.
+        """
         r = self.reading
         weights = self.weights(items_bl, embedding_bld, z_bld, mixing)
         return Graph(items_bl, z_bld, weights, relate(weights, r.relation, r.tau, r.top), r)

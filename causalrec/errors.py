@@ -1,5 +1,5 @@
-"""The one error a caller of `causalrec` sees when the input, not the code, is at fault."""
+"""The error that `causalrec` raises when the input is at fault, not the code."""
 
 
 class InputError(ValueError):
-    """What was given, what was expected, what to do; `cli.py` prints it without a traceback and exits 2."""
+    """Says what was given, what was expected and what to do; the command line prints it and exits 2."""

@@ -1,4 +1,4 @@
-"""From interactions to sequences to splits: repeats, k-core, order, hold-out, leak checks; knows nothing of files.
+"""From interactions to sequences to splits: repeats, k-core, order, hold-out, leak checks. Reads no files.
 
 Item 0 is padding everywhere; real items are 1..num_items.
 """
@@ -18,15 +18,22 @@ Bools = npt.NDArray[np.bool_]
 
 
 class LeakError(InputError):
-    """A split lets a model see, in training or in a history, what it is asked to predict."""
+    """A split shows a model, in training or in a history, what it is asked to predict."""
 
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """Who acted on what, one entry a row, in the order of the source.
+    """Who acted on what: one entry per action, in the order of the source.
 
-    users, items: (actions,) int64 codes into `user_labels` and `item_labels`. times: (actions,) float64, finite;
-    None says that row order is time order. Labels need not all be used. Raises InputError where these do not hold.
+    Args:
+        users: (actions,) int64 codes into `user_labels`.
+        items: (actions,) int64 codes into `item_labels`.
+        times: (actions,) float64, finite; None says that row order is time order.
+        user_labels: distinct labels of users, some of which may be unused.
+        item_labels: distinct labels of items, some of which may be unused.
+
+    Raises:
+        InputError: an array or label does not fit this.
     """
 
     users: Ints
@@ -51,18 +58,29 @@ class Interactions:
         return len(self.users)
 
     def take(self, rows: Ints | Bools) -> "Interactions":
-        """The chosen rows, in the order given, with the same label tables."""
+        """Return the chosen rows, in the order given, with the same labels.
+
+        Args:
+            rows: row numbers (rows,) or a mask (actions,).
+        """
         times = None if self.times is None else self.times[rows]
         return Interactions(self.users[rows], self.items[rows], times, self.user_labels, self.item_labels)
 
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """Each user's items in time order, rows laid end to end.
+    """Each user's items in time order, rows laid end to end: row u is `items[offsets[u]:offsets[u + 1]]`.
 
-    Row u is `items[offsets[u]:offsets[u + 1]]`. items: (actions,) int64 in 1..num_items. offsets: (users + 1,) int64.
-    times: (actions,) float64, never falling inside a row, or None. `item_labels[k - 1]` is the label of item k.
-    Raises InputError where these do not hold.
+    Args:
+        items: (actions,) int64 in 1..num_items.
+        offsets: (users + 1,) int64, rising from 0.
+        times: (actions,) float64, not falling inside a row, or None.
+        num_items: size of the catalogue.
+        user_labels: one label per row.
+        item_labels: one label per item; `item_labels[k - 1]` is that of item k.
+
+    Raises:
+        InputError: an array or the number of labels does not fit this.
     """
 
     items: Ints
@@ -78,7 +96,7 @@ class Sequences:
         if self.offsets[0] != 0 or self.offsets[-1] != len(self.items) or (np.diff(self.offsets) < 0).any():
             raise InputError(f"offsets must rise from 0 to the number of actions ({len(self.items)})")
         if len(self.item_labels) != self.num_items:
-            raise InputError(f"expected {self.num_items} item labels, one an item, got {len(self.item_labels)}")
+            raise InputError(f"expected {self.num_items} item labels, one per item, got {len(self.item_labels)}")
         if self.items.size and not 1 <= self.items.min() <= self.items.max() <= self.num_items:
             raise InputError(f"items must be in 1..{self.num_items}, got {self.items.min()}..{self.items.max()}")
         if self.times is not None:
@@ -90,25 +108,35 @@ class Sequences:
         return len(self.offsets) - 1
 
     def row(self, user: int) -> Ints:
-        """The items of one user, oldest first: (length,) int64."""
+        """Return the items of one user, oldest first: (length,) int64.
+
+        Args:
+            user: row number.
+        """
         return self.items[self.offsets[user] : self.offsets[user + 1]]
 
     def lengths(self) -> Ints:
-        """Actions of each user: (users,) int64."""
+        """Return the number of actions per user: (users,) int64."""
         return np.diff(self.offsets)
 
     def take(self, users: Ints, lengths: Ints) -> "Sequences":
-        """The first `lengths[i]` actions of the rows `users[i]`, as sequences of the same items."""
+        """Return the first `lengths[i]` actions of each row `users[i]`, as sequences over the same items.
+
+        Args:
+            users: (n,) int64 row numbers.
+            lengths: (n,) int64, at most the lengths of these rows.
+        """
         picks = _spans(self.offsets[users], lengths)
         times = None if self.times is None else self.times[picks]
         labels = tuple(self.user_labels[user] for user in users)
         return Sequences(self.items[picks], _offsets(lengths), times, self.num_items, labels, self.item_labels)
 
     def statistics(self) -> dict[str, int | float | None]:
-        """Size and shape of the data.
+        """Return the size and shape of the data.
 
-        density: distinct user-item pairs over users times items. repeats_share: actions on an item the same user
-        acted on before. ties_share: consecutive actions of one user with equal times (None without times).
+        density: distinct user-item pairs divided by users times items. repeats_share: share of actions on an item that
+        the same user acted on before. ties_share: share of consecutive actions of one user with equal times (None
+        without times).
         """
         lengths = self.lengths()
         actions = len(self.items)
@@ -130,7 +158,7 @@ class Sequences:
         }
 
     def _same_row(self) -> Bools:
-        """(actions - 1,) whether action i and action i + 1 are of one user."""
+        """(actions - 1,): whether actions i and i + 1 belong to one user."""
         same = np.ones(max(len(self.items) - 1, 0), dtype=np.bool_)
         starts = self.offsets[1:-1]
         same[starts[(starts > 0) & (starts < len(self.items))] - 1] = False
@@ -141,8 +169,11 @@ class Sequences:
 class Targets:
     """What a model is asked: after `history.row(i)`, which item does user `users[i]` take next?
 
-    users: (n,) int64, rising, rows of the full sequences. target: (n,) int64 in 1..num_items. times: (n,) float64,
-    when the target was taken, or None.
+    Args:
+        history: what each user did before, one row per question.
+        target: (n,) int64 in 1..num_items.
+        users: (n,) int64, rising: rows of the full sequences.
+        times: (n,) float64, when the target was taken, or None.
     """
 
     history: Sequences
@@ -156,9 +187,15 @@ class Targets:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Training rows (one for every user, some may be empty) and two sets of questions.
+    """Training rows and two sets of questions.
 
-    protocol: the rule in words, for the tables. cuts: for a temporal split, where validation and test begin.
+    Args:
+        train: one row per user; some may be empty.
+        validation: questions that choose the epoch and the options.
+        test: questions that are reported.
+        num_items: size of the catalogue.
+        protocol: the rule in words, for the tables.
+        cuts: times at which validation and test begin, for a temporal split; None (default) otherwise.
     """
 
     train: Sequences
@@ -170,7 +207,11 @@ class Split:
 
 
 def drop_repeats(interactions: Interactions) -> Interactions:
-    """Keep each user's first action on each item in time order (ties: row order); row order is kept."""
+    """Keep each user's first action on each item in time order (ties: row order); row order is kept.
+
+    Args:
+        interactions: actions of all users.
+    """
     count = len(interactions)
     order = np.arange(count) if interactions.times is None else np.argsort(interactions.times, kind="stable")
     pairs = interactions.users * len(interactions.item_labels) + interactions.items
@@ -179,10 +220,17 @@ def drop_repeats(interactions: Interactions) -> Interactions:
 
 
 def k_core(interactions: Interactions, user_core: int, item_core: int) -> Interactions:
-    """The largest set of rows in which every user has `user_core` actions and every item `item_core`, at least.
+    """Return the largest set of rows in which every user has `user_core` actions and every item `item_core`, at least.
 
-    Actions are counted, not distinct pairs. Rows fall until none falls; the result may be empty.
-    Raises InputError for a core below 1.
+    Actions are counted, not distinct pairs. Rows are dropped until none violates this; the result may be empty.
+
+    Args:
+        interactions: actions of all users.
+        user_core: fewest actions of a user, at least 1.
+        item_core: fewest actions on an item, at least 1.
+
+    Raises:
+        InputError: a core below 1.
     """
     if user_core < 1 or item_core < 1:
         raise InputError(f"a core is at least 1 (1 keeps all), got user_core={user_core}, item_core={item_core}")
@@ -198,10 +246,13 @@ def k_core(interactions: Interactions, user_core: int, item_core: int) -> Intera
 
 
 def to_sequences(interactions: Interactions) -> Sequences:
-    """Each user's actions by time; equal times keep row order (the tie rule is part of the protocol).
+    """Sort each user's actions by time; equal times keep row order (the tie rule is part of the protocol).
 
-    Users and items that occur are numbered by label, shorter labels first and then by code point, so that numbers
-    sort as numbers and the numbering does not depend on how the users' rows interleave. Items start at 1.
+    Users and items that occur are numbered by label, shorter labels first and then by code point. So numbers sort as
+    numbers, and the numbering does not depend on how the users' rows interleave. Items start at 1.
+
+    Args:
+        interactions: actions of all users.
     """
     user_of, user_labels = _renumber(interactions.users, interactions.user_labels)
     item_of, item_labels = _renumber(interactions.items, interactions.item_labels)
@@ -212,7 +263,12 @@ def to_sequences(interactions: Interactions) -> Sequences:
 
 
 def from_rows(rows: Iterable[npt.ArrayLike], num_items: int) -> Sequences:
-    """Sequences without times from rows of items in 1..num_items; users and items are labelled 0.. and 1..num_items."""
+    """Return sequences without times; users are labelled 0.. and items 1..num_items.
+
+    Args:
+        rows: one array of items in 1..num_items per user, oldest first.
+        num_items: size of the catalogue.
+    """
     arrays = [np.asarray(row, dtype=np.int64) for row in rows]
     items = np.concatenate([*arrays, np.empty(0, np.int64)])
     offsets = _offsets(np.array([len(row) for row in arrays], dtype=np.int64))
@@ -221,11 +277,17 @@ def from_rows(rows: Iterable[npt.ArrayLike], num_items: int) -> Sequences:
 
 
 def leave_one_out(sequences: Sequences, min_length: int = 3) -> Split:
-    """Test on each user's last item, validate on the last but one, train on the rest.
+    """Test on each user's last item, validate on the one before it, train on the rest.
 
-    The test history includes the validation item. Users with fewer than `min_length` actions train whole and are
-    not asked. A user's training rows may be later than another's test item: this split holds users apart, not
-    times. Raises InputError for min_length under 3 or when no user is long enough.
+    The test history includes the validation item. Users with fewer than `min_length` actions are used for training
+    alone. One user's training rows may be later than another's test item: this split separates positions, not times.
+
+    Args:
+        sequences: actions of all users.
+        min_length: fewest actions of a user who is asked, at least 3 (default).
+
+    Raises:
+        InputError: min_length is below 3, or no user is long enough.
     """
     if min_length < 3:
         raise InputError(f"min_length must be at least 3 (one to train, validate and test on), got {min_length}")
@@ -246,12 +308,19 @@ def leave_one_out(sequences: Sequences, min_length: int = 3) -> Split:
 
 
 def global_temporal(sequences: Sequences, validation_share: float, test_share: float) -> Split:
-    """Cut all users at two moments, so that nothing trained on is later than anything asked.
+    """Cut all users at the same two moments, so that no training action is later than any target.
 
-    The cuts are the action times at the quantiles 1 - validation_share - test_share and 1 - test_share; an action
-    at a cut is after it. Asked in each window is a user's first action after the cut, given all that user's
-    actions before it; users without an earlier action are not asked. A target may be an item unseen in training.
-    Raises InputError without times, for shares outside (0, 1), or when a window asks nobody.
+    The cuts are the action times at the quantiles 1 - validation_share - test_share and 1 - test_share; an action at a
+    cut counts as after it. In each window a user is asked for the first action after the cut, given all earlier
+    actions; users without an earlier action are not asked. A target may be an item unseen in training.
+
+    Args:
+        sequences: actions of all users, with times.
+        validation_share: share of actions between the cuts, in (0, 1).
+        test_share: share of actions after the second cut, in (0, 1).
+
+    Raises:
+        InputError: no times, shares out of range, or a window in which nobody is asked.
     """
     if sequences.times is None:
         raise InputError("a temporal split needs times and this data has none (file order only); use leave-one-out")
@@ -280,10 +349,16 @@ def global_temporal(sequences: Sequences, validation_share: float, test_share: f
 def check_leaks(split: Split, sequences: Sequences | None = None) -> None:
     """Raise LeakError unless no question can be answered from what the model was given.
 
-    Every training row must be a prefix of its user's histories (so a target is never trained on at or after its own
-    position), a user's validation history and target a prefix of the test history, every item known, and under a
-    temporal split everything trained on before everything asked. With the full `sequences` each history with its
-    target must also be a prefix of the user's row.
+    Every training row must be a prefix of its user's histories, so that no target is trained on at or after its own
+    position. A user's validation history and target must be a prefix of the test history, and every item known. Under a
+    temporal split all training actions must be earlier than all targets.
+
+    Args:
+        split: the split to check.
+        sequences: the full data; if given, each history with its target must also be a prefix of its user's row.
+
+    Raises:
+        LeakError: one of these does not hold.
     """
     for what, asked in (("validation", split.validation), ("test", split.test)):
         users, history = asked.users, asked.history
@@ -311,9 +386,14 @@ def check_leaks(split: Split, sequences: Sequences | None = None) -> None:
 
 
 def pad_left(rows: Sequences | Sequence[npt.ArrayLike], length: int) -> Ints:
-    """The last `length` items of each row, padded with 0 on the left: (rows, length) int64.
+    """Return the last `length` items of each row, padded with 0 on the left: (rows, length) int64.
 
-    Raises InputError for a length below 1.
+    Args:
+        rows: sequences, or one array of items per row.
+        length: columns of the result, at least 1.
+
+    Raises:
+        InputError: a length below 1.
     """
     if length < 1:
         raise InputError(f"the sequence length must be at least 1, got {length}")
@@ -331,7 +411,13 @@ def pad_left(rows: Sequences | Sequence[npt.ArrayLike], length: int) -> Ints:
 
 
 def content_hash(sequences: Sequences) -> str:
-    """SHA-256 of everything a result may depend on: rows, times, numbering and labels; the same on every machine."""
+    """Return the SHA-256 of everything a result may depend on: rows, times, numbering and labels.
+
+    It is the same on every machine.
+
+    Args:
+        sequences: actions of all users.
+    """
     digest = hashlib.sha256(b"causalrec sequences 1\n")
     for labels in (sequences.user_labels, sequences.item_labels):
         encoded = [label.encode() for label in labels]
@@ -354,13 +440,13 @@ def _offsets(lengths: Ints) -> Ints:
 
 
 def _spans(starts: Ints, lengths: Ints) -> Ints:
-    """The indices starts[i], ..., starts[i] + lengths[i] - 1 of all spans, end to end."""
+    """Return the indices starts[i], ..., starts[i] + lengths[i] - 1 of all spans, end to end."""
     offsets = _offsets(lengths)
     return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
 
 
 def _renumber(codes: Ints, labels: tuple[str, ...]) -> tuple[Ints, tuple[str, ...]]:
-    """Codes 0.. of the labels that occur, in the order (length, code points), and those labels."""
+    """Return codes 0.. of the labels that occur, ordered by (length, code points), and those labels."""
     used = np.flatnonzero(np.bincount(codes, minlength=len(labels)))
     ordered = sorted(used.tolist(), key=lambda code: (len(labels[code]), labels[code]))
     rank = np.zeros(len(labels), dtype=np.int64)
@@ -369,20 +455,20 @@ def _renumber(codes: Ints, labels: tuple[str, ...]) -> tuple[Ints, tuple[str, ..
 
 
 def _ask(sequences: Sequences, users: Ints, position: Ints) -> Targets:
-    """Ask for the action at `position` of each user's row, given those before it."""
+    """Ask for the action at `position` of each user's row, given the actions before it."""
     at = sequences.offsets[users] + position
     times = None if sequences.times is None else sequences.times[at]
     return Targets(sequences.take(users, position), sequences.items[at], users, times)
 
 
 def _count_before(sequences: Sequences, times: Floats, cut: float) -> Ints:
-    """(users,) actions strictly before `cut`; times do not fall inside a row, so they are the row's first."""
+    """Return the number of actions strictly before `cut` per user (users,); they are the first of each row."""
     before = _offsets((times < cut).astype(np.int64))
     return np.diff(before[sequences.offsets])
 
 
 def _append(asked: Targets) -> Sequences:
-    """Each history with its target at the end, without times."""
+    """Return each history with its target at the end, without times."""
     history = asked.history
     items = np.insert(history.items, history.offsets[1:], asked.target)
     offsets = history.offsets + np.arange(len(history) + 1)

@@ -1,9 +1,8 @@
-"""The augmented Lagrangian of a constraint h(W) = 0: its state and the one rule that updates it."""
+"""The augmented Lagrangian of a constraint h(W) = 0: its state and the rule that updates it."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -13,10 +12,23 @@ from causalrec.errors import InputError
 
 @dataclass(frozen=True)
 class Lagrangian:
-    """Multiplier γ, coefficient ρ and the last h, of one problem (floats) or of m at once (float64 tensors (m,)).
+    """State of one problem (floats) or of m problems at once (float64 tensors (m,)).
 
-    The rule (Zheng et al. 2018, Algorithm 1), after each inner minimisation: γ ← γ + ρh; if h > decrease·h_previous
-    then ρ ← min(growth·ρ, cap). A problem whose h is at most `tolerance` is frozen: nothing of its state changes.
+    The rule, applied after each inner minimisation (Zheng et al. 2018, Algorithm 1): γ ← γ + ρh; if h >
+    decrease·h_previous then ρ ← min(growth·ρ, cap). Where h is at most `tolerance` the state of that problem no longer
+    changes.
+
+    Args:
+        gamma: multiplier γ, default 0.
+        rho: penalty coefficient ρ, default 1.
+        h_previous: h after the last update, default inf.
+        growth: factor of ρ, at least 1, default 10.
+        decrease: share of h_previous above which ρ grows, in (0, 1], default 0.25.
+        cap: largest ρ, default 1e8.
+        tolerance: h at which a problem is frozen, default 1e-8.
+
+    Raises:
+        InputError: growth, decrease, cap or tolerance out of range.
     """
 
     gamma: float | Tensor = 0.0
@@ -32,18 +44,29 @@ class Lagrangian:
             raise InputError(f"{self}: needs growth ≥ 1, 0 < decrease ≤ 1, cap > 0 and tolerance ≥ 0")
 
     def penalty(self, h: Tensor) -> Tensor:
-        """γh + ρh²/2, of the shape of h."""
+        """Return γh + ρh²/2, of the shape of h.
+
+        Args:
+            h: value of the constraint, a scalar or (m,).
+        """
         return self.gamma * h + 0.5 * self.rho * h * h
 
     def slope(self, h: Tensor) -> Tensor:
-        """The derivative of the penalty by h, γ + ρh: what multiplies ∂h/∂W in its gradient."""
+        """Return the derivative of the penalty by h, γ + ρh, which multiplies ∂h/∂W in the gradient.
+
+        Args:
+            h: value of the constraint, a scalar or (m,).
+        """
         return self.gamma + self.rho * h
 
     def update(self, h: float | Tensor) -> Self:
-        """The state after an inner minimisation that ended at h: a float, or a tensor (m,) for m problems.
+        """Return the state after an inner minimisation.
+
+        Args:
+            h: value of the constraint at its end, a float, or a tensor (m,) for m problems.
 
         Raises:
-            InputError: an h is negative or not finite; a trainer skips such a step and counts it.
+            InputError: an h is negative or not finite; a trainer skips and counts such a step.
         """
         now = torch.as_tensor(h, dtype=torch.float64).detach()
         if not bool((now.isfinite() & (now >= -self.tolerance)).all()):
@@ -64,30 +87,14 @@ class Lagrangian:
         return replace(self, gamma=state[0].item(), rho=state[1].item(), h_previous=state[2].item())
 
     def take(self, which: Tensor) -> Self:
-        """The state of the problems that an index or mask picks out of a batch."""
+        """Return the state of some of the problems.
+
+        Args:
+            which: index or mask into the m problems.
+        """
         gamma, rho, before = (torch.as_tensor(x)[which] for x in (self.gamma, self.rho, self.h_previous))
         return replace(self, gamma=gamma, rho=rho, h_previous=before)
 
     def trace(self) -> dict[str, Tensor]:
-        """ρ and γ, for the record of an optimisation."""
+        """Return ρ and γ, for the record of an optimisation."""
         return {"rho": torch.as_tensor(self.rho), "gamma": torch.as_tensor(self.gamma)}
-
-    def to_dict(self) -> dict[str, float | list[float]]:
-        """The state in floats and lists of floats, for a checkpoint."""
-        return {k: v.tolist() if isinstance(v, Tensor) else v for k, v in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, state: Mapping[str, Any]) -> "Lagrangian":
-        """The inverse of `to_dict`; tensors come back on the CPU.
-
-        Raises:
-            InputError: a key is missing or unknown.
-        """
-        names = [field.name for field in fields(cls)]
-        if sorted(state) != sorted(names):
-            raise InputError(f"Lagrangian state has {sorted(state)}; expected {sorted(names)}")
-        values: dict[str, Any] = {
-            key: torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value
-            for key, value in state.items()
-        }
-        return cls(**values)

@@ -1,11 +1,11 @@
-"""Full-softmax cross-entropy of tied embeddings, without ever holding all logits."""
+"""Full-softmax cross-entropy of tied embeddings that never holds all logits at once."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
-# Rows at a time: on a CPU the logits of a chunk stay in a core's cache, on a GPU they fill it.
+# Rows per chunk: on a CPU the logits of a chunk fit into a core's cache, on a GPU they use all of it.
 CHUNKS = {"cpu": 128, "cuda": 4096}
 # Logits of at most this size are exponentiated as they are; larger ones are shifted by the row's maximum and cut off
 # below it, where e^-40 is lost in rounding and denormal weights would make the products 60 times slower.
@@ -29,7 +29,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if steep:
                 logits.sub_(logits.amax(-1, keepdim=True))
             total -= logits.gather(1, target_t[rows, None]).sum()
-            # The softmax but for its row sums, which scale the thin side of each product.
+            # The softmax without its row sums, which scale the thin side of each product.
             weights = logits.clamp_(min=-LARGEST_LOGIT).exp_() if steep else logits.exp_()
             sums = weights.sum(-1, keepdim=True)
             total += sums.log().sum()
@@ -56,12 +56,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def linear_cross_entropy(
     x_td: Tensor, item_id: Tensor, target_t: Tensor, products: torch.dtype | None = None
 ) -> Tensor:
-    """Mean over rows of -log softmax(x itemᵀ)[target]; the gradient is made in the forward pass, by chunks.
+    """Return the mean over rows of -log softmax(x itemᵀ)[target]; the gradient is made in the forward pass, by chunks.
 
-    `x_td` (rows, width), `item_id` (items, width), `target_t` (rows,) int64 row numbers of `item_id`. The three
-    matrix products are computed in `products` (None: the dtype of x; bfloat16 leaves a relative error of about 1e-3
-    in the gradient); softmax, sums and gradients are kept in the dtype of x.
-    Equal to `cross_entropy(x @ item.T, target)`; memory O(chunk * items) instead of O(rows * items).
+    Equal to `cross_entropy(x @ item.T, target)`, in memory O(chunk * items) instead of O(rows * items).
+
+    Args:
+        x_td: hidden states (rows, width).
+        item_id: item vectors (items, width).
+        target_t: (rows,) int64 row numbers of `item_id`.
+        products: dtype of the three matrix products; None (default) for that of x. bfloat16 leaves a relative error of
+            about 1e-3 in the gradient; softmax, sums and gradients keep the dtype of x.
     """
     loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
         x_td, item_id, target_t, products or x_td.dtype

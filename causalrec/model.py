@@ -1,4 +1,4 @@
-"""SASRec, and CausalRec as SASRec with a causal discovery block and a CausalBooster, in every reading.
+"""SASRec, and CausalRec: SASRec with a causal discovery block and a CausalBooster, in every reading.
 
 Shape letters: b sequences, l positions, d features, t real tokens of a batch, i items. Item 0 is padding; sequences
 are padded on the left; positions count from the right end, so that trimming padding changes nothing.
@@ -16,29 +16,30 @@ from causalrec.discovery import ITEM_LEVEL, Discovery, DiscoveryBlock, Graph, Re
 from causalrec.errors import InputError
 from causalrec.lagrangian import Lagrangian
 from causalrec.negatives import LOSSES, next_item_loss
-from causalrec.recommender import Recommender, require_positive
+from causalrec.recommender import Recommender, TransformerOptions
 
 
 @dataclass(frozen=True)
-class SASRecOptions:
-    """Sizes of the transformer (Kang & McAuley 2018); `normalised` layers have LayerNorm on their values.
+class SASRecOptions(TransformerOptions):
+    """Options of SASRec (Kang & McAuley 2018): those of `TransformerOptions`, and the ones below.
 
-    `loss`, `negatives` (None: as published) and `calibration` (t of gBCE) are those of `negatives.next_item_loss`.
+    Args:
+        normalised: how many layers, counted from the first, have LayerNorm on their values; default 0.
+        loss: `full` (default), `bce`, `gbce` or `sampled`, see `negatives.next_item_loss`.
+        negatives: number of negatives of that loss; None (default) as published.
+        calibration: t of gBCE, in [0, 1], default 0.75.
+
+    Raises:
+        InputError: an option out of range.
     """
 
-    items: int
-    length: int = 50
-    width: int = 64
-    layers: int = 2
-    heads: int = 2
-    dropout: float = 0.2
     normalised: int = 0
     loss: str = "full"
     negatives: int | None = None
     calibration: float = 0.75
 
     def __post_init__(self) -> None:
-        require_positive(self, "items", "length", "width", "layers", "heads")
+        super().__post_init__()
         if self.loss not in LOSSES:
             raise InputError(f"loss = {self.loss!r}; expected one of {', '.join(LOSSES)}")
         if self.negatives is not None and not 1 <= self.negatives <= self.items:
@@ -49,12 +50,23 @@ class SASRecOptions:
 
 @dataclass(frozen=True)
 class CausalRecOptions(Reading, SASRecOptions):
-    """The default reading: discovery in the first layer, the boost in every later one.
+    """Options of CausalRec: those of `SASRecOptions` and `Reading`, and the ones below.
 
-    beta weighs L_DAG, `sparsity` is lambda of the L1 term; `rho` is the penalty coefficient at the start and `growth`
-    its factor at each update, see `Lagrangian`; the discovery block's own options are those of `Reading`.
-    branch: the discovery layer stands in `series` with the others, or at the `side`, so that they do not see its
-    output but through R. boosted_layers: which of layers 1, 2, ... (0 is the discovery layer) are boosted; None: all.
+    By default the first layer discovers and every later layer is boosted.
+
+    Args:
+        normalised: as in `SASRecOptions`, default 1.
+        boost: how R rescales attention, default renorm with alpha = 1.
+        beta: weight of L_DAG, at least 0, default 1.
+        sparsity: weight lambda of the L1 term, at least 0, default 0.01.
+        rho: penalty coefficient at the start, default 1, see `Lagrangian`.
+        growth: factor of rho at an update, at least 1, default 10.
+        branch: the discovery layer stands in `series` with the others (default), or at the `side`: then they see its
+            output only through R.
+        boosted_layers: which of layers 1, 2, ... are boosted (layer 0 discovers); None (default) for all.
+
+    Raises:
+        InputError: an option out of range, or options that contradict each other.
     """
 
     normalised: int = 1
@@ -79,9 +91,9 @@ class CausalRecOptions(Reading, SASRecOptions):
                 f"rho = {self.rho}, growth = {self.growth}; expected 0 < rho <= {Lagrangian.cap:g} and growth >= 1"
             )
         if self.source == "fixed" and self.beta != 0:
-            raise InputError(f"beta = {self.beta} with a fixed W, of which L_DAG can teach nothing; choose beta = 0")
+            raise InputError(f"beta = {self.beta} with a fixed W, which L_DAG cannot change; choose beta = 0")
         if self.placement == "mixed" and self.normalised < 1:
-            raise InputError("placement mixed needs normalised >= 1; normalised = 0 is no LayerNorm on V nor on Z")
+            raise InputError("placement mixed needs normalised >= 1; otherwise neither V nor Z has LayerNorm")
         if self.branch not in ("series", "side"):
             raise InputError(f"branch {self.branch!r} is unknown; choose one of series, side")
         if self.boosted_layers is not None:
@@ -89,11 +101,16 @@ class CausalRecOptions(Reading, SASRecOptions):
             if not self.boosted_layers or not set(self.boosted_layers) <= set(range(1, self.layers)):
                 raise InputError(f"boosted_layers = {self.boosted_layers}; expected some of 1 to {self.layers - 1}")
         if self.boost.heads is not None and self.boost.heads > self.heads:
-            raise InputError(f"{self.boost.heads} heads are boosted of heads = {self.heads}")
+            raise InputError(f"boost.heads = {self.boost.heads}; expected at most heads = {self.heads}")
 
 
 def initialise_transformer(model: Recommender, generator: torch.Generator) -> None:
-    """Draw SASRec's initial weights: embeddings N(0, 1/width), Glorot for every `Block`; padding's embedding is 0."""
+    """Draw SASRec's initial weights: embeddings N(0, 1/width), Glorot for every `Block`; padding's embedding is 0.
+
+    Args:
+        model: a model with an `item` embedding.
+        generator: source of randomness, on the model's device.
+    """
     for module in model.modules():
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=model.options.width**-0.5, generator=generator)
@@ -109,7 +126,7 @@ def initialise_transformer(model: Recommender, generator: torch.Generator) -> No
 
 
 class SASRec(Recommender):
-    """Self-attentive sequential recommendation with tied embeddings; full-softmax cross-entropy unless asked."""
+    """Self-attentive sequential recommendation with tied embeddings; full-softmax cross-entropy by default."""
 
     options: SASRecOptions
 
@@ -127,15 +144,22 @@ class SASRec(Recommender):
         initialise_transformer(self, generator)
 
     def embed(self, items_bl: Tensor) -> tuple[Tensor, Tensor]:
-        """Item embeddings E[s] and X = Drop(E[s] + P), both (b, l, d)."""
+        """Return item embeddings E[s] and X = Drop(E[s] + P), both (b, l, d).
+
+        Args:
+            items_bl: left-padded items, 0 at padding.
+        """
         length = self.check_length(items_bl)
         embedding = self.item(items_bl)
         return embedding, self.dropout(embedding + self.position.weight[-length:])
 
     def encode(self, items_bl: Tensor, last: bool = False) -> tuple[Tensor, Graph | None]:
-        """Hidden states (b, l, d) after the last LayerNorm, and the graph where the model learns one.
+        """Return hidden states (b, l, d) after the last LayerNorm, and the graph, None if the model learns none.
 
-        With `last`, the last layer computes the last position alone: (b, 1, d), all that ranking needs.
+        Args:
+            items_bl: left-padded items, 0 at padding.
+            last: compute the last layer at the last position alone, (b, 1, d), which is enough for ranking; default
+                False.
         """
         _, x = self.embed(items_bl)
         mask = causal_mask(items_bl != 0, x.dtype)
@@ -145,9 +169,13 @@ class SASRec(Recommender):
         return self.final_norm(x), None
 
     def recommendation_loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, Graph | None]:
-        """Loss of the next items `target_bl` (0 = none) at every real position, and the graph if any.
+        """Return the loss of the next items at every real position, and the graph if the model learns one.
 
-        Negatives, where the loss has any, come from the generator of dropout.
+        Negatives, where the loss needs them, come from the generator of dropout.
+
+        Args:
+            items_bl: left-padded items, 0 at padding.
+            target_bl: the item after each, 0 where there is none.
         """
         o = self.options
         hidden, graph = self.encode(items_bl)
@@ -165,18 +193,18 @@ class SASRec(Recommender):
         return loss, graph
 
     def loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Training loss and the detached terms that make it up."""
+        """Return the training loss and its detached terms."""
         recommendation, _ = self.recommendation_loss(items_bl, target_bl)
         return recommendation, {"recommendation": recommendation.detach()}
 
     def scores(self, items_bl: Tensor) -> Tensor:
-        """Scores (b, items) of items 1..items as the next one; column k is item k + 1."""
+        """Return scores (b, items) of items 1..items as the next one; column k is item k + 1."""
         hidden, _ = self.encode(items_bl, last=True)
         return hidden[:, -1] @ self.item.weight[1:].T
 
 
 class CausalRec(SASRec):
-    """CausalRec (arXiv 2510.21333), default reading; alpha = beta = 0 is `SASRec(normalised=1)` to the bit."""
+    """CausalRec (arXiv 2510.21333); by default, alpha = beta = 0 makes it `SASRec(normalised=1)` bit for bit."""
 
     options: CausalRecOptions
 
@@ -195,7 +223,7 @@ class CausalRec(SASRec):
 
     @property
     def lagrangian(self) -> Lagrangian:
-        """The augmented Lagrangian's state, kept in a buffer so that checkpoints carry it."""
+        """The augmented Lagrangian's state, held in a buffer so that checkpoints include it."""
         gamma, rho, previous = self.multipliers.tolist()
         return Lagrangian(gamma=gamma, rho=rho, h_previous=previous, growth=self.options.growth)
 
@@ -205,7 +233,7 @@ class CausalRec(SASRec):
         self.multipliers.copy_(values)
 
     def encode(self, items_bl: Tensor, last: bool = False) -> tuple[Tensor, Graph | None]:
-        """Discover the graph from the first layer, boost the attention of the others by it; see `SASRec.encode`."""
+        """Discover the graph in the first layer and boost the attention of the others by it; see `SASRec.encode`."""
         o = self.options
         mask, x, graph = self._discover(items_bl, needed=o.beta > 0 or o.boost.active)
         relation = None if graph is None else graph.relation_bij
@@ -217,7 +245,7 @@ class CausalRec(SASRec):
         return self.final_norm(x), graph
 
     def _discover(self, items_bl: Tensor, needed: bool) -> tuple[Tensor, Tensor, Graph | None]:
-        """The causal mask, what the next layer is given, and the graph if it is needed."""
+        """Return the causal mask, the input of the next layer, and the graph if it is needed."""
         o = self.options
         embedding, x = self.embed(items_bl)
         mask = causal_mask(items_bl != 0, x.dtype)
@@ -227,23 +255,31 @@ class CausalRec(SASRec):
         return mask, x if o.branch == "side" else out, graph
 
     def graph(self, items_bl: Tensor) -> Graph:
-        """W and R of left-padded sequences (b, l), whether or not the model's boost and loss make use of them."""
+        """Return W and R of sequences, whether or not the model's boost and loss use them.
+
+        Args:
+            items_bl: left-padded items (b, l), 0 at padding.
+        """
         return cast(Graph, self._discover(items_bl, needed=True)[2])
 
     def fix(self, weights: Tensor) -> None:
-        """Give the source `fixed` its W (items, items), row the effect; see `Discovery.fix`."""
+        """Set the W of source `fixed`; see `Discovery.fix`.
+
+        Args:
+            weights: finite (items, items), row the effect.
+        """
         self.discovery.fix(weights)
 
     def recommendation_loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, Graph | None]:
-        """As `SASRec.recommendation_loss`; where positions = last, of the last position of each sequence alone."""
+        """As `SASRec.recommendation_loss`; with positions = last, of the last position of each sequence alone."""
         if self.options.positions == "last":
             target_bl = functional.pad(target_bl[:, -1:], (target_bl.shape[1] - 1, 0))
         return super().recommendation_loss(items_bl, target_bl)
 
     def loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """L = L_rec + beta (L_fit + lambda |W|_1 / n + gamma h + rho h²/2), means over the batch.
+        """Return L = L_rec + beta (L_fit + lambda |W|_1 / n + gamma h + rho h²/2), means over the batch, and its terms.
 
-        A W that explodes makes h, and with it the loss, not finite: the training loop skips and counts such a step.
+        If W explodes, h and the loss are not finite; the training loop skips and counts such a step.
         """
         o = self.options
         recommendation, graph = self.recommendation_loss(items_bl, target_bl)
@@ -267,31 +303,38 @@ class CausalRec(SASRec):
         return recommendation + o.beta * dag, terms
 
     def end_period(self, means: dict[str, float]) -> dict[str, float]:
-        """Update (gamma, rho) once with the epoch's mean h (Sec. 4.4.2)."""
+        """Update (gamma, rho) once with the epoch's mean h (Sec. 4.4.2) and return them."""
         if self.options.beta > 0 and self.options.acyclicity:
             self.lagrangian = self.lagrangian.update(means["h"])
         return {"rho": float(self.lagrangian.rho), "gamma": float(self.lagrangian.gamma)}
 
     @property
     def has_item_graph(self) -> bool:
-        """Whether one graph of the items stands behind every sequence."""
+        """Whether all sequences share one graph of the items."""
         return self.options.source in ITEM_LEVEL
 
     def item_graph(self) -> Tensor:
-        """W at item level (items, items), row the effect, column the cause; zero diagonal, no gradient.
+        """Return W of the items (items, items), row the effect, column the cause; zero diagonal, no gradient.
 
         Raises:
-            InputError: W is made from each sequence anew, so that there is none.
+            InputError: this source makes W anew for each sequence.
         """
         if not self.has_item_graph:
-            raise InputError(f"source {self.options.source} has no item-level graph; {', '.join(ITEM_LEVEL)} have")
+            raise InputError(
+                f"source {self.options.source} has no item-level graph; choose one of {', '.join(ITEM_LEVEL)}"
+            )
         with torch.no_grad():
             items = torch.arange(1, self.options.items + 1, device=self.item.weight.device)
             return self.discovery.weights(items, self.item.weight[1:])
 
 
 def two_way_mask(valid_bl: Tensor, dtype: torch.dtype) -> Tensor:
-    """Additive mask (b, 1, q, k): 0 where k holds an item, or k = q; -inf elsewhere. For bidirectional discovery."""
+    """Return the additive mask (b, 1, q, k) of bidirectional discovery: 0 if k holds an item or k = q; otherwise -inf.
+
+    Args:
+        valid_bl: bool, True where the position holds an item.
+        dtype: dtype of the mask.
+    """
     itself = torch.eye(valid_bl.shape[1], dtype=torch.bool, device=valid_bl.device)
     allowed = valid_bl[:, None, None, :] | itself
     return torch.zeros(allowed.shape, dtype=dtype, device=valid_bl.device).masked_fill_(~allowed, float("-inf"))

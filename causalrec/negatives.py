@@ -1,7 +1,7 @@
-"""Training losses on a few sampled negatives: BCE, gBCE and sampled softmax, beside the full softmax of `losses`.
+"""Training losses on a few sampled negatives: BCE, gBCE and sampled softmax, besides the full softmax of `losses`.
 
-All negatives come from a generator passed in. Letters as in `model`, and k negatives; items are rows of `item_id`,
-so that row 0 is item 1.
+All negatives come from a generator passed in. Letters as in `model`, and k negatives. Items are numbered as rows of
+`item_id`, so that row 0 is item 1.
 """
 
 import math
@@ -17,8 +17,8 @@ from causalrec.losses import linear_cross_entropy
 LOSSES = ("full", "bce", "gbce", "sampled")
 PUBLISHED_NEGATIVES = {"full": 0, "bce": 1, "gbce": 256, "sampled": 256}
 CHUNK = 2**15  # negatives gathered at a time
-SAMPLED_ROWS = 1024  # whose scores of a shared set of negatives stay in a core's cache
-DENSE_ROWS, DENSE_ITEMS = 128, 32  # up to 32 items a negative, all scores of 128 rows cost less than gathering
+SAMPLED_ROWS = 1024  # rows whose scores of a shared set of negatives fit into a core's cache
+DENSE_ROWS, DENSE_ITEMS = 128, 32  # up to 32 items per negative, all scores of 128 rows cost less than gathering
 
 
 def next_item_loss(
@@ -33,15 +33,29 @@ def next_item_loss(
     generator: torch.Generator | None = None,
     products: torch.dtype | None = None,
 ) -> Tensor:
-    """Mean loss of the t real targets of a batch, given the hidden states `x_td` before them.
+    """Return the mean loss of the t real targets of a batch.
 
-    "full": softmax over all items. "bce": k negatives a target, uniform over the items that are not among the row's
-    inputs and targets (Kang & McAuley 2018, Eq. 5, k = 1; they sum the k + 1 terms, here as in gBCE their mean; they
-    exclude the user's whole training row, here its last `length` + 1 actions). "gbce": k negatives a target, uniform
-    over all items but the target, positives to the power beta (Petrov & Macdonald 2023). "sampled":
-    one softmax set of k different items, uniform, shared by the batch. `negatives` None: as published; with "full"
-    neither it nor `generator` is used, and the matrix products are in `products`. Raises InputError where a row leaves
-    nothing to draw.
+    - `full`: softmax over all items.
+    - `bce`: k negatives per target, uniform over the items outside the row's inputs and targets (Kang & McAuley 2018,
+      Eq. 5, with k = 1). The paper sums the k + 1 terms, here they are averaged, as in gBCE; the paper excludes the
+      user's whole training row, here its last `length` + 1 actions are excluded.
+    - `gbce`: k negatives per target, uniform over all items but the target; the positive probability is raised to the
+      power beta (Petrov & Macdonald 2023).
+    - `sampled`: softmax over one set of k different items, uniform, shared by the batch.
+
+    Args:
+        kind: one of these four.
+        x_td: hidden states before the targets.
+        item_id: item vectors.
+        items_bl: inputs of the batch, 0 at padding.
+        target_bl: the item after each input, 0 where there is none.
+        negatives: k; None (default) as published. Not used by `full`.
+        calibration: t of gBCE, in [0, 1], default 0.75.
+        generator: source of the negatives, on the device of x; needed by all but `full`.
+        products: dtype of the matrix products of `full`; None (default) for that of x.
+
+    Raises:
+        InputError: a row leaves no item to draw.
     """
     real = target_bl != 0
     target = target_bl[real] - 1
@@ -61,9 +75,19 @@ def next_item_loss(
 
 
 def draw_unseen(items_bl: Tensor, target_bl: Tensor, items: int, k: int, generator: torch.Generator) -> Tensor:
-    """(b, l, k) rows of `item_id`, uniform with replacement over those not in the row's inputs or targets.
+    """Return (b, l, k) rows of `item_id`, uniform with replacement over the items not in the row's inputs or targets.
 
-    The r-th unseen item is r plus the number of seen ones with at most r unseen below them: no draw is rejected.
+    The r-th unseen item is r plus the number of seen ones with at most r unseen below them, so no draw is rejected.
+
+    Args:
+        items_bl: inputs, 0 at padding.
+        target_bl: the item after each input, 0 where there is none.
+        items: number of items.
+        k: negatives per position.
+        generator: source of randomness.
+
+    Raises:
+        InputError: a row has all items.
     """
     batch, length = items_bl.shape
     seen = torch.cat([items_bl, target_bl], 1).sort(1).values
@@ -81,7 +105,17 @@ def draw_unseen(items_bl: Tensor, target_bl: Tensor, items: int, k: int, generat
 
 
 def draw_others(target_t: Tensor, items: int, k: int, generator: torch.Generator) -> Tensor:
-    """(t, k) rows of `item_id`, uniform with replacement over all but the target."""
+    """Return (t, k) rows of `item_id`, uniform with replacement over all items but the target.
+
+    Args:
+        target_t: rows of `item_id`.
+        items: number of items, at least 2.
+        k: negatives per target.
+        generator: source of randomness.
+
+    Raises:
+        InputError: fewer than 2 items.
+    """
     if items < 2:
         raise InputError(f"{items} item leaves no negative to draw; give at least 2")
     drawn = torch.randint(items - 1, (len(target_t), k), generator=generator, device=target_t.device)
@@ -89,7 +123,13 @@ def draw_others(target_t: Tensor, items: int, k: int, generator: torch.Generator
 
 
 def gbce_power(items: int, k: int, calibration: float) -> float:
-    """beta = a (t (1 - 1/a) + 1/a) of gBCE, with a = k / (items - 1): 1 (BCE) at t = 0, a (calibrated) at t = 1."""
+    """Return beta = a (t (1 - 1/a) + 1/a) of gBCE, with a = k / (items - 1): 1 (BCE) at t = 0, a (calibrated) at t = 1.
+
+    Args:
+        items: number of items.
+        k: negatives per target.
+        calibration: t, in [0, 1].
+    """
     rate = k / (items - 1)
     return calibration * (rate - 1) + 1
 
@@ -138,8 +178,14 @@ def binary_cross_entropy(
 ) -> Tensor:
     """Mean over rows of -(power log s(x·target) + sum_k log(1 - s(x·negative))) / (k + 1), s the logistic function.
 
-    `target_t` and `negative_tk` are rows of `item_id`, int64. Gradients are made in the forward pass by chunks of
-    negatives, so that memory does not grow with t * k * d.
+    The forward pass computes the gradient by chunks of negatives, so that memory does not grow with t * k * d.
+
+    Args:
+        x_td: hidden states.
+        item_id: item vectors.
+        target_t: int64 rows of `item_id`.
+        negative_tk: int64 rows of `item_id`.
+        power: weight of the target's term, default 1.
     """
     loss: Tensor = _BinaryCrossEntropy.apply(  # type: ignore[no-untyped-call]
         x_td, item_id, target_t, negative_tk, power
@@ -154,7 +200,7 @@ class _SampledSoftmax(torch.autograd.Function):
         right, wrong_kd = item_id[target_t], item_id[negative_k]
         wrong_dk = wrong_kd.T.contiguous()
         good = (x_td * right).sum(1, keepdim=True)
-        # Which negative is a row's own target, if any: a look-up, where comparing all would touch t x k entries.
+        # Which negative is a row's own target, if any, by look-up: comparing all would touch t x k entries.
         place = target_t.new_full((len(item_id),), -1)
         place[negative_k] = torch.arange(k, device=place.device)
         own_t = place[target_t]
@@ -189,12 +235,18 @@ class _SampledSoftmax(torch.autograd.Function):
 
 
 def sampled_softmax(x_td: Tensor, item_id: Tensor, target_t: Tensor, negative_k: Tensor) -> Tensor:
-    """Mean of -log softmax of the target among itself and k different items that all rows share.
+    """Return the mean of -log softmax of the target among itself and k different items that all rows share.
 
-    Each negative's logit gets -log q, where q = k / items is its chance to be drawn (logQ correction; Bengio &
-    Senécal 2008): the sum over negatives is then unbiased for the sum over all other items. A negative that is the
-    row's target is left out, the target stands uncorrected, and with k = items the loss is the full softmax.
-    Gradients are made in the forward pass by chunks of rows.
+    Each negative's logit gets -log q, where q = k / items is its chance to be drawn (logQ correction; Bengio & Senécal
+    2008), so that the sum over negatives is unbiased for the sum over all other items. A negative that is the row's own
+    target is left out, the target's logit is not corrected, and with k = items the loss is the full softmax. The
+    forward pass computes the gradient by chunks of rows.
+
+    Args:
+        x_td: hidden states.
+        item_id: item vectors.
+        target_t: int64 rows of `item_id`.
+        negative_k: int64 rows of `item_id`, all different.
     """
     loss: Tensor = _SampledSoftmax.apply(x_td, item_id, target_t, negative_k)  # type: ignore[no-untyped-call]
     return loss

@@ -1,7 +1,8 @@
-"""Ranks of held-out items and the metrics read off them: HR@k, NDCG@k, MRR.
+"""Ranks of held-out items and the metrics computed from them: HR@k, NDCG@k, MRR.
 
-Ties are broken by the expected rank: an item that ties with e others behind g better ones has rank 1 + g + e/2,
-so that constant scores earn the middle of the catalogue and never a hit. Scores that are not finite are refused.
+Ties are broken by the expected rank: an item that ties with e others behind g better ones has rank 1 + g + e/2, so
+that constant scores rank an item in the middle of the catalogue and earn no hit. Scores that are not finite are
+refused.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from causalrec.interactions import Sequences, Targets
 
 CHUNK = 512
 LARGEST = 1 << 26
-"""Scores held at a time: fewer users than `CHUNK` a time from 131,072 items on."""
+"""Most scores held at once: with more than 131,072 items, fewer than `CHUNK` users are scored at once."""
 
 Scorer = Callable[[Sequences, slice], Tensor]
 """Scores (rows, items) of items 1..items for a slice of histories; column k is item k + 1."""
@@ -29,11 +30,13 @@ class NonFiniteScores(ArithmeticError):
 
 @dataclass(frozen=True)
 class Ranks:
-    """Expected rank of each user's target, (users,) float64, 1 is best.
+    """Expected rank of each user's target, (users,) float64; 1 is best.
 
-    `kept`: over the full catalogue. `filtered`: over the catalogue without the user's history; a target that is in
-    the history cannot be recommended then and has rank infinity. `sampled`: among the target and uniform negatives
-    that the user has not seen, where asked for.
+    Args:
+        kept: over the full catalogue.
+        filtered: over the catalogue without the user's history; infinity for a target that is in the history, since it
+            cannot be recommended then.
+        sampled: among the target and uniform negatives that the user has not seen; None (default) if not asked for.
     """
 
     kept: NDArray[np.float64]
@@ -42,9 +45,12 @@ class Ranks:
 
 
 def expected_rank(scores: Tensor, target: Tensor, excluded: Tensor | None = None) -> NDArray[np.float64]:
-    """1 + number above + half the number tied, over the columns of `scores` (rows, items) that are not excluded.
+    """Return 1 + the number above + half the number tied, (rows,), over the columns that are not excluded.
 
-    `target` (rows,) column numbers; `excluded` (rows, items) bool. A target that is excluded has rank infinity.
+    Args:
+        scores: (rows, items).
+        target: (rows,) column numbers.
+        excluded: (rows, items) bool, or None (default); an excluded target has rank infinity.
     """
     # Summed signs count those above less those below; half of that and of all columns is above + tied / 2.
     sign = torch.sub(scores, scores.gather(1, target[:, None])).sign_()
@@ -60,7 +66,13 @@ def expected_rank(scores: Tensor, target: Tensor, excluded: Tensor | None = None
 
 
 def seen_items(history: Sequences, rows: slice, device: torch.device) -> Tensor:
-    """Which items (rows, items) are in each user's whole history."""
+    """Return bool (rows, items): which items each user's whole history holds.
+
+    Args:
+        history: histories of all users.
+        rows: the users.
+        device: where the result lives.
+    """
     offsets = history.offsets[rows.start : rows.stop + 1]
     items = torch.from_numpy(history.items[offsets[0] : offsets[-1]] - 1).to(device)
     row = torch.from_numpy(np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))).to(device)
@@ -72,9 +84,17 @@ def seen_items(history: Sequences, rows: slice, device: torch.device) -> Tensor:
 def sampled_rank(
     scores: Tensor, target: Tensor, seen: Tensor, negatives: int, generator: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Expected rank among the target and `negatives` items drawn uniformly, without replacement, from the unseen.
+    """Return the expected rank among the target and items drawn uniformly, without replacement, from the unseen.
 
-    Raises InputError where a user has fewer unseen items than that.
+    Args:
+        scores: (rows, items).
+        target: (rows,) column numbers.
+        seen: (rows, items) bool, as `seen_items` returns it.
+        negatives: number of items drawn per user.
+        generator: source of randomness.
+
+    Raises:
+        InputError: a user has fewer unseen items than that.
     """
     blocked = seen.cpu().numpy().copy()
     blocked[np.arange(len(blocked)), target.cpu().numpy()] = True
@@ -97,10 +117,18 @@ def rank_targets(
     negatives: int | None = None,
     generator: np.random.Generator | None = None,
 ) -> Ranks:
-    """Rank every target by `score`, `chunk` users at a time; memory O(chunk * items).
+    """Rank every target, `chunk` users at a time; memory O(chunk * items).
 
-    chunk: None is `CHUNK`, or as many as make `LARGEST` scores where that is fewer.
-    Raises InputError for no users, NonFiniteScores for scores that are NaN or infinite.
+    Args:
+        score: the recommender.
+        targets: histories and what followed them.
+        chunk: users per call; None (default) is `CHUNK`, or fewer where that would exceed `LARGEST` scores.
+        negatives: number of sampled negatives per user; None (default) for none.
+        generator: source of the negatives; needed if there are any.
+
+    Raises:
+        InputError: no users, negatives without a generator, or too many of them.
+        NonFiniteScores: a score is NaN or infinite.
     """
     users = len(targets.target)
     if users == 0:
@@ -125,15 +153,29 @@ def rank_targets(
 
 
 def hit_rate(ranks: NDArray[np.float64], k: int = 10) -> NDArray[np.float64]:
-    """HR@k of each user: 1 where the rank is at most k."""
+    """Return HR@k per user: 1 where the rank is at most k.
+
+    Args:
+        ranks: (users,).
+        k: length of the list, default 10.
+    """
     return (ranks <= k).astype(np.float64)
 
 
 def ndcg(ranks: NDArray[np.float64], k: int = 10) -> NDArray[np.float64]:
-    """NDCG@k of each user: 1 / log2(1 + rank) within the first k; one relevant item, so the ideal is 1."""
+    """Return NDCG@k per user: 1 / log2(1 + rank) within the first k; there is one relevant item, so the ideal is 1.
+
+    Args:
+        ranks: (users,).
+        k: length of the list, default 10.
+    """
     return np.where(ranks <= k, 1.0 / np.log2(1.0 + ranks), 0.0)
 
 
 def reciprocal_rank(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 / rank of each user, whose mean is the MRR."""
+    """Return 1 / rank per user, whose mean is the MRR.
+
+    Args:
+        ranks: (users,).
+    """
     return 1.0 / ranks

@@ -1,6 +1,7 @@
-"""What training, ranking and checkpoints ask of a neural recommender; every such model is one of these."""
+"""The base class of every neural recommender: what training, ranking and checkpoints need of it."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -10,20 +11,56 @@ from causalrec.errors import InputError
 
 
 def require_positive(options: Any, *names: str) -> None:
-    """Raise InputError unless each of the named options is at least 1."""
+    """Raise InputError unless each of the named options is at least 1.
+
+    Args:
+        options: object with the options as attributes.
+        names: names of the options to check.
+    """
     for name in names:
         if getattr(options, name) < 1:
             raise InputError(f"{name} = {getattr(options, name)}; expected at least 1")
 
 
+@dataclass(frozen=True)
+class TransformerOptions:
+    """Sizes that all transformers here have.
+
+    Args:
+        items: number of items in the catalogue.
+        length: most items of a history that the model reads, default 50.
+        width: features of an item embedding, default 64.
+        layers: number of attention layers, default 2.
+        heads: attention heads per layer, default 2.
+        dropout: share of entries dropped, in [0, 1), default 0.2.
+
+    Raises:
+        InputError: a size below 1.
+    """
+
+    items: int
+    length: int = 50
+    width: int = 64
+    layers: int = 2
+    heads: int = 2
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        require_positive(self, "items", "length", "width", "layers", "heads")
+
+
 class Recommender(nn.Module, ABC):
     """A model of item sequences: items 1..items, 0 is padding on the left, positions count from the right end.
 
-    A model gives `_build` (its layers), `_initialise` (all weights, from the generator alone), `loss` and `scores`.
-    `options` is a frozen dataclass with at least `items` and `length`, the most items of a history that it reads.
-    `item` embeds items, its row 0 padding.
-    A model that `needs_times` is given the time of every item, (b, l) float64 in seconds, 0 at padding.
-    `products` is the dtype of the full softmax's matrix products (None: that of the states); training sets it.
+    A subclass defines `_build` (its layers), `_initialise` (all weights, from the generator alone), `loss` and
+    `scores`. `item` embeds items; its row 0 is padding. A model with `needs_times` also receives the time of every
+    item, (b, l) float64 in seconds, 0 at padding. `products` is the dtype of the full softmax's matrix products (None:
+    that of the states); training sets it.
+
+    Args:
+        options: frozen dataclass with at least `items` and `length`, the most items of a history that the model reads.
+        generator: source of the initial weights, on the device of the model.
+        device: `cpu` (default) or `cuda`.
     """
 
     options: Any
@@ -51,7 +88,14 @@ class Recommender(nn.Module, ABC):
         return next(self.parameters()).device
 
     def check_length(self, items_bl: Tensor) -> int:
-        """The positions of a batch; raises InputError where they are more than the model takes, or none."""
+        """Return the number of positions of a batch.
+
+        Args:
+            items_bl: left-padded items.
+
+        Raises:
+            InputError: there are none, or more than the model takes.
+        """
         length = items_bl.shape[1]
         if not 1 <= length <= self.options.length:
             raise InputError(f"sequences of {length} positions; the model takes 1 to {self.options.length}")
@@ -59,16 +103,30 @@ class Recommender(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, *args: Any, **kwargs: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        """`loss(items_bl, target_bl[, times_bl])`: the training loss and the detached terms that make it up.
+        """Return the training loss and its detached terms.
 
-        `target_bl` holds the item after each item, 0 at padding; the last position of every row has one.
-        A term whose name ends in `_max` is kept by its maximum over an epoch, any other by its mean.
+        A term whose name ends in `_max` is kept as its maximum over an epoch, any other as its mean.
+
+        Args:
+            items_bl: left-padded items, 0 at padding.
+            target_bl: the item after each, 0 at padding; the last position of every row has one.
+            times_bl: times of the items in seconds, only for models that need them.
         """
 
     @abstractmethod
     def scores(self, *args: Any, **kwargs: Any) -> Tensor:
-        """`scores(items_bl[, times_bl])`: scores (b, items) of items 1..items as the next; column k is item k + 1."""
+        """Return scores (b, items) of items 1..items as the next one; column k is item k + 1.
+
+        Args:
+            items_bl: left-padded items, 0 at padding.
+            times_bl: times of the items in seconds, only for models that need them.
+        """
 
     def end_period(self, means: dict[str, float]) -> dict[str, float]:  # noqa: ARG002
-        """Adapt to an epoch's mean terms, where the model does; return what of its state the trace should hold."""
+        """Adapt to the terms of an epoch, and return what of the model's state the trace should record; by default
+        nothing.
+
+        Args:
+            means: terms of the loss over the epoch, by name.
+        """
         return {}

@@ -1,7 +1,7 @@
-"""The rules that read a relation R off the weights W of a sequence.
+"""The rules that make a relation R of the weights W of a sequence.
 
 Shape letters: b sequences, i effect position, j cause position. `W[b, i, j]` is the effect of j on i; R has entries in
-[0, 1] and only j < i. Strength is |W|, since a negative effect is an effect too; no rule relates by a strength of 0.
+[0, 1], only at j < i. Strength is |W|, since a negative effect is an effect too; no rule relates by a strength of 0.
 """
 
 import torch
@@ -17,19 +17,25 @@ LEAKING = ("max_relative", "dag")
 
 
 def relate(weights_bij: Tensor, rule: str = "threshold", tau: float = 0.3, top: int = 3) -> Tensor:
-    """R (b, i, j) of W (b, i, j): bool without gradient, or of W's dtype with one under `soft`, `straight_through`.
+    """Return R (b, i, j): bool without gradient, or in W's dtype with a gradient under `soft` and `straight_through`.
 
-    - `threshold`: |W_ij| >= tau (the design's default);
+    - `threshold`: |W_ij| >= tau;
     - `top_k`: the `top` strongest causes of each row;
     - `row_relative`: at least tau times the strongest cause of the row;
     - `soft`: the strength itself, at most 1; its gradient goes back into W;
     - `straight_through`: `threshold` forwards, the gradient of `soft` backwards (Bengio et al. 2013);
-    - `closure`: whatever reaches i along edges of `threshold`, a cause of a cause being one;
+    - `closure`: all that reaches i along edges of `threshold`, so that a cause of a cause is one too;
     - `max_relative`: at least tau times the strongest entry of the whole W, later rows and columns included;
-    - `dag`: the smallest threshold above which the whole W, both directions of time, has no cycle.
+    - `dag`: entries above the smallest threshold at which the whole W, both directions of time, has no cycle.
 
-    The rules of `LEAKING` look at all of W, so that R of an early row depends on what comes later; row i of the
-    others depends on W_ij with j < i, or on rows before i, alone.
+    The rules of `LEAKING` look at all of W, so that R of an early row depends on what comes later. Under the other
+    rules row i depends only on W_ij with j < i, or on rows before i.
+
+    Args:
+        weights_bij: W.
+        rule: one of these, default `threshold`.
+        tau: constant of the threshold and relative rules, default 0.3.
+        top: causes per row under `top_k`, default 3.
 
     Raises:
         InputError: the rule is unknown.
@@ -59,7 +65,7 @@ def relate(weights_bij: Tensor, rule: str = "threshold", tau: float = 0.3, top: 
 
 
 def _closure(relation_bij: Tensor) -> Tensor:
-    """All paths: R ∪ R² doubles the longest path that is closed, and none is longer than the sequence."""
+    """Return all paths. R ∪ R² doubles the length of the paths covered, and none is longer than the sequence."""
     paths = relation_bij.float()
     for _ in range((relation_bij.shape[-1] - 1).bit_length()):
         paths = (paths + paths @ paths > 0).float()
@@ -67,7 +73,7 @@ def _closure(relation_bij: Tensor) -> Tensor:
 
 
 def _least_acyclic(strength_bij: Tensor) -> Tensor:
-    """The smallest t (b,), 0 or an entry, with {strength > t} a DAG, by bisection over the sorted entries."""
+    """Return the smallest t (b,), 0 or an entry, with {strength > t} a DAG, by bisection over the sorted entries."""
     levels = torch.nn.functional.pad(strength_bij.flatten(1).sort().values, (1, 0))
     low = torch.zeros(len(levels), dtype=torch.int64, device=levels.device)
     high = torch.full_like(low, levels.shape[1] - 1)

@@ -1,16 +1,14 @@
-"""One training loop for every neural model: early stopping on validation NDCG@10, checkpoints, exact resume."""
+"""The training loop of every neural model: early stopping on validation NDCG@10, checkpoints, exact resumption."""
 
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor
 
 from causalrec.attention import set_dropout_generator
@@ -22,18 +20,28 @@ from causalrec.recommender import Recommender
 
 MEGABATCH = 16
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
-BUCKET = 64  # histories of like length that are scored together
+BUCKET = 64  # histories of similar length that are scored together
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train. `patience` counts epochs without a better validation NDCG@10; None trains all epochs.
+    """How to train.
 
-    `seen` says whether validation ranks over the catalogue with the user's history "kept" or "filtered".
-    `precision` is that of the full softmax's matrix products, three quarters of all arithmetic: "float32" or "bf16",
-    which pays on a GPU or a CPU with matrix units (AMX) and costs time elsewhere. All else stays in float32.
-    `windows`: train on the "last" window of each user's actions, as long as the model reads (Kang & McAuley 2018,
-    Sec. III-A), or on "all" of them, cut into windows so that every action but the first is a target once.
+    Args:
+        epochs: most passes over the training data, default 100.
+        batch: sequences per step, default 128.
+        learning_rate: step size of Adam, default 1e-3.
+        clip_norm: largest norm of a gradient, default 5; inf for no limit.
+        patience: epochs without a better validation NDCG@10 before training stops, default 10; None trains all epochs.
+        seen: validation ranks over the catalogue with the user's history `kept` (default) or `filtered` out.
+        precision: dtype of the full softmax's matrix products, three quarters of all arithmetic: `float32` (default),
+            or `bf16`, which saves time on a GPU or a CPU with matrix units (AMX) and costs time elsewhere. All else
+            stays in float32.
+        windows: train on the `last` window of each user's actions, as long as the model reads (default; Kang & McAuley
+            2018, Sec. III-A), or on `all`, cut into windows so that every action but the first is a target once.
+
+    Raises:
+        InputError: an option out of range.
     """
 
     epochs: int = 100
@@ -47,9 +55,15 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1 or (self.patience is not None and self.patience < 1):
-            raise InputError("epochs, batch and patience must be at least 1")
+            raise InputError(
+                f"epochs = {self.epochs}, batch = {self.batch}, patience = {self.patience}; expected at "
+                "least 1 each, or patience = None to train all epochs"
+            )
         if not (0 < self.learning_rate < math.inf and 0 < self.clip_norm <= math.inf):
-            raise InputError("learning_rate and clip_norm must be positive")
+            raise InputError(
+                f"learning_rate = {self.learning_rate}, clip_norm = {self.clip_norm}; expected numbers above 0, "
+                "learning_rate finite"
+            )
         if self.seen not in ("kept", "filtered"):
             raise InputError(f"seen = {self.seen!r}; expected 'kept' or 'filtered'")
         if self.precision not in PRECISIONS:
@@ -60,7 +74,15 @@ class TrainingOptions:
 
 @dataclass
 class Progress:
-    """What training has gone through so far; `trace` holds one dict of mean terms an epoch."""
+    """What training has done so far.
+
+    Args:
+        epoch: number of finished epochs.
+        best_epoch: the epoch with the best validation score, 0 before there is one.
+        best: its NDCG@10, -inf before there is one.
+        skipped_steps: number of steps whose loss was not finite.
+        trace: mean terms of the loss, one dict per epoch.
+    """
 
     epoch: int = 0
     best_epoch: int = 0
@@ -70,11 +92,18 @@ class Progress:
 
 
 class Diverged(ArithmeticError):
-    """A whole epoch passed without one finite loss."""
+    """A whole epoch passed without a finite loss."""
 
 
 def pick_device(name: str = "auto") -> str:
-    """`auto` is CUDA where there is one, else the CPU; anything else is checked and returned."""
+    """Return `cpu` or `cuda`.
+
+    Args:
+        name: `cpu`, `cuda`, or `auto` (default) for CUDA if it is available and the CPU otherwise.
+
+    Raises:
+        InputError: the device is unknown or not available.
+    """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
@@ -83,9 +112,12 @@ def pick_device(name: str = "auto") -> str:
 
 
 def make_scorer(model: Recommender) -> Scorer:
-    """The model as a scorer of histories; it sees the last `length` items of each, and their times if it needs them.
+    """Return the model as a scorer, which reads the last `length` items of each history.
 
-    The scorer raises InputError for histories without times where the model needs them.
+    The scorer raises InputError for histories without times if the model needs them.
+
+    Args:
+        model: a trained model.
     """
 
     def score(history: Sequences, rows: slice) -> Tensor:
@@ -109,9 +141,16 @@ def make_scorer(model: Recommender) -> Scorer:
 
 
 def pad_times(sequences: Sequences, rows: slice, length: int, model: str) -> NDArray[np.float64]:
-    """Times of the last `length` actions of the rows, padded with 0 on the left: (rows, length) float64.
+    """Return the times of the last `length` actions of the rows, padded with 0 on the left: (rows, length) float64.
 
-    Raises InputError where the sequences have no times; `model` is named as the one that needs them.
+    Args:
+        sequences: histories of all users.
+        rows: the users.
+        length: columns of the result.
+        model: name of the model that needs times, for the message.
+
+    Raises:
+        InputError: the sequences have no times.
     """
     times = _times(sequences, model)
     spans = [np.arange(*sequences.offsets[user : user + 2]) for user in range(rows.start, rows.stop)]
@@ -129,10 +168,15 @@ def _times(sequences: Sequences, model: str) -> NDArray[np.float64]:
 
 
 def place_windows(sequences: Sequences, length: int, windows: str) -> NDArray[np.int64]:
-    """Rows to train on, (rows, length + 1) places in `sequences.items`, -1 for padding on the left.
+    """Return the rows to train on as places in `sequences.items`, (rows, length + 1) int64, -1 for padding on the left.
 
-    Each row's first action is read and not predicted. "last": one row a user, of the last actions. "all": further rows
-    before it, each ending where the one behind begins to predict. A user without a target has no row.
+    Each row's first action is read but not predicted. A user without a target has no row.
+
+    Args:
+        sequences: training actions of all users.
+        length: most items that the model reads.
+        windows: `last` gives one row per user, of the last actions; `all` adds rows before it, each of which ends where
+            the next one begins to predict.
     """
     starts, ends = sequences.offsets[:-1], sequences.offsets[1:]
     trained = ends - starts >= 2
@@ -152,11 +196,17 @@ def batches(
     device: str,
     times: NDArray[np.float64] | None = None,
 ) -> Iterator[tuple[Tensor, ...]]:
-    """One epoch of (items, next items), both (b, l), from rows (users, length + 1) padded on the left with 0.
+    """Yield one epoch of (items, next items), both (b, l), and with `times` also the times of the items.
 
-    With `times` of the same shape, the times of the items are a third of each batch. Rows of like length go together,
-    so that little padding is computed: users are shuffled, sorted by length within groups of `MEGABATCH` batches, and
-    the batches shuffled again.
+    Rows of similar length are batched together, so that little padding is computed: users are shuffled, sorted by
+    length within groups of `MEGABATCH` batches, and the batches shuffled again.
+
+    Args:
+        padded: (users, length + 1) items, padded on the left with 0.
+        size: rows per batch.
+        generator: source of the order.
+        device: where the batches live.
+        times: times of the items, of the same shape as `padded`; default None.
     """
     lengths = (padded != 0).sum(1)
     order = generator.permutation(len(padded))
@@ -183,13 +233,23 @@ def train(
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[Progress], object] | None = None,
 ) -> Progress:
-    """Train in place and leave the model at its best validation epoch (at its last one where patience is None).
+    """Train in place and leave the model at its best validation epoch (with patience None, at its last one).
 
-    `dropout` lives on the model's device. A training whose `checkpoint` holds a state goes on from it, to the same
-    numbers as one never interrupted, and leaves its own there after every epoch. Steps whose loss is not finite are
-    skipped and counted. Training ends early where `on_epoch` returns True. Raises InputError for no training data or
-    data without times where the model needs them, Diverged where nothing is finite any more, and what `checkpoint`
-    raises.
+    Steps whose loss is not finite are skipped and counted.
+
+    Args:
+        model: the model.
+        split: training rows and validation questions.
+        options: how to train.
+        shuffle: source of the order of users.
+        dropout: source of dropout and negatives, on the model's device.
+        checkpoint: where the state is saved after every epoch; default None. Training resumes from a state found there,
+            to the same numbers as without the interruption.
+        on_epoch: called after every epoch; training ends if it returns True. Default None.
+
+    Raises:
+        InputError: no training data, no times where the model needs them, or what `checkpoint` raises.
+        Diverged: a whole epoch passed without a finite loss.
     """
     places = place_windows(split.train, model.options.length, options.windows)
     if len(places) == 0:
@@ -206,11 +266,11 @@ def train(
     if checkpoint is not None:
         state.resume(checkpoint)
     progress = state.progress
-    while progress.epoch < options.epochs and not _out_of_patience(progress, options):
+    while progress.epoch < options.epochs and not out_of_patience(progress, options):
         progress.trace.append(_train_epoch(model, padded, times, options, optimiser, shuffle, progress))
         progress.epoch += 1
         if options.patience is not None:
-            score = _validate(model, split, options)
+            score = validate(make_scorer(model), split, options)
             progress.trace[-1]["validation"] = score
             if score > progress.best:
                 progress.best, progress.best_epoch = score, progress.epoch
@@ -225,7 +285,13 @@ def train(
     return progress
 
 
-def _out_of_patience(progress: Progress, options: TrainingOptions) -> bool:
+def out_of_patience(progress: Progress, options: TrainingOptions) -> bool:
+    """Return whether training has gone `patience` epochs without a better validation score.
+
+    Args:
+        progress: what training has done so far.
+        options: how to train.
+    """
     return options.patience is not None and progress.epoch - progress.best_epoch >= options.patience
 
 
@@ -262,20 +328,30 @@ def _train_epoch(
     return means | model.end_period(means)
 
 
-def _validate(model: Recommender, split: Split, options: TrainingOptions) -> float:
+def validate(score: Scorer, split: Split, options: TrainingOptions) -> float:
+    """Return the mean NDCG@10 on the validation questions; -inf if a score is not finite.
+
+    Args:
+        score: the recommender.
+        split: holds the questions.
+        options: says whether the user's history is ranked too.
+    """
     try:
-        ranks = rank_targets(make_scorer(model), split.validation)
+        ranks = rank_targets(score, split.validation)
     except NonFiniteScores:
         return -math.inf
     return float(ndcg(ranks.filtered if options.seen == "filtered" else ranks.kept).mean())
 
 
 class TrainingState:
-    """Everything that a training carries from one epoch to the next, to be saved and taken up again.
+    """Everything that a training carries from one epoch to the next, so that it can be saved and resumed.
 
-    `values` are the parameters and buffers by name, changed in place alone, of which `optimiser` has the parameters.
-    `identity` is JSON data that tells a training from those whose state it must not take up.
-    `progress` is that of a training not begun, until `resume`.
+    Args:
+        identity: JSON data that distinguishes this training from those whose state it must not resume.
+        values: parameters and buffers by name, changed only in place.
+        optimiser: optimiser of the parameters among them.
+        generator: generator of dropout and negatives.
+        shuffle: generator of the order of users; default None.
     """
 
     def __init__(
@@ -293,16 +369,16 @@ class TrainingState:
         self.best: dict[str, Tensor] = {}
 
     def keep_best(self) -> None:
-        """Hold the values of now as the best so far."""
+        """Copy the current values as the best so far."""
         self.best = {name: value.clone() for name, value in self.values.items()}
 
     def restore_best(self) -> None:
-        """Bring back what `keep_best` held, if anything."""
+        """Restore what `keep_best` copied, if anything."""
         for name, value in self.best.items():
             self.values[name].copy_(value)
 
     def snapshot(self) -> Snapshot:
-        """The state of now, for `Checkpoint.save`."""
+        """Return the current state, for `Checkpoint.save`."""
         tensors = {f"model.{name}": value for name, value in self.values.items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
         for number, entry in self.optimiser.state_dict()["state"].items():
@@ -314,7 +390,11 @@ class TrainingState:
         return Snapshot(tensors, texts)
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Take up the state in `checkpoint`, all of it or, where that is refused, nothing."""
+        """Restore the state in `checkpoint`, or nothing at all if that state is refused.
+
+        Args:
+            checkpoint: where the state is.
+        """
         found = checkpoint.load()
         if found is None:
             return
@@ -336,7 +416,7 @@ class TrainingState:
             self.shuffle.bit_generator.state = shuffle
 
     def _check(self, found: Snapshot) -> tuple[Progress, dict[str, Tensor], dict[int, dict[str, Tensor]], Any]:
-        """Progress, best values, Adam's moments and the shuffle's state; raises where `snapshot` did not write them."""
+        """Return progress, best values, Adam's moments and the shuffle's state; raise unless `snapshot` wrote them."""
         like = {f"{part}.{name}": value for part in ("model", "best") for name, value in self.values.items()}
         parameters = [value for group in self.optimiser.param_groups for value in group["params"]]
         for place, parameter in enumerate(parameters):
@@ -366,9 +446,3 @@ class TrainingState:
         if not 0 <= progress.best_epoch <= progress.epoch == len(progress.trace) or not progress.skipped_steps >= 0:
             raise ValueError("its epochs do not agree")
         return progress, parts["best"], adam, shuffle
-
-
-def save_model(model: Recommender, path: Path) -> None:
-    """Write the model's parameters and options as safetensors."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, path, {"model": type(model).__name__, "options": json.dumps(asdict(model.options))})

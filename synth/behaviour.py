@@ -1,13 +1,12 @@
-"""User item-sequences grown from an item-level SCM, with truth at item level and at position level.
+"""Item sequences of users, generated from an item-level SCM, with known truth at item level and at position level.
 
-Items are 1..I and 0 is padding. G[i, j] = P(child i | parent j): row = effect, column = cause. At a step the
-candidates are those of the last `horizon` tokens whose item has children, weighted a_tau by decay^age; with
-probability `causal_share` the step points to one of them and draws its item from that parent's column of G, else,
-and where there is no candidate, from the user's exogenous law m. With a candidate in sight, that is
+Items are 1..I and 0 is padding. G[i, j] = P(child i | parent j): row = effect, column = cause. The candidates of a step
+are those of the last `horizon` tokens whose item has children, weighted a_tau by decay^age. With probability
+`causal_share` the step points to one of them and draws its item from that parent's column of G; otherwise, and where
+there is no candidate, it draws from the user's exogenous law m. If there is a candidate,
 E[x_t | past] = (1 - r) m + r sum_tau a_tau G x_tau: linear in the one-hot tokens.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -22,11 +21,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Behaviour:
-    """Sequences and what made them; all but segments are (users, length) int64.
+    """Sequences and what caused them.
 
-    items: 1..I. pointers: the earlier position whose item caused this one, -1 where none did or it was hidden.
-    hidden: the unobserved event that took place beside the position, I + 1.., 0 where none did; no model may see it.
-    segments: (users,) int64.
+    Args:
+        items: (users, length) int64 in 1..I.
+        pointers: (users, length) int64, the earlier position whose item caused this one; -1 if none did or it was
+            hidden.
+        hidden: (users, length) int64, the unobserved event at the same time as the position, I + 1.., 0 if there was
+            none; no model may see it.
+        segments: (users,) int64.
     """
 
     items: Indices
@@ -42,12 +45,21 @@ class Behaviour:
 
 @dataclass(frozen=True, eq=False)
 class BehaviourWorld:
-    """The law of behaviour; see the head of this file, and `draw_world` for the knobs.
+    """The law of behaviour, as the top of this file explains; `draw_world` draws one.
 
-    children, child_law: (1 + I + hidden, most children), int64 and float64: by parent item, its children's items
-    (0 where fewer) and their probabilities; row 0 is padding, rows above I are hidden parents.
-    popularity: (I,); segment_laws: (segments, I): the two parts of m, mixed by `confounding`.
-    forced_item takes a share forced_share of all steps, whatever the past.
+    Args:
+        children: (1 + I + hidden, most children) int64: the items that each parent item causes, 0 where there are
+            fewer. Row 0 is padding, rows above I are hidden parents.
+        child_law: the probabilities of these children, float64, of the same shape.
+        popularity: (I,), the common part of m.
+        segment_laws: (segments, I), the part of m that differs by segment.
+        confounding: share of the segment's law in m, 0 to 1.
+        causal_share: r, the probability that a step points to a candidate, 0 to 1.
+        decay: factor of a candidate's weight per step of age, above 0 to 1.
+        horizon: number of tokens back that a cause can lie, at least 1.
+        hidden_rate: probability per position that a hidden parent occurs.
+        forced_item: item that interventions force, 0 (default) for none.
+        forced_share: share of all steps that it takes, whatever the past; default 0.
     """
 
     children: Indices
@@ -76,7 +88,8 @@ class BehaviourWorld:
 
     @property
     def graph(self) -> Adjacency:
-        """Truth at item level, (I, I) bool: [i, j] says that item j + 1 causes item i + 1. Hidden parents left out."""
+        """Truth at item level, (I, I) bool: [i, j] says that item j + 1 causes item i + 1. Hidden parents are left out.
+        """
         return np.asarray(self.transition[:, : self.num_items] > 0)
 
     @property
@@ -85,7 +98,14 @@ class BehaviourWorld:
         return (1 - self.confounding) * self.popularity + self.confounding * self.segment_laws
 
     def cut_effects(self, item: int) -> "BehaviourWorld":
-        """Return the world in which `item` no longer causes anything."""
+        """Return the world in which an item no longer causes anything.
+
+        Args:
+            item: 1..I.
+
+        Raises:
+            InputError: an unknown item.
+        """
         self._check_item(item)
         child_law = self.child_law.copy()
         child_law[item] = 0
@@ -94,8 +114,15 @@ class BehaviourWorld:
     def force(self, item: int, share: float) -> "BehaviourWorld":
         """Return the world under do(item occurs with probability `share` at each step, whatever the past).
 
-        Graph surgery: every cause of the item is cut, the laws that lose it are normalised again (a parent with no
-        other child loses its effect), its own effects stay.
+        This is graph surgery: every cause of the item is cut and the laws that lose it are normalised again (a parent
+        with no other child loses its effect); the item keeps its own effects.
+
+        Args:
+            item: 1..I.
+            share: probability, 0 to below 1.
+
+        Raises:
+            InputError: an unknown item or a share out of range.
         """
         self._check_item(item)
         _require(0 <= share < 1, f"share: got {share}; expected a probability below 1.")
@@ -110,15 +137,23 @@ class BehaviourWorld:
         )
 
     def sample(self, rng: np.random.Generator, users: int, length: int) -> Behaviour:
-        """Draw `users` sequences of `length` tokens, vectorised over users.
+        """Draw sequences, vectorised over users.
 
-        Every step takes the same random numbers whatever happens in it, so a world and the same world under an
-        intervention, sampled from equal generators, differ only where the intervention reaches.
+        Every step uses the same random numbers whatever happens in it. So a world and the same world under an
+        intervention, sampled from equal generators, differ only where the intervention has an effect.
+
+        Args:
+            rng: source of randomness.
+            users: number of sequences, at least 1.
+            length: tokens per sequence, at least 1.
+
+        Raises:
+            InputError: no users or no tokens.
         """
         _require(users >= 1 and length >= 1, f"sample: got {users} users, length {length}; expected at least 1 each.")
         past = self.horizon
         segments = rng.integers(len(self.segment_laws), size=users)
-        # Position t stands in column past + t; before it, padding.
+        # Position t is in column past + t; the columns before are padding.
         items, hidden = np.zeros((2, users, past + length), dtype=np.int64)
         pointers = np.full((users, length), -1, dtype=np.int64)
         exogenous_cdf = (np.cumsum(self.exogenous_law, axis=1) + np.arange(len(self.segment_laws))[:, None]).ravel()
@@ -144,26 +179,19 @@ class BehaviourWorld:
             hidden[:, past + t] = np.where(event, self.num_items + 1 + (u_hidden * hidden_items).astype(np.int64), 0)
         return Behaviour(items[:, past:].copy(), pointers, hidden[:, past:].copy(), segments)
 
-    def stream(
-        self, rng: np.random.Generator, users: int, length: int, chunk: int = 4096
-    ) -> Iterator[Behaviour]:
-        """Draw `users` sequences of `length` tokens, `chunk` users at a time; memory O(chunk * length).
-
-        Each chunk is `sample` from a generator of its own, spawned from `rng` in turn: a chunk does not depend on how
-        many come after it, and all of them together are the in-memory draws from those generators.
-        """
-        _require(users >= 1 and chunk >= 1, f"stream: got {users} users by {chunk}; expected at least 1 each.")
-        for start in range(0, users, chunk):
-            (own,) = rng.spawn(1)
-            yield self.sample(own, min(chunk, users - start), length)
-
     def step_distribution(
         self, history: ArrayLike, segments: ArrayLike, hidden: ArrayLike | None = None
     ) -> Floats:
         """Return the exact E[x_t | past], (rows, I): the law of the token that follows each history.
 
-        history: (rows, L) items, left-padded with 0, the latest last; segments: (rows,). hidden: (rows, L) as in
-        `Behaviour`, needed only where the world has hidden parents; without it they are taken to be silent.
+        Args:
+            history: (rows, L) items, left-padded with 0, the latest last.
+            segments: (rows,) segment of each history.
+            hidden: (rows, L) as in `Behaviour`, needed only if the world has hidden parents; None (default) says that
+                none occurred.
+
+        Raises:
+            InputError: an array that does not fit this world.
         """
         past = self._check_history(history, self.num_items)
         silent = np.zeros_like(past) if hidden is None else self._check_history(hidden, len(self.children) - 1)
@@ -193,23 +221,24 @@ class BehaviourWorld:
     def best_ranking_scores(
         self, history: ArrayLike, segments: ArrayLike, hidden: ArrayLike | None = None
     ) -> Floats:
-        """Score the items as no model can beat on average: (rows, I + 1), column 0 (padding) below all others.
+        """Score the items so that no model can do better on average: (rows, I + 1), column 0 (padding) below all
+        others.
 
-        Arguments as in `step_distribution`, whose law these are: to rank by it is best for HR@k, NDCG@k and MRR over
-        the full catalogue. A world with hidden parents needs `hidden` for the bound to hold.
+        Scores are the probabilities of `step_distribution`; ranking by them is best for HR@k, NDCG@k and MRR over the
+        full catalogue. In a world with hidden parents this bound needs `hidden`.
+
+        Args:
+            history: (rows, L) items, left-padded with 0, the latest last.
+            segments: (rows,) segment of each history.
+            hidden: (rows, L) as in `Behaviour`; default None.
         """
         law = self.step_distribution(history, segments, hidden)
         return np.concatenate([np.full((len(law), 1), -1.0), law], axis=1)
 
-    def position_edges(self, items: ArrayLike) -> Adjacency:
-        """Item-level truth seen from positions, (rows, L, L) bool: [u, t, tau] says tau < t and s_tau causes s_t."""
-        s = self._check_history(items, self.num_items)
-        padded = np.zeros((self.num_items + 1, self.num_items + 1), dtype=bool)
-        padded[1:, 1:] = self.graph
-        return np.asarray(padded[s[:, :, None], s[:, None, :]] & np.tri(s.shape[1], k=-1, dtype=bool))
-
     def _pointing_law(self, window: Indices) -> Floats:
-        """Weights a_tau (rows, 2 horizon) of the candidates in a window of observed, then hidden tokens; 0 if none."""
+        """Return weights a_tau (rows, 2 horizon) of the candidates in a window of observed, then hidden tokens; 0 if
+        none.
+        """
         by_age = self.decay ** np.arange(self.horizon - 1, -1, -1)
         has_children = np.asarray(self.child_law.any(axis=1))
         return _normalise(has_children[window] * np.tile(by_age, 2))
@@ -245,12 +274,24 @@ def draw_world(
 ) -> BehaviourWorld:
     """Draw a world over a random DAG order of the items.
 
-    parents: the share of items that cause others; fan_out: fewest and most children of one, from 2, drawn uniformly
-    among the items later in the order; concentration: Dirichlet parameter of each column of G. zipf: exponent of
-    popularity and of each segment's law, each over its own random order; confounding: the segments' share c of the
-    exogenous law. causal_share: r; decay: kappa in (0, 1]; horizon: how many tokens back a cause can lie.
-    hidden_parents: how many further parents there are, with children drawn among all items, that act but are never
-    observed; at each position one takes place, all alike, with probability hidden_rate. Raises InputError.
+    Args:
+        rng: source of randomness.
+        items: number of items I, default 100.
+        parents: share of items that cause others, default 0.45.
+        fan_out: fewest and most children of a parent, from 2, default (2, 3); drawn uniformly among later items.
+        concentration: Dirichlet parameter of each column of G, above 0, default 5.
+        zipf: exponent of popularity and of each segment's law, each over its own random order; at least 0, default 1.
+        segments: number of segments, at least 1, default 4.
+        confounding: share of the segment's law in the exogenous law, default 0.3.
+        causal_share: r, the probability that a step points to a candidate, default 0.7.
+        decay: factor of a candidate's weight per step of age, above 0 to 1, default 0.5.
+        horizon: number of tokens back that a cause can lie, at least 1, default 5.
+        hidden_parents: number of further parents that act but are never observed, with children drawn among all items;
+            default 0.
+        hidden_rate: probability per position that one of them, drawn uniformly, occurs; default 0.2.
+
+    Raises:
+        InputError: an option out of range.
     """
     fewest, most = fan_out
     num_parents = round(parents * items)
@@ -287,36 +328,21 @@ def draw_world(
     )  # fmt: skip
 
 
-def shuffle_time(rng: np.random.Generator, behaviour: Behaviour) -> Behaviour:
-    """Put each user's tokens into a random order: a control that keeps who took what and destroys when.
-
-    Who takes a parent takes its children, so co-occurrence within a user survives, without a direction.
-    """
-    items = rng.permuted(behaviour.items, axis=1)
-    return replace(behaviour, items=items, pointers=np.full_like(items, -1), hidden=np.zeros_like(items))
-
-
-def shuffle_users(rng: np.random.Generator, behaviour: Behaviour) -> Behaviour:
-    """Deal the tokens of each time step to users at random: only popularity, step by step, is left."""
-    items = rng.permuted(behaviour.items, axis=0)
-    return replace(behaviour, items=items, pointers=np.full_like(items, -1), hidden=np.zeros_like(items))
-
-
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise InputError(message)
 
 
 def _normalise(weights: ArrayLike) -> Floats:
-    """Make the last axis sum to 1 where it does not sum to 0."""
+    """Scale the last axis to sum 1 where it does not sum to 0."""
     w = np.asarray(weights, dtype=np.float64)
     total = w.sum(axis=-1, keepdims=True)
     return np.asarray(w / np.where(total > 0, total, 1.0))
 
 
 def _pick(weights: Floats, uniform: Floats) -> Indices:
-    """Draw one column for each row of `weights` (rows, k), rows not all 0, by inverting the cumulated weights."""
+    """Draw one column per row of `weights` (rows, k), no row all 0, by inverting the cumulated weights."""
     cumulated = np.cumsum(weights, axis=1)
-    # Rounding may lift uniform * total to the total itself, where no column is left; one step down there is.
+    # Rounding may raise uniform * total to the total itself, beyond the last column; hence at most one step below it.
     mark = np.minimum(uniform * cumulated[:, -1], np.nextafter(cumulated[:, -1], 0))
     return np.asarray((cumulated > mark[:, None]).argmax(axis=1))

@@ -1,7 +1,6 @@
-"""Item-level controls: edge scores straight from sequences, without a neural model.
+"""Item-level controls: edge scores computed from sequences, without a neural model.
 
-Both return scores (I, I), [i, j] for item j + 1 causing item i + 1 (row = effect, column = cause), for sequences
-(users, length) of items 1..I with 0 for padding.
+Both return scores (I, I), [i, j] for item j + 1 causing item i + 1 (row = effect, column = cause).
 """
 
 import numpy as np
@@ -15,9 +14,17 @@ Floats = NDArray[np.float64]
 
 
 def lift(items: ArrayLike, num_items: int, horizon: int = 5) -> Floats:
-    """Score by how much oftener i follows j within `horizon` steps than it would by chance.
+    """Score how much more often i follows j within `horizon` steps than it would by chance.
 
-    (n_ij + 1) / (n_i. n_.j / n + 1), n_ij counting the pairs; the ones keep rare pairs from the top.
+    The score is (n_ij + 1) / (n_i. n_.j / n + 1), where n_ij counts the pairs; the ones keep rare pairs from the top.
+
+    Args:
+        items: (users, length) items 1..I, 0 for padding.
+        num_items: I.
+        horizon: number of tokens back that count, at least 1, default 5.
+
+    Raises:
+        InputError: items or options out of range, or no token with another before it.
     """
     targets, history = _steps(items, num_items, horizon, decay=1.0)
     pairs = (targets.T @ history).toarray()
@@ -28,10 +35,21 @@ def lift(items: ArrayLike, num_items: int, horizon: int = 5) -> Floats:
 def onehot_regression(
     items: ArrayLike, num_items: int, horizon: int = 5, decay: float = 0.5, ridge: float = 1.0
 ) -> Floats:
-    """Score by the weight of j in the ridge regression of the one-hot x_t on the past and an intercept.
+    """Score the weight of j in the ridge regression of the one-hot x_t on the past and an intercept.
 
-    The past is sum_age decay^age x_{t-1-age} over the last `horizon` tokens. Least squares of the behaviour world's
-    own equation, but for the normalising of its weights. Time gives the direction, so no acyclicity is needed.
+    The past is sum_age decay^age x_{t-1-age} over the last `horizon` tokens. This is least squares of the behaviour
+    world's own equation, except that the weights of the past are not normalised. Time gives the direction, so
+    acyclicity is not needed.
+
+    Args:
+        items: (users, length) items 1..I, 0 for padding.
+        num_items: I.
+        horizon: number of tokens back that count, at least 1, default 5.
+        decay: weight per step of age, above 0 to 1, default 0.5.
+        ridge: penalty, above 0, default 1.
+
+    Raises:
+        InputError: items or options out of range, or no token with another before it.
     """
     if not ridge > 0:
         raise InputError(f"ridge: got {ridge}; expected a penalty above 0, so that items never seen score 0.")
@@ -44,12 +62,12 @@ def onehot_regression(
 
 
 def _steps(items: ArrayLike, num_items: int, horizon: int, decay: float) -> tuple[csr_array, csr_array]:
-    """One row for each token that has one before it: one-hot targets and decayed histories, sparse (steps, I)."""
+    """Return one-hot targets and decayed histories, sparse (steps, I): one row per token that has one before it."""
     s = np.asarray(items)
     if s.ndim != 2 or s.dtype.kind not in "iu" or s.size == 0 or s.min() < 0 or s.max() > num_items:
         raise InputError(f"items: got {s.dtype} of shape {s.shape}; expected (users, length) of 0..{num_items}.")
     if horizon < 1 or not 0 < decay <= 1:
-        raise InputError(f"got horizon {horizon}, decay {decay}; expected at least 1, and above 0 to 1.")
+        raise InputError(f"got horizon {horizon}, decay {decay}; expected horizon >= 1 and 0 < decay <= 1.")
     user, time = np.nonzero((s[:, 1:] > 0) & (s[:, :-1] > 0))
     time += 1
     if not len(user):

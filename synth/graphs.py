@@ -1,4 +1,4 @@
-"""Directed acyclic graphs: random families, motifs, orders.
+"""Directed acyclic graphs: random families and orders.
 
 An adjacency is a bool array G of shape (n, n); G[i, j] says j -> i (row = effect, column = cause).
 """
@@ -15,7 +15,15 @@ Indices = NDArray[np.int64]
 
 
 def as_adjacency(graph: ArrayLike, name: str = "graph") -> Adjacency:
-    """Check that `graph` is square in its last two axes, shape (..., n, n), and bool; raise InputError if not."""
+    """Return `graph` as an array.
+
+    Args:
+        graph: bool (..., n, n).
+        name: what the message calls it, default `graph`.
+
+    Raises:
+        InputError: it is not square in its last two axes, or not bool.
+    """
     G = np.asarray(graph)
     if G.ndim < 2 or G.shape[-1] != G.shape[-2] or G.dtype != np.bool_:
         raise InputError(
@@ -26,7 +34,9 @@ def as_adjacency(graph: ArrayLike, name: str = "graph") -> Adjacency:
 
 
 def _bernoulli(rng: np.random.Generator, allowed: Adjacency, edges: float) -> Adjacency:
-    """Draw each allowed edge alike and independently, `edges` expected in all, or every one if there are fewer."""
+    """Draw each allowed edge independently with one probability, `edges` expected in all; every edge if there are
+    fewer.
+    """
     return np.asarray(allowed & (rng.random(allowed.shape) < edges / max(1, allowed.sum())))
 
 
@@ -77,15 +87,23 @@ FAMILIES: dict[str, Callable[[np.random.Generator, int, float], Adjacency]] = {
 def draw_dag(family: str, rng: np.random.Generator, nodes: int, edges_per_node: float = 2) -> Adjacency:
     """Draw a DAG (nodes, nodes) of a named family under a uniformly random labelling.
 
-    - `er`: Erdős–Rényi along a random order, edges_per_node * nodes edges expected ("ER2" has 2n), at most
-      the full DAG.
-    - `sf`: Barabási & Albert (1999): each newcomer attaches to edges_per_node earlier nodes by their degree
-      and points at them, as in NOTEARS and DAGMA: hubs are effects. Exactly m n - m (m + 1) / 2 edges.
+    - `er`: Erdős–Rényi along a random order, edges_per_node * nodes edges expected ("ER2" has 2n), at most the full
+      DAG.
+    - `sf`: Barabási & Albert (1999): each new node attaches to edges_per_node earlier nodes by their degree and points
+      at them, as in NOTEARS and DAGMA, so that hubs are effects. Exactly m n - m (m + 1) / 2 edges.
     - `chain`: one path through all nodes; edges_per_node is not used.
-    - `layered`: about sqrt(n) layers, edges from each layer to the next, edges_per_node * nodes expected or
-      as many as there are pairs. `bipartite`: the same with two layers.
+    - `layered`: about sqrt(n) layers, edges from each layer to the next, edges_per_node * nodes expected or as many as
+      there are pairs.
+    - `bipartite`: the same with two layers.
 
-    Raises InputError for an unknown family, no nodes or a negative number of edges.
+    Args:
+        family: one of these.
+        rng: source of randomness.
+        nodes: number of nodes, at least 1.
+        edges_per_node: expected number of edges per node, at least 0, default 2.
+
+    Raises:
+        InputError: an unknown family, no nodes or a negative number of edges.
     """
     if family not in FAMILIES:
         raise InputError(f"family: got {family!r}; expected one of {', '.join(FAMILIES)}.")
@@ -96,33 +114,32 @@ def draw_dag(family: str, rng: np.random.Generator, nodes: int, edges_per_node: 
     return relabel(FAMILIES[family](rng, nodes, edges_per_node), rng.permutation(nodes))
 
 
-def fork() -> Adjacency:
-    """Return 1 <- 0 -> 2, shape (3, 3): one cause, two effects."""
-    return np.array([[0, 0, 0], [1, 0, 0], [1, 0, 0]], dtype=bool)
-
-
-def collider() -> Adjacency:
-    """Return 0 -> 2 <- 1, shape (3, 3): two causes, one effect."""
-    return np.array([[0, 0, 0], [0, 0, 0], [1, 1, 0]], dtype=bool)
-
-
 def phone_cable() -> Adjacency:
     """Return the paper's example, shape (3, 3): phone (0) -> cable (1), phone -> case (2).
 
     Cable and case are bought together, though neither causes the other.
     """
-    return fork()
+    return np.array([[0, 0, 0], [1, 0, 0], [1, 0, 0]], dtype=bool)
 
 
 def relabel(graph: ArrayLike, labels: ArrayLike) -> Adjacency:
-    """Return the same DAG with node k named labels[k]; labels is a permutation of 0..n-1."""
+    """Return the same DAG with node k named labels[k].
+
+    Args:
+        graph: bool (n, n).
+        labels: a permutation of 0..n-1.
+    """
     G = as_adjacency(graph)
     inverse = np.argsort(np.asarray(labels))
     return G[np.ix_(inverse, inverse)]
 
 
 def is_dag(graph: ArrayLike) -> NDArray[np.bool_]:
-    """Say for each graph of shape (..., n, n) whether it has no directed cycle; bool of shape (...)."""
+    """Return bool (...): whether each graph has no directed cycle.
+
+    Args:
+        graph: bool (..., n, n).
+    """
     G = as_adjacency(graph)
     left = np.ones(G.shape[:-1], dtype=bool)
     for _ in range(G.shape[-1]):
@@ -134,9 +151,14 @@ def is_dag(graph: ArrayLike) -> NDArray[np.bool_]:
 
 
 def topological_order(graph: ArrayLike) -> Indices:
-    """Return the nodes, causes first, shape (n,) int64; among those free to come next, the smallest index first.
+    """Return the nodes, causes first, (n,) int64; among those that could come next, the smallest index first (Kahn
+    1962).
 
-    Raises InputError naming a cycle where there is one (Kahn 1962).
+    Args:
+        graph: bool (n, n).
+
+    Raises:
+        InputError: the graph has a cycle, which the message names.
     """
     G = as_adjacency(graph)
     causes_left = G.sum(axis=1)
@@ -152,7 +174,7 @@ def topological_order(graph: ArrayLike) -> Indices:
 
 
 def _name_cycle(G: Adjacency, left: NDArray[np.bool_]) -> str:
-    """Walk from effect to cause among the nodes `left`, each of which has a cause there, until one repeats."""
+    """Walk from effect to cause among the nodes `left`, each of which has a cause there, until a node repeats."""
     walk = [int(np.flatnonzero(left)[0])]
     while len(walk) == len(set(walk)):
         walk.append(int(np.flatnonzero(G[walk[-1]] & left)[0]))

@@ -24,8 +24,14 @@ MECHANISMS: Mapping[str, Callable[[Floats], Floats]] = MappingProxyType(
 class NonlinearSCM(DerivedSCM):
     """X_i = f(sum_j B_ij X_j) + Lambda_i U_i (of `sum`), or X_i = sum_j B_ij f(X_j) + Lambda_i U_i (of `parents`).
 
-    B are the weights inside the mechanisms: their support is the graph, they are nobody's regression. mechanism: f by
-    its name in `MECHANISMS`. Raises InputError for other names.
+    B are the weights inside the mechanisms: their support is the graph, but they are not regression coefficients.
+
+    Args:
+        mechanism: name of f in `MECHANISMS`: `tanh`, `sine` or `quadratic`.
+        of: what f is applied to, `sum` (default) or `parents`.
+
+    Raises:
+        InputError: an unknown name.
     """
 
     mechanism: str
@@ -39,11 +45,11 @@ class NonlinearSCM(DerivedSCM):
 
     @property
     def covariance(self) -> Floats:
-        """Raises InputError: there is no closed form."""
+        """Raises InputError, since there is no closed form."""
         raise InputError("covariance: a nonlinear SCM has none in closed form; give a number of samples.")
 
     def sample(self, rng: np.random.Generator, samples: int) -> Floats:
-        """Draw X for each sample, (samples, n) float64."""
+        """Draw X, (samples, n) float64."""
         f, X = MECHANISMS[self.mechanism], self.scm.sample_noise(rng, samples)
         for i in self.order:
             causes = np.flatnonzero(self.B[i])

@@ -29,11 +29,16 @@ NOISES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Floats]] = {
 
 @dataclass(frozen=True, eq=False)
 class LinearSCM:
-    """X = B X + Lambda U over n variables, U independent with mean 0 and variance 1.
+    """X = B X + Lambda U over n variables, U independent with mean 0 and variance 1. Arrays are copied and made
+    read-only.
 
-    B: (n, n) float64, B[i, j] the effect of j on i. noise_scale: (n,) float64, the standard deviations on
-    Lambda's diagonal. noise: the law of U. Both arrays are copied and frozen. Raises InputError, naming the
-    cycle, where B is not a DAG's, and for shapes, non-finite entries, scales or laws that do not fit.
+    Args:
+        B: (n, n) float64, B[i, j] the effect of j on i.
+        noise_scale: (n,) float64, the standard deviations on Lambda's diagonal, above 0.
+        noise: law of U, a key of `NOISES`, default `gaussian`.
+
+    Raises:
+        InputError: B has a cycle, which the message names, or a shape, entry, scale or law does not fit.
     """
 
     B: Floats
@@ -91,19 +96,36 @@ class LinearSCM:
         return S
 
     def sample_noise(self, rng: np.random.Generator, samples: int) -> Floats:
-        """Draw Lambda U for each sample, (samples, n) float64."""
+        """Draw Lambda U, (samples, n) float64.
+
+        Args:
+            rng: source of randomness.
+            samples: number of rows, at least 1.
+
+        Raises:
+            InputError: no samples.
+        """
         if samples < 1:
             raise InputError(f"samples: got {samples}; expected at least 1.")
         return NOISES[self.noise](rng, (samples, self.nodes)) * self.noise_scale
 
     def sample(self, rng: np.random.Generator, samples: int) -> Floats:
-        """Draw X for each sample, (samples, n) float64."""
+        """Draw X, (samples, n) float64.
+
+        Args:
+            rng: source of randomness.
+            samples: number of rows, at least 1.
+        """
         return self.sample_noise(rng, samples) @ self.mixing.T
 
 
 @dataclass(frozen=True, eq=False)
 class DerivedSCM:
-    """A world with the graph, order and weights of the SCM it is made from."""
+    """A world with the graph, order and weights of the SCM it is made from.
+
+    Args:
+        scm: that SCM.
+    """
 
     scm: LinearSCM
 
@@ -124,14 +146,22 @@ class DerivedSCM:
 
     @property
     def B(self) -> Floats:
-        """The SCM's weights, (n, n): before any scaling of what is observed."""
+        """The SCM's weights, (n, n), before any scaling of what is observed."""
         return self.scm.B
 
 
 def sample_many(scms: Sequence[LinearSCM], rngs: Sequence[np.random.Generator], samples: int) -> Floats:
     """Sample several SCMs of n variables, each from its own generator: (len(scms), samples, n) float64.
 
-    Each problem's samples are those it would get alone, so results do not depend on how problems are batched.
+    Each problem gets the samples it would get alone, so results do not depend on how problems are batched.
+
+    Args:
+        scms: SCMs with the same number of variables.
+        rngs: one generator per SCM.
+        samples: rows per SCM, at least 1.
+
+    Raises:
+        InputError: numbers of variables or of generators differ.
     """
     if len({scm.nodes for scm in scms}) != 1 or len(scms) != len(rngs):
         raise InputError(
@@ -151,12 +181,23 @@ def draw_scm(
     profile: Profile = "equal",
     ratio: float = 1.0,
 ) -> LinearSCM:
-    """Draw weights and noise variances for a DAG (n, n).
+    """Draw weights and noise variances for a DAG.
 
-    weights: the interval of |B[i, j]|, drawn uniformly; `signed` gives half of them a minus. Noise variances lie
-    in [1, ratio] (ratio is of variances, not of standard deviations): `equal` all 1; `random` log-uniform;
-    `rising` and `falling` geometric from 1 to ratio and back along the causal order. The weights drawn do not
-    depend on profile or ratio, so worlds that differ only there are paired. Raises InputError.
+    Noise variances lie in [1, ratio]: `equal`, all 1; `random`, log-uniform; `rising` and `falling`, geometric from 1
+    to ratio and back along the causal order. The weights drawn do not depend on profile or ratio, so that worlds that
+    differ only there are paired.
+
+    Args:
+        rng: source of randomness.
+        graph: bool (n, n), a DAG.
+        weights: smallest and largest |B[i, j]|, drawn uniformly, default (0.5, 2).
+        signed: give half of the weights a minus sign; default True.
+        noise: law of U, a key of `NOISES`, default `gaussian`.
+        profile: `equal` (default), `random`, `rising` or `falling`.
+        ratio: largest over smallest noise variance (not standard deviation), at least 1 (default).
+
+    Raises:
+        InputError: an option out of range, or a cycle.
     """
     G = as_adjacency(graph)
     order = topological_order(G)

@@ -1,9 +1,8 @@
 """How well an estimate matches a true graph: decided edges, orders, and scores of edges.
 
-Graphs are bool (..., n, n), [i, j] says j -> i; a pair {i, j} has the two entries [i, j] and [j, i]. Decided-edge
-metrics work over leading axes. Diagonals are not edges and are never counted. In a CPDAG, the completed partially
-directed graph that stands for a Markov equivalence class, [i, j] alone is j -> i, and both entries are one undirected
-edge.
+Graphs are bool (..., n, n), [i, j] says j -> i; a pair {i, j} has the two entries [i, j] and [j, i]. Metrics of decided
+edges work over leading axes. The diagonal holds no edges and is never counted. A CPDAG, the completed partially
+directed graph, stands for a Markov equivalence class: [i, j] alone is j -> i, and both entries are one undirected edge.
 """
 
 from bisect import bisect_left
@@ -34,9 +33,16 @@ def _share(part: NDArray[np.int64], whole: NDArray[np.int64], empty: float) -> F
 
 
 def shd(truth: ArrayLike, estimate: ArrayLike, reversal_cost: int = 1) -> NDArray[np.int64]:
-    """Structural Hamming distance, int64 of shape (...): edges to add or remove, and edges to turn.
+    """Return the structural Hamming distance, int64 (...): the number of edges to add, remove or reverse.
 
-    A reversed edge costs 1 (metric id `shd_rev1`, the default, as in NOTEARS and DAGMA) or 2 (`shd_rev2`).
+    Args:
+        truth: bool (..., n, n).
+        estimate: bool (..., n, n).
+        reversal_cost: cost of a reversed edge, 1 (metric id `shd_rev1`, default, as in NOTEARS and DAGMA) or 2
+            (`shd_rev2`).
+
+    Raises:
+        InputError: shapes that differ, or another cost.
     """
     if reversal_cost not in {1, 2}:
         raise InputError(f"reversal_cost: got {reversal_cost}; expected 1 (shd_rev1) or 2 (shd_rev2).")
@@ -46,10 +52,14 @@ def shd(truth: ArrayLike, estimate: ArrayLike, reversal_cost: int = 1) -> NDArra
 
 
 def best_threshold_shd(truth: ArrayLike, weights: ArrayLike) -> NDArray[np.int64]:
-    """The least `shd` over all thresholds on |weights| (..., n, n) that leave a DAG, int64 of shape (...).
+    """Return the least `shd` over all thresholds on |weights| that leave a DAG, int64 (...).
 
-    An oracle's choice, which no learner can make: it tells a bad threshold from bad weights. Edges enter from the
-    largest weight down, tied ones together; the threshold above all of them leaves the empty graph.
+    No learner can choose this threshold, since it needs the truth; it distinguishes a bad threshold from bad weights.
+    Edges enter from the largest weight down, tied ones together; the threshold above all weights gives the empty graph.
+
+    Args:
+        truth: bool (..., n, n).
+        weights: (..., n, n).
     """
     W = np.abs(np.asarray(weights, dtype=np.float64))
     T, E = _pair(truth, W > 0)
@@ -59,7 +69,7 @@ def best_threshold_shd(truth: ArrayLike, weights: ArrayLike) -> NDArray[np.int64
 
 
 def _best_threshold(truth: Adjacency, weights: Floats) -> int:
-    """Of one graph: as long as it is a DAG, an edge that enters changes the distance by -1, 0 (reversed) or 1."""
+    """Of one graph: while it is a DAG, an edge that enters changes the distance by -1, 0 (reversed) or 1."""
     present = weights > 0
     values, rank = np.unique(-weights[present], return_inverse=True)
     acyclic = bisect_left(range(len(values)), True, key=lambda k: not is_dag(present & (weights >= -values[k])))
@@ -69,11 +79,17 @@ def _best_threshold(truth: Adjacency, weights: Floats) -> int:
 
 
 def cpdag(graph: ArrayLike) -> Adjacency:
-    """The CPDAG of each DAG (..., n, n): an edge keeps its direction where every Markov equivalent DAG agrees on it.
+    """Return the CPDAG of each DAG: an edge keeps its direction if every Markov equivalent DAG agrees on it.
 
-    Unshielded colliders stay directed (Verma & Pearl 1990), then Meek's rules 1 to 3 direct what follows from them,
-    all edges at once until none is left to direct (Meek 1995; the fourth rule is needed for background knowledge
-    alone). O(n³) a round. Raises InputError where a graph is cyclic.
+    Unshielded colliders stay directed (Verma & Pearl 1990); then Meek's rules 1 to 3 direct what follows from them, all
+    edges at once until none is left to direct (Meek 1995; the fourth rule is needed only with background knowledge).
+    O(n³) per round.
+
+    Args:
+        graph: bool (..., n, n).
+
+    Raises:
+        InputError: a graph has a cycle.
     """
     G = as_adjacency(graph)
     if not is_dag(G).all():
@@ -101,16 +117,19 @@ def _complete(dag: Adjacency) -> Adjacency:
 
 
 def _meet(left: Adjacency, right: Adjacency) -> Adjacency:
-    """Whether left[i, k] and right[k, j] for any k; float32 for the sake of BLAS, exact up to 2^24 nodes."""
+    """Return whether left[i, k] and right[k, j] for any k; float32 so that BLAS is used, exact up to 2^24 nodes."""
     return np.asarray(left.astype(np.float32) @ right.astype(np.float32) > 0)
 
 
 def cpdag_shd(truth: ArrayLike, estimate: ArrayLike) -> NDArray[np.int64]:
-    """Pairs of nodes that two CPDAGs (or DAGs, (..., n, n)) mark differently, int64 of shape (...).
+    """Return the number of pairs of nodes that two CPDAGs or DAGs mark differently, int64 (...).
 
     A pair is marked absent, directed one way or the other, or undirected, and each difference costs 1 (Tsamardinos,
-    Brown & Aliferis 2006). So an undirected edge is one error against a directed one: no orientation is guessed.
-    Between DAGs it is `shd`.
+    Brown & Aliferis 2006). So an undirected edge is one error against a directed one. Between DAGs it equals `shd`.
+
+    Args:
+        truth: bool (..., n, n).
+        estimate: bool (..., n, n).
     """
     T, E = _pair(truth, estimate)
     differs = T ^ E
@@ -118,39 +137,49 @@ def cpdag_shd(truth: ArrayLike, estimate: ArrayLike) -> NDArray[np.int64]:
 
 
 def tpr(truth: ArrayLike, estimate: ArrayLike) -> Floats:
-    """Share of true edges found with their direction, shape (...); 1 where there is none to find."""
+    """Return the share of true edges found with their direction, (...); 1 if there are none.
+
+    Args:
+        truth: bool (..., n, n).
+        estimate: bool (..., n, n).
+    """
     T, E = _pair(truth, estimate)
     return _share(_count(T & E), _count(T), empty=1.0)
 
 
 def fdr(truth: ArrayLike, estimate: ArrayLike) -> Floats:
-    """Share of estimated edges that are false, a reversed one included, shape (...); 0 where none is estimated."""
+    """Return the share of estimated edges that are false, reversed ones included, (...); 0 if none is estimated.
+
+    Args:
+        truth: bool (..., n, n).
+        estimate: bool (..., n, n).
+    """
     T, E = _pair(truth, estimate)
     return _share(_count(E & ~T), _count(E), empty=0.0)
 
 
-def fpr(truth: ArrayLike, estimate: ArrayLike) -> Floats:
-    """Share of the n (n - 1) - edges ordered pairs without a true edge that are estimated as one, shape (...)."""
-    T, E = _pair(truth, estimate)
-    nodes = T.shape[-1]
-    return _share(_count(E & ~T), nodes * (nodes - 1) - _count(T), empty=0.0)
-
-
 def f1(truth: ArrayLike, estimate: ArrayLike) -> Floats:
-    """F1 of directed edges, 2 TP / (true + estimated edges), shape (...); 1 where both graphs are empty."""
+    """Return F1 of directed edges, 2 TP / (true + estimated edges), (...); 1 if both graphs are empty.
+
+    Args:
+        truth: bool (..., n, n).
+        estimate: bool (..., n, n).
+    """
     T, E = _pair(truth, estimate)
     return _share(2 * _count(T & E), _count(T) + _count(E), empty=1.0)
 
 
-def exact_recovery(truth: ArrayLike, estimate: ArrayLike) -> NDArray[np.bool_]:
-    """Whether every edge and no other was found, bool of shape (...)."""
-    return np.asarray(shd(truth, estimate) == 0)
-
-
 def order_accuracy(truth: ArrayLike, order: ArrayLike) -> float | None:
-    """Share of true edges of (n, n) whose cause comes before its effect in `order`, (n,), causes first.
+    """Return the share of true edges whose cause comes before its effect in `order`; None if there are no edges.
 
-    For an estimated DAG pass its `graphs.topological_order`. None where the truth has no edge: nothing to order.
+    For an estimated DAG pass its `graphs.topological_order`.
+
+    Args:
+        truth: bool (n, n).
+        order: (n,) nodes, causes first.
+
+    Raises:
+        InputError: order is not a permutation.
     """
     T = as_adjacency(truth, "truth")
     nodes = np.asarray(order)
@@ -166,22 +195,34 @@ def _scored(truth: ArrayLike, scores: ArrayLike) -> tuple[Adjacency, Floats]:
     if T.shape != s.shape or T.ndim != 2:
         raise InputError(f"truth has shape {T.shape}, scores {s.shape}; expected one (n, n) for both.")
     if np.isnan(s).any():
-        raise InputError("scores: has NaN; expected a number for every pair. Look where the scores were made.")
+        raise InputError("scores: has NaN; expected a number for every pair. Check what computed the scores.")
     return T & ~np.eye(len(T), dtype=bool), s
 
 
 def edge_auprc(truth: ArrayLike, scores: ArrayLike) -> float | None:
-    """`average_precision` of edge scores (n, n) over all ordered pairs; None where the truth has no edge."""
+    """Return `average_precision` of edge scores over all ordered pairs; None if the truth has no edge.
+
+    Args:
+        truth: bool (n, n).
+        scores: (n, n), without NaN.
+
+    Raises:
+        InputError: shapes that differ, or NaN.
+    """
     T, s = _scored(truth, scores)
     off_diagonal = ~np.eye(len(T), dtype=bool)
     return average_precision(T[off_diagonal], s[off_diagonal])
 
 
 def average_precision(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> float | None:
-    """Average precision of scores (pairs,) without NaN for what is true (pairs,); None where nothing is.
+    """Return the average precision of scores; None if nothing is true.
 
-    sum_k (recall_k - recall_{k-1}) precision_k over the distinct scores, from high to low: tied pairs enter
-    together, so their order cannot matter. A constant score gives the base rate.
+    It is sum_k (recall_k - recall_{k-1}) precision_k over the distinct scores, from high to low. Tied pairs enter
+    together, so that their order cannot matter. A constant score gives the base rate.
+
+    Args:
+        truth: bool (pairs,).
+        scores: (pairs,), without NaN.
     """
     values, group = np.unique(-scores, return_inverse=True)
     hits = np.bincount(group, weights=truth, minlength=len(values))
@@ -190,16 +231,27 @@ def average_precision(truth: NDArray[np.bool_], scores: NDArray[np.floating]) ->
 
 
 def orientation_accuracy(truth: ArrayLike, scores: ArrayLike) -> float | None:
-    """Share of true edges j -> i with scores[i, j] > scores[j, i], ties counting half; None without an edge."""
+    """Return the share of true edges j -> i with scores[i, j] > scores[j, i], ties counting half; None if there are no
+    edges.
+
+    Args:
+        truth: bool (n, n).
+        scores: (n, n), without NaN.
+    """
     T, s = _scored(truth, scores)
     forward, backward = s[T], s.T[T]
     return float(np.mean((forward > backward) + 0.5 * (forward == backward))) if len(forward) else None
 
 
 def parent_is_row_maximum(truth: ArrayLike, scores: ArrayLike) -> float | None:
-    """Share of effects whose highest score in their row, the diagonal apart, is a true cause; None without an edge.
+    """Return the share of effects whose highest score in their row, without the diagonal, is a true cause; None without
+    edges.
 
-    Where several causes tie for the highest, the share of true ones among them counts.
+    Where several causes tie for the highest score, the share of true ones among them counts.
+
+    Args:
+        truth: bool (n, n).
+        scores: (n, n), without NaN.
     """
     T, s = _scored(truth, scores)
     s = np.where(np.eye(len(T), dtype=bool), -np.inf, s)[T.any(axis=1)]

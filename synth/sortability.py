@@ -1,4 +1,4 @@
-"""How far a simulated DAG gives its order away: by variance, and by R2.
+"""How much of its order a simulated DAG reveals: by variance, and by R2.
 
 Reisach, Seiler & Weichwald (2021), "Beware of the Simulated DAG!", section 3.1; Reisach, Tami, Seiler, Chambaz &
 Weichwald (2023), "A Scale-Invariant Sorting Criterion to Find a Causal Order in Additive Noise Models", eq. 3.
@@ -12,19 +12,27 @@ from synth.graphs import as_adjacency, topological_order
 from synth.violations import standardise_covariance
 
 Floats = NDArray[np.float64]
-# Scores nearer than this, relative to the larger, tie: exact covariances differ by rounding where theory says equal.
+# Scores closer than this, relative to the larger, tie: where theory says equal, exact covariances differ by rounding.
 TIE = 1e-9
 
 
 def variances(covariance: ArrayLike) -> Floats:
-    """Return the variances (n,) of a covariance (n, n): the score that varsortability sorts by."""
+    """Return the variances (n,), the scores of varsortability.
+
+    Args:
+        covariance: (n, n).
+    """
     return np.diag(np.asarray(covariance, dtype=np.float64)).copy()
 
 
 def r2_scores(covariance: ArrayLike) -> Floats:
-    """Return each variable's R2 on all others, (n,), from a covariance (n, n): 1 - 1 / (R^-1)_ii, R the correlations.
+    """Return each variable's R2 on all others, (n,): 1 - 1 / (R^-1)_ii, R the correlations.
 
-    Raises InputError where the covariance is singular, as with no more samples than variables.
+    Args:
+        covariance: (n, n).
+
+    Raises:
+        InputError: the covariance is singular, as with no more samples than variables.
     """
     R = standardise_covariance(covariance)
     spectrum = np.linalg.eigvalsh(R)
@@ -37,10 +45,18 @@ def r2_scores(covariance: ArrayLike) -> Floats:
 
 
 def sortability(B: ArrayLike, scores: ArrayLike) -> float | None:
-    """Share of directed paths of a DAG (n, n) along which `scores` (n,) rise from first to last node, in [0, 1].
+    """Return the share of directed paths of a DAG along which `scores` rise from first to last node; None without
+    edges.
 
-    B[i, j] != 0 says j -> i. As in the papers and in CausalDisco, a pair of nodes counts once for every length at
-    which a path joins them, and ties count half. None where there is no edge. Raises InputError for a cyclic B.
+    As in the papers and in CausalDisco, a pair of nodes counts once for every length at which a path joins them, and
+    ties count half.
+
+    Args:
+        B: (n, n); B[i, j] != 0 says j -> i.
+        scores: (n,), finite.
+
+    Raises:
+        InputError: a cycle, or scores that do not fit.
     """
     E = as_adjacency(np.asarray(B) != 0, "B")
     topological_order(E)
@@ -59,10 +75,20 @@ def sortability(B: ArrayLike, scores: ArrayLike) -> float | None:
 
 
 def varsortability(B: ArrayLike, covariance: ArrayLike) -> float | None:
-    """Sortability of a DAG (n, n) by the variances of a covariance (n, n); 1 means that variance gives the order."""
+    """Return the sortability of a DAG by variance; 1 means that variance gives the order.
+
+    Args:
+        B: (n, n); B[i, j] != 0 says j -> i.
+        covariance: (n, n).
+    """
     return sortability(B, variances(covariance))
 
 
 def r2_sortability(B: ArrayLike, covariance: ArrayLike) -> float | None:
-    """Sortability of a DAG (n, n) by R2 from a covariance (n, n); does not change with the variables' scales."""
+    """Return the sortability of a DAG by R2, which does not change with the variables' scales.
+
+    Args:
+        B: (n, n); B[i, j] != 0 says j -> i.
+        covariance: (n, n), not singular.
+    """
     return sortability(B, r2_scores(covariance))

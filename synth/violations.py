@@ -1,6 +1,6 @@
-"""What breaks identifiability by equal variances, as worlds made from a linear SCM that is otherwise left alone.
+"""Worlds that violate identifiability by equal variances in one respect, each made from a linear SCM.
 
-Unequal variances and heavy tails are knobs of `synth.scm.draw_scm`, nonlinear mechanisms stand in `synth.nonlinear`.
+Unequal variances and heavy tails are options of `synth.scm.draw_scm`; nonlinear mechanisms are in `synth.nonlinear`.
 """
 
 import inspect
@@ -23,7 +23,7 @@ Placement = Literal["raw", "exogenous", "mixed"]
 
 
 class World(Protocol):
-    """Observed variables with a true DAG. A `LinearSCM` is one, and so is each of its violations."""
+    """Observed variables with a true DAG: a `LinearSCM` or one of its violations."""
 
     @property
     def nodes(self) -> int:
@@ -39,18 +39,30 @@ class World(Protocol):
 
     @property
     def B(self) -> Floats:
-        """Weights on the graph, (n, n): of the variables as observed, or those that the class says."""
+        """Weights on the graph, (n, n); the class says of which variables, by default of those observed."""
 
     @property
     def covariance(self) -> Floats:
-        """The exact covariance of what `sample` draws, (n, n); InputError where it has no closed form."""
+        """The exact covariance of what `sample` draws, (n, n); raises InputError if it has no closed form."""
 
     def sample(self, rng: np.random.Generator, samples: int) -> Floats:
-        """Draw what is observed, (samples, n) float64."""
+        """Draw what is observed, (samples, n) float64.
+
+        Args:
+            rng: source of randomness.
+            samples: number of rows, at least 1.
+        """
 
 
 def standardise(samples: ArrayLike) -> Floats:
-    """Give each column of (samples, n) mean 0 and variance 1 (divisor: samples); InputError names constant columns."""
+    """Scale each column to mean 0 and variance 1 (divisor: samples).
+
+    Args:
+        samples: (samples, n), finite, at least 2 rows.
+
+    Raises:
+        InputError: another shape, or constant columns, which the message names.
+    """
     X = np.asarray(samples, dtype=np.float64)
     if X.ndim != 2 or len(X) < 2 or not np.isfinite(X).all():
         raise InputError(f"samples: got shape {X.shape}; expected (samples, n), finite, with at least 2 samples.")
@@ -62,7 +74,14 @@ def standardise(samples: ArrayLike) -> Floats:
 
 
 def standardise_covariance(covariance: ArrayLike) -> Floats:
-    """Turn a covariance (n, n) into its correlation matrix, the diagonal exactly 1."""
+    """Return the correlation matrix of a covariance, the diagonal exactly 1.
+
+    Args:
+        covariance: (n, n), with a diagonal above 0.
+
+    Raises:
+        InputError: another shape or diagonal.
+    """
     S = np.asarray(covariance, dtype=np.float64)
     if S.ndim != 2 or S.shape[0] != S.shape[1] or not (np.diag(S) > 0).all():
         raise InputError(f"covariance: got shape {S.shape}; expected (n, n) with a diagonal above 0.")
@@ -73,7 +92,7 @@ def standardise_covariance(covariance: ArrayLike) -> Floats:
 
 
 class StandardisedSCM(DerivedSCM):
-    """An SCM whose data are standardised once drawn, each column by its own sample mean and deviation."""
+    """An SCM whose samples are standardised, each column by its own sample mean and deviation."""
 
     @cached_property
     def covariance(self) -> Floats:
@@ -81,12 +100,20 @@ class StandardisedSCM(DerivedSCM):
         return standardise_covariance(self.scm.covariance)
 
     def sample(self, rng: np.random.Generator, samples: int) -> Floats:
-        """Draw the SCM and standardise, (samples, n)."""
+        """Draw from the SCM and standardise, (samples, n)."""
         return standardise(self.scm.sample(rng, samples))
 
 
 def rescale(scm: LinearSCM, scales: ArrayLike) -> LinearSCM:
-    """Measure variable i in other units, as scales[i] X_i: B_ij becomes s_i B_ij / s_j. InputError unless s > 0."""
+    """Measure variable i in other units, as scales[i] X_i: B_ij becomes s_i B_ij / s_j.
+
+    Args:
+        scm: the SCM.
+        scales: (n,), finite and above 0.
+
+    Raises:
+        InputError: scales that do not fit.
+    """
     s = np.asarray(scales, dtype=np.float64)
     if s.shape != (scm.nodes,) or not (np.isfinite(s) & (s > 0)).all():
         raise InputError(f"scales: got {s}; expected one finite number above 0 for each of {scm.nodes} variables.")
@@ -94,10 +121,13 @@ def rescale(scm: LinearSCM, scales: ArrayLike) -> LinearSCM:
 
 
 def internally_standardise(scm: LinearSCM) -> LinearSCM:
-    """Standardise each variable as it is generated, by its population deviation, before its effects see it.
+    """Standardise each variable as it is generated, by its population deviation, before it acts on its effects.
 
-    Ormaniec et al. (2024), "Standardizing Structural Causal Models", definition 2 (iSCM). What comes out is a linear
-    SCM in the standardised variables: its B is the implied one, each row of B over the deviation of that variable.
+    Ormaniec et al. (2024), "Standardizing Structural Causal Models", definition 2 (iSCM). The result is a linear SCM in
+    the standardised variables: each row of its B is the original row over the deviation of that variable.
+
+    Args:
+        scm: the SCM.
     """
     B, scale, R = np.zeros_like(scm.B), np.zeros(scm.nodes), np.eye(scm.nodes)
     for i in scm.order:
@@ -110,9 +140,14 @@ def internally_standardise(scm: LinearSCM) -> LinearSCM:
 
 @dataclass(frozen=True, eq=False)
 class ConfoundedSCM(DerivedSCM):
-    """X = B X + Lambda U + C L: latents L, independent, of U's law and variance 1, that act and are not observed.
+    """X = B X + Lambda U + C L with latent variables L, independent, of U's law and variance 1. The truth is the DAG
+    over X.
 
-    loadings: C (n, c) float64, C[i, k] the effect of latent k on variable i. The truth is the DAG over X.
+    Args:
+        loadings: C (n, c) float64, C[i, k] the effect of latent k on variable i.
+
+    Raises:
+        InputError: loadings that do not fit.
     """
 
     loadings: Floats
@@ -131,14 +166,24 @@ class ConfoundedSCM(DerivedSCM):
         return self.scm.covariance + mixed @ mixed.T
 
     def sample(self, rng: np.random.Generator, samples: int) -> Floats:
-        """Draw X, (samples, n); without latents, or with loadings of 0, the very draw of the SCM alone."""
+        """Draw X, (samples, n); without latents, or with loadings of 0, this is exactly the draw of the SCM alone."""
         V = self.scm.sample_noise(rng, samples)
         latents = NOISES[self.scm.noise](rng, (samples, self.loadings.shape[1]))
         return (V + latents @ self.loadings.T) @ self.scm.mixing.T
 
 
 def confound(scm: LinearSCM, rng: np.random.Generator, latents: int, children: int) -> ConfoundedSCM:
-    """Let each of `latents` hidden variables act on `children` observed ones, drawn at random, with ±U(0.5, 2)."""
+    """Add latent variables, each of which acts on randomly drawn observed ones, with weights ±U(0.5, 2).
+
+    Args:
+        scm: the SCM.
+        rng: source of randomness.
+        latents: number of latent variables, at least 0.
+        children: number of variables that each acts on, 2 to n.
+
+    Raises:
+        InputError: a number out of range.
+    """
     if latents < 0 or not 2 <= children <= scm.nodes:
         raise InputError(
             f"confounded: got {latents} latents of {children} children; expected 0 or more, of 2 to {scm.nodes}."
@@ -151,9 +196,16 @@ def confound(scm: LinearSCM, rng: np.random.Generator, latents: int, children: i
 
 
 def correlate(scm: LinearSCM, share: float) -> ConfoundedSCM:
-    """Give all exogenous rows one factor in common: Cov(V) = Lambda ((1 - share) I + share 1 1^T) Lambda.
+    """Give all exogenous rows one common factor: Cov(V) = Lambda ((1 - share) I + share 1 1^T) Lambda.
 
-    Noise variances stay as they are; share in [0, 1).
+    The noise variances stay as they are.
+
+    Args:
+        scm: the SCM.
+        share: the factor's share of each noise variance, 0 to below 1.
+
+    Raises:
+        InputError: a share out of range.
     """
     if not 0 <= share < 1:
         raise InputError(f"correlated: got share {share}; expected the factor's share of the variance, 0 to below 1.")
@@ -162,7 +214,12 @@ def correlate(scm: LinearSCM, share: float) -> ConfoundedSCM:
 
 
 def layernorm(rows: ArrayLike, eps: float = 1e-12) -> Floats:
-    """LayerNorm without affine: each row of (..., features) to mean 0 and variance 1, float64 (Ba et al. 2016)."""
+    """LayerNorm without affine: scale each row to mean 0 and variance 1, float64 (Ba et al. 2016).
+
+    Args:
+        rows: (..., features).
+        eps: added to the variance, default 1e-12.
+    """
     x = np.asarray(rows, dtype=np.float64)
     centred = x - x.mean(axis=-1, keepdims=True)
     return np.asarray(centred / np.sqrt(centred.var(axis=-1, keepdims=True) + eps))
@@ -170,14 +227,21 @@ def layernorm(rows: ArrayLike, eps: float = 1e-12) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class AttentionRows(DerivedSCM):
-    """An SCM seen the way attention does: variables are token rows, samples are their features.
+    """An SCM as attention sees it: variables are token rows, samples are their features.
 
-    V (n, features) holds the exogenous rows Lambda U, Z = (I - B)^-1 V the mixed ones. placement `raw` observes Z;
-    `exogenous` puts LayerNorm on V before mixing: it equalises the noise variances, which is what the lemma needs;
-    `mixed` puts it on Z: that is standardising, and erases the order. The draw is the same in all three.
-    affine: LayerNorm's gain and bias by feature, as a trained one has them: N(1, affine²) and N(0, affine²), the same
-    for every row, so that the bias is a factor that all rows share. sequences: how many, each with rows of its own,
-    share the graph and the affine; their covariances are pooled.
+    V (n, features) holds the exogenous rows Lambda U, Z = (I - B)^-1 V the mixed ones. All placements use the same
+    draw.
+
+    Args:
+        placement: `raw` (default) observes Z. `exogenous` applies LayerNorm to V before mixing, which equalises the
+            noise variances, as the lemma needs. `mixed` applies it to Z, which standardises and erases the order.
+        affine: spread a of LayerNorm's gain N(1, a²) and bias N(0, a²) by feature, default 0. They are the same for
+            every row, so that the bias is a factor that all rows share.
+        sequences: number of sequences, at least 1 (default), each with its own rows, that share the graph and the
+            affine; their covariances are pooled.
+
+    Raises:
+        InputError: an option out of range.
     """
 
     placement: Placement = "raw"
@@ -197,8 +261,10 @@ class AttentionRows(DerivedSCM):
 
     @cached_property
     def covariance(self) -> Floats:
-        """What the covariance tends to with many features: LayerNorm on V makes the noise variances alike, its affine
-        of spread a then the noise that of a shared factor, (1 + a²) I + a² 1 1^T; on Z the same befalls correlations.
+        """The limit of the covariance with many features.
+
+        LayerNorm on V makes the noise variances equal; its affine of spread a makes the noise that of a shared factor,
+        (1 + a²) I + a² 1 1^T. On Z the same happens to the correlations.
         """
         spread = self.affine**2
         if self.placement == "raw":
@@ -209,9 +275,13 @@ class AttentionRows(DerivedSCM):
         return ConfoundedSCM(alike, np.full((self.nodes, 1), self.affine)).covariance
 
     def sample(self, rng: np.random.Generator, samples: int) -> Floats:
-        """Draw the rows, (sequences * samples, n), `samples` being the features.
+        """Draw the rows, (sequences * samples, n).
 
-        Pooled sequences are centred each on its own, so that the covariance of all is the mean of theirs.
+        Each of several sequences is centred on its own, so that the covariance of all is the mean of theirs.
+
+        Args:
+            rng: source of randomness.
+            samples: number of features.
         """
         V = self.scm.sample_noise(rng, self.sequences * samples).reshape(self.sequences, samples, self.nodes).mT
         gain, bias = np.ones(samples), np.zeros(samples)
@@ -228,7 +298,7 @@ class AttentionRows(DerivedSCM):
 
 
 def _rescaled(scm: LinearSCM, rng: np.random.Generator, spread: float) -> LinearSCM:
-    """Scales drawn log-uniformly, the largest at most `spread` times the smallest."""
+    """Rescale by factors drawn log-uniformly, the largest at most `spread` times the smallest."""
     if not 1 <= spread < np.inf:
         raise InputError(f"rescaled: got spread {spread}; expected the largest over the smallest scale, 1 or more.")
     return rescale(scm, spread ** (rng.random(scm.nodes) - 0.5))
@@ -250,9 +320,16 @@ VIOLATIONS: Mapping[str, Callable[..., World]] = MappingProxyType(
 
 
 def violate(scm: LinearSCM, rng: np.random.Generator, kind: str, **knobs: Any) -> World:
-    """Make a violation of an SCM by its name in `VIOLATIONS`; what is random in the world comes from `rng`.
+    """Make a violation of an SCM by name.
 
-    Raises InputError for an unknown kind, a knob too many or too few, and values that do not fit.
+    Args:
+        scm: the SCM.
+        rng: source of randomness.
+        kind: name in `VIOLATIONS`.
+        knobs: options of this violation.
+
+    Raises:
+        InputError: an unknown kind, a missing or unknown option, or a value that does not fit.
     """
     if kind not in VIOLATIONS:
         raise InputError(f"violation: got {kind!r}; expected one of {', '.join(VIOLATIONS)}.")

@@ -1,4 +1,4 @@
-"""The pages of docs/, followed to the letter in a copy of the repository; commands and links of README and docs."""
+"""Every page of docs/ followed in a copy of the repository; commands, options, places and links of README and docs."""
 
 import os
 import re
@@ -33,7 +33,7 @@ CHANGES = {"file", "append", "edit"}
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: what it is for ("" where nothing says so), the file or the remark of its marker, its text."""
+    """A fenced block: the kind in its marker ("" without a marker), the marker's file or remark, and the text."""
 
     kind: str
     word: str
@@ -52,7 +52,7 @@ def read(name: str) -> str:
 
 
 def edited(text: str, diff: str) -> str:
-    """`text` after a diff without line numbers, whose context must be there exactly once."""
+    """`text` after a diff without line numbers, whose context must occur exactly once."""
     lines = [" \n" if line == "\n" else line for line in diff.splitlines(keepends=True)]
     old, new = ("".join(line[1:] for line in lines if line[0] != sign) for sign in "+-")
     assert text.count(old) == 1, f"is there {text.count(old)} times:\n{old}"
@@ -72,7 +72,7 @@ def change(folder: Path, block: Block) -> None:
 
 
 def run(folder: Path, block: Block) -> str:
-    """What the commands of a block say, stdout before stderr; the last has the exit code of the remark, all else 0."""
+    """What the commands of a block print, stdout before stderr; only the last may exit with another code than 0."""
     where = {name: value for name, value in os.environ.items() if not name.startswith("CAUSALREC_")}
     where |= {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
     where["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), where["PATH"]])  # `python` of a page's scripts
@@ -91,7 +91,7 @@ def run(folder: Path, block: Block) -> str:
 
 
 def missing(shown: str, said: str) -> str | None:
-    """The first shown line that `said` has not, in this order; … stands for anything, blanks for any blanks."""
+    """The first shown line that is missing in `said`, in this order; … stands for any text, blanks for any blanks."""
     left = iter(said.splitlines())
     for line in shown.splitlines():
         parts = (r"\s+".join(map(re.escape, part.split())) for part in line.split("…"))
@@ -102,7 +102,7 @@ def missing(shown: str, said: str) -> str | None:
 
 
 def follow(text: str, folder: Path, slow: bool) -> None:
-    """Do what a page says, block by block, in `folder`; with `slow` also what is marked so."""
+    """Do what a page says, block by block, in `folder`; `slow`: also run the blocks marked slow."""
     said: str | None = None
     for block in blocks(text):
         if block.kind in CHANGES:
@@ -203,7 +203,7 @@ def test_a_page_that_is_wrong_fails(tmp_path, before, after, told):
 
 @cache
 def options() -> dict[str, set[str]]:
-    """The options of every command, `data show` and the like among them; of a group none."""
+    """The options of every command, subcommands such as `data show` included; a group has none."""
     found: dict[str, set[str]] = {}
     todo = [("", get_command(cli.app))]
     while todo:
@@ -214,7 +214,7 @@ def options() -> dict[str, set[str]]:
 
 
 def wrong(command: str, experiments: Collection[str] = EXPERIMENTS) -> str | None:
-    """What in the words after `cli.py` no command line has: a command, an option, an experiment; None where nothing."""
+    """The first command, option or experiment among the words after `cli.py` that does not exist; None if all do."""
     first, *rest = command.replace("[", "").replace("]", "").split()
     names = [first]
     if any(name.startswith(f"{first} ") for name in options()) and rest:
@@ -228,7 +228,7 @@ def wrong(command: str, experiments: Collection[str] = EXPERIMENTS) -> str | Non
 
 
 def commands(text: str) -> list[str]:
-    """What stands after `cli.py`, up to a comment, a column's end, a closing backtick; and inline code of a command."""
+    """What follows `cli.py`, up to a comment, the end of a column or a backtick; and inline code that is a command."""
     said = [re.split(r"\s{2,}|`|\s#|\s&&", line)[0] for line in re.findall(r"\bcli\.py (\S.*)", text)]
     inline = [code for code in INLINE.findall(FENCE.sub("", text)) if code.split()[0] in options()]
     return said + inline

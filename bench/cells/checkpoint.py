@@ -1,4 +1,4 @@
-"""The checkpoint of a cell's one training: written now and then, never a reason for the cell to fail."""
+"""The checkpoint of a cell's one training: written now and then, and never a reason for the cell to fail."""
 
 import resource
 import sys
@@ -14,16 +14,19 @@ SHARE = 0.05  # of the time that writing may take
 
 
 def cpu_seconds() -> float:
-    """Of this process and of those it has waited for, since a peer trains in one of its own."""
+    """CPU seconds of this process and of those it has waited for, since a peer trains in a process of its own."""
     used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(part.ru_utime + part.ru_stime for part in used)
 
 
 class CellCheckpoint(CheckpointFile):
-    """A file written every `EVERY_S` seconds at most, and less often where writing would take more than `SHARE`.
+    """A file written every `EVERY_S` seconds at most, less often if that would take more than `SHARE` of the time.
 
-    `earlier_cpu_s`: CPU seconds that an interrupted attempt had spent, since it made this object, on what is resumed.
-    What is wrong with the file is told on stderr; it is set aside as `.damaged`, and training begins anew.
+    `earlier_cpu_s` holds the CPU seconds that an interrupted attempt spent on what is resumed. If something is wrong
+    with the file, stderr says so, the file is set aside as `.damaged`, and training starts from the beginning.
+
+    Args:
+        path: the file; its folder is made when it is first written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,7 +47,11 @@ class CellCheckpoint(CheckpointFile):
         return found
 
     def save(self, snapshot: Snapshot) -> None:
-        """Write if it is time."""
+        """Write if it is time.
+
+        Args:
+            snapshot: the state of the training.
+        """
         began = time.monotonic()
         if began < self._due:
             return
@@ -58,7 +65,11 @@ class CellCheckpoint(CheckpointFile):
         self._due = ended + max(EVERY_S, (ended - began) / SHARE)
 
     def refuse(self, why: str) -> None:
-        """Set the file aside and say so."""
+        """Set the file aside and say so on stderr.
+
+        Args:
+            why: what is wrong with it.
+        """
         self.earlier_cpu_s = 0.0
         aside = self.path.with_suffix(f".{time.time_ns()}.damaged")
         try:
@@ -70,7 +81,7 @@ class CellCheckpoint(CheckpointFile):
 
 
 def open_checkpoint() -> CellCheckpoint | None:
-    """The running cell's, for its one training; None where no engine runs it."""
+    """The running cell's checkpoint, for its one training; None if no engine runs the cell."""
     path = checkpoint_path()
     return None if path is None else CellCheckpoint(path)
 

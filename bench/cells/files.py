@@ -1,62 +1,124 @@
-"""The one writer of files: a reader sees all of a file or nothing of it."""
+"""Files: written whole or not at all, read only if regular, never through a link."""
 
+import contextlib
+import errno
 import json
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.errors import InputError
 
-WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | sum(getattr(os, name, 0) for name in ("O_BINARY", "O_CLOEXEC"))
+FLAGS = ("O_BINARY", "O_CLOEXEC")  # those that the system has
+WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | sum(getattr(os, name, 0) for name in FLAGS)
+# Without waiting for a writer of a pipe.
+READING = os.O_RDONLY | sum(getattr(os, name, 0) for name in (*FLAGS, "O_NOFOLLOW", "O_NONBLOCK"))
+
+
+class StoreError(InputError):
+    """A file or folder cannot be read or written: permissions, a full disk, a link."""
+
+
+def write_file(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a file so that a reader sees all of it or nothing, however many write it at once.
+
+    It is written beside its place under a name of its own that ends in `.tmp`, synced and renamed.
+
+    Args:
+        path: the file; its folder is made if missing.
+        content: all that it will hold.
+        mode: its permissions, less the umask.
+
+    Raises:
+        StoreError: it cannot be written; what was there stays.
+    """
+    temporary = path.with_name(f"{path.stem[:16]}-{os.urandom(8).hex()}.tmp")
+    with typed(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with os.fdopen(os.open(temporary, WRITING, mode), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON document as `write_file` does.
+
+    Args:
+        path: the file.
+        value: JSON data of finite numbers; a text that UTF-8 cannot hold is escaped.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+    write_file(path, text.encode(errors="backslashreplace"))
+
+
+def read_file(path: Path, largest: int) -> bytes:
+    """The content of a regular file.
+
+    Args:
+        path: the file.
+        largest: the most bytes that are read.
+
+    Raises:
+        InputError: a link, a pipe, a device, or a larger file.
+        OSError: it is missing or cannot be read.
+    """
+    try:
+        handle = os.open(path, READING)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise InputError(f"{path}: is a symbolic link, which is not followed") from error
+        raise
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > largest:
+        os.close(handle)
+        raise InputError(f"{path}: is no regular file of at most {largest} bytes")
+    with os.fdopen(handle, "rb") as file:
+        return file.read(found.st_size)
+
+
+def real(folder: Path) -> Path:
+    """Return the folder itself.
+
+    Args:
+        folder: a folder below a results folder.
+
+    Raises:
+        StoreError: it is a symbolic link, which could lead out of the results folder.
+    """
+    if folder.is_symlink():
+        raise StoreError(f"{folder}: is a symbolic link, which is not followed; put the folder itself in its place")
+    return folder
+
+
+@contextlib.contextmanager
+def typed(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into a StoreError.
+
+    Args:
+        path: what the message names.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path}: {error.strerror or error}; choose another place, free space or fix its permissions"
+        ) from error
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, then put it in its place; raises InputError where that fails."""
     temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with typed(path):
         try:
-            temporary.unlink(missing_ok=True)  # were it a link, what it leads to would be written
+            temporary.unlink(missing_ok=True)
             write(temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """`write_atomically` into a folder that is made if missing; StoreError where that fails."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-    except OSError as error:
-        message = f"{path.parent}: {error.strerror or error}; choose another results folder or free space"
-        raise StoreError(message) from error
-
-
-class StoreError(InputError):
-    """The results folder cannot be read or written: permissions, or a full disk."""
-
-
-def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
-    """Write beside `path`, sync and rename, so that a reader sees all or nothing, however many write; raises OSError.
-
-    The temporary's name is its own and ends in `.tmp`; `mode` are the file's permissions, less the umask.
-    """
-    temporary = path.with_name(f"{path.stem[:16]}-{os.urandom(8).hex()}.tmp")
-    handle = os.open(temporary, WRITING, mode)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write a JSON document whole or not at all."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

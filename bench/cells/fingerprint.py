@@ -216,20 +216,19 @@ class _Normalised(ast.NodeTransformer):
         self.found[place] = None
         return ast.Name(place[1] or "module", node.ctx)
 
-    visit_Name = visit_Attribute = _reference  # noqa: N815
+    visit_Name = visit_Attribute = _reference
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         node.returns = None
-        arguments = node.args
-        for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg):
-            if argument is not None:
-                argument.annotation = None
+        for part in ast.walk(node.args):
+            if isinstance(part, ast.arg):
+                part.annotation = None
         self._depth += 1
         self._body(node)
         self._depth -= 1
         return node
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         """Within functions an annotation changes nothing; in a class it makes a field."""
         if not self._depth:
             return self.generic_visit(node)
@@ -239,8 +238,8 @@ class _Normalised(ast.NodeTransformer):
         node.body = [part for part in node.body if not _is_text(part)]
         return self.generic_visit(node)
 
-    visit_FunctionDef = visit_AsyncFunctionDef = _function  # noqa: N815
-    visit_ClassDef = _body  # noqa: N815
+    visit_FunctionDef = visit_AsyncFunctionDef = _function
+    visit_ClassDef = _body
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         """As its parent; a block that has lost all of its statements keeps a `pass`."""
@@ -256,4 +255,4 @@ class _Normalised(ast.NodeTransformer):
         own = isinstance(node, ast.Import) and node.names[0].name.partition(".")[0] in FIRST_PARTY
         return None if first_party or own else node
 
-    visit_Import = visit_ImportFrom = _import  # noqa: N815
+    visit_Import = visit_ImportFrom = _import

@@ -1,9 +1,11 @@
-"""JSON that others wrote: read with limits, taken apart by type, shown without what a terminal would obey."""
+"""JSON that others wrote: read with limits, checked by type, and shown without control characters."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+
+import msgspec
 
 from bench.errors import InputError
 
@@ -11,10 +13,16 @@ T = TypeVar("T")
 
 
 def read_object(path: Path, largest: int, expected: str) -> dict[str, Any]:
-    """The JSON object in a file of at most `largest` bytes; `expected` says in words what it should be.
+    """The JSON object in a file.
 
-    Raises InputError for a file that is larger, cannot be read, is no JSON (NaN and Infinity are none), is nested too
-    deep or holds anything but an object.
+    Args:
+        path: the file.
+        largest: its most bytes.
+        expected: what it should be, in words, for the message.
+
+    Raises:
+        InputError: it is larger, cannot be read, is no JSON (NaN and Infinity are none), is nested too deep or holds
+            anything but an object.
     """
 
     def refuse(constant: str) -> None:
@@ -32,10 +40,36 @@ def read_object(path: Path, largest: int, expected: str) -> dict[str, Any]:
     return value
 
 
-def take(where: Path | str, told: Mapping[str, Any], key: str, kind: type[T]) -> T:
-    """The value of `key`, which must be of exactly this type (True is no int).
+def typed_value(value: object, kind: type[T], where: str = "") -> T:
+    """JSON data as a value of a declared type.
 
-    Raises InputError otherwise, which begins with `where`: the file, and within it what lacks the value.
+    Args:
+        value: parsed JSON.
+        kind: a dataclass, or another type that msgspec converts to.
+        where: what the message begins with, such as the file; empty for the field alone.
+
+    Raises:
+        InputError: the data do not fit; the message names the field and what was expected.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        told, _, place = str(error).partition(" - at `$")
+        field = place.removesuffix("`").removeprefix(".").replace("[...]", "")
+        raise InputError(": ".join(filter(None, (where, field))) + f" {told[:1].lower()}{told[1:]}") from error
+
+
+def take(where: Path | str, told: Mapping[str, Any], key: str, kind: type[T]) -> T:
+    """A value of an object, of exactly the type that is expected (True is no int).
+
+    Args:
+        where: the file, and within it the object, for the message.
+        told: the object.
+        key: the value's name.
+        kind: its type.
+
+    Raises:
+        InputError: it is missing or of another type.
     """
     value = told.get(key)
     if type(value) is not kind:
@@ -44,7 +78,14 @@ def take(where: Path | str, told: Mapping[str, Any], key: str, kind: type[T]) ->
 
 
 def short(value: object) -> str:
-    """A value as an error shows it: at most 80 characters."""
+    """A value as an error shows it.
+
+    Args:
+        value: anything.
+
+    Returns:
+        its `repr` of at most 80 characters.
+    """
     try:
         text = repr(value)
     except RecursionError:  # JSON that is just not too deep to be parsed may be too deep to be shown
@@ -53,7 +94,11 @@ def short(value: object) -> str:
 
 
 def encodable(value: Any) -> Any:
-    """JSON data whose texts UTF-8 can hold: a surrogate, as in the name of a file that is no UTF-8, is escaped."""
+    """JSON data in texts that UTF-8 can hold: a surrogate, as in a file name that is not UTF-8, is escaped.
+
+    Args:
+        value: JSON data.
+    """
     if isinstance(value, str):
         return value.encode(errors="backslashreplace").decode()
     if isinstance(value, Mapping):
@@ -62,5 +107,9 @@ def encodable(value: Any) -> Any:
 
 
 def printable(text: str) -> str:
-    """A text of a user's file for a terminal: what cannot be printed is escaped."""
+    """A user's text for a terminal, with what cannot be printed escaped.
+
+    Args:
+        text: as the user's file has it.
+    """
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

@@ -1,91 +1,39 @@
-"""One atomic record a cell, verified whenever it is read.
+"""One record per cell, written atomically and verified whenever it is read.
 
     records/<first two of key>/<key>.json            the record of a success
-    records/<first two of key>/<key>.failed.json     that of a failure, read only where there is no success
+    records/<first two of key>/<key>.failed.json     that of a failure, read only if there is no success
     records/<first two of key>/<key>-<hash>.npz      its arrays, named by their own hash, written first
     quarantine/                                      records that failed verification: kept, never trusted
     checkpoints/<first two of key>/<key>.safetensors a long cell's state while it runs, see `bench.cells.checkpoint`
 
-A file is written beside its place, synced and renamed, so a reader sees all of it or nothing, however many write.
-The folder itself is not synced: that would double the cost of a record, and a power cut without it loses at most
-the last records whole, which run again.
-A failure has a name of its own, so that it cannot replace a success: without a lock, whatever the timing, and when
-folders are copied together. Under the name of a success, where older stores have it, it is still read.
-Arrays carry their hash in the name so that two writers of one cell cannot pair one's record with the other's arrays.
-A folder may come from someone else: nothing is written, moved or removed through a symbolic link below it, and what is
-read is a regular file of at most `LARGEST` bytes.
+A failure has a name of its own, so that it never replaces a success: without a lock, whatever the timing, and when
+folders are copied together. Arrays carry their hash in the name, so that two writers of one cell cannot pair one's
+record with the other's arrays. The folder itself is not synced, which would double the cost of a record: a power cut
+loses at most the last records whole, and their cells run again.
+A folder may come from someone else: nothing is written, moved or removed through a symbolic link below it, and only
+regular files of at most `LARGEST` bytes are read.
 """
 
 import contextlib
-import errno
 import hashlib
-import io
-import json
-import os
-import stat
+import itertools
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
-from bench.cells.files import StoreError, write_atomically
-from bench.cells.json_files import short
-from bench.cells.unit import Cell, Json, digest, plain
+from bench.cells.files import StoreError, read_file, real, typed, write_file
+from bench.cells.record import OtherSchema, Record, decode, encode, pack, unpack
+from bench.cells.unit import Cell
 from bench.errors import InputError
 
-SCHEMA = 1
-STALE_SECONDS = 3600.0
+STALE_SECONDS, DAY_SECONDS = 3600.0, 86400.0
 FAILED = ".failed"  # between key and ending
 LARGEST = 1 << 30  # bytes of a file that is read
-# Without waiting for who writes a pipe; what a system lacks is left out.
-READING = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
 OWNER_ONLY = 0o600  # tracebacks and paths are in records
-CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
-DAY_SECONDS = 86400.0
-Status = Literal["ok", "failed", "timed_out", "out_of_memory"]
-
-
-@dataclass(frozen=True)
-class Record:
-    """What became of one cell.
-
-    Args:
-        key: the cell's key; cell: the fields it is the hash of (`Cell.fields`).
-        status: 'ok', or how it failed.
-        metrics: finite numbers, strings, booleans, lists and dicts of them; None where a metric is undefined.
-        wall_s, cpu_s: seconds, without those of an interrupted attempt that was gone on from; peak_memory_mb: highest
-            resident size while the cell ran, libraries included.
-        error: {'type', 'message', 'traceback'} of a failure.
-        provenance: see `bench.cells.provenance`.
-        arrays_sha256: hash of the `.npz` beside the record, or None.
-    """
-
-    key: str
-    cell: dict[str, Json]
-    status: Status
-    metrics: dict[str, Json] = field(default_factory=dict)
-    wall_s: float = 0.0
-    cpu_s: float = 0.0
-    peak_memory_mb: float | None = None
-    error: dict[str, str] | None = None
-    provenance: Mapping[str, Json] = field(default_factory=dict)
-    arrays_sha256: str | None = None
-    schema: int = SCHEMA
-
-    @property
-    def ok(self) -> bool:
-        """Whether the cell has a result."""
-        return self.status == "ok"
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The cell's parameters."""
-        return cast("dict[str, Any]", self.cell["params"])
 
 
 class Store:
@@ -93,7 +41,8 @@ class Store:
 
     Args:
         folder: made if missing.
-        on_quarantine: called with one line for every record found wanting; the lines also stand in `quarantined`.
+        on_quarantine: called with one line per record that fails verification (the lines are also in `quarantined`),
+            and with one line if an older version of the suite wrote the records here.
 
     Raises:
         StoreError: the folder cannot be made or written.
@@ -103,17 +52,31 @@ class Store:
         self.folder = Path(folder)
         self.quarantined: list[str] = []
         self._on_quarantine = on_quarantine
-        with _typed(self.folder):
-            _own(self.folder / "records").mkdir(parents=True, exist_ok=True)
+        with typed(self.folder):
+            real(self.folder / "records").mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
+        for path in itertools.islice(self._files(".json"), 1):  # one version wrote them all, as a rule
+            with contextlib.suppress(OSError, ValueError, RecursionError):  # `load` says what is wrong with it
+                self._decode(path, read_file(path, LARGEST))
 
     def get(self, cell: Cell) -> Record | None:
-        """The verified record of `cell`, failures included; None if there is none that can be trusted."""
+        """The verified record of a cell, failures included; None if there is none that can be trusted.
+
+        Args:
+            cell: what was to run.
+        """
         return self.load(cell.key)
 
     def put(self, record: Record, arrays: Mapping[str, np.ndarray] | None = None) -> Record:
-        """Write `record` and its arrays; returns it as stored, or the success that is there instead of a failure.
+        """Write a record and its arrays. A failure does not replace a success.
+
+        Args:
+            record: what became of a cell.
+            arrays: arrays that statistics need later, by name; None without.
+
+        Returns:
+            the record as stored, or the success that is there already.
 
         Raises:
             InputError: a metric that is not finite JSON data, a field of another type, or an array of Python objects.
@@ -125,45 +88,55 @@ class Store:
         path = self._path(record.key) if record.ok else failed
         packed = pack(arrays) if arrays else None
         hashed = hashlib.sha256(packed).hexdigest() if packed is not None else None
-        body = cast("dict[str, Any]", plain(vars(record) | {"arrays_sha256": hashed}, "record"))
-        stored = _checked(body)
-        text = json.dumps(body | {"sha256": digest(body)}, indent=1, sort_keys=True)
-        with _typed(path):
-            _own(path.parent).mkdir(exist_ok=True)
-            if packed is not None and hashed is not None:
-                write_atomically(self._arrays_path(record.key, hashed), packed, OWNER_ONLY)
-            write_atomically(path, text.encode(), OWNER_ONLY)
+        stored, text = encode(replace(record, arrays_sha256=hashed))
+        real(path.parent)
+        if packed is not None and hashed is not None:
+            write_file(self._arrays_path(record.key, hashed), packed, OWNER_ONLY)
+        write_file(path, text.encode(), OWNER_ONLY)
         if record.ok:
             with contextlib.suppress(OSError):  # there is none, or it stays and is no longer read
                 failed.unlink()
         return stored
 
     def arrays(self, record: Record) -> dict[str, np.ndarray]:
-        """The arrays beside `record`, empty if it has none.
+        """The arrays beside a record, empty if it has none.
+
+        Args:
+            record: as the store gave it.
 
         Raises:
-            StoreError: they are missing, not those the record was written with, not what `pack` makes, or cannot be
-                read.
+            StoreError: they are missing, are not those that the record was written with, are not what `pack` makes, or
+                cannot be read.
         """
-        with _typed(self._path(record.key)):
+        with typed(self._path(record.key)):
             return self._arrays(record)
 
     def records(self, opened: bool = False) -> Iterator[Record]:
-        """All records that can be trusted, by key; with `opened`, only those whose arrays can also be taken apart."""
+        """All records that can be trusted, by key.
+
+        Args:
+            opened: take the arrays apart too, and leave out a record whose arrays cannot be.
+        """
         for key in self.keys():
             record = self.load(key, opened)
             if record is not None:
                 yield record
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The keys, in order, that begin with `prefix` and have a record, trusted or not."""
+        """The keys that have a record, trusted or not, in order.
+
+        Args:
+            prefix: what they begin with.
+        """
         keys = {path.stem.removesuffix(FAILED) for path in self._files(".json", prefix)}
         yield from sorted(key for key in keys if key.startswith(prefix))
 
     def load(self, key: str, opened: bool = False) -> Record | None:
-        """The verified record of a key that `keys` gave, a success before a failure; None if none can be trusted.
+        """The verified record of a key, a success before a failure; None if none can be trusted.
 
-        With `opened`, its arrays can also be taken apart.
+        Args:
+            key: one that `keys` gave.
+            opened: take its arrays apart too.
         """
         path = self._path(key)
         found = self._load(path, opened)
@@ -173,18 +146,18 @@ class Store:
         return self._load(self._path(key, FAILED), opened) or self._load(path, opened)
 
     def sweep(self) -> None:
-        """Remove temporary files that writers killed over an hour ago left behind, and checkpoints of over a week ago.
+        """Remove temporary files that killed writers left over an hour ago, and checkpoints over a week old.
 
-        A run that is begun again after days off still finds its checkpoints.
+        A run that is resumed after some days still finds its checkpoints.
         """
         for kind in ("records", "checkpoints"):
             self._remove(self._files(".tmp", kind=kind), STALE_SECONDS)
         self._remove(self._files("", kind="checkpoints"), 7 * DAY_SECONDS)
 
     def unreferenced(self) -> list[Path]:
-        """Arrays that no record names, older than what a writer may still be about to name; day-old checkpoints.
+        """Files that nothing needs: arrays over an hour old that no record names, and checkpoints over a day old.
 
-        The arrays of a cell whose record was set aside stay with it.
+        The arrays of a record that was set aside stay with it.
         """
         every = filter(None, map(self._load, self._files(".json")))
         named = {self._arrays_path(r.key, r.arrays_sha256) for r in every if r.arrays_sha256 is not None}
@@ -196,35 +169,42 @@ class Store:
 
     def _set_aside(self) -> set[str]:
         """The keys of the records in quarantine/."""
-        place = _own(self.folder / "quarantine")
-        with _typed(place):
+        place = real(self.folder / "quarantine")
+        with typed(place):
             return {path.name.partition(".")[0] for path in place.iterdir()} if place.is_dir() else set()
 
     def _files(self, ending: str, prefix: str = "", kind: str = "records") -> Iterator[Path]:
         """Files of the folders of a kind by name, of that of a prefix alone where the prefix has two digits."""
-        place = _own(self.folder / kind)
-        with _typed(place):
+        place = real(self.folder / kind)
+        with typed(place):
             every = list(place.iterdir()) if place.is_dir() else []
         folders = [path for path in every if len(path.name) == 2 and path.name.startswith(prefix[:2])]
         for folder in sorted(folders, key=_name):
-            if _own(folder).is_dir():
+            if real(folder).is_dir():
                 files: list[Path] = []  # of a folder that went with its last checkpoint
-                with _typed(folder), contextlib.suppress(FileNotFoundError):
+                with typed(folder), contextlib.suppress(FileNotFoundError):
                     files = [path for path in folder.iterdir() if path.name.endswith(ending)]
                 yield from sorted(files, key=_name)
 
     def checkpoint_path(self, key: str) -> Path:
-        """Where the cell of that key keeps its state while it runs; its folder need not exist."""
-        return _own(_own(self.folder / "checkpoints") / key[:2]) / f"{key}.safetensors"
+        """Where a cell keeps its state while it runs; the folder need not exist.
+
+        Args:
+            key: the cell's key.
+        """
+        return real(real(self.folder / "checkpoints") / key[:2]) / f"{key}.safetensors"
 
     def drop_checkpoint(self, key: str) -> None:
-        """Remove the cell's checkpoint and what killed writers left of it, if anything; not what was set aside.
+        """Remove a cell's checkpoint, if it has one, and what killed writers left of it; what was set aside stays.
+
+        Args:
+            key: the cell's key.
 
         Raises:
             StoreError: it cannot be removed.
         """
         path = self.checkpoint_path(key)
-        with _typed(path):
+        with typed(path):
             for left in (path, *path.parent.glob(f"{key}-*.tmp")):
                 left.unlink(missing_ok=True)
         for folder in (path.parent, path.parent.parent):
@@ -233,7 +213,7 @@ class Store:
 
     def _remove(self, paths: Iterable[Path], seconds: float) -> None:
         for path in paths:
-            with _typed(path):
+            with typed(path):
                 if _is_older(path, seconds):
                     path.unlink(missing_ok=True)
 
@@ -252,7 +232,7 @@ class Store:
             return {}
         path = self._arrays_path(record.key, record.arrays_sha256)
         try:
-            packed = _read(path)
+            packed = read_file(path, LARGEST)
         except FileNotFoundError as error:
             raise StoreError(f"{path}: is missing; bring it back or run the cell again") from error
         if hashlib.sha256(packed).hexdigest() != record.arrays_sha256:
@@ -265,8 +245,10 @@ class Store:
 
     def _load(self, path: Path, opened: bool = False) -> Record | None:
         try:
-            text = _read(path)
-            record = _verified(text, path.stem.removesuffix(FAILED))
+            text = read_file(path, LARGEST)
+            record = self._decode(path, text)
+            if record is None:
+                return None
             self._arrays(record, opened)
         except FileNotFoundError:
             return None
@@ -278,130 +260,35 @@ class Store:
             return None
         return record
 
+    def _decode(self, path: Path, text: bytes) -> Record | None:
+        """The record in a file's text; None, and a word on it, if another version of the suite wrote it."""
+        try:
+            return decode(text, path.stem.removesuffix(FAILED))
+        except OtherSchema:
+            self._tell(
+                f"{self.folder}: an earlier version of the suite wrote records here, under other keys; they stay, are "
+                "not used, and their cells run again"
+            )
+            return None
+
     def _quarantine(self, path: Path, reason: str) -> None:
         place = self.folder / "quarantine" / f"{path.stem}.{time.time_ns()}.json"
-        with _typed(place):
-            _own(place.parent).mkdir(exist_ok=True)
-            _own(path.parent)
+        with typed(place):
+            real(place.parent).mkdir(exist_ok=True)
+            real(path.parent)
             with contextlib.suppress(FileNotFoundError):
                 path.replace(place)
-        self.quarantined.append(f"{path.name}: {reason}; moved to {place}, the cell will run again")
-        if self._on_quarantine is not None:
-            self._on_quarantine(self.quarantined[-1])
+        self._tell(f"{path.name}: {reason}; moved to {place}, the cell will run again")
 
-
-def pack(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """`arrays` as the bytes of an uncompressed `.npz`, the same bytes for the same arrays (no dates).
-
-    Raises:
-        InputError: an array of Python objects.
-    """
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, array in sorted(arrays.items()):
-            if np.asarray(array).dtype.hasobject:
-                raise InputError(f"array {name!r} holds Python objects; give numbers, booleans or fixed strings")
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
-    return buffer.getvalue()
-
-
-def unpack(packed: bytes) -> dict[str, np.ndarray]:
-    """The arrays that `pack` made these bytes of.
-
-    Raises one of many errors for other bytes; no more is unpacked than there are bytes.
-    """
-    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-        if sum(member.file_size for member in archive.infolist()) > len(packed):
-            raise InputError("its members are larger than the file")
-    with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
-def _verified(text: bytes, key: str) -> Record:
-    """The record in `text` if its checksum, its schema and its key, made anew from its own cell fields, are right."""
-    body = json.loads(text)
-    if not isinstance(body, dict) or _digest({k: v for k, v in body.items() if k != "sha256"}) != body.get("sha256"):
-        raise InputError("the checksum does not match")
-    del body["sha256"]
-    if body.get("schema") != SCHEMA or set(body) != {entry.name for entry in fields(Record)}:
-        raise InputError(f"schema {body.get('schema')} where {SCHEMA} is expected")
-    record = _checked(body)
-    if not record.key == key == _digest(record.cell):
-        raise InputError("the key is not the hash of the record's own cell fields")
-    return record
-
-
-def _checked(body: dict[str, Any]) -> Record:
-    """The record of these fields; InputError where one is not of its type."""
-    if body["status"] not in get_args(Status):
-        raise InputError(f"status {body['status']!r} where one of {', '.join(get_args(Status))} is expected")
-    for name, (fits, expected) in KINDS.items():
-        if not fits(body[name]):
-            raise InputError(f"{name} is {short(body[name])}; expected {expected}")
-    return Record(**body)
-
-
-def _is_number(value: object) -> bool:
-    """Whether a float holds it; True is none."""
-    return type(value) is float or (type(value) is int and abs(value) < 2**53)
-
-
-def _is_cell(value: object) -> bool:
-    return type(value) is dict and type(value.get("runner")) is str and type(value.get("params")) is dict
-
-
-def _is_error(value: object) -> bool:
-    return type(value) is dict and {"type", "message"} <= value.keys() and all(type(v) is str for v in value.values())
-
-
-# Of the fields that JSON may have wrong, what they must be.
-KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "cell": (_is_cell, "an object with experiment and params"),
-    "metrics": (lambda value: type(value) is dict, "an object"),
-    "wall_s": (_is_number, "a number"),
-    "cpu_s": (_is_number, "a number"),
-    "peak_memory_mb": (lambda value: value is None or _is_number(value), "a number or null"),
-    "error": (lambda value: value is None or _is_error(value), "an object of texts with type and message, or null"),
-    "provenance": (lambda value: type(value) is dict, "an object"),
-    "arrays_sha256": (lambda value: value is None or type(value) is str, "a text or null"),
-}
-
-
-def _digest(parsed: object) -> str:
-    """`bench.cells.unit.digest` of what JSON was parsed to, which is plain already; ValueError for NaN and infinity."""
-    return hashlib.sha256(CANONICAL.encode(parsed).encode()).hexdigest()
+    def _tell(self, line: str) -> None:
+        if line not in self.quarantined:
+            self.quarantined.append(line)
+            if self._on_quarantine is not None:
+                self._on_quarantine(line)
 
 
 def _name(path: Path) -> str:
     return path.name
-
-
-def _read(path: Path) -> bytes:
-    """A regular file of at most `LARGEST` bytes; InputError for a link, a pipe, a device, a larger file."""
-    try:
-        handle = os.open(path, READING)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise InputError(f"{path}: is a symbolic link, which is not followed") from error
-        raise
-    try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
-            raise InputError(f"{path}: is no regular file of at most {LARGEST} bytes")
-        content = b""
-        while len(content) < found.st_size and (more := os.read(handle, found.st_size - len(content))):
-            content += more
-        return content
-    finally:
-        os.close(handle)
-
-
-def _own(folder: Path) -> Path:
-    """The folder; StoreError where it is a symbolic link, which could lead out of the results folder."""
-    if folder.is_symlink():
-        raise StoreError(f"{folder}: is a symbolic link, which is not followed; put the folder itself in its place")
-    return folder
 
 
 def _is_older(path: Path, seconds: float) -> bool:
@@ -409,13 +296,3 @@ def _is_older(path: Path, seconds: float) -> bool:
     with contextlib.suppress(FileNotFoundError):
         return time.time() - path.lstat().st_mtime > seconds
     return False
-
-
-@contextlib.contextmanager
-def _typed(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"{path}: {error.strerror or error}; choose another results folder, free space or fix its permissions"
-        ) from error

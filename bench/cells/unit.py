@@ -24,7 +24,11 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 
 def plain(value: object, where: str = "params") -> Json:
-    """`value` as fresh JSON data: numpy scalars become Python's, tuples lists, mappings dicts.
+    """A value as fresh JSON data: NumPy scalars become Python's, tuples become lists, mappings become dicts.
+
+    Args:
+        value: what a cell is made of.
+        where: its name in messages.
 
     Raises:
         InputError: NaN or infinity, a key that is not a string, or a type without a canonical form.
@@ -52,6 +56,10 @@ def plain(value: object, where: str = "params") -> Json:
 def canonical(params: object, where: str = "params") -> str:
     """The one JSON text of a value: keys sorted, no spaces, ASCII, floats by `repr`, integers kept integers.
 
+    Args:
+        params: the value.
+        where: its name in messages.
+
     Raises:
         InputError: as `plain`.
     """
@@ -59,7 +67,11 @@ def canonical(params: object, where: str = "params") -> str:
 
 
 def digest(value: object) -> str:
-    """SHA-256 (64 hex digits) of the canonical JSON of `value`."""
+    """SHA-256 (64 hex digits) of the canonical JSON of a value.
+
+    Args:
+        value: anything that `plain` takes.
+    """
     return hashlib.sha256(canonical(value, "value").encode()).hexdigest()
 
 
@@ -135,7 +147,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a cell's function returns: finite metrics (None where undefined) and arrays that statistics need later."""
+    """What a runner returns.
+
+    Args:
+        metrics: finite numbers, texts, lists and dicts of them; None for an undefined metric.
+        arrays: what statistics need later, by name.
+    """
 
     metrics: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -146,7 +163,11 @@ _checkpoint: ContextVar[Path | None] = ContextVar("path of the running cell's ch
 
 @contextlib.contextmanager
 def checkpoint_at(path: Path) -> Iterator[None]:
-    """Let the cell that runs within this block keep its checkpoint at `path`."""
+    """Let the cell that runs within this block keep its checkpoint at a path.
+
+    Args:
+        path: the file; it need not exist.
+    """
     token = _checkpoint.set(path)
     try:
         yield

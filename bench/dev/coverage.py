@@ -17,8 +17,6 @@ from bench.judge.intervals import (
     crossed_gain,
     crossed_interval,
     crossing,
-    hierarchical_bootstrap,
-    relative_gain,
     slope_interval,
     t_interval,
 )
@@ -26,19 +24,17 @@ from bench.show.console import print_table
 from bench.show.tables import Table
 
 DRAWS = 2000
-RESAMPLES = 300  # of a bootstrap, in each draw
 SLOPE, RATE_X = 0.5, np.log([30.0, 100.0, 300.0, 1000.0, 3000.0])
 
 
 @dataclass(frozen=True)
 class Situation:
-    """An interval and data to try it on: `make` draws one of `truth`; `used`: verdicts rest on such intervals."""
+    """An interval and data to try it on: `make` draws one of `truth`."""
 
     interval: str
     data: str
     truth: float
     make: Callable[[np.random.Generator], Interval]
-    used: bool = True
 
 
 def draw_differences(
@@ -56,23 +52,11 @@ def _crossed(seeds: int, seed_sd: float, user_sd: float) -> Situation:
     return Situation("seeds and users crossed", f"{seeds} seeds, sd {seed_sd}; 60 users, sd {user_sd}", 1.0, make)
 
 
-def _bootstrap(seeds: int, seed_sd: float) -> Situation:
-    def make(rng: np.random.Generator) -> Interval:
-        return hierarchical_bootstrap(draw_differences(rng, seeds, seed_sd=seed_sd), rng, draws=RESAMPLES)
-
-    return Situation("hierarchical bootstrap", f"{seeds} seeds, sd {seed_sd}; 60 users, sd 1.0", 1.0, make, used=False)
-
-
 def _crossed_gain(rng: np.random.Generator) -> Interval:
     """Of a model 10 % better than its rival; users differ by more than models do."""
     level = rng.exponential(size=(1, 80)) + 1
     ours, theirs = (level * factor + rng.normal(0, 0.2, size=(3, 80)) for factor in (1.1, 1.0))
     return crossed_gain(ours, theirs)
-
-
-def _relative_gain(rng: np.random.Generator) -> Interval:
-    base = rng.exponential(size=80) + 1
-    return relative_gain(base * 1.1 + rng.normal(0, 0.2, 80), base, rng, draws=RESAMPLES)
 
 
 def _slope(rng: np.random.Generator) -> Interval:
@@ -102,8 +86,6 @@ SITUATIONS: tuple[Situation, ...] = (
     Situation("relative gain, crossed", "3 seeds, 80 users, gain 10 %", 0.1, _crossed_gain),
     Situation("slope", "6 points", SLOPE, _slope),
     *(_crossing(centre) for centre in (4.5, 5.5, 6.5)),
-    *(_bootstrap(seeds, seed_sd) for seeds in (3, 20) for seed_sd in (1.0, 0.1)),
-    Situation("relative gain, bootstrap", "80 users, gain 10 %", 0.1, _relative_gain, used=False),
 )
 
 
@@ -116,14 +98,13 @@ def measure(situation: Situation, draws: int = DRAWS, root: int = 0) -> Interval
 
 def coverage_table(situations: Iterable[Situation] = SITUATIONS, draws: int = DRAWS, root: int = 0) -> Table:
     """One row a situation."""
-    rows = tuple((s.interval, s.data, measure(s, draws, root), "yes" if s.used else "no") for s in situations)
+    rows = tuple((s.interval, s.data, measure(s, draws, root)) for s in situations)
     note = (
         f"Share of {draws} simulated data sets whose 95 % interval holds the truth, itself with a 95 % interval. Data "
-        "are normal but for counts; seeds and users have effects of their own. No verdict rests on the bootstraps: "
-        "that over seeds and users is too narrow where seeds are few and matter. Clopper-Pearson covers at least its "
+        "are normal but for counts; seeds and users have effects of their own. Clopper-Pearson covers at least its "
         "level and mostly more."
     )
-    return Table("coverage", "What the intervals cover", ("interval", "data", "covered", "used"), rows, note)
+    return Table("coverage", "What the intervals cover", ("interval", "data", "covered"), rows, note)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ import torch
 from bench.apply.model_files import DataOptions, Trained, save
 from bench.apply.saved import recommend
 from bench.cells.provenance import provenance
-from bench.cells.store import Record, Store
+from bench.cells.record import Record
+from bench.cells.store import Store
 from bench.cells.streams import generator, torch_generator
 from bench.cells.unit import Cell, Json
 from bench.datasets import load_own

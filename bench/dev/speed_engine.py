@@ -21,7 +21,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.cells.provenance import provenance
-from bench.cells.store import Record, Store
+from bench.cells.record import Record
+from bench.cells.store import Store
 from bench.cells.unit import Cell, Outcome, digest
 from bench.engine.run import Event, make_pool, run_cells
 from bench.engine.workers import Pool

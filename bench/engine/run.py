@@ -12,7 +12,8 @@ from typing import Literal, cast
 
 from bench.cells.files import StoreError
 from bench.cells.provenance import provenance
-from bench.cells.store import Record, Status, Store
+from bench.cells.record import Record, Status
+from bench.cells.store import Store
 from bench.cells.unit import Cell
 from bench.engine.local import LocalPool
 from bench.engine.ray_pool import RayPool

@@ -12,7 +12,8 @@ from typing import Any, Literal, Self, TypeAlias
 
 from bench.cells.files import StoreError
 from bench.cells.provenance import Provenance
-from bench.cells.store import Record, Status, Store
+from bench.cells.record import Record, Status
+from bench.cells.store import Store
 from bench.cells.unit import Cell, Outcome, checkpoint_at
 from bench.engine.memory import peak_mb, reset_peak
 from bench.errors import InputError

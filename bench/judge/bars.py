@@ -16,10 +16,15 @@ MOST = 10_000  # units beyond which a number says no more than "many"
 
 @dataclass(frozen=True)
 class Bar:
-    """An interval holds where it lies above `holds`, and fails where it lies below `fails` >= `holds`.
+    """What an interval must clear to hold or to fail; in between it is unclear.
 
-    With `large` False it is mirrored: an interval holds below `holds` and fails above `fails` <= `holds`. Raises
-    InputError where a value between the two could neither hold nor fail, however narrow its interval.
+    Args:
+        holds: An interval holds where all of it lies above this, or below it if not `large`.
+        fails: An interval fails where all of it lies below this, or above it if not `large`.
+        large: Whether large values speak for the claim.
+
+    Raises:
+        InputError: A value between the two bars could neither hold nor fail, however narrow its interval.
     """
 
     holds: float
@@ -28,18 +33,26 @@ class Bar:
 
     def __post_init__(self) -> None:
         if (self.fails < self.holds) if self.large else (self.fails > self.holds):
-            raise InputError(f"{self}: what lies between the two could never be told; let them meet or overlap")
+            raise InputError(f"{self}: a value between the two could never be told; let them meet or overlap")
 
     def judge(self, found: Interval) -> Outcome:
-        """What the interval says."""
+        """What an interval says; where the bars overlap, one that clears both holds.
+
+        Args:
+            found: The measured interval.
+        """
         if self.large:
             return "holds" if found.above(self.holds) else "fails" if found.below(self.fails) else "unclear"
         return "holds" if found.below(self.holds) else "fails" if found.above(self.fails) else "unclear"
 
     def units_needed(self, found: Interval) -> int | None:
-        """How many units in all would settle it if the estimate stayed and the width fell as their root.
+        """How many units in all would settle the outcome if the estimate stayed as it is.
 
-        None where the interval says nothing of its spread or the estimate lies on the bar.
+        Args:
+            found: The measured interval, whose width is taken to fall with the root of the number of units.
+
+        Returns:
+            The number of units, or None where the interval is unbounded or its estimate lies on the bar.
         """
         sign = 1 if self.large else -1
         distance = max(sign * (found.estimate - self.holds), sign * (self.fails - found.estimate))
@@ -50,18 +63,25 @@ class Bar:
 
 
 def detectable(found: Interval) -> float:
-    """The least difference that such an interval would have told from none with a chance of `POWER`.
+    """The least difference that such an interval would have told from none with probability `POWER`.
 
-    (z_level + z_power) / z_level half-widths, by the normal approximation; infinite for one unit.
+    Args:
+        found: The measured interval.
+
+    Returns:
+        (z_level + z_power) / z_level half-widths, by the normal approximation; infinite for one unit.
     """
     z = float(special.ndtri((1 + found.level) / 2))
     return found.half_width * (z + float(special.ndtri(POWER))) / z
 
 
 def power_words(found: Interval, bar: Bar, units: str | None = None) -> str:
-    """What the comparison could have seen and, where it is open, how many `units` in all would settle it.
+    """Say what the comparison could have seen and, where it is unclear, how many units in all would settle it.
 
-    `units` None: the interval is not of independent units whose number alone sets its width.
+    Args:
+        found: The measured interval.
+        bar: The bar that it is held against.
+        units: What the interval's `n` counts, such as "seeds"; None where its width depends on more than that number.
     """
     if not found.bounded:
         return "one unit says nothing of the spread"

@@ -3,9 +3,11 @@
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from bench.errors import InputError
 from bench.judge.bars import Bar, Outcome, power_words
@@ -19,8 +21,17 @@ Judgement: TypeAlias = Literal["reproduced", "partly", "contradicted", "inconclu
 class Claim:
     """An entry of the register.
 
-    `claimed` are the paper's figures, `why_not` says what is missing to test it. `combine` is "parts" where each part
-    stands on its own, "all" where the claim is that every part holds.
+    Args:
+        id: The claim's name, such as "cubic-cost".
+        statement: What the paper claims.
+        source: Where the paper claims it.
+        experiment: The experiment that tests it; "" where none does.
+        rule: The rule by which each part holds or fails, in words.
+        margin: The figure that the rule calls the margin, > 0, if it has one.
+        reason: Why the margin is what it is.
+        claimed: The paper's figures, and others that the rule names, by name.
+        why_not: What is missing to test a claim without an experiment.
+        combine: "parts" where each part stands on its own, "all" where the claim is that every part holds.
     """
 
     id: str
@@ -37,7 +48,15 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a run says of one part of a claim: the outcome, the estimate with its interval, and what it rests on."""
+    """What a run says of one part of a claim.
+
+    Args:
+        claim: The claim's id.
+        part: What was measured, in a few words.
+        outcome: Whether the part holds, fails or is unclear.
+        estimate: What was found, with its interval where it has one.
+        detail: What the estimate rests on: model, sizes, number of seeds.
+    """
 
     claim: str
     part: str
@@ -47,7 +66,16 @@ class Finding:
 
 
 def held(claim: str, part: str, found: Interval, bar: Bar, detail: str, units: str | None = None) -> Finding:
-    """The finding of an interval held against a bar; it also says what it could have seen, see `power_words`."""
+    """Return the finding of an interval held against a bar; its detail also says what the run could have seen.
+
+    Args:
+        claim: The claim's id.
+        part: What was measured, in a few words.
+        found: The measured interval.
+        bar: The bar that decides the outcome.
+        detail: What the interval rests on.
+        units: What the interval's `n` counts, such as "seeds"; see `power_words`.
+    """
     return Finding(claim, part, bar.judge(found), found, f"{detail}; {power_words(found, bar, units)}")
 
 
@@ -55,7 +83,12 @@ def held(claim: str, part: str, found: Interval, bar: Bar, detail: str, units: s
 class Verdict:
     """A claim's judgement with the findings behind it.
 
-    `note` says what was not run and why; `why` what other experiments show of the causes, which judges nothing.
+    Args:
+        claim: The claim.
+        judgement: The verdict in a word or two.
+        findings: One finding per part that was measured.
+        note: What was not run and why.
+        why: What other experiments show of the causes; it has no part in the judgement.
     """
 
     claim: Claim
@@ -66,34 +99,56 @@ class Verdict:
 
 
 class Margins:
-    """The register's declared figures, as experiments ask for them."""
+    """The figures that the register declares, as experiments ask for them.
+
+    Args:
+        register: The claims by id.
+    """
 
     def __init__(self, register: Mapping[str, Claim]) -> None:
         self._register = register
 
     def of(self, claim: str) -> float:
-        """The margin of a claim; InputError where the register declares none."""
+        """The margin of a claim.
+
+        Args:
+            claim: The claim's id.
+
+        Raises:
+            InputError: The register declares no margin for it.
+        """
         margin = self._register[claim].margin
         if margin is None:
             raise InputError(f"claim {claim!r} needs a margin in {REGISTER.name}")
         return margin
 
     def claimed(self, claim: str) -> Mapping[str, float]:
-        """The paper's figures for a claim."""
+        """The paper's figures for a claim, by name.
+
+        Args:
+            claim: The claim's id.
+        """
         return self._register[claim].claimed
 
 
 def read_register(path: Path = REGISTER) -> dict[str, Claim]:
-    """The register by claim id, in its own order.
+    """Read the register.
 
-    Raises InputError for a file that is not there or not TOML, unknown or missing fields, wrong types, and a claim
-    with neither an experiment nor a `why_not`.
+    Args:
+        path: A TOML file with one table per claim.
+
+    Returns:
+        The claims by id, in the order of the file.
+
+    Raises:
+        InputError: A file that is not there or not TOML, unknown or missing fields, wrong types, a margin without a
+            reason, or a claim with neither an experiment nor a `why_not`.
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of too many digits, nested too deep
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, a number of too many digits, nested too deep
         raise InputError(f"{path}: {error}") from error
     return {name: _claim(name, entry, path) for name, entry in raw.items()}
 
@@ -101,27 +156,21 @@ def read_register(path: Path = REGISTER) -> dict[str, Claim]:
 def _claim(name: str, entry: object, path: Path) -> Claim:
     if not isinstance(entry, dict):
         raise InputError(f"{path}: {name} is not a table; write [{name}]")
-    texts = {key: entry.get(key) for key in ("statement", "source", "experiment", "rule")}
-    if wrong := [key for key, value in texts.items() if not isinstance(value, str)]:
-        raise InputError(f"{path}: [{name}] needs the text fields {', '.join(wrong)}")
-    if unknown := sorted(set(entry) - {*texts, "margin", "reason", "claimed", "why_not", "combine"}):
+    if unknown := sorted(set(entry) - {known.name for known in fields(Claim)[1:]}):
         raise InputError(f"{path}: [{name}] has the unknown fields {', '.join(unknown)}")
-    margin, claimed = entry.get("margin"), entry.get("claimed", {})
-    if not all(isinstance(entry.get(key, ""), str) for key in ("reason", "why_not")):
-        raise InputError(f"{path}: [{name}] reason and why_not must be text")
-    if not texts["experiment"] and not entry.get("why_not"):
+    try:
+        claim = msgspec.convert({"id": name} | entry, Claim)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: [{name}] {error}") from error
+    if not (claim.experiment or claim.why_not):
         raise InputError(f"{path}: [{name}] names no experiment; say why_not")
-    if margin is not None and not (_is_number(margin) and margin > 0 and entry.get("reason")):
+    if claim.margin is not None and not (0 < claim.margin < math.inf and claim.reason):
         raise InputError(f"{path}: [{name}] margin must be a positive number and carry a reason")
-    if entry.get("combine", "parts") not in ("parts", "all"):
-        raise InputError(f"{path}: [{name}] combine must be \"parts\" or \"all\"")
-    if not isinstance(claimed, dict) or not all(_is_number(figure) for figure in claimed.values()):
-        raise InputError(f"{path}: [{name}] claimed must be a table of numbers")
-    return Claim(id=name, **entry)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if claim.combine not in ("parts", "all"):
+        raise InputError(f'{path}: [{name}] combine must be "parts" or "all"')
+    if not all(math.isfinite(figure) for figure in claim.claimed.values()):
+        raise InputError(f"{path}: [{name}] claimed must be a table of finite numbers")
+    return claim
 
 
 def judge(
@@ -130,12 +179,25 @@ def judge(
     gaps: Mapping[str, str],
     reasons: Mapping[str, str] | None = None,
 ) -> list[Verdict]:
-    """One verdict a claim, in the register's order; `gaps` says by claim what was left out, `reasons` why it came so.
+    """Judge every claim of the register.
 
-    reproduced: every part holds and nothing was left out. partly: some parts hold, others fail, are open or were left
-    out. contradicted: every part fails. inconclusive: no part holds and one is open. not run: no findings.
+    - reproduced: every part holds and nothing was left out.
+    - partly: some parts hold; others fail, are open or were left out.
+    - contradicted: every part fails.
+    - inconclusive: no part holds and one is open.
+    - not run: there are no findings.
+
     A claim that every part holds (`combine = "all"`) is contradicted by one part that fails, inconclusive with one
     that is open, and partly reproduced only where parts were left out.
+
+    Args:
+        register: The claims by id.
+        findings: What the run found, in any order.
+        gaps: What the run left out, by claim.
+        reasons: Why a claim comes out as it does, by claim; shown with the verdict, without a part in it.
+
+    Returns:
+        One verdict per claim, in the order of the register.
     """
     by_claim: dict[str, list[Finding]] = {name: [] for name in register}
     for finding in findings:
@@ -158,5 +220,3 @@ def _verdict(claim: Claim, findings: tuple[Finding, ...], gap: str) -> Verdict:
     else:
         judgement = "contradicted" if outcomes == {"fails"} else "inconclusive"
     return Verdict(claim, judgement, findings, gap)
-
-

@@ -109,17 +109,28 @@ def load(name: str, **options: Any) -> Learner:
 
 
 def title(name: str) -> str:
-    """What tables call the learner `name`; a user's function is called by its own name."""
+    """What tables call a learner.
+
+    Args:
+        name: the learner; a user's function is called by its own name.
+    """
     return ENTRIES[name].title if name in ENTRIES else name
 
 
 def code(name: str) -> tuple[str, ...]:
-    """The definitions that make the results of the learner `name`, for `bench.cells.fingerprint`."""
+    """The definitions that make a learner's results, for `bench.cells.fingerprint`.
+
+    Args:
+        name: the learner.
+    """
     return (definition(user_learner.UserLearner if ":" in name else ENTRIES[name].kind),)
 
 
 def identity(name: str) -> str:
-    """What else makes the results of the learner `name`, for a cell's parameters.
+    """What else makes a learner's results, for a cell's parameters.
+
+    Args:
+        name: the learner.
 
     Returns:
         a built-in's fixed options, the version of a peer's package, or the hash of a user's source.
@@ -133,7 +144,11 @@ def identity(name: str) -> str:
 
 
 def needs_rows(name: str) -> bool:
-    """Whether the learner `name` needs samples, so that it cannot run on an exact covariance."""
+    """Whether a learner needs samples, so that it cannot run on an exact covariance.
+
+    Args:
+        name: the learner.
+    """
     return ":" in name or name.startswith(PEER)
 
 

@@ -29,7 +29,15 @@ NOT_TOLD = -1  # iterations of a peer that does not say how many it took
 
 
 class Found(NamedTuple):
-    """What a peer found on one problem: W (n, n), and what `Fits` holds of one problem."""
+    """What a peer found on one problem.
+
+    Args:
+        W: weights (n, n), row = effect.
+        converged: whether the peer says that it converged.
+        iterations: how many it took, `NOT_TOLD` if it does not say.
+        order: causal order of the nodes, None if it finds none.
+        cpdag: equivalence class (n, n) bool, None if it finds a DAG.
+    """
 
     W: Floats
     converged: bool = True
@@ -77,10 +85,23 @@ class Peer(ABC):
 
     @abstractmethod
     def learn(self, rows: Floats, seed: int) -> Found:
-        """Run the peer on rows (s, n), its own to write to."""
+        """Run the peer on one problem.
+
+        Args:
+            rows: samples (s, n), a copy that the peer may change.
+            seed: for its global generators.
+        """
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:
-        """One result a problem; raises InputError where there are no rows."""
+        """Learn one graph per problem.
+
+        Args:
+            problems: problems with rows.
+            generator: draws one seed per problem.
+
+        Raises:
+            InputError: there are no rows.
+        """
         if problems.rows is None:
             raise InputError(f"{self.name} needs samples; give problems made from rows, not an exact covariance")
         found, errors = [], []
@@ -120,8 +141,11 @@ def _stack(parts: list[Any], missing: NDArray[Any]) -> NDArray[Any] | None:
 class Dagma(Peer):
     """DAGMA, linear, squared loss (Bello, Aragam & Ravikumar 2022), before its threshold.
 
-    sparsity: its λ₁, 0.02 as in the authors' example. s, the radii of the domain, is passed afresh: the default is
-    a list that `fit` adds to where it leaves the domain, so one call would change the next.
+    s, the radii of the domain, is passed anew per call: the default is a list that `fit` adds to when it leaves the
+    domain, so that one call would change the next.
+
+    Args:
+        sparsity: its λ₁; 0.02 as in the authors' example.
     """
 
     sparsity: float = 0.02
@@ -136,7 +160,7 @@ class Dagma(Peer):
         return DagmaLinear
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, nothing is random
-        """X = XW + Z there, [j, i] the effect of j on i: transposed."""
+        """Transpose its W: X = XW + Z there, [j, i] the effect of j on i."""
         model = self.solver()(loss_type="l2")
         W = model.fit(rows, lambda1=self.sparsity, w_threshold=0.0, s=[1.0, 0.9, 0.8, 0.7, 0.6])
         return Found(W.T.copy())
@@ -146,9 +170,13 @@ class Dagma(Peer):
 class Notears(Peer):
     """NOTEARS as gcastle has it, from the authors' code, but with the polynomial h of Yu et al. (2019).
 
-    The authors' own package is not on PyPI. Its solver is called on a plain array: on gcastle's array class, which
-    its `learn` wraps the rows in, the same steps take several times as long. sparsity: λ₁, gcastle's default.
-    converged: whether its own h ended at or under its tolerance, not at the largest penalty.
+    The authors' own package is not on PyPI. The solver is called on a plain array: on gcastle's array class, in which
+    its `learn` wraps the rows, the same steps take several times as long. It has converged if its own h ends at or
+    under the tolerance, not at the largest penalty.
+
+    Args:
+        sparsity: its λ₁; gcastle's default.
+        tolerance: of h; gcastle's default.
     """
 
     sparsity: float = 0.1
@@ -164,7 +192,7 @@ class Notears(Peer):
         return Notears
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, nothing is random
-        """X = XW + Z there, [j, i] the effect of j on i: transposed."""
+        """Transpose its W: X = XW + Z there, [j, i] the effect of j on i."""
         model = self.solver()(lambda1=self.sparsity, h_tol=self.tolerance)
         W = model.notears_linear(
             rows, model.lambda1, model.loss_type, model.max_iter, model.h_tol, model.rho_max
@@ -176,8 +204,12 @@ class Notears(Peer):
 class Golem(Peer):
     """GOLEM (Ng, Ghassami & Zhang 2020) as gcastle has it: Adam in float32, a fixed number of steps.
 
-    The rows are centred first, as its likelihood has no intercept. equal_variances: GOLEM-EV, with sparsity 0.02;
-    GOLEM-NV has 0.002 by its authors' choice. iterations: 100,000 by gcastle's default.
+    The rows are centred first, as its likelihood has no intercept.
+
+    Args:
+        equal_variances: GOLEM-EV if true, otherwise GOLEM-NV.
+        sparsity: its λ₁; None is the authors' choice, 0.02 for GOLEM-EV and 0.002 for GOLEM-NV.
+        iterations: gcastle's default.
     """
 
     equal_variances: bool = True
@@ -194,7 +226,7 @@ class Golem(Peer):
         return GOLEM
 
     def learn(self, rows: Floats, seed: int) -> Found:
-        """X = XB + Z there, [j, i] the effect of j on i: transposed."""
+        """Transpose its B: X = XB + Z there, [j, i] the effect of j on i."""
         default = 2e-2 if self.equal_variances else 2e-3
         model = self.solver()(
             lambda_1=default if self.sparsity is None else self.sparsity,
@@ -222,14 +254,18 @@ class Lingam(Peer):
         return DirectLiNGAM
 
     def learn(self, rows: Floats, seed: int) -> Found:
-        """Its B is ours: x = Bx + e, [i, j] the effect of j on i."""
+        """Its B is in our convention: x = Bx + e, [i, j] the effect of j on i."""
         model = self.solver()(random_state=seed).fit(rows)
         return Found(model.adjacency_matrix_.copy(), order=model.causal_order_)
 
 
 @dataclass(frozen=True)
 class PC(Peer):
-    """PC, stable, with Fisher's z, as causal-learn has it (Spirtes & Glymour 1991). alpha: level of its tests."""
+    """PC, stable, with Fisher's z, as causal-learn has it (Spirtes & Glymour 1991).
+
+    Args:
+        alpha: level of its tests.
+    """
 
     alpha: float = 0.05
     name: ClassVar[str] = "peer.pc"
@@ -243,14 +279,18 @@ class PC(Peer):
         return pc
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, nothing is random
-        """A CPDAG, or, where tests contradict each other, a mixed graph that is none."""
+        """Return a CPDAG, or a mixed graph that is none if its tests contradict each other."""
         graph = self.solver()(rows, self.alpha, "fisherz", show_progress=False)
         return _class_of(graph.G.graph)
 
 
 @dataclass(frozen=True)
 class GES(Peer):
-    """GES as causal-learn has it (Chickering 2002), with its BIC, ½ log n a parameter times 2 · penalty."""
+    """GES as causal-learn has it (Chickering 2002), with its BIC.
+
+    Args:
+        penalty: the BIC charges ½ log n · 2 · penalty per parameter; its default.
+    """
 
     penalty: float = 0.5
     name: ClassVar[str] = "peer.ges"
@@ -264,13 +304,17 @@ class GES(Peer):
         return ges
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, nothing is random
-        """A CPDAG."""
+        """Return a CPDAG."""
         return _class_of(self.solver()(rows, lambda_value=self.penalty)["G"].graph)
 
 
 @dataclass(frozen=True)
 class Boss(Peer):
-    """BOSS as causal-learn has it (Andrews et al. 2023), with its BIC. penalty: its default, 2."""
+    """BOSS as causal-learn has it (Andrews et al. 2023), with its BIC.
+
+    Args:
+        penalty: of the BIC; its default.
+    """
 
     penalty: float = 2.0
     name: ClassVar[str] = "peer.boss"
@@ -284,7 +328,7 @@ class Boss(Peer):
         return boss
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, it shuffles by the global generator
-        """A CPDAG."""
+        """Return a CPDAG."""
         parameters = {"lambda_value": self.penalty}
         return _class_of(self.solver()(rows, parameters=parameters, verbose=False).graph)
 

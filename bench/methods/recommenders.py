@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bench.errors import InputError
 from bench.methods.rectools import RecTools
 from bench.methods.user_code import definition
 from bench.methods.user_recommender import UserScorer
@@ -76,18 +77,36 @@ ENTRIES: Registry[Entry] = {
 
 
 def find(name: str) -> Entry:
-    """The entry of a recommender: a name of `ENTRIES`, or a user's `package.module:Class`."""
-    return ENTRIES[OWN if ":" in name else name]
+    """The entry of a recommender.
+
+    Args:
+        name: a name of `ENTRIES`, or a user's `package.module:Class`.
+
+    Raises:
+        InputError: no such recommender; the message lists the valid ones.
+    """
+    entry = ENTRIES.get(OWN if ":" in name else name)
+    if entry is None:
+        raise InputError(f"no recommender is called {name!r}; choose one of {', '.join(ENTRIES)}")
+    return entry
 
 
 def code(name: str) -> tuple[str, ...]:
-    """The definitions that make the results of the recommender `name`, for `bench.cells.fingerprint`."""
+    """The definitions that make a recommender's results, for `bench.cells.fingerprint`.
+
+    Args:
+        name: the recommender.
+    """
     kind = find(name).kind
     return (definition(kind), *(("bench.methods.rectools_script",) if kind is RecTools else ()))
 
 
 def named(*roles: Role) -> tuple[str, ...]:
-    """The names of these `roles`, in the order of tables."""
+    """The names of all recommenders in some roles, in the order of tables.
+
+    Args:
+        roles: the roles.
+    """
     return tuple(name for name, entry in ENTRIES.items() if entry.role in roles)
 
 

@@ -28,9 +28,10 @@ MASK_SHARE = 0.2
 
 
 def version() -> str | None:
-    """RecTools' version where $CAUSALREC_RECTOOLS names an interpreter that has it; None where that is not set.
+    """RecTools' version if $CAUSALREC_RECTOOLS names an interpreter that has it; None if the variable is not set.
 
-    Raises InputError where it is set and does not serve.
+    Raises:
+        InputError: the variable is set and its interpreter does not serve.
     """
     python = os.environ.get(VARIABLE)
     return _version(python) if python else None
@@ -50,7 +51,16 @@ def _version(python: str) -> str:
 
 
 def call(python: str, *arguments: object, environment: Mapping[str, str] | None = None) -> str:
-    """What `rectools_script.py` printed; raises RuntimeError with its last word where it failed."""
+    """Run `rectools_script.py` and return what it printed.
+
+    Args:
+        python: the interpreter.
+        arguments: of the script.
+        environment: variables beside those of this process.
+
+    Raises:
+        RuntimeError: it failed; the message is its last line.
+    """
     # -P: this folder's `statistics` must not hide the standard library's.
     command = [python, "-P", str(SCRIPT), *map(str, arguments)]
     env = {**os.environ, **(environment or {})}
@@ -61,7 +71,13 @@ def call(python: str, *arguments: object, environment: Mapping[str, str] | None 
 
 
 def write_rows(path: Path, train: Sequences, **more: NDArray[Any]) -> None:
-    """Training rows as `rectools_script.py` reads them."""
+    """Write training rows as `rectools_script.py` reads them.
+
+    Args:
+        path: an `.npz` file.
+        train: the rows.
+        more: further arrays by name.
+    """
     users = np.repeat(np.arange(len(train)), train.lengths())
     np.savez(path, users=users, items=train.items, allow_pickle=False, **more)
 
@@ -69,8 +85,14 @@ def write_rows(path: Path, train: Sequences, **more: NDArray[Any]) -> None:
 class RecTools:
     """A model of RecTools, trained for a fixed number of epochs, as a scorer of a split's two parts.
 
-    `options`: length, width, dropout, and where not 2 layers and heads; `training`: epochs, batch, learning_rate; by
-    the same names as ours. Items that training never saw are scored below all others.
+    Items that training never saw are scored below all others.
+
+    Args:
+        name: one of `MODELS`.
+        split: what to train on; its histories are what can be scored.
+        options: length, width, dropout, and unless they are 2 layers and heads, by the names of ours.
+        training: epochs, batch and learning_rate, by the names of ours.
+        seed: of all of RecTools' generators.
     """
 
     def __init__(

@@ -36,20 +36,35 @@ class Clock(Callback):  # type: ignore[misc]
     losses: ClassVar[list[float]] = []
 
     def on_train_batch_end(self, _trainer: Any, _module: Any, outputs: Any, *_rest: Any) -> None:
-        """Note the time, and the loss of the step that just ended."""
+        """Note the time, and the loss of the step that just ended.
+
+        Args:
+            outputs: of the step; holds its loss.
+        """
         self.marks.append(time.process_time())
         self.losses.append(float(outputs["loss"]))
 
 
 def to_dataset(rows: Any) -> Any:
-    """RecTools' dataset of `users` and `items`, in order."""
+    """RecTools' dataset.
+
+    Args:
+        rows: arrays `users` and `items`, in order.
+    """
     frame = pd.DataFrame({"user_id": rows["users"], "item_id": rows["items"], "weight": 1.0})
     frame["datetime"] = pd.Timestamp("2000-01-01") + pd.to_timedelta(np.arange(len(frame)), unit="s")
     return Dataset.construct(frame)
 
 
 def time_sasrec(path: str, length: int, loss: str, batches: int) -> None:
-    """Train for some batches, recommend to everyone, print what it took."""
+    """Train for some batches, recommend to everyone, and print what it took.
+
+    Args:
+        path: rows as `bench.methods.rectools.write_rows` writes them.
+        length: actions per window.
+        loss: one of `LOSSES`.
+        batches: training steps.
+    """
     rows = np.load(path)
     dataset = to_dataset(rows)
     model = SASRecModel(
@@ -73,7 +88,12 @@ def time_sasrec(path: str, length: int, loss: str, batches: int) -> None:
 def train(path: str, out: str, o: dict[str, Any]) -> None:
     """Train for a fixed number of epochs and write item vectors (items, width) and history vectors (rows, width).
 
-    An item that no training row holds has no vector: NaN. Histories leave such items out.
+    An item that no training row holds has no vector (NaN), and histories leave it out.
+
+    Args:
+        path: rows, with `history` and `offsets`.
+        out: the `.npz` file to write.
+        o: options by name.
     """
     rows = np.load(path)
     lightning.seed_everything(o["seed"])

@@ -22,7 +22,11 @@ PEER = "peer."
 
 
 def definition(found: type) -> str:
-    """The class as `module:name`, for the code of a cell."""
+    """A class as `module:name`, for the code of a cell.
+
+    Args:
+        found: the class.
+    """
     return f"{found.__module__}:{found.__qualname__}"
 
 
@@ -61,21 +65,32 @@ def version(name: str, kind: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Type and message of `error` on one line of at most `LONGEST_ERROR` characters."""
+    """Type and message of an error on one line of at most `LONGEST_ERROR` characters.
+
+    Args:
+        error: the error.
+    """
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_ERROR].removesuffix(": ")
 
 
 def foreign(cell: Cell) -> str | None:
-    """The name of the code in `cell` that is not ours; None if all is ours."""
+    """The name of code in a cell that is not ours; None if all is ours.
+
+    Args:
+        cell: the cell.
+    """
     names = (cell.params.get(parameter) for parameter in PARAMETERS)
     return next((name for name in names if isinstance(name, str) and (":" in name or name.startswith(PEER))), None)
 
 
 def edited(cell: Cell) -> str | None:
-    """A message if the user's module that `cell` runs is not the one that it was planned with; otherwise None.
+    """A message if the user's module that a cell runs is not the one that it was planned with; otherwise None.
 
     The module is imported here first, so that what runs is what was checked. A cell whose module cannot be imported
     says so itself.
+
+    Args:
+        cell: the cell.
     """
     name = foreign(cell)
     if name is None or ":" not in name:

@@ -1,7 +1,7 @@
 """A user's own learner: a function of the samples, `package.module:function`, importable from the current folder.
 
-X (samples, n) float64 -> W (n, n), W[i, j] the effect of j on i, the diagonal 0. It meets the same draws, threshold
-and scores as any other learner.
+X (samples, n) float64 -> W (n, n), W[i, j] the effect of j on i, the diagonal 0. It meets the same draws, threshold and
+scores as any other learner.
 """
 
 import contextlib
@@ -21,7 +21,14 @@ from causalrec.structure import Fits, Floats, Learner, Problems
 
 
 def load(name: str) -> Learner:
-    """The function of that name as a learner; raises InputError where it cannot be imported."""
+    """The user's function as a learner.
+
+    Args:
+        name: `package.module:function`.
+
+    Raises:
+        InputError: it cannot be imported, or is no function.
+    """
     found = user_code.find(name, "function")
     if not callable(found):
         module, _, function = name.partition(":")
@@ -30,23 +37,39 @@ def load(name: str) -> Learner:
 
 
 def version(name: str) -> str:
-    """The hash of the function's source, see `user_code.version`."""
+    """The hash of the function's source, see `bench.methods.user_code.version`.
+
+    Args:
+        name: `package.module:function`.
+    """
     return user_code.version(name, "function")
 
 
 @dataclass(frozen=True)
 class UserLearner:
-    """A user's function as a learner: one call a problem, each on a copy of the samples.
+    """A user's function as a learner: one call per problem, each on a copy of the samples.
 
-    A call that raises, or that returns no finite (n, n) with a diagonal of 0, fails for its problem alone: the reason
-    is in `Fits.errors`, its W is 0 and it has not converged. Not enough memory is the cell's failure.
+    If a call raises, or returns no finite (n, n) with a diagonal of 0, only its problem fails: the reason is in
+    `Fits.errors`, its W is 0 and it has not converged. Running out of memory fails the cell.
+
+    Args:
+        name: `package.module:function`.
+        function: X (samples, n) -> W (n, n).
     """
 
     name: str
     function: Callable[[Floats], object]
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, it takes X alone
-        """One W a problem; raises InputError where the problems have no rows."""
+        """Learn one W per problem.
+
+        Args:
+            problems: problems with rows.
+            generator: not used; the function takes X alone.
+
+        Raises:
+            InputError: the problems have no rows.
+        """
         if problems.rows is None:
             raise InputError(f"{self.name} learns from samples; here is only a covariance")
         m, n = problems.covariance.shape[:2]

@@ -4,12 +4,8 @@
         def fit(self, train, num_items, generator): ...
         def score(self, histories): ...
 
-`Mine()` is made once a dataset and seed. `train` is a list of int64 arrays, one a user, oldest action first, of items
-1..num_items; some may be empty, and what validates and tests is in none of them. `generator` is a
-numpy.random.Generator, the only source of randomness that makes a run repeatable. `score` gets a list of such arrays
-and returns finite numbers (histories, num_items): column k scores item k + 1 as the next one. Both may change what
-they are given. It meets the same split, ranking and intervals as any other model; it is not tuned: what it tunes it
-tunes on `train`. What it prints goes to stderr; what it raises fails its cell and no other.
+`Mine()` is made once per dataset and seed. It meets the same split, ranking and intervals as any other model. It is not
+tuned: what it tunes, it tunes on `train`. What it prints goes to stderr; what it raises fails its own cell only.
 """
 
 import contextlib
@@ -32,14 +28,32 @@ class UserRecommender(Protocol):
     """What a user's class has."""
 
     def fit(self, train: list[Ints], num_items: int, generator: np.random.Generator) -> object:
-        """Learn from the training rows."""
+        """Learn from the training rows.
+
+        Args:
+            train: one int64 array per user, oldest action first, of items 1..num_items; some may be empty, and no array
+                holds what validates or tests. The class may change them.
+            num_items: size of the catalogue.
+            generator: the only source of randomness that makes a run repeatable.
+        """
 
     def score(self, histories: list[Ints]) -> ArrayLike:
-        """Scores (histories, num_items)."""
+        """Finite numbers (histories, num_items): column k scores item k + 1 as the next one.
+
+        Args:
+            histories: arrays as in `train`, which the class may change.
+        """
 
 
 def load(name: str) -> type[UserRecommender]:
-    """The class of that name; raises InputError where it cannot be imported or has no fit or no score."""
+    """The user's class.
+
+    Args:
+        name: `package.module:Class`.
+
+    Raises:
+        InputError: it cannot be imported, is no class, or has no fit or no score.
+    """
     found = user_code.find(name, "Class")
     module, _, member = name.partition(":")
     if not isinstance(found, type):
@@ -54,12 +68,22 @@ def load(name: str) -> type[UserRecommender]:
 
 
 def version(name: str) -> str:
-    """The hash of the class's source, see `user_code.version`."""
+    """The hash of the class's source, see `bench.methods.user_code.version`.
+
+    Args:
+        name: `package.module:Class`.
+    """
     return user_code.version(name, "Class")
 
 
 class UserScorer:
-    """A user's recommender, fitted, as a scorer of histories; see `causalrec.ranking.Scorer`."""
+    """A user's recommender, fitted, as a `causalrec.ranking.Scorer` of histories.
+
+    Args:
+        name: `package.module:Class`.
+        train: the training rows.
+        generator: what `fit` may draw from.
+    """
 
     def __init__(self, name: str, train: Sequences, generator: np.random.Generator) -> None:
         self.name, self.num_items = name, train.num_items

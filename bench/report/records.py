@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench.cells.json_files import encodable, printable
-from bench.cells.store import Record, Store
+from bench.cells.record import Record
+from bench.cells.store import Store
 from bench.cells.unit import canonical
 from bench.errors import InputError
 from bench.judge.intervals import Value

@@ -20,5 +20,9 @@ RUNNERS: Registry[Callable[[Cell], Outcome]] = {
 
 
 def execute(cell: Cell) -> Outcome:
-    """Run `cell` with the runner that it names."""
+    """Run a cell with the runner that it names.
+
+    Args:
+        cell: what to run.
+    """
     return RUNNERS[cell.runner](cell)

@@ -1,8 +1,8 @@
-"""Why a learner missed: not identifiable, too few samples, or the optimiser.
+"""Why a learner missed a graph: not identifiable, too few samples, or the optimiser.
 
-Each learner stands for a score. The score's optimum over all causal orders, found by exact search, is held against
-the truth twice: on the exact covariance and on the covariance at this n. A graph counts as right if, thresholded, it
-is the true one.
+Each learner stands for a score. The score's optimum over all causal orders, found by exact search, is compared with the
+truth twice: on the exact covariance and on the covariance at this n. A graph is right if, thresholded, it is the true
+one.
 """
 
 import time
@@ -26,10 +26,13 @@ TIE = 1e-9  # relative: sums over orders differ by rounding where theory says eq
 
 
 def run(cell: Cell) -> Outcome:
-    """Fit `params.draws` problems and name each miss's cause; params are those of `experiments.attribution.plan`.
+    """Fit `params.draws` problems and name the cause of each miss.
 
-    Arrays, one entry a draw: cause (index into CAUSES), right, right_at_n and right_on_exact of the score's optimum,
+    Arrays, one entry per draw: cause (index into CAUSES), right, right_at_n and right_on_exact of the score's optimum,
     and order_optimal: whether on the exact covariance no order has a better score than those of the true graph.
+
+    Args:
+        cell: its params are those of the experiment `attribution`.
     """
     p = cell.params
     scms = [draw_world(p, draw) for draw in range(p["draws"])]

@@ -26,14 +26,20 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def audit(model: SASRec, history: Sequences, rng: np.random.Generator) -> Arrays:
-    """One figure a history, each (histories,) float64, on the histories with three different items or more.
+    """Measure the causal reading on histories of at least three different items.
 
-    audit_error: relative Frobenius error of Cov(Z) = A Cov(V) Aᵀ, the worst head. audit_correlation: mean
-    |correlation| of two rows of V that hold different items; audit_excess: the same less what independent rows give.
-    audit_variance: largest over smallest variance of the rows of V. Of A = (I − B)⁻¹Λ: audit_negative, the share of
-    effects B below 0; audit_size, their median |B|; audit_noise, largest over smallest Λ², median over heads. For
-    CausalRec, audit_r2_*: adjusted R² of Z_i on R's parents, on as many random and on as many latest earlier
-    positions, mean over rows (NaN where no row has parents); audit_fit: share of Z's square that W explains.
+    Arrays, one figure per history, (histories,) float64. audit_error: relative Frobenius error of Cov(Z) = A Cov(V) Aᵀ,
+    the worst head. audit_correlation: mean |correlation| of two rows of V that hold different items; audit_excess: the
+    same less what independent rows give. audit_variance: largest over smallest variance of the rows of V. Of A = (I −
+    B)⁻¹Λ: audit_negative, the share of effects B below 0; audit_size, their median |B|; audit_noise, largest over
+    smallest Λ², median over heads. For CausalRec, audit_r2_*: adjusted R² of Z_i on R's parents, on as many random and
+    on as many latest earlier positions, mean over rows (NaN if no row has parents); audit_fit: share of Z's square that
+    W explains.
+
+    Args:
+        model: a trained SASRec or CausalRec.
+        history: test histories; `HISTORIES` of them are looked at.
+        rng: draws the random parents.
     """
     device, length = model.item.weight.device, model.options.length
     varied = np.array([len(np.unique(history.row(user)[-length:])) >= 3 for user in range(len(history))])
@@ -90,13 +96,21 @@ def _bounded(figure: Tensor) -> float:
 
 
 def covariance(rows_ld: Tensor) -> Tensor:
-    """Covariance (..., l, l) of rows (..., l, d) over their features, each row centred."""
+    """Covariance (..., l, l) of rows over their features, each row centred.
+
+    Args:
+        rows_ld: (..., l, d).
+    """
     centred = rows_ld - rows_ld.mean(-1, keepdim=True)
     return centred @ centred.mT / rows_ld.shape[-1]
 
 
 def chance_correlation(features: int) -> float:
-    """Mean |correlation| of two independent normal rows: Γ(k/2) / (√π Γ((k + 1)/2)) with k = features − 1."""
+    """Mean |correlation| of two independent normal rows: Γ(k/2) / (√π Γ((k + 1)/2)) with k = features − 1.
+
+    Args:
+        features: length of a row.
+    """
     k = features - 1
     return math.exp(math.lgamma(k / 2) - math.lgamma((k + 1) / 2)) / math.sqrt(math.pi)
 
@@ -121,13 +135,25 @@ def _fit(
 
 
 def strongest(score_ll: Tensor, allowed_ll: Tensor, count_l: Tensor) -> Tensor:
-    """In row i the `count_l[i]` allowed columns of highest score, (l, l) bool."""
+    """In each row the allowed columns of highest score, (l, l) bool.
+
+    Args:
+        score_ll: scores (l, l).
+        allowed_ll: which may be chosen (l, l) bool.
+        count_l: how many to choose per row (l,).
+    """
     rank = score_ll.masked_fill(~allowed_ll, -math.inf).argsort(1, descending=True).argsort(1)
     return (rank < count_l[:, None]) & allowed_ll
 
 
 def explained(gram_ll: Tensor, parents_ll: Tensor, features: int) -> Tensor:
-    """Adjusted R² (l,) of every row's least squares on its parents, from the Gram matrix of centred rows."""
+    """Adjusted R² (l,) of each row's least squares on its parents.
+
+    Args:
+        gram_ll: Gram matrix (l, l) of the centred rows.
+        parents_ll: row i's parents (l, l) bool.
+        features: length of a row.
+    """
     p = parents_ll.to(gram_ll.dtype)
     ridge = 1e-9 * gram_ll.diagonal().mean()  # rows of Z may be copies of each other
     system = gram_ll * p[:, :, None] * p[:, None, :] + torch.diag_embed(1 - p + ridge)
@@ -144,7 +170,12 @@ def explained(gram_ll: Tensor, parents_ll: Tensor, features: int) -> Tensor:
 def item_edges(model: CausalRec) -> Arrays:
     """The strongest edges of W between items 0..I−1, strongest first, W > 0: at most `EDGES`.
 
-    edge_effect, edge_cause: (edges,) int32; edge_weight: (edges,) float32. Empty for a catalogue above `MOST_ITEMS`.
+    Args:
+        model: has an item graph.
+
+    Returns:
+        edge_effect and edge_cause (edges,) int32, edge_weight (edges,) float32; empty for a catalogue above
+            `MOST_ITEMS`.
     """
     if model.options.items > MOST_ITEMS:
         return _edges(np.empty(0, np.int64), np.empty(0), model.options.items)
@@ -159,7 +190,11 @@ def _edges(place: NDArray[Any], weight: NDArray[Any], items: int) -> Arrays:
 
 
 def items_seen(train: Sequences) -> Arrays:
-    """item_counts (items,) int64: actions in training; item_labels (items,): the dataset's own names."""
+    """item_counts (items,) int64, actions in training, and item_labels (items,), the dataset's own names.
+
+    Args:
+        train: the training rows.
+    """
     return {
         "item_counts": np.bincount(train.items, minlength=train.num_items + 1)[1:],
         "item_labels": np.array(train.item_labels),
@@ -171,6 +206,10 @@ def lift_edges(train: Sequences, edges: int = 1000) -> Arrays:
 
     (n_ij + 1) / (n_i. n_.j / n + 1) as `synth.behaviour_controls.lift`, n_ij counting how often i follows j within
     `HORIZON` steps, over the pairs of different items that occur.
+
+    Args:
+        train: the training rows.
+        edges: how many to return at most.
     """
     codes, items = [], train.num_items
     owner = np.repeat(np.arange(len(train)), train.lengths())

@@ -20,6 +20,12 @@ def run(cell: Cell) -> Outcome:
     `form` is one of `causalrec.acyclicity.FORMS`, float64 with its analytic gradient, or "series", that of a training
     step: float32 by autograd. W∘W has a norm that does not depend on n, so that no size takes more terms than another.
     Array: seconds (repeats, sizes), CPU time of a value with its gradient.
+
+    Args:
+        cell: its params are those of the experiment `cost`.
+
+    Raises:
+        InputError: no such form.
     """
     p = cell.params
     if p["form"] not in (*FORMS, SERIES):

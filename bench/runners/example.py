@@ -47,11 +47,14 @@ def make_world() -> BehaviourWorld:
 
 
 def run(cell: Cell) -> Outcome:
-    """Sample and score the world of one seed; params are those of `experiments.example.plan`.
+    """Sample and score the world of one seed.
 
     Arrays, each (items, items) float64 in the order of `ITEMS`, row the effect and column the cause: truth, the share
     of steps that a cause turns to its effect; lift; regression, and regression_decayed with `WRONG_DECAY`; w, the item
     graph of CausalRec in its default reading.
+
+    Args:
+        cell: its params are those of the experiment `example`.
     """
     p = cell.params
     axes = {"root": p["root"], "seed": p["seed"]}

@@ -17,13 +17,22 @@ Adjacency = NDArray[np.bool_]
 def draw_relation(
     how: Mapping[str, Any], truth: Adjacency | None, train: Sequences, rng: np.random.Generator
 ) -> Adjacency:
-    """A graph of the items of `train` by its description, (items, items), row the effect.
+    """A graph of items by its description.
 
-    {"kind": "random", "density"}: every pair of different items an edge with that chance. {"kind": "falsified",
-    "share"}: the truth with that share of its edges false. {"kind": "lift"}, {"kind": "regression"} and
-    {"kind": "matched"}: the pairs that score highest by that control on the training sequences, or at random; as
-    many as "edges" says or, where it is not given, as the truth has. Raises InputError for another kind, or where
-    there is no truth to look at.
+    Args:
+        how: {"kind": "random", "density"}: each pair of different items is an edge with that chance. {"kind":
+            "falsified", "share"}: the truth with that share of its edges false. {"kind": "lift" or "regression" or
+            "matched"}: the pairs that score highest by that control on the training rows, or at random; as many as
+            "edges" says, otherwise as many as the truth has.
+        truth: the world's graph (items, items) bool; None without one.
+        train: the training rows.
+        rng: draws what is random.
+
+    Returns:
+        (items, items) bool, row = effect.
+
+    Raises:
+        InputError: another kind, or one that needs a truth where there is none.
     """
     items = train.num_items
     if how["kind"] in (*SCORES, "matched") and (truth is not None or "edges" in how):
@@ -42,7 +51,12 @@ def draw_relation(
 
 
 def strongest(scores: NDArray[np.float64], edges: int) -> Adjacency:
-    """The graph of the `edges` pairs of different items that score highest; ties go to the lower row and column."""
+    """The graph of the highest-scoring pairs of different items; ties go to the lower row and column.
+
+    Args:
+        scores: (items, items), row = effect.
+        edges: how many pairs.
+    """
     items = len(scores)
     apart = np.where(np.eye(items, dtype=bool), -np.inf, scores).ravel()
     found = np.zeros(items * items, dtype=bool)
@@ -51,11 +65,18 @@ def strongest(scores: NDArray[np.float64], edges: int) -> Adjacency:
 
 
 def falsify(truth: Adjacency, share: float, rng: np.random.Generator) -> Adjacency:
-    """The graph with a share of its edges moved, within their rows, to causes that are none of their effect.
+    """The graph with a share of its edges moved, within their rows, to causes that do not cause their effect.
 
-    Which edges go and where to is drawn once for all of them, so that a larger share is more of the same. A false
-    cause is drawn by how many effects it has, so that R reaches about as many positions as before; InputError where a
-    row has no false cause left.
+    Which edges go and where to is drawn once for all of them, so that a larger share is more of the same. A false cause
+    is drawn by how many effects it has, so that R reaches about as many positions as before.
+
+    Args:
+        truth: (items, items) bool, row = effect.
+        share: of the edges, 0 to 1.
+        rng: draws edges and false causes.
+
+    Raises:
+        InputError: a row has no false cause left.
     """
     edges = np.argwhere(truth)
     order, keys = rng.permutation(len(edges)), rng.random((len(edges), truth.shape[1]))

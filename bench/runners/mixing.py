@@ -24,11 +24,14 @@ Integers: TypeAlias = NDArray[np.int64]
 
 
 def run(cell: Cell) -> Outcome:
-    """Mix, order and score `params.draws` attentions; params are those of `experiments.mixing.plan`.
+    """Mix, order and score `params.draws` attentions.
 
-    Arrays, one value a draw: order_accuracy, over the edges |B_ij| ≥ `EDGE`, and auprc, of |W|, both NaN where there
-    is no edge; shd, of |W| ≥ `EDGE`; true_edges; noise_ratio, the largest over the least of the implied noise variances
+    Arrays, one value per draw: order_accuracy, over the edges |B_ij| ≥ `EDGE`, and auprc, of |W|, both NaN if there is
+    no edge; shd, of |W| ≥ `EDGE`; true_edges; noise_ratio, the largest over the least of the implied noise variances
     Λ²; first_over_last, Var Z of the first token over that of the last; effect, the largest |B_ij|.
+
+    Args:
+        cell: its params are those of the experiment `mixing`.
     """
     p = cell.params
     mixings = [mix(p["reading"], draw_attention(p, draw)) for draw in range(p["draws"])]
@@ -54,7 +57,12 @@ def run(cell: Cell) -> Outcome:
 
 
 def draw_attention(p: Mapping[str, Any], draw: int) -> Floats:
-    """A causal softmax attention (tokens, tokens), logits N(0, scale²); draws of equal tokens share their logits."""
+    """A causal softmax attention (tokens, tokens) of logits N(0, scale²); draws of equal tokens share their logits.
+
+    Args:
+        p: the cell's parameters.
+        draw: its number.
+    """
     rng = generator(root=p["root"], stream="attention", tokens=p["tokens"], draw=draw)
     logits = p["scale"] * rng.standard_normal((p["tokens"], p["tokens"]))
     weights = np.tril(np.exp(logits - logits.max(1, keepdims=True)))
@@ -62,10 +70,15 @@ def draw_attention(p: Mapping[str, Any], draw: int) -> Floats:
 
 
 def mix(reading: str, attention: Floats) -> Floats:
-    """What iid rows V of variance 1 are mixed by (n, n), lower triangular, of a causal attention A.
+    """What mixes iid rows V of variance 1: (n, n), lower triangular.
 
-    plain: A. layernorm: A with its rows scaled to variance 1, which is LayerNorm on Z but for sampling.
-    rescaled: diag(A)⁻¹A. residual: I + A_<. Raises InputError for any other reading.
+    Args:
+        reading: "plain": A. "layernorm": A with its rows scaled to variance 1, which is LayerNorm on Z but for
+            sampling. "rescaled": diag(A)⁻¹A. "residual": I + A_<.
+        attention: a causal A (n, n).
+
+    Raises:
+        InputError: another reading.
     """
     mixings = {
         "plain": attention,
@@ -79,7 +92,11 @@ def mix(reading: str, attention: Floats) -> Floats:
 
 
 def imply(mixing: Floats) -> tuple[Floats, Floats]:
-    """B (n, n) and the diagonal of Λ (n,) with mixing = (I − B)⁻¹Λ, of a lower triangular mixing (n, n)."""
+    """B (n, n) and the diagonal of Λ (n,) with mixing = (I − B)⁻¹Λ.
+
+    Args:
+        mixing: lower triangular (n, n).
+    """
     scale = mixing.diagonal()
     identity = np.eye(len(mixing))
     B = np.tril(identity - solve_triangular(mixing / scale, identity, lower=True, unit_diagonal=True), -1)

@@ -45,10 +45,13 @@ Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 
 def run(cell: Cell) -> Outcome:
-    """Fit `params.model` on `params.dataset`; params are those of `bench.plan.recommender_cells.plan_cell`.
+    """Fit `params.model` on `params.dataset` and rank validation and test.
 
-    Further params, where there: `half`, 0 or 1, the half of the users that is all the data; `restart`, a name for
-    other initial weights, batches and dropout; `relation`, the W of source `fixed`, see `given.draw_relation`.
+    Further params, if given: `half`, 0 or 1, the half of the users that is all the data; `restart`, a name for other
+    initial weights, batches and dropout; `relation`, the W of source `fixed`, see `given.draw_relation`.
+
+    Args:
+        cell: its params are those that `bench.plan` makes for this runner.
     """
     p = cell.params
     world, behaviour, sequences = _read(p, cell.data)

@@ -34,13 +34,16 @@ class LearnerFailed(RuntimeError):
 
 
 def run(cell: Cell) -> Outcome:
-    """Fit `params.draws` problems and return per-draw scores; params: `experiments.theory.graphs.plan_cell`.
+    """Fit `params.draws` problems and return scores per draw.
 
-    Arrays, one value a draw: shd, shd_rev2, tpr, fdr, f1 at the threshold 0.3 with cycles cut; shd_best, the least
+    Arrays, one value per draw: shd, shd_rev2, tpr, fdr, f1 at the threshold 0.3 with cycles cut; shd_best, the least
     over all thresholds (an oracle's choice); cpdag_shd, between the true and the found equivalence class; h of the
     dense W; cyclic, whether its |w| > 1e-8 have a cycle, cyclic_thresholded, whether those kept at 0.3 had one before
-    it was cut, removed_edges, how many that took; failed; order_accuracy, NaN where no order was found; and the rest
-    as named. A learner that does not tell its iterations has -1 there.
+    it was cut, removed_edges, how many that took; failed; order_accuracy, NaN if no order was found; and the rest as
+    named. A learner that does not report its iterations has -1 there.
+
+    Args:
+        cell: its params are those of the experiment `recovery`.
 
     Raises:
         LearnerFailed: no draw was fitted.

@@ -18,12 +18,21 @@ from synth.violations import World, standardise_covariance, violate
 
 
 def world_axes(p: Mapping[str, Any]) -> dict[str, Any]:
-    """What names a world: the axes that its graph and weights are drawn by."""
+    """What names a world: the axes that its graph and weights are drawn by.
+
+    Args:
+        p: the cell's parameters.
+    """
     return {name: p[name] for name in ("family", "edges", "nodes")}
 
 
 def draw_world(p: Mapping[str, Any], draw: int) -> World:
-    """The world of one draw: a linear SCM, or its violation."""
+    """The world of one draw: a linear SCM, or its violation.
+
+    Args:
+        p: the cell's parameters.
+        draw: its number.
+    """
     rng = generator(root=p["root"], stream="scm", **world_axes(p), draw=draw)
     graph = draw_dag(p["family"], rng, p["nodes"], p["edges"])
     scm = draw_scm(
@@ -38,9 +47,15 @@ def draw_world(p: Mapping[str, Any], draw: int) -> World:
 
 
 def observe(p: Mapping[str, Any], worlds: Sequence[World], rows: bool = False) -> Problems:
-    """What a learner may see of the worlds: the covariance of samples, or the exact one; with `rows` the samples too.
+    """What a learner may see of some worlds: the covariance of samples, or the exact one.
 
-    Raises InputError for an exact covariance where there is none.
+    Args:
+        p: the cell's parameters.
+        worlds: one per draw.
+        rows: hand out the samples too.
+
+    Raises:
+        InputError: an exact covariance is asked for and there is none.
     """
     # One draw at a time: all samples at once would be many times what a cache, or a small machine, holds.
     covariances, samples, counted = [], [], None

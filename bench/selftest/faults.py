@@ -140,8 +140,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "early stopping looks at the test items",
-        "causalrec.training:_validate",
-        lambda validate: lambda model, split, options: validate(model, replace(split, validation=split.test), options),
+        "causalrec.training:validate",
+        lambda validate: lambda score, split, options: validate(score, replace(split, validation=split.test), options),
     ),
     Fault(
         "all axes share a stream of numpy",

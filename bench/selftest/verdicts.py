@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.cells.store import Record, Store
+from bench.cells.record import Record
+from bench.cells.store import Store
 from bench.cells.streams import generator, torch_generator
 from bench.cells.unit import Cell
 from bench.experiments import find

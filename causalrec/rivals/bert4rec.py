@@ -1,9 +1,9 @@
 """BERT4Rec: a bidirectional transformer that fills in masked items (Sun et al., CIKM 2019).
 
-Training hides a share of a row's items behind [mask] and asks for them, both sides in sight (Sec. 3.6); now and then
-the last item alone is hidden, which is what prediction looks like. Prediction appends [mask] to the history and asks
-for it. The layers follow the authors' code: LayerNorm after each residual and after the embeddings, GELU, a
-feed-forward layer of four times the width. Attention has no dropout of its own, as in all transformers here.
+Training hides a share of a row's items behind [mask] and predicts them from both sides (Sec. 3.6); in some rows the
+last item alone is hidden, as in prediction. Prediction appends [mask] to the history and fills it in. The layers follow
+the authors' code: LayerNorm after each residual and after the embeddings, GELU, a feed-forward layer of four times the
+width. Attention has no dropout of its own, as in all transformers here.
 
 Shape letters: b sequences, l items of a history, n = l + 1 places of the transformer, d features, h heads, f features
 of one head, i items. Item 0 is padding, on the left; positions count from the right end; item `items` + 1 is [mask].
@@ -18,35 +18,43 @@ from torch.nn import functional
 from causalrec.attention import Dropout
 from causalrec.errors import InputError
 from causalrec.losses import linear_cross_entropy
-from causalrec.recommender import Recommender, require_positive
+from causalrec.recommender import Recommender, TransformerOptions
 
 
 @dataclass(frozen=True)
-class BERT4RecOptions:
-    """Sizes, and how rows are masked.
+class BERT4RecOptions(TransformerOptions):
+    """Options of BERT4Rec: those of `TransformerOptions`, and the ones below.
 
-    `mask_share` of a row's items is hidden, one at least (rho; the paper's choice: 0.2 on MovieLens, 0.4 on Steam, 0.6
-    on Beauty). With probability `last_share` the last item alone is hidden instead (the authors' data: 1 row in 11).
+    Args:
+        mask_share: share of a row's items that is hidden, at least one item, default 0.2 (rho; the paper's choice is
+            0.2 on MovieLens, 0.4 on Steam, 0.6 on Beauty).
+        last_share: probability that the last item alone is hidden instead, default 1/11 (as in the authors' data).
+
+    Raises:
+        InputError: an option out of range.
     """
 
-    items: int
-    length: int = 50
-    width: int = 64
-    layers: int = 2
-    heads: int = 2
-    dropout: float = 0.2
     mask_share: float = 0.2
     last_share: float = 1 / 11
 
     def __post_init__(self) -> None:
-        require_positive(self, "items", "length", "width", "layers", "heads")
+        super().__post_init__()
         for name in ("mask_share", "last_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} = {getattr(self, name)}; expected a share in [0, 1]")
 
 
 class Layer(nn.Module):
-    """Self-attention over all real places, then GELU feed-forward; x = LN(x + Drop(sublayer(x))) (Sec. 3.3)."""
+    """Self-attention over all real places, then GELU feed-forward; x = LN(x + Drop(sublayer(x))) (Sec. 3.3).
+
+    Args:
+        width: number of features, a multiple of `heads`.
+        heads: number of attention heads.
+        dropout: share of entries dropped, in [0, 1).
+
+    Raises:
+        InputError: heads does not divide width.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -60,7 +68,13 @@ class Layer(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x_bnd: Tensor, real_bn: Tensor, last: bool = False) -> Tensor:
-        """(b, n, d), or with `last` the last place alone, (b, 1, d)."""
+        """Return the layer's output (b, n, d).
+
+        Args:
+            x_bnd: input of the layer.
+            real_bn: bool, False at padding.
+            last: compute the last place alone, (b, 1, d); default False.
+        """
         asked = x_bnd[:, -1:] if last else x_bnd
         q, k, v = (
             linear(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
@@ -74,7 +88,7 @@ class Layer(nn.Module):
 
 
 class BERT4Rec(Recommender):
-    """Items behind [mask] from the items on both sides of it."""
+    """Predicts the items behind [mask] from the items on both sides."""
 
     options: BERT4RecOptions
 
@@ -101,7 +115,15 @@ class BERT4Rec(Recommender):
         nn.init.zeros_(self.bias)
 
     def encode(self, items_bn: Tensor, last: bool = False) -> Tensor:
-        """Hidden states (b, n, d) of rows whose items may be [mask]; with `last`, of the last place alone."""
+        """Return hidden states (b, n, d).
+
+        Args:
+            items_bn: left-padded items, some of which may be [mask].
+            last: compute the last layer at the last place alone, (b, 1, d); default False.
+
+        Raises:
+            InputError: no place, or more than the model takes.
+        """
         places = items_bn.shape[1]
         if not 1 <= places <= self.options.length + 1:
             raise InputError(f"histories of {places - 1} items; the model takes up to {self.options.length}")
@@ -112,13 +134,23 @@ class BERT4Rec(Recommender):
         return hidden
 
     def head(self, hidden_td: Tensor) -> tuple[Tensor, Tensor]:
-        """x (t, d + 1) and items (i, d + 1); x · items is LN(GELU(h W + b)) Eᵀ + c (Eq. 7; LN from the code)."""
+        """Return x (t, d + 1) and items (i, d + 1), whose products are LN(GELU(h W + b)) Eᵀ + c (Eq. 7).
+
+        The LN is from the authors' code.
+
+        Args:
+            hidden_td: hidden states h of t places.
+        """
         x = self.project_norm(functional.gelu(self.project(hidden_td)))
         items = torch.cat([self.item.weight[1:-1], self.bias[:, None]], 1)
         return torch.cat([x, torch.ones_like(x[:, :1])], 1), items
 
     def hide(self, items_bn: Tensor) -> Tensor:
-        """Which places (b, n) bool to hide, drawn from the dropout generator."""
+        """Return which places to hide, bool (b, n), drawn from the dropout generator.
+
+        Args:
+            items_bn: left-padded items, 0 at padding.
+        """
         o, real_bn, generator = self.options, items_bn != 0, self.dropout.generator
         keys = torch.rand(items_bn.shape, generator=generator, device=items_bn.device).masked_fill_(~real_bn, 2.0)
         count_b1 = (real_bn.sum(1, keepdim=True) * o.mask_share).round().clamp_(min=1)
@@ -128,7 +160,7 @@ class BERT4Rec(Recommender):
         return torch.where(alone_b[:, None], last_n, hidden)
 
     def loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Cross-entropy of the hidden items of each whole row, `items_bl` with the last of `target_bl` (Eq. 8)."""
+        """Return the cross-entropy of the hidden items of each row, `items_bl` and the last of `target_bl` (Eq. 8)."""
         row_bn = torch.cat([items_bl, target_bl[:, -1:]], 1)
         hidden_bn = self.hide(row_bn)
         states = self.encode(row_bn.masked_fill(hidden_bn, self.options.items + 1))
@@ -136,7 +168,7 @@ class BERT4Rec(Recommender):
         return loss, {"recommendation": loss.detach()}
 
     def scores(self, items_bl: Tensor) -> Tensor:
-        """Scores (b, items) of items 1..items behind a [mask] after the history; column k is item k + 1."""
+        """Return scores (b, items) of items 1..items behind a [mask] after the history; column k is item k + 1."""
         mask_b1 = torch.full_like(items_bl[:, :1], self.options.items + 1)
         x, items = self.head(self.encode(torch.cat([items_bl, mask_b1], 1), last=True)[:, 0])
         return x @ items.T

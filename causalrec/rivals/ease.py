@@ -15,16 +15,23 @@ MOST_ITEMS = 20_000
 class EASE:
     """Minimises |X - XB|² + regularisation |B|² over B with zero diagonal: B = I - P diag(P)^-1, P = (XᵀX + λI)^-1.
 
-    X is users by items, 1 where the user took the item. `weights[i, j]` is the effect of j on i, so the transpose of
-    Steck's B, float32. A score is the sum of weights[i, j] decay^age(j) over the history's different items, age 0 for
-    the last action; decay 1 is EASE as published, less lets recent items weigh more at ranking only. Time
-    O(items³), memory 4 items² bytes and as much again while fitting. Raises InputError above 20,000 items.
+    X is users by items, 1 where the user took the item. `weights[i, j]` is the effect of j on i, the transpose of
+    Steck's B, float32. A score is the sum of weights[i, j] decay^age(j) over the different items of a history, where
+    the last action has age 0. Time O(items³), memory 4 items² bytes and as much again while fitting.
+
+    Args:
+        train: training rows.
+        regularisation: λ, above 0, default 250.
+        decay: weight per step of age when ranking, above 0 to 1; 1 (default) is EASE as published.
+
+    Raises:
+        InputError: an option out of range, more than 20,000 items, or a matrix that is singular in float32.
     """
 
     def __init__(self, train: Sequences, regularisation: float = 250.0, decay: float = 1.0) -> None:
         if not 0 < regularisation < np.inf or not 0 < decay <= 1:
             raise InputError(
-                f"regularisation = {regularisation}, decay = {decay}; expected above 0, and above 0 to 1"
+                f"regularisation = {regularisation}, decay = {decay}; expected regularisation > 0 and 0 < decay <= 1"
             )
         if train.num_items > MOST_ITEMS:
             raise InputError(
@@ -48,7 +55,7 @@ class EASE:
         self.decay = decay
 
     def __call__(self, history: Sequences, rows: slice) -> Tensor:
-        """Scores (rows, items), float32."""
+        """Return scores (rows, items), float32."""
         users = range(rows.start, min(rows.stop, len(history)))
         past = np.zeros((len(users), history.num_items), dtype=np.float32)
         for row, user in enumerate(users):

@@ -13,18 +13,23 @@ from causalrec.errors import InputError
 from causalrec.interactions import Sequences, Split
 from causalrec.losses import linear_cross_entropy
 from causalrec.negatives import draw_others
-from causalrec.ranking import NonFiniteScores, ndcg, rank_targets
-from causalrec.training import Diverged, Progress, TrainingOptions, TrainingState
+from causalrec.training import Diverged, Progress, TrainingOptions, TrainingState, out_of_patience, validate
 
 LOSSES = ("sbpr", "full")
 
 
 @dataclass(frozen=True)
 class FPMCOptions:
-    """`width` of each of the four factor matrices, weight of |factors|² in the loss of an action, and the loss.
+    """Options of FPMC.
 
-    "sbpr" is the published one: -log s(score of the next item - score of one uniform other item), s the logistic
-    function. "full" is the softmax over all items, as SASRec is trained by.
+    Args:
+        width: features of each of the four factor matrices, default 64.
+        regularisation: weight of |factors|² in the loss of an action, default 1e-3.
+        loss: `sbpr` (default), as published: -log s(score of the next item - score of one uniform other item), s the
+            logistic function; or `full`, the softmax over all items, as SASRec is trained.
+
+    Raises:
+        InputError: an option out of range.
     """
 
     width: int = 64
@@ -34,7 +39,7 @@ class FPMCOptions:
     def __post_init__(self) -> None:
         if self.width < 1 or not 0 <= self.regularisation < math.inf:
             raise InputError(
-                f"width = {self.width}, regularisation = {self.regularisation}; expected at least 1, and at least 0"
+                f"width = {self.width}, regularisation = {self.regularisation}; expected at least 1 and at least 0"
             )
         if self.loss not in LOSSES:
             raise InputError(f"loss = {self.loss!r}; expected one of {', '.join(LOSSES)}")
@@ -44,10 +49,20 @@ class FPMC:
     """score(i | user u, last item j) = user_u · a_i + last_j · b_i, trained here by Adam, on the CPU, in float32.
 
     `context` is (user_u, last_j) and row i - 1 of `item` is (a_i, b_i). Users are known by their label; a user without
-    training actions, and the place before a user's first action, are zero vectors. Every training action is one
-    example, `training.batch` of them a step. Validation after each epoch, patience, the epoch kept and `checkpoint` are
-    as in `causalrec.training.train`; `progress` tells how it went. `generator` draws the first factors, the order and
-    the negatives. Raises InputError for a split without training actions, Diverged where the loss is not finite.
+    training actions, and the place before a user's first action, have zero vectors. Every training action is one
+    example. Validation, patience, the epoch kept and `checkpoint` work as in `causalrec.training.train`; `progress`
+    holds the trace.
+
+    Args:
+        split: training rows and validation questions.
+        options: size and loss of the model.
+        training: how to train; `batch` counts actions.
+        generator: source of the first factors, the order and the negatives, on the CPU.
+        checkpoint: where the state is saved after every epoch; default None.
+
+    Raises:
+        InputError: the split has no training actions.
+        Diverged: the loss is not finite.
     """
 
     def __init__(
@@ -70,14 +85,25 @@ class FPMC:
         self.progress = self._train(split, checkpoint)
 
     def context(self, user_t: Tensor, last_t: Tensor) -> Tensor:
-        """(t, 2 width) of users 1.. and last items 1..; 0 is none."""
+        """Return (user_u, last_j), shape (t, 2 width).
+
+        Args:
+            user_t: users 1.., 0 for none.
+            last_t: last items 1.., 0 for none.
+        """
         return torch.cat([
             functional.embedding(user_t, self.user, padding_idx=0) * (user_t != 0)[:, None],
             functional.embedding(last_t, self.last, padding_idx=0) * (last_t != 0)[:, None],
         ], 1)  # fmt: skip
 
     def loss(self, user_t: Tensor, last_t: Tensor, target_t: Tensor) -> Tensor:
-        """Mean loss of the actions `target_t`, rows of `item`."""
+        """Return the mean loss of actions, regularisation included.
+
+        Args:
+            user_t: users 1.., 0 for none.
+            last_t: last items 1.., 0 for none.
+            target_t: the items taken, as rows of `item`.
+        """
         context, right = self.context(user_t, last_t), functional.embedding(target_t, self.item)
         size = context.square().sum() + right.square().sum()
         if self.options.loss == "full":
@@ -103,9 +129,7 @@ class FPMC:
         if checkpoint is not None:
             state.resume(checkpoint)
         progress = state.progress
-        while progress.epoch < options.epochs:
-            if options.patience is not None and progress.epoch - progress.best_epoch >= options.patience:
-                break
+        while progress.epoch < options.epochs and not out_of_patience(progress, options):
             total = 0.0
             for rows in torch.split(torch.randperm(len(target), generator=self.generator), options.batch):
                 optimiser.zero_grad()
@@ -118,7 +142,7 @@ class FPMC:
                 raise Diverged(f"loss not finite in epoch {progress.epoch}; lower the learning rate")
             progress.trace.append({"recommendation": total / len(target)})
             if options.patience is not None:
-                progress.trace[-1]["validation"] = score = self._validate(split)
+                progress.trace[-1]["validation"] = score = validate(self, split, options)
                 if score > progress.best:
                     progress.best, progress.best_epoch = score, progress.epoch
                     state.keep_best()
@@ -129,15 +153,8 @@ class FPMC:
         self.user, self.last, self.item = (factor.detach() for factor in factors.values())
         return progress
 
-    def _validate(self, split: Split) -> float:
-        try:
-            ranks = rank_targets(self, split.validation)
-        except NonFiniteScores:
-            return -math.inf
-        return float(ndcg(ranks.filtered if self.training.seen == "filtered" else ranks.kept).mean())
-
     def __call__(self, history: Sequences, rows: slice) -> Tensor:
-        """Scores (rows, items), float32."""
+        """Return scores (rows, items), float32."""
         users = range(rows.start, min(rows.stop, len(history)))
         user = [self.rows.get(history.user_labels[row], 0) for row in users]
         last = [int(past[-1]) if len(past := history.row(row)) else 0 for row in users]

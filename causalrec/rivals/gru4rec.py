@@ -2,10 +2,10 @@
 
     h_t = GRU(e_t, h_{t-1}),    scores_t = (W h_t + b) Eᵀ
 
-What the paper leaves to choice or later work changed: input and output share the item embedding E ("constrained
-embedding"; Hidasi & Karatzoglou, CIKM 2018), and the loss is the cross-entropy over all items, not TOP1 or BPR on the
-other items of the batch, since this suite compares architectures under one loss. A session is a user's last `length`
-actions, and the gradient goes back through all of them, not through one step of session-parallel batches.
+This differs from the paper in three ways. Input and output share the item embedding E ("constrained embedding"; Hidasi
+& Karatzoglou, CIKM 2018). The loss is the cross-entropy over all items instead of TOP1 or BPR on the other items of the
+batch, since this suite compares architectures under one loss. A session is a user's last `length` actions, and the
+gradient goes back through all of them instead of one step of session-parallel batches.
 
 Shape letters: b sequences, l positions, d features of an item, g of the hidden state. Item 0 is padding, on the left.
 """
@@ -22,7 +22,19 @@ from causalrec.recommender import Recommender, require_positive
 
 @dataclass(frozen=True)
 class GRU4RecOptions:
-    """Sizes: `width` features of an item, `hidden` of each of the `layers` GRU layers."""
+    """Options of GRU4Rec.
+
+    Args:
+        items: number of items in the catalogue.
+        length: most items of a history that the model reads, default 50.
+        width: features of an item embedding, default 64.
+        hidden: features of the state of each GRU layer, default 128.
+        layers: number of GRU layers, default 1.
+        dropout: share of entries dropped, in [0, 1), default 0.2.
+
+    Raises:
+        InputError: an option out of range.
+    """
 
     items: int
     length: int = 50
@@ -36,7 +48,7 @@ class GRU4RecOptions:
 
 
 class GRU4Rec(Recommender):
-    """Next item from the hidden state of a GRU that has read the items before it."""
+    """Predicts the next item from the hidden state of a GRU that has read the items before it."""
 
     options: GRU4RecOptions
 
@@ -61,9 +73,13 @@ class GRU4Rec(Recommender):
             self.item.weight[0] = 0
 
     def encode(self, items_bl: Tensor) -> Tensor:
-        """W h_t + b at every position, (b, l, d); meaningless at padding."""
+        """Return W h_t + b at every position, (b, l, d); the rows at padding have no meaning.
+
+        Args:
+            items_bl: left-padded items, 0 at padding.
+        """
         length = self.check_length(items_bl)
-        # Rows turn so that they begin with their first item: the state starts from 0 there, whatever the padding.
+        # Rotate rows to begin with their first item, so that the state is 0 there, whatever the padding.
         padding_b1 = (items_bl == 0).sum(1, keepdim=True)
         place_l = torch.arange(length, device=items_bl.device)
         x = self.dropout(self.item(items_bl.gather(1, (place_l + padding_b1) % length)))
@@ -74,12 +90,12 @@ class GRU4Rec(Recommender):
         return hidden
 
     def loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Cross-entropy of the next items `target_bl` (0 = none), the mean over all real positions."""
+        """Return the cross-entropy of the next items, the mean over all real positions."""
         real = target_bl != 0
         hidden, target = self.encode(items_bl)[real], target_bl[real] - 1
         loss = linear_cross_entropy(hidden, self.item.weight[1:], target, self.products)
         return loss, {"recommendation": loss.detach()}
 
     def scores(self, items_bl: Tensor) -> Tensor:
-        """Scores (b, items) of items 1..items as the next one; column k is item k + 1."""
+        """Return scores (b, items) of items 1..items as the next one; column k is item k + 1."""
         return self.encode(items_bl)[:, -1] @ self.item.weight[1:].T

@@ -10,15 +10,27 @@ from causalrec.interactions import Sequences
 
 
 class ItemKNN:
-    """Keeps the `neighbours` most similar items of each item.
+    """Scores items by their similarity to the user's recent items.
 
-    similarity(i, j) = users of both / (sqrt(users of i * users of j) + shrinkage); a user's score of item i is the sum
-    of similarity(i, j) over the last `window` different items j of the history.
+    similarity(i, j) = users of both / (sqrt(users of i * users of j) + shrinkage). The score of item i is the sum of
+    similarity(i, j) over the last different items j of the history.
+
+    Args:
+        train: training rows.
+        neighbours: most similar items kept per item, at least 1, default 200.
+        window: number of different items of the history that count, at least 1, default 20.
+        shrinkage: added to the denominator, at least 0, default 10.
+
+    Raises:
+        InputError: an option out of range.
     """
 
     def __init__(self, train: Sequences, neighbours: int = 200, window: int = 20, shrinkage: float = 10.0) -> None:
         if neighbours < 1 or window < 1 or shrinkage < 0:
-            raise InputError("neighbours and window must be at least 1, shrinkage at least 0")
+            raise InputError(
+                f"neighbours = {neighbours}, window = {window}, shrinkage = {shrinkage}; "
+                "expected neighbours >= 1, window >= 1 and shrinkage >= 0"
+            )
         self.window = window
         users = np.repeat(np.arange(len(train)), np.diff(train.offsets))
         ones = np.ones(len(train.items), dtype=np.float64)
@@ -35,7 +47,7 @@ class ItemKNN:
         self.similarity = similarity.astype(np.float32)
 
     def __call__(self, history: Sequences, rows: slice) -> Tensor:
-        """Scores (rows, items)."""
+        """Return scores (rows, items), float32."""
         users = range(rows.start, min(rows.stop, len(history)))
         recent = np.zeros((len(users), history.num_items), dtype=np.float32)
         for row, user in enumerate(users):

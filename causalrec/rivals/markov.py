@@ -1,4 +1,4 @@
-"""First-order Markov chain of items: what followed the last item in training, backed off to popularity."""
+"""First-order Markov chain of items: what followed the last item in training, with back-off to popularity."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,17 +13,25 @@ from causalrec.interactions import Sequences
 class Markov:
     """P(i | last item j) = (N[i, j] + smoothing p(i)) / (sum_i N[i, j] + smoothing), row = effect, column = cause.
 
-    N[i, j] sums decay^(lag - 1) over the places where i follows j by at most `window` actions of one user: with
-    window = 1 a first-order chain, with more the sequential rules of Ludewig & Jannach 2018 (there decay 1/lag).
-    p(i) is the share of i among training actions (back-off by a Dirichlet prior). An empty history is offered p.
-    Raises InputError for options without meaning and for training rows without any action.
+    N[i, j] sums decay^(lag - 1) over the places where i follows j by at most `window` actions of one user. With window
+    1 this is a first-order chain, with more the sequential rules of Ludewig & Jannach 2018 (who weigh by 1/lag). p(i)
+    is the share of i among training actions (back-off by a Dirichlet prior); it is the score for an empty history.
+
+    Args:
+        train: training rows.
+        window: largest lag, in actions, at least 1 (default).
+        decay: weight per further step of lag, above 0 to 1 (default).
+        smoothing: weight of popularity, in actions, above 0, default 1.
+
+    Raises:
+        InputError: an option out of range, or no training actions.
     """
 
     def __init__(self, train: Sequences, window: int = 1, decay: float = 1.0, smoothing: float = 1.0) -> None:
         if window < 1 or not 0 < decay <= 1 or not 0 < smoothing < np.inf:
             raise InputError(
                 f"window = {window}, decay = {decay}, smoothing = {smoothing}; "
-                "expected at least 1, above 0 to 1, and above 0"
+                "expected window >= 1, 0 < decay <= 1 and smoothing > 0"
             )
         if not len(train.items):
             raise InputError("there are no training actions to count; give longer sequences")
@@ -41,7 +49,7 @@ class Markov:
         self.smoothing = smoothing
 
     def __call__(self, history: Sequences, rows: slice) -> Tensor:
-        """Scores (rows, items), float64: probabilities of the next item."""
+        """Return probabilities of the next item (rows, items), float64."""
         offsets = history.offsets[rows.start : min(rows.stop, len(history)) + 1]
         known = np.flatnonzero(np.diff(offsets))
         scores = np.repeat(self.popularity[None], len(offsets) - 1, axis=0)

@@ -1,4 +1,5 @@
-"""Popularity: every user is offered the most frequent training items. The control below which nothing has learned."""
+"""Popularity: recommends the most frequent training items to everyone. A model that does no better has learned nothing.
+"""
 
 import numpy as np
 import torch
@@ -8,12 +9,16 @@ from causalrec.interactions import Sequences
 
 
 class Popularity:
-    """Scores are the training counts of items."""
+    """Scores items by their number of training actions.
+
+    Args:
+        train: training rows.
+    """
 
     def __init__(self, train: Sequences) -> None:
         counts = np.bincount(train.items, minlength=train.num_items + 1)[1:]
         self.counts = torch.from_numpy(counts.astype(np.float32))
 
     def __call__(self, history: Sequences, rows: slice) -> Tensor:
-        """Scores (rows, items)."""
+        """Return scores (rows, items), float32."""
         return self.counts.expand(min(rows.stop, len(history)) - rows.start, -1)

@@ -1,12 +1,12 @@
-"""TiSASRec: self-attention that knows how much time lies between two actions (Li, Wang & McAuley, WSDM 2020).
+"""TiSASRec: self-attention that knows the time between two actions (Li, Wang & McAuley, WSDM 2020).
 
     r_ij = min(k, floor(|t_i - t_j| / r_min)),  r_min the user's shortest interval above 0         (Sec. 3.2)
     e_ij = W_q x_i · (W_k x_j + R^K[r_ij] + P^K_j) / sqrt(f),  z_i = sum_j a_ij (W_v x_j + R^V[r_ij] + P^V_j)  (3.4)
 
-The rest is this suite's SASRec, so that the two differ by intervals and by where positions enter. r_min is taken over
-the items that the model is given; the authors' code takes it over validation and test times too. Later times of a row
-thus set its unit, but no later item reaches an earlier output. Dropout falls on the tables R and P before look-up,
-not on each looked-up entry, so that nothing of size (b, l, l, d) is ever held.
+The rest is this suite's SASRec, so that the two differ only by intervals and by where positions enter. r_min is taken
+over the items that the model is given, while the authors' code takes it over validation and test times too. So later
+times of a row set its unit, but no later item affects an earlier output. Dropout is applied to the tables R and P
+before look-up instead of to each looked-up entry, so that nothing of size (b, l, l, d) is ever held.
 
 Shape letters: b sequences, l positions, q query and k key positions, d features, h heads, f features of one head,
 s intervals 0..span. Item 0 is padding, on the left; positions count from the right end.
@@ -20,29 +20,36 @@ from torch import Tensor, nn
 from causalrec.attention import Block, Dropout, causal_mask
 from causalrec.losses import linear_cross_entropy
 from causalrec.model import initialise_transformer
-from causalrec.recommender import Recommender, require_positive
+from causalrec.recommender import Recommender, TransformerOptions, require_positive
 
 
 @dataclass(frozen=True)
-class TiSASRecOptions:
-    """Sizes as in SASRec; intervals are clipped at `span` of the user's units (k in the paper)."""
+class TiSASRecOptions(TransformerOptions):
+    """Options of TiSASRec: those of `TransformerOptions`, and the one below.
 
-    items: int
-    length: int = 50
-    width: int = 64
-    layers: int = 2
-    heads: int = 2
-    dropout: float = 0.2
+    Args:
+        span: longest interval, in units of the user's shortest one, default 256 (k in the paper).
+
+    Raises:
+        InputError: an option out of range.
+    """
+
     span: int = 256
 
     def __post_init__(self) -> None:
-        require_positive(self, "items", "length", "width", "layers", "heads", "span")
+        super().__post_init__()
+        require_positive(self, "span")
 
 
 def intervals(items_bl: Tensor, times_bl: Tensor, span: int) -> Tensor:
-    """r_ij (b, l, l) int64 in 0..span, in units of each row's shortest interval above 0; 0 at padding.
+    """Return r_ij (b, l, l), int64 in 0..span, in units of each row's shortest interval above 0; 0 at padding.
 
-    `times_bl` float64. The 1e-6 keeps a multiple of the unit from falling below itself by rounding.
+    1e-6 is added, so that rounding does not push a multiple of the unit below itself.
+
+    Args:
+        items_bl: left-padded items, 0 at padding.
+        times_bl: float64 times in seconds, 0 at padding.
+        span: longest interval.
     """
     real = items_bl != 0
     step = times_bl.diff(dim=1)
@@ -55,10 +62,17 @@ def intervals(items_bl: Tensor, times_bl: Tensor, span: int) -> Tensor:
 class TimeBlock(Block):
     """SASRec's block with intervals and positions in keys and values."""
 
-    def forward(  # type: ignore[override]  # a boost is never asked of it
+    def forward(  # type: ignore[override]  # it takes no boost
         self, x_bld: Tensor, mask_b1qk: Tensor, interval_bqk: Tensor, tables: tuple[Tensor, Tensor, Tensor, Tensor]
     ) -> Tensor:
-        """The block's output (b, q, d) for the last q rows of the mask; tables are R^K, R^V (s, d), P^K, P^V (l, d)."""
+        """Return the block's output (b, q, d) for the last q rows of the mask.
+
+        Args:
+            x_bld: input of the block.
+            mask_b1qk: additive mask.
+            interval_bqk: int64 intervals between query and key.
+            tables: R^K, R^V, both (s, d), and P^K, P^V, both (l, d).
+        """
         interval_k, interval_v, position_k, position_v = tables
         y, asked = self.attention_norm(x_bld), slice(-mask_b1qk.shape[2], None)
         q, k, v, r_k, r_v = (
@@ -71,7 +85,7 @@ class TimeBlock(Block):
                 interval_v[None],
             )
         )
-        # q · R[r_ij] is a look-up in q Rᵀ, and sum_j a_ij R[r_ij] the weights summed by interval times R.
+        # q · R[r_ij] is a look-up in q Rᵀ, and sum_j a_ij R[r_ij] is the weights summed by interval, times R.
         look_bhqk = interval_bqk[:, None].expand(-1, self.heads, -1, -1)
         by_interval = q @ r_k.transpose(-1, -2)
         scores = (q @ k.transpose(-1, -2) + by_interval.gather(3, look_bhqk)) / q.shape[-1] ** 0.5
@@ -84,7 +98,7 @@ class TimeBlock(Block):
 
 
 class TiSASRec(Recommender):
-    """SASRec whose attention also sees the time between every two actions; data without times is refused."""
+    """SASRec whose attention also sees the time between every two actions; it needs data with times."""
 
     options: TiSASRecOptions
     needs_times = True
@@ -102,7 +116,13 @@ class TiSASRec(Recommender):
         initialise_transformer(self, generator)
 
     def encode(self, items_bl: Tensor, times_bl: Tensor, last: bool = False) -> Tensor:
-        """Hidden states (b, l, d) after the last LayerNorm; with `last`, of the last position alone, (b, 1, d)."""
+        """Return hidden states (b, l, d) after the last LayerNorm.
+
+        Args:
+            items_bl: left-padded items, 0 at padding.
+            times_bl: float64 times in seconds, 0 at padding.
+            last: compute the last layer at the last position alone, (b, 1, d); default False.
+        """
         length = self.check_length(items_bl)
         x = self.dropout(self.item(items_bl))
         mask = causal_mask(items_bl != 0, x.dtype)
@@ -120,12 +140,12 @@ class TiSASRec(Recommender):
         return hidden
 
     def loss(self, items_bl: Tensor, target_bl: Tensor, times_bl: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Cross-entropy of the next items `target_bl` (0 = none), the mean over all real positions."""
+        """Return the cross-entropy of the next items, the mean over all real positions."""
         real = target_bl != 0
         hidden = self.encode(items_bl, times_bl)[real]
         loss = linear_cross_entropy(hidden, self.item.weight[1:], target_bl[real] - 1, self.products)
         return loss, {"recommendation": loss.detach()}
 
     def scores(self, items_bl: Tensor, times_bl: Tensor) -> Tensor:
-        """Scores (b, items) of items 1..items as the next one; column k is item k + 1."""
+        """Return scores (b, items) of items 1..items as the next one; column k is item k + 1."""
         return self.encode(items_bl, times_bl, last=True)[:, -1] @ self.item.weight[1:].T

@@ -1,6 +1,6 @@
-"""Graph learners, one file each, one protocol: covariances in, weighted graphs out. W[i, j]: effect of j on i.
+"""Graph learners, one file each, one protocol: covariances in, weighted graphs out. W[i, j] is the effect of j on i.
 
-`causalrec.structure.registry` knows them by name.
+`causalrec.structure.registry` finds them by name.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,17 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Problems:
-    """m problems of n variables: what a learner may see. Arrays are copied, checked and frozen.
+    """m problems of n variables: what a learner may see. Arrays are copied, checked and made read-only.
 
-    covariance: (m, n, n) float64. samples: how many rows it was estimated from, None where it is exact.
-    order: (m, n), a known causal order, causes first; only the oracle reads it. rows: (m, s, n), the samples
-    themselves, where there are any; for learners that need more than the covariance.
+    Args:
+        covariance: (m, n, n) float64.
+        samples: number of rows it was estimated from, at least 2; None (default) if it is exact.
+        order: (m, n) int64, a known causal order, causes first; only the oracle and readings masked by time use it.
+        rows: (m, samples, n), the samples themselves, for learners that need more than the covariance; default None.
 
-    Raises InputError, naming the problem and the column, for NaN, no nodes, matrices that are not square, symmetric
-    or positive semidefinite, constant columns, fewer than two samples, and orders that are not permutations.
+    Raises:
+        InputError: NaN, no nodes, a matrix that is not square, symmetric or positive semidefinite, a constant column,
+            fewer than two samples, or an order that is not a permutation; the message names the problem and the column.
     """
 
     covariance: Floats
@@ -36,7 +39,7 @@ class Problems:
     def __post_init__(self) -> None:
         S = np.array(self.covariance, dtype=np.float64)
         if S.ndim != 3 or S.shape[1] != S.shape[2] or 0 in S.shape:
-            raise InputError(f"covariance has shape {S.shape}; give (problems, nodes, nodes), with one of each or more")
+            raise InputError(f"covariance has shape {S.shape}; give (problems, nodes, nodes), at least one of each")
         _refuse(~np.isfinite(S).all(1), "covariances that are not finite", "drop or impute missing values first")
         variance = S.diagonal(axis1=1, axis2=2)
         _refuse(variance <= 0, "variance 0 or less", "drop constant columns first")
@@ -72,7 +75,15 @@ class Problems:
 
     @classmethod
     def from_samples(cls, samples: ArrayLike, order: ArrayLike | None = None) -> "Problems":
-        """Problems from data, (m, s, n) or (s, n): rows are samples. Covariances are over s, about the mean."""
+        """Return problems with the covariances of data, divided by the number of samples, about the mean.
+
+        Args:
+            samples: (m, s, n) or (s, n); rows are samples.
+            order: known causal order (m, n) or (n,), causes first; default None.
+
+        Raises:
+            InputError: a wrong shape, fewer than two samples, values that are not finite, or a constant column.
+        """
         X = np.asarray(samples, dtype=np.float64)
         if X.ndim == 2:
             X = X[None]
@@ -91,12 +102,17 @@ class Problems:
 class Fits:
     """What a learner returns for m problems.
 
-    W: (m, n, n) float64, dense, before any threshold. h: (m,) float64, tr(e^{W∘W}) − n of that W. converged: (m,)
-    bool. iterations: (m,) int. order: (m, n), causes first, of learners that find one. trace: named arrays
-    (steps, m) of the optimisation, of learners that optimise. cpdag: (m, n, n) bool, of learners that return an
-    equivalence class: [i, j] alone is the edge j → i, [i, j] and [j, i] together an undirected one; W then holds no
-    orientation that is not in it. errors: of learners that may fail on one problem and not on the next, what went
-    wrong with each ("" where nothing did); the W of a failed problem is 0.
+    Args:
+        W: (m, n, n) float64, dense, before any threshold.
+        h: (m,) float64, tr(e^{W∘W}) − n of that W.
+        converged: (m,) bool.
+        iterations: (m,) int64.
+        order: (m, n), causes first, from learners that find one; default None.
+        trace: named arrays (steps, m) of the optimisation, from learners that optimise; default None.
+        cpdag: (m, n, n) bool, from learners that return an equivalence class; default None. [i, j] alone is the edge j
+            → i, [i, j] and [j, i] together are an undirected edge; W then holds only orientations that are in it.
+        errors: from learners that may fail on a single problem, what went wrong with each ("" if nothing did); the W of
+            a failed problem is 0. Default None.
     """
 
     W: Floats
@@ -110,25 +126,40 @@ class Fits:
 
 
 class Learner(Protocol):
-    """A graph learner. Options are the fields of a frozen dataclass."""
+    """A graph learner. Its options are the fields of a frozen dataclass."""
 
     @property
     def name(self) -> str:
         """Its name in the registry."""
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:
-        """Learn one graph a problem; whatever is random comes from the generator."""
+        """Learn one graph per problem.
+
+        Args:
+            problems: m problems of n variables.
+            generator: source of all randomness.
+        """
 
 
 def threshold(W: Floats, tau: float = 0.3) -> Floats:
-    """W (..., n, n) with the entries under tau in magnitude set to 0."""
+    """Return W with the entries below tau in magnitude set to 0.
+
+    Args:
+        W: weights (..., n, n).
+        tau: smallest magnitude kept, default 0.3.
+    """
     return np.where(np.abs(W) < tau, 0.0, W)
 
 
 def threshold_to_dag(W: Floats, tau: float = 0.3) -> tuple[Floats, Integers]:
-    """`threshold`, then while there is a cycle the weakest edge on one is removed.
+    """Apply `threshold`, then remove the weakest edge on a cycle until there is no cycle.
 
-    Returns the DAGs, of the shape of W (..., n, n), and how many edges were removed for acyclicity's sake (...,).
+    Args:
+        W: weights (..., n, n).
+        tau: smallest magnitude kept, default 0.3.
+
+    Returns:
+        The DAGs (..., n, n), and the number of edges removed to break cycles (...,).
     """
     dag = threshold(W, tau)
     removed = np.zeros(dag.shape[:-2], dtype=np.int64)
@@ -145,7 +176,7 @@ def threshold_to_dag(W: Floats, tau: float = 0.3) -> tuple[Floats, Integers]:
 
 
 def _refuse(bad: ArrayLike, what: str, remedy: str) -> None:
-    """Raise for the first true entry of bad (problems, columns)."""
+    """Raise InputError for the first true entry of bad (problems, columns)."""
     if np.any(bad):
         problem, column = np.argwhere(bad)[0]
         raise InputError(f"problem {problem}, column {column} has {what}; {remedy}")

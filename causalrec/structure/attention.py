@@ -1,11 +1,12 @@
-"""Readings of attention as graph learners: what CausalRec's discovery gives on worlds whose truth is known.
+"""Readings of attention as graph learners: what CausalRec's discovery finds on worlds whose truth is known.
 
-Variables are token rows, samples are their features. Z = A V with V the exogenous rows reads as an SCM by
-A = (I − B)⁻¹Λ, so that Λ_ii = 1/(A⁻¹)_ii and B = I − ΛA⁻¹ (`implied_scm`). A softmax attention has A ≥ 0 and A1 = 1.
-Were it (I − B)⁻¹λI with B a DAG, a source row would give λ = 1, hence A_ii = 1 for every i, and the row sums would
-leave A = I, B = 0: no softmax attention but the identity is an SCM of equal variances. With unequal ones,
-Var Z_i = ‖A_i‖² ≤ 1, with equality at the rows that attend to themselves alone, of which every root is one:
-variance is largest at the roots, where an ordering by least variance looks last.
+Variables are token rows, samples are their features. Z = A V with V the exogenous rows is an SCM if A = (I − B)⁻¹Λ, so
+that Λ_ii = 1/(A⁻¹)_ii and B = I − ΛA⁻¹ (`implied_scm`).
+
+No softmax attention but the identity is an SCM of equal variances. A softmax attention has A ≥ 0 and A1 = 1. If
+A = (I − B)⁻¹λI with B a DAG, a source row gives λ = 1, hence A_ii = 1 for every i, and the row sums then leave A = I,
+B = 0. With unequal variances Var Z_i = ‖A_i‖² ≤ 1, with equality at the rows that attend to themselves alone, and every
+root is such a row. So the variance is largest at the roots, while an ordering by least variance puts them last.
 """
 
 from dataclasses import dataclass
@@ -25,18 +26,20 @@ Mixing = Literal["softmax", "root"]
 Mask = Literal["full", "time"]
 Sign = Literal["relu", "signed"]
 
-_START = 0.1  # of the weights under relu: alive, and h small, as the standard deviation of M in the model
+_START = 0.1  # first weights under relu: they get a gradient and h is small; std of M in the model
 
 
 def implied_scm(attention: ArrayLike) -> tuple[Floats, Floats]:
-    """B (n, n) and the diagonal of Λ (n,), float64, of the one SCM with A = (I − B)⁻¹Λ and diag B = 0.
+    """Return B (n, n) and the diagonal of Λ (n,), float64, of the one SCM with A = (I − B)⁻¹Λ and diag B = 0.
 
-    B[i, j]: effect of j on i; nothing makes it acyclic, and Λ may have negative entries. attention: A (n, n), row
-    the effect.
+    B may have cycles, and Λ negative entries.
+
+    Args:
+        attention: A (n, n), row the effect.
 
     Raises:
-        InputError: A is not square and finite, is singular to working precision, or has an inverse with a zero on
-            its diagonal, for which no Λ exists.
+        InputError: A is not square and finite, is singular to working precision, or has an inverse with a zero on its
+            diagonal, so that no Λ exists.
     """
     A = np.asarray(attention, dtype=np.float64)
     if A.ndim != 2 or A.shape[0] != A.shape[1] or not A.size or not np.isfinite(A).all():
@@ -48,7 +51,7 @@ def implied_scm(attention: ArrayLike) -> tuple[Floats, Floats]:
     except np.linalg.LinAlgError:
         residual = np.inf
     if not residual < 1e-6:
-        raise InputError("attention is singular to working precision, so that no B has A = (I − B)⁻¹Λ; drop rows alike")
+        raise InputError("attention is singular to working precision, so no B has A = (I − B)⁻¹Λ; drop duplicate rows")
     diagonal = inverse.diagonal()
     rounding = 1e-14 * (np.abs(inverse) @ np.abs(A) @ np.abs(inverse)).diagonal()
     for i in np.flatnonzero(np.abs(diagonal) <= rounding):
@@ -61,15 +64,21 @@ def implied_scm(attention: ArrayLike) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class AttentionClosed:
-    """The closed form: B of an attention matrix of the tokens, by `implied_scm`. Nothing is fitted to make it a DAG.
+    """The closed form: B of an attention matrix of the tokens, by `implied_scm`. Nothing makes it a DAG.
 
-    mixing: "softmax", A = softmax(C/temperature) with C the correlations of the tokens, which is dot-product
-    attention of tokens after LayerNorm on themselves (W_q = W_k ∝ I); the literal scale 1/√d of the scores XXᵀ/√d is
-    temperature = d^-½. "root", a square root of the covariance, A Aᵀ = S, which is Eq. 6 with Cov(V) = I.
-    mask: "full"; or "time", attention to predecessors alone in `problems.order`, read as the oracle reads it: token
-    i need not stand at time i. Under "full" the root is the symmetric one, any rotation of which satisfies Eq. 6 as
-    well; under "time" it is the Cholesky factor, and B is the oracle's: the order brings all that is known.
-    Under "full", A is a symmetric matrix with its rows rescaled, so B_ij and B_ji are both 0 or neither.
+    Under mask `full`, A is a symmetric matrix with its rows rescaled, so B_ij and B_ji are both 0 or neither is.
+
+    Args:
+        mixing: `softmax` (default): A = softmax(C/temperature), where C holds the correlations of the tokens; this is
+            dot-product attention of tokens after LayerNorm on themselves (W_q = W_k ∝ I). `root`: a square root of the
+            covariance, A Aᵀ = S, which is Eq. 6 with Cov(V) = I.
+        mask: `full` (default), where the root is the symmetric one (any rotation of it satisfies Eq. 6 as well);
+            `time`, attention only to predecessors in `problems.order`, so that token i need not stand at time i. There
+            the root is the Cholesky factor and B equals the oracle's: all knowledge comes from the order.
+        temperature: of the softmax, above 0, default 0.1; the literal scale 1/√d of the scores XXᵀ/√d is d^-½.
+
+    Raises:
+        InputError: an option out of range.
     """
 
     mixing: Mixing = "softmax"
@@ -84,7 +93,7 @@ class AttentionClosed:
             raise InputError(f"attention_closed: temperature is {self.temperature}; give a finite number above 0")
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
-        """One B a problem, cyclic or not, all of them converged; where A is singular, an error and B = 0."""
+        """Return one B per problem, cyclic or not; where A is singular, an error and B = 0."""
         S = problems.covariance
         allowed = _allowed(self.name, self.mask, problems)
         W = np.zeros_like(S)
@@ -99,7 +108,7 @@ class AttentionClosed:
         return Fits(W, h, solved, np.ones(len(S), dtype=np.int64), errors=tuple(errors))
 
     def _attention(self, S: Floats, allowed: Floats) -> Floats:
-        """A (n, n) of one covariance."""
+        """Return A (n, n) of one covariance."""
         deviation = np.sqrt(S.diagonal())
         C = S / np.outer(deviation, deviation)
         if self.mixing == "softmax":
@@ -118,19 +127,30 @@ class AttentionClosed:
 
 @dataclass(frozen=True)
 class AttentionFree:
-    """The discovery block's own objective and optimiser, with W free instead of made from items.
+    """The discovery block's own objective and optimiser, with a free W instead of one made from items.
 
-    Minimises (½tr((I−W)S(I−W)ᵀ) + λ‖W‖₁)/n + γh + ½ρh² by Adam, h = tr(e^{W∘W}) − n, with (γ, ρ) updated after each
-    period by `causalrec.lagrangian` under the model's cap of 1e8; one pair a problem. The fit is L_fit of
-    `causalrec.discovery`, a mean over rows and features, as it is with mask = "full".
+    Minimises (½tr((I−W)S(I−W)ᵀ) + λ‖W‖₁)/n + γh + ½ρh² by Adam, with h = tr(e^{W∘W}) − n. After each period
+    `causalrec.lagrangian` updates the pair (γ, ρ) of each problem, with the model's cap of 1e8. With mask `full` the
+    fit is L_fit of `causalrec.discovery`, a mean over rows and features.
 
-    sign: "relu", W = relu(M − δ) as in the model: no negative effects, and an entry that falls to δ has no gradient
-    and stays 0; "signed", W = M. mask: "full", the literal lemma; "time", W only from predecessors in
-    `problems.order` (not the index of the token; read as the oracle reads it): h is then 0 throughout and the learner
-    is a lasso along the known order. sparsity, delta: λ and δ, the model's. learning_rate, steps, periods: of Adam,
-    what the signed reading depends on most (median SHD on 16 draws, ER2 of 10 nodes, 1,000 samples, where NOTEARS has
-    0: 4.5 as is, 0 with 1,000 steps a period, 16 with 1,000 steps at rate 0.01). tolerance: the h at which γ and ρ
-    are frozen, and under which a problem counts as converged; with mask = "full" Adam seldom gets there.
+    The signed reading depends most on the options of Adam (median SHD on 16 draws of ER2, 10 nodes, 1,000 samples,
+    where NOTEARS has 0: 4.5 by default, 0 with 1,000 steps per period, 16 with 1,000 steps at rate 0.01).
+
+    Args:
+        sign: `relu` (default), W = relu(M − δ) as in the model, without negative effects; an entry that falls to δ has
+            no gradient and stays 0. `signed`, W = M.
+        mask: `full` (default), the lemma to the letter; `time`, W only from predecessors in `problems.order`, where h
+            is always 0 and the learner is a lasso along the known order.
+        sparsity: λ, at least 0, default 0.01 as in the model.
+        delta: δ, at least 0, default 0.05 as in the model.
+        learning_rate: step size of Adam, default 0.003.
+        steps: Adam steps per period, default 500.
+        periods: number of periods, default 10.
+        tolerance: h at which γ and ρ are frozen and a problem counts as converged, default 1e-8; with mask `full` Adam
+            seldom reaches it.
+
+    Raises:
+        InputError: an option out of range.
     """
 
     sign: Sign = "relu"
@@ -152,7 +172,7 @@ class AttentionFree:
             raise InputError(f"{self}: learning_rate, steps and periods must be above 0")
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
-        """One W a problem; trace h, rho and gamma, each (periods, m), after each update of the multiplier."""
+        """Return one W per problem; trace h, rho and gamma, each (periods, m), after each update of the multiplier."""
         S = torch.tensor(problems.covariance, dtype=torch.float64)
         allowed = torch.from_numpy(_allowed(self.name, self.mask, problems))
         M = allowed * (self.delta + _START if self.sign == "relu" else 0.0)
@@ -177,7 +197,7 @@ class AttentionFree:
         return torch.relu(M - self.delta) if self.sign == "relu" else M
 
     def _gradient(self, M: Tensor, S: Tensor, state: Lagrangian) -> Tensor:
-        """∂/∂M (m, n, n) of the objective."""
+        """Return ∂/∂M (m, n, n) of the objective."""
         W = self._weights(M)
         h, h_gradient = Exponential().value_and_gradient(W)
         fit = (W @ S - S + self.sparsity * W.sign()) / W.shape[-1]
@@ -186,7 +206,7 @@ class AttentionFree:
 
 
 def _allowed(name: str, mask: Mask, problems: Problems) -> Floats:
-    """1 where j may be a cause of i, (m, n, n): all but the diagonal, or the predecessors alone."""
+    """Return 1 where j may be a cause of i, (m, n, n): everywhere but the diagonal, or only at predecessors."""
     m, n, _ = problems.covariance.shape
     if mask == "full":
         return np.tile(1 - np.eye(n), (m, 1, 1))

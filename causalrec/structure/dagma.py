@@ -1,4 +1,4 @@
-"""DAGMA, linear: the central path of the log-determinant, followed by Newton steps; many covariances at once."""
+"""DAGMA, linear: follows the central path of the log-determinant by Newton steps; many covariances at once."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -15,44 +15,56 @@ from causalrec.structure.notears import LeastSquares
 
 @dataclass(frozen=True)
 class CentralPath:
-    """The weight 1/μ of h, μ one number for all problems; after each inner problem μ ← μ·decrease."""
+    """A rule that weighs h by 1/μ and multiplies μ by `decrease` after each inner problem.
+
+    Args:
+        mu: μ per problem, (m,).
+        decrease: factor of μ, in (0, 1).
+        rho: second derivative of the penalty by h, 0.
+    """
 
     mu: Tensor
     decrease: float
     rho: float = 0.0
 
     def penalty(self, h: Tensor) -> Tensor:
-        """h/μ."""
+        """Return h/μ."""
         return h / self.mu
 
     def slope(self, h: Tensor) -> Tensor:
-        """1/μ, of the shape of h."""
+        """Return 1/μ, of the shape of h."""
         return (1 / self.mu).expand_as(h)
 
     def update(self, h: Tensor) -> "CentralPath":  # noqa: ARG002, the path is fixed in advance
-        """The next point of the path."""
+        """Return the next point of the path."""
         return replace(self, mu=self.mu * self.decrease)
 
     def take(self, which: Tensor) -> "CentralPath":
-        """That of the problems that an index or mask picks."""
+        """Return the rule of some of the problems."""
         return replace(self, mu=self.mu[which])
 
     def trace(self) -> dict[str, Tensor]:
-        """μ, for the record."""
+        """Return μ, for the record."""
         return {"mu": self.mu}
 
 
 @dataclass(frozen=True)
 class Dagma(Solver):
-    """min μ(½tr((I−W)S(I−W)ᵀ) + λ‖W‖₁) + h(W) for μ falling to 0 (Bello, Aragam & Ravikumar 2022), m covariances.
+    """min μ(½tr((I−W)S(I−W)ᵀ) + λ‖W‖₁) + h(W) for μ falling to 0 (Bello, Aragam & Ravikumar 2022), for m covariances.
 
-    Kept: the score, h the log-determinant, λ = 0.02, the path μ = 1, 0.1, 0.01, … from W = 0, each point from the one
-    before. Different: (1) Newton steps (`causalrec.structure.newton`, which divides the objective by μ) instead of
-    42,000 of Adam. (2) The published path ends after four points and W is thresholded, cyclic or not; here it goes on
-    until h is under `tolerance`. (3) s is 0.7 throughout where DAGMA lowers it from 1 to 0.7.
+    As published: the score, h the log-determinant, λ = 0.02, the path μ = 1, 0.1, 0.01, … from W = 0, each point from
+    the one before. Different: (1) Newton steps (`causalrec.structure.newton`, which divides the objective by μ) replace
+    42,000 steps of Adam. (2) The published path ends after four points and W is thresholded, cyclic or not; here it
+    continues until h is below `tolerance`. (3) s is always 0.7, where DAGMA lowers it from 1 to 0.7.
 
-    mu, decrease: the first μ and its factor from one point to the next. The other options are those of `Solver`; λ is
-    in the units of the noise variance.
+    The other options are those of `Solver`; λ is in the units of the noise variance.
+
+    Args:
+        mu: first μ, above 0, default 1.
+        decrease: factor of μ from one point to the next, in (0, 1), default 0.1.
+
+    Raises:
+        InputError: an option out of range.
     """
 
     mu: float = 1.0
@@ -65,7 +77,7 @@ class Dagma(Solver):
             raise InputError(f"mu = {self.mu}, decrease = {self.decrease}; needs mu > 0 and 0 < decrease < 1")
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
-        """One W a problem; trace h and mu, each (outer, m), after each point of the path."""
+        """Return one W per problem; trace h and mu, each (outer, m), after each point of the path."""
         return self.learn(problems, self._solve)
 
     def _solve(self, S: Tensor) -> Solution:

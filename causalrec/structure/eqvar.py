@@ -1,4 +1,7 @@
-"""EqVar: the order by conditional variances, from the causes down or the effects up (Chen, Drton & Wang 2019)."""
+"""EqVar: a causal order from conditional variances, built from the first cause or from the last effect.
+
+Chen, Drton & Wang (2019), "On causal discovery with an equal-variance assumption".
+"""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, get_args
@@ -18,16 +21,19 @@ Direction = Literal["top_down", "bottom_up"]
 class EqVar:
     """An order from the conditional variances, then a refit on the predecessors.
 
-    Chen, Drton & Wang (2019), "On causal discovery with an equal-variance assumption". direction "top_down"
-    (Algorithm 1 over all of the chosen): next is the variable of least variance given those chosen. "bottom_up" (from
-    Ghoshal & Honorio 2018): last is the variable of greatest variance given all others left, the least diagonal of
-    their precision: with noise variance v it is (1 + the sum of squared effects on others) / v, so 1 / v for a sink
-    alone. Both are exact on the covariance of any linear SCM of equal noise variances (and of those that do not fall
-    along the order too fast). O(n³) a graph; ties go to the lowest index.
-    refit: `sparse.refit_along`.
+    Both directions are exact on the covariance of any linear SCM of equal noise variances (and of those that do not
+    fall too fast along the order). O(n³) per graph; ties go to the lowest index. `bottom_up` needs a covariance that is
+    not singular, so more samples than variables: without one W is 0, converged is False and errors says so.
 
-    Bottom-up needs a covariance that is not singular, so more samples than variables: of a problem without one, W is
-    0, converged False and errors says so.
+    Args:
+        direction: `top_down` (default; Algorithm 1, over all variables chosen so far): next is the variable of least
+            variance given those chosen. `bottom_up` (Ghoshal & Honorio 2018): last is the variable of greatest variance
+            given all others left, which has the least diagonal entry of their precision: with noise variance v this
+            entry is (1 + the sum of squared effects on others) / v, so it is 1 / v only for a sink.
+        refit: as in `sparse.refit_along`, default `least_squares`.
+
+    Raises:
+        InputError: an unknown direction or refit.
     """
 
     direction: Direction = "top_down"
@@ -40,7 +46,7 @@ class EqVar:
         check_refit(self.name, self.refit)
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
-        """One order and one W a problem; top-down, the order and its least squares come out of one elimination."""
+        """Return one order and one W per problem; top-down gets both from one elimination."""
         if self.direction == "top_down":
             order, W = eliminate(problems.covariance)
             return fits_along(order, W if self.refit == "least_squares" else refit_along(problems, order, self.refit))
@@ -54,10 +60,13 @@ class EqVar:
 
 
 def bottom_up(covariance: Floats) -> tuple[Integers, NDArray[np.bool_]]:
-    """Orders (m, n), causes first, and which covariances (m, n, n) are singular; the order of those is 0..n-1.
+    """Return orders (m, n), causes first, and which covariances are singular, (m,); the order of those is 0..n-1.
 
-    To drop a variable from a precision matrix is one step of its Cholesky elimination (the Schur complement), so
-    bottom-up is top-down on the precision, backwards.
+    Removing a variable from a precision matrix is one step of its Cholesky elimination (the Schur complement), so
+    bottom-up is top-down on the precision, read backwards.
+
+    Args:
+        covariance: (m, n, n).
     """
     n = covariance.shape[1]
     scale = np.sqrt(covariance.diagonal(axis1=1, axis2=2))

@@ -16,33 +16,42 @@ Score = Literal["equal", "equal_l1", "unequal"]
 Row = Callable[[int, int], Floats]
 
 _NODES = 14
-_EXACT_PENALTY = 1e-8  # BIC's log(s)/(2s) an edge, on an exact covariance: that of about 1e9 samples
+_EXACT_PENALTY = 1e-8  # BIC's log(s)/(2s) per edge on an exact covariance, as for about 1e9 samples
 _TIE = {"equal": 1e-12, "equal_l1": 1e-12, "unequal": 1e-10}  # above rounding; the first two in units of tr S
 _RIDGE = 1e-10  # of each variance, so that every Gram matrix of a lasso can be inverted
 _KKT = 1e-10  # in units of sqrt(S_jj S_kk)
-_STEPS = 30  # active-set steps a variable before a lasso is given up
-_CHUNK = 4096  # lassos solved at once: their inverses stay near the processor
+_STEPS = 30  # active-set steps per variable before a lasso counts as failed
+_CHUNK = 4096  # lassos solved at once, so that their inverses stay in cache
 
 
 @dataclass(frozen=True)
 class Exact:
-    """The graph of least score among all DAGs: what a search over orders cannot beat (Silander & Myllymäki 2006).
+    """The graph of least score among all DAGs, which no search over orders can beat (Silander & Myllymäki 2006).
 
-    With P(j) the predecessors of j in an order, S a covariance (n, n) and s samples, score is one of
-    "equal": min over orders of Σ_j Var(j | P(j)), the Gaussian likelihood of equal noise variances; W: least squares
-    on all predecessors, to be thresholded.
-    "equal_l1": min over DAGs of ½tr((I−W)S(I−W)ᵀ) + λ‖W‖₁, what `notears` minimises but for its rounding of |w|; W is
-    the optimum itself. Its n·2ⁿ⁻¹ lassos satisfy the KKT conditions to 1e-10 √(S_jj S_kk), with a ridge of 1e-10 S_kk
-    that makes them unique; `converged` says that all of a problem's did.
-    "unequal": min over DAGs of Σ_j ½ log Var(j | parents) + ½ log(s)/s · |parents|, BIC a sample with a variance for
-    each node; W: least squares on the parents. A covariance identifies such a graph only up to Markov equivalence:
-    the orientation within the class is arbitrary. Where samples is None the penalty is 1e-8 an edge: of equal
-    likelihoods the sparsest, and no edge that explains less. A variance under rounding, 4nε S_jj, counts as that.
+    P(j) are the predecessors of j in an order, S is a covariance (n, n) and s the number of samples. The scores:
 
-    The order returned is the lexicographically least among those within rounding of the best (1e-12 tr S, and 1e-10
-    for "unequal"): ties go to the lowest index. trace score: (1, m), the optimum. sparsity: λ, used by "equal_l1"
-    alone. refit: `sparse.refit_along`, for "equal" alone. Memory: n²·2ⁿ floats, 26 MB at 14 nodes; as much
-    again for "equal_l1".
+    - `equal`: min over orders of Σ_j Var(j | P(j)), the Gaussian likelihood of equal noise variances. W is least
+      squares on all predecessors, to be thresholded.
+    - `equal_l1`: min over DAGs of ½tr((I−W)S(I−W)ᵀ) + λ‖W‖₁, which `notears` minimises up to its rounding of |w|. W is
+      the optimum itself. Its n·2ⁿ⁻¹ lassos satisfy the KKT conditions to 1e-10 √(S_jj S_kk), with a ridge of 1e-10 S_kk
+      that makes them unique; `converged` says whether all lassos of a problem did.
+    - `unequal`: min over DAGs of Σ_j ½ log Var(j | parents) + ½ log(s)/s · |parents|, the BIC per sample with one
+      variance per node. W is least squares on the parents. A covariance identifies such a graph only up to Markov
+      equivalence; the orientation within the class is arbitrary. On an exact covariance the penalty is 1e-8 per edge:
+      the sparsest of equal likelihoods, and no edge that explains less. Variances below rounding, 4nε S_jj, count as
+      that.
+
+    The order returned is the lexicographically least among those within rounding of the best (1e-12 tr S, and 1e-10 for
+    `unequal`), so ties go to the lowest index. trace score, (1, m), is the optimum. Memory: n²·2ⁿ floats, 26 MB at 14
+    nodes; twice that for `equal_l1`.
+
+    Args:
+        score: `equal` (default), `equal_l1` or `unequal`.
+        sparsity: λ of `equal_l1`, above 0, default 0.02.
+        refit: as in `sparse.refit_along`, default `least_squares`; only for `equal`.
+
+    Raises:
+        InputError: an option out of range.
     """
 
     score: Score = "equal"
@@ -60,7 +69,11 @@ class Exact:
             raise InputError(f"exact: refit is {self.refit!r}, but {self.score} chooses its own edges; leave it out")
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
-        """One W, its order and its score a problem. Raises InputError above 14 nodes."""
+        """Return one W, its order and its score per problem.
+
+        Raises:
+            InputError: more than 14 nodes.
+        """
         m, n, _ = problems.covariance.shape
         _refuse_large(n)
         W, order = np.zeros((m, n, n)), np.zeros((m, n), dtype=np.int64)
@@ -76,30 +89,17 @@ class Exact:
         ones = np.ones(m, dtype=np.int64)
         return Fits(W, np.zeros(m), converged, ones, order, trace={"score": optimum[None]})
 
-    def score_of(self, problems: Problems, W: ArrayLike) -> Floats:
-        """The score (m,) of graphs W (m, n, n), of any number of nodes, with the weights as they are.
-
-        Every weight that is not 0 counts as an edge. That W has no cycle is not asked for: one of h ≤ 1e-8 scores up
-        to 1e-3 under the best DAG, so hold a learner that ends there against the optimum by `score_given`.
-        """
-        W = np.asarray(W, dtype=np.float64)
-        S = problems.covariance
-        if W.shape != S.shape or not np.isfinite(W).all():
-            raise InputError(f"exact: W has shape {W.shape}; give {S.shape}, as the covariances, and finite weights")
-        residual = np.eye(S.shape[1]) - W
-        variance = ((residual @ S) * residual).sum(2)
-        if self.score == "equal":
-            return np.asarray(variance.sum(1))
-        if self.score == "equal_l1":
-            return np.asarray(0.5 * variance.sum(1) + self.sparsity * np.abs(W).sum((1, 2)))
-        likelihood = 0.5 * np.log(np.maximum(variance, _rounding(S))).sum(1)
-        return np.asarray(likelihood + _penalty(problems.samples) * np.count_nonzero(W, axis=(1, 2)))
-
     def score_given(self, problems: Problems, graph: ArrayLike) -> Floats:
-        """The least score (m,) over the orders in which every edge of graph (m, n, n) runs forward, such as the truth.
+        """Return the least score (m,) over the orders in which every edge of a graph runs forward.
 
-        graph[p, i, j] not 0: j before i; the truth's B will do, and a whole order is the graph of all its pairs. This
-        is the optimum exactly if some order of the truth is optimal. Raises InputError above 14 nodes and for cycles.
+        Given the true graph, this is the optimum exactly if some order of the truth is optimal.
+
+        Args:
+            problems: m problems of n variables.
+            graph: (m, n, n); [p, i, j] not 0 puts j before i. A whole order is the graph of all its pairs.
+
+        Raises:
+            InputError: more than 14 nodes, another shape, or a cycle.
         """
         edges = np.asarray(graph) != 0
         if edges.shape != problems.covariance.shape:
@@ -118,7 +118,9 @@ class Exact:
         return scores
 
     def _costs(self, S: Floats, samples: int | None) -> tuple[Floats, Row, bool]:
-        """cost (n, 2ⁿ) of j after a set, +inf where the set holds j; j's row of W after a set; whether solved."""
+        """Return cost (n, 2ⁿ) of j after a set (+inf if j is in it), j's row of W after a set, and whether all are
+        solved.
+        """
         n = len(S)
         sets, member = _subsets(n)
         if self.score == "equal_l1":
@@ -147,7 +149,7 @@ class Exact:
 
 
 def _best_order(cost: Floats, tie: float) -> tuple[Integers, float]:
-    """The lexicographically least order within ties of the least sum of cost (n, 2ⁿ) along it, and that sum."""
+    """Return the lexicographically least order within ties of the least sum of cost (n, 2ⁿ) along it, and that sum."""
     n = len(cost)
     bit = 1 << np.arange(n)
     to_come = _to_come(cost)
@@ -160,7 +162,7 @@ def _best_order(cost: Floats, tie: float) -> tuple[Integers, float]:
 
 
 def _to_come(cost: Floats) -> Floats:
-    """(2ⁿ,): the least sum of cost (n, 2ⁿ) over the orders of what a set leaves; the dynamic program."""
+    """Return (2ⁿ,): the least sum of cost (n, 2ⁿ) over the orders of the variables outside each set."""
     n = len(cost)
     sets, member = _subsets(n)
     size, bit = member.sum(1), 1 << np.arange(n)
@@ -172,7 +174,7 @@ def _to_come(cost: Floats) -> Floats:
 
 
 def _sweeps(S: Floats) -> Floats:
-    """(2ⁿ, n, n): S swept on every set of variables (Goodnight 1979), a set being the sum of its 2^k.
+    """Return (2ⁿ, n, n): S swept on every set of variables (Goodnight 1979); set number Σ 2^k holds its variables k.
 
     Entry [P] holds the covariance given P outside P, the coefficients of i on P in row i, and −S_PP⁻¹ inside P. A
     variable that others of its set determine explains nothing further: coefficient 0.
@@ -195,7 +197,10 @@ def _sweeps(S: Floats) -> Floats:
 
 
 def _all_lassos(S: Floats, sparsity: float) -> tuple[Floats, bool]:
-    """w (n, 2ⁿ, n), the lasso of each variable on each set without it, from that of the set less its last element."""
+    """Return w (n, 2ⁿ, n), the lasso of each variable on each set without it, and whether all converged.
+
+    Each lasso starts from the solution on the set without its last element.
+    """
     n = len(S)
     swept = _sweeps(_ridged(S))
     w = np.zeros((n, 1 << n, n))
@@ -213,11 +218,12 @@ def _all_lassos(S: Floats, sparsity: float) -> tuple[Floats, bool]:
 def _lassos(
     S: Floats, swept: Floats, sparsity: float, targets: Integers, sets: Integers, start: Floats
 ) -> tuple[Floats, bool]:
-    """min ½wᵀSw − wᵀS_j + λ‖w‖₁ with w in the set, for many (target j, set), by active sets; and whether all ended.
+    """Minimise ½wᵀSw − wᵀS_j + λ‖w‖₁ over w in the set, for many (target j, set), and return whether all converged.
 
-    Each step goes towards the minimum on the active variables at their signs, and drops the first that would change
-    its sign; once there, the inactive variable that violates KKT most becomes active. The objective falls in every
-    step, so it ends (Lee, Battle, Raina & Ng 2007, feature-sign search). start (b, n) must be 0 outside the sets.
+    Active sets: each step moves towards the minimum on the active variables at their signs, and drops the first that
+    would change its sign; once there, the inactive variable that violates KKT most becomes active. The objective falls
+    in every step, so the search ends (Lee, Battle, Raina & Ng 2007, feature-sign search). start (b, n) must be 0
+    outside the sets.
     """
     n = len(S)
     member = _subsets(n)[1]
@@ -242,7 +248,7 @@ def _lassos(
         inverse = swept[active @ bit]
         rhs = (S[targets[left]] - sparsity * signs) * active
         goal = -(inverse @ rhs[:, :, None])[:, :, 0] * active
-        # Once refined: of nearly collinear variables the inverse alone is too rough to settle the signs.
+        # Refined once: for nearly collinear variables the inverse alone is too rough to settle the signs.
         goal -= (inverse @ ((rhs - goal @ gram) * active)[:, :, None])[:, :, 0] * active
         crossing = active & (goal * signs <= 0)
         length = np.where(crossing, np.abs(now) / np.maximum(np.abs(now) + np.abs(goal), 1e-300), np.inf)
@@ -254,14 +260,14 @@ def _lassos(
 
 
 def _lasso_objective(S: Floats, sparsity: float, targets: Integers, w: Floats) -> Floats:
-    """½Var(x_j − w·x) + λ‖w‖₁ for each target j and row of w (b, n)."""
+    """Return ½Var(x_j − w·x) + λ‖w‖₁ for each target j and row of w (b, n)."""
     explained = (w * (w @ S - 2 * S[targets])).sum(1)
     return np.asarray(0.5 * (S[targets, targets] + explained) + sparsity * np.abs(w).sum(1))
 
 
 @lru_cache
 def _subsets(n: int) -> tuple[Integers, NDArray[np.bool_]]:
-    """All sets of n variables as integers (2ⁿ,), and who is in each (2ⁿ, n)."""
+    """Return all sets of n variables as integers (2ⁿ,), and the members of each, bool (2ⁿ, n)."""
     sets = np.arange(1 << n)
     member = (sets[:, None] >> np.arange(n) & 1).astype(bool)
     sets.setflags(write=False)
@@ -270,7 +276,7 @@ def _subsets(n: int) -> tuple[Integers, NDArray[np.bool_]]:
 
 
 def _predecessors(order: Integers) -> Integers:
-    """The set of those before each in the order."""
+    """Return, for each variable of the order, the set of those before it."""
     bit = 1 << order
     return np.asarray(np.cumsum(bit) - bit)
 
@@ -280,7 +286,7 @@ def _ridged(S: Floats) -> Floats:
 
 
 def _rounding(S: Floats) -> Floats:
-    """(..., n): conditional variances at or under this are 0 but for rounding."""
+    """Return (..., n): conditional variances up to this are 0 but for rounding."""
     return np.asarray(4 * S.shape[-1] * np.finfo(np.float64).eps * S.diagonal(axis1=-2, axis2=-1))
 
 

@@ -16,48 +16,87 @@ Form = Literal["log_determinant", "exponential"]
 _ROUNDING = 1e-4  # ε of |w| ≈ √(w² + ε²), which gives the L1 term a gradient at 0; far under any threshold
 _ARMIJO = 1e-4
 _HALVINGS = 30
-_CHUNK = {"cpu": 2**22, "cuda": 2**28}  # entries of all row Hessians held at once, n³ a problem
+_CHUNK = {"cpu": 2**22, "cuda": 2**28}  # entries of all row Hessians held at once, n³ per problem
 
 
 class Loss(Protocol):
     """How badly W (m, n, n) explains the covariances S (m, n, n)."""
 
     def value(self, W: Tensor, S: Tensor) -> Tensor:
-        """The loss (m,); +inf where it is not defined."""
+        """Return the loss (m,); +inf where it is not defined.
+
+        Args:
+            W: weights (m, n, n).
+            S: covariances (m, n, n).
+        """
 
     def derivatives(self, W: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradient (m, n, n) and, positive semidefinite, a Hessian for each row of W, (m, n or 1, n, n)."""
+        """Return the gradient (m, n, n) and a positive semidefinite Hessian for each row of W, (m, n or 1, n, n).
+
+        Args:
+            W: weights (m, n, n).
+            S: covariances (m, n, n).
+        """
 
     def unit(self, value: Tensor, nodes: int) -> Tensor:
-        """What a decrease of the objective, now `value` (m,), is relative to, (m,) and above 0."""
+        """Return the scale (m,), above 0, against which a decrease of the objective is measured.
+
+        Args:
+            value: current objective (m,).
+            nodes: n.
+        """
 
 
 class Rule(Protocol):
-    """The weight of h: a penalty with its derivatives, of m problems at once, and what follows an inner problem."""
+    """The weight of h: a penalty with its derivatives, for m problems at once, and how it changes after an inner
+    problem.
+    """
 
     @property
     def rho(self) -> float | Tensor:
         """The second derivative of the penalty by h, (m,) or one number."""
 
     def penalty(self, h: Tensor) -> Tensor:
-        """The penalty (m,)."""
+        """Return the penalty (m,).
+
+        Args:
+            h: value of the constraint (m,).
+        """
 
     def slope(self, h: Tensor) -> Tensor:
-        """Its derivative by h, (m,)."""
+        """Return the derivative of the penalty by h, (m,).
+
+        Args:
+            h: value of the constraint (m,).
+        """
 
     def update(self, h: Tensor) -> Self:
-        """The rule after an inner minimisation that ended at h (m,)."""
+        """Return the rule after an inner minimisation.
+
+        Args:
+            h: value of the constraint at its end (m,).
+        """
 
     def take(self, which: Tensor) -> Self:
-        """That of the problems that an index or mask picks."""
+        """Return the rule of some of the problems.
+
+        Args:
+            which: index or mask into the m problems.
+        """
 
     def trace(self) -> dict[str, Tensor]:
-        """Its state, each (m,), for the record."""
+        """Return its state by name, each (m,), for the record."""
 
 
 @dataclass(frozen=True)
 class Solution:
-    """W (m, n, n), Newton steps (m,), and after each update of the rule h and its state, each (outer, m)."""
+    """What a solver finds.
+
+    Args:
+        W: weights (m, n, n).
+        steps: Newton steps taken (m,).
+        trace: h and the state of the rule after each of its updates, each (outer, m).
+    """
 
     W: Tensor
     steps: Tensor
@@ -66,14 +105,24 @@ class Solution:
 
 @dataclass(frozen=True)
 class Solver:
-    """The options that every learner on this solver has.
+    """The options of every learner that uses this solver.
 
-    sparsity: λ. acyclicity: the form of h. s: that of the log-determinant; DAGMA's path ends at 0.7. A tighter domain
-    keeps long cycles out from the start: mean SHD of NOTEARS at s = 1 and at 0.7, on fresh draws of ER2, n = 1000: 1.6
-    and 1.2 (96 of 20 nodes), 3.6 and 2.8 (16 of 50 nodes). tolerance: h at which a problem ends; the log-determinant
-    with s ≤ 1 is never under the exponential, so neither is above it. change: decrease of the objective, relative to
-    the unit of the loss, under which an inner problem ends. outer, inner: limits on updates of the rule and on Newton
-    steps between two. device: "cpu" or "cuda", always float64.
+    Args:
+        sparsity: λ, above 0, default 0.02.
+        acyclicity: form of h, `log_determinant` (default) or `exponential`.
+        s: domain of the log-determinant, in (0, 1], default 0.7, where DAGMA's path ends. A tighter domain keeps out
+            long cycles from the start: mean SHD of NOTEARS at s = 1 and 0.7, on fresh draws of ER2 with 1,000 samples,
+            is 1.6 and 1.2 (96 draws of 20 nodes), 3.6 and 2.8 (16 draws of 50 nodes).
+        tolerance: h at which a problem ends, default 1e-8. The log-determinant with s ≤ 1 is never below the
+            exponential, so neither ends above it.
+        change: an inner problem ends when the objective, relative to the unit of the loss, decreases by less; default
+            1e-4.
+        outer: most updates of the rule, default 60.
+        inner: most Newton steps between two updates, default 50.
+        device: `cpu` (default) or `cuda`; always float64.
+
+    Raises:
+        InputError: an option out of range, or a device that is not available.
     """
 
     sparsity: float = 0.02
@@ -94,13 +143,16 @@ class Solver:
         if not 0 < self.s <= 1:
             raise InputError(f"s = {self.s}; give 0 < s ≤ 1, the largest spectral radius of W∘W (DAGMA ends at 0.7)")
         if self.device.split(":")[0] not in _CHUNK or (self.device != "cpu" and not torch.cuda.is_available()):
-            raise InputError(f"device {self.device!r} is not here; give cpu, or cuda where there is one")
+            raise InputError(f"device {self.device!r} is not available; give cpu, or cuda if there is a GPU")
 
     def learn(self, problems: Problems, solve: Callable[[Tensor], Solution]) -> Fits:
-        """What `solve` finds, by parts that fit into memory.
+        """Solve in parts that fit into memory and return the fits, with h of the exponential.
 
-        h is the exponential's. A problem that has converged repeats its last values in the rows of the trace that
-        follow.
+        A problem that has converged repeats its last values in the later rows of the trace.
+
+        Args:
+            problems: m problems of n variables.
+            solve: solves covariances (k, n, n).
         """
         size = max(1, _CHUNK[self.device.split(":")[0]] // problems.covariance.shape[1] ** 3)
         S = torch.tensor(problems.covariance, dtype=torch.float64)
@@ -115,7 +167,14 @@ class Solver:
         return Fits(W.cpu().numpy(), h, h <= self.tolerance, steps.cpu().numpy(), trace=trace)
 
     def follow(self, loss: Loss, S: Tensor, rule: Rule, W: Tensor) -> Solution:
-        """Inner problems from W (m, n, n), warm-started, until h is under its tolerance."""
+        """Solve inner problems, each started from the last, until h is below its tolerance.
+
+        Args:
+            loss: how badly W explains S.
+            S: covariances (m, n, n).
+            rule: weight of h.
+            W: start (m, n, n).
+        """
         form: Acyclicity = LogDeterminant(self.s) if self.acyclicity == "log_determinant" else Exponential()
         W = W.clone()
         steps = torch.zeros(len(S), dtype=torch.int64, device=S.device)
@@ -132,7 +191,7 @@ class Solver:
         return Solution(W, steps, {name: torch.stack([row[name] for row in trace]) for name in trace[0]})
 
     def _minimise(self, problem: "Penalised", W: Tensor) -> tuple[Tensor, Tensor]:
-        """Newton steps from W until each objective stalls: the minimisers and how many steps each took."""
+        """Take Newton steps from W until each objective stalls; return the minimisers and the steps of each."""
         W = W.clone()
         steps = torch.zeros(len(W), dtype=torch.int64, device=W.device)
         active = torch.arange(len(W), device=W.device)
@@ -151,8 +210,15 @@ class Solver:
 class Penalised:
     """loss(W; S) + λΣ√(w²+ε²) + penalty(h(W)) of m problems at once.
 
-    Of the Hessian a step keeps, for each row of W, that of the loss + diag(λ/|w| + 2 slope ∂h/∂P), P = W∘W, and
-    ρ∇h∇hᵀ across rows: positive definite, and right where the penalty is stiff.
+    A step approximates the Hessian by that of the loss for each row of W, plus diag(λ/|w| + 2 slope ∂h/∂P) with
+    P = W∘W, plus ρ∇h∇hᵀ across rows. This is positive definite, and accurate where the penalty is stiff.
+
+    Args:
+        loss: how badly W explains S.
+        form: form of h.
+        S: covariances (m, n, n).
+        sparsity: λ.
+        rule: weight of h.
     """
 
     loss: Loss
@@ -162,15 +228,24 @@ class Penalised:
     rule: Rule
 
     def take(self, which: Tensor) -> "Penalised":
-        """The problems that an index or mask picks."""
+        """Return some of the problems."""
         return replace(self, S=self.S[which], rule=self.rule.take(which))
 
     def value(self, W: Tensor, h: Tensor) -> Tensor:
-        """The objective (m,), given h = h(W)."""
+        """Return the objective (m,).
+
+        Args:
+            W: weights (m, n, n).
+            h: h(W), (m,).
+        """
         return self.loss.value(W, self.S) + self.sparsity * _smooth(W).sum((-2, -1)) + self.rule.penalty(h)
 
     def newton(self, W: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Objective (m,), descent direction (m, n, n) and decrement −⟨gradient, direction⟩ (m,)."""
+        """Return objective (m,), descent direction (m, n, n) and decrement −⟨gradient, direction⟩ (m,).
+
+        Args:
+            W: weights (m, n, n).
+        """
         h, h_gradient = self.form.value_and_gradient(W)
         slope = self.rule.slope(h)[:, None, None]
         magnitude = _smooth(W)
@@ -180,7 +255,7 @@ class Penalised:
         curvature = self.sparsity / magnitude + slope * torch.where(W == 0, 0.0, h_gradient / W)
         curvature.diagonal(dim1=-2, dim2=-1).fill_(1e12)
         factor, _ = torch.linalg.cholesky_ex(rows + torch.diag_embed(curvature))
-        # Rows are independent but for ρ∇h∇hᵀ, which Sherman–Morrison adds for one more right-hand side.
+        # Rows are independent except for ρ∇h∇hᵀ; Sherman–Morrison adds it at the cost of one more right-hand side.
         a, b = torch.cholesky_solve(torch.stack([gradient, h_gradient], -1), factor).unbind(-1)
         rho = torch.as_tensor(self.rule.rho)
         share = rho * (h_gradient * a).sum((-2, -1)) / (1 + rho * (h_gradient * b).sum((-2, -1)))
@@ -189,7 +264,15 @@ class Penalised:
         return self.value(W, h), direction, -(gradient * direction).sum((-2, -1))
 
     def search(self, W: Tensor, value: Tensor, direction: Tensor, decrement: Tensor) -> tuple[Tensor, Tensor]:
-        """Backtracking to Armijo's condition: the new W and objective; a problem that finds no descent stays."""
+        """Backtrack to Armijo's condition and return the new W and objective; a problem that finds no descent keeps its
+        own.
+
+        Args:
+            W: weights (m, n, n).
+            value: their objective (m,).
+            direction: descent direction (m, n, n).
+            decrement: −⟨gradient, direction⟩ (m,).
+        """
         W, value, length = W.clone(), value.clone(), 1.0
         left = torch.arange(len(W), device=W.device)
         problem = self
@@ -205,10 +288,10 @@ class Penalised:
 
 
 def _smooth(W: Tensor) -> Tensor:
-    """√(w² + ε²)."""
+    """Return √(w² + ε²)."""
     return (W.square() + _ROUNDING**2).sqrt()
 
 
 def _extend(rows: Tensor, count: int) -> Tensor:
-    """`rows` with the last one repeated until there are `count`."""
+    """Return `rows` with the last one repeated until there are `count`."""
     return torch.cat([rows, rows[-1:].expand(count - len(rows), -1)])

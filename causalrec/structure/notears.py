@@ -17,16 +17,16 @@ class LeastSquares:
     """½tr((I−W)S(I−W)ᵀ), half the variance that is not explained."""
 
     def value(self, W: Tensor, S: Tensor) -> Tensor:
-        """The loss (m,)."""
+        """Return the loss (m,)."""
         residual = torch.eye(W.shape[-1], dtype=W.dtype, device=W.device) - W
         return 0.5 * ((residual @ S) * residual).sum((-2, -1))
 
     def derivatives(self, W: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradient (m, n, n) and the Hessian of every row, S (m, 1, n, n)."""
+        """Return the gradient (m, n, n) and the Hessian of every row, S (m, 1, n, n)."""
         return W @ S - S, S[:, None]
 
     def unit(self, value: Tensor, nodes: int) -> Tensor:  # noqa: ARG002, the objective has its unit
-        """The objective itself: it is above 0 and scales with S."""
+        """Return the objective itself: it is above 0 and scales with S."""
         return value
 
 
@@ -34,22 +34,21 @@ class LeastSquares:
 class Notears(Solver):
     """min ½tr((I−W)S(I−W)ᵀ) + λ‖W‖₁ subject to h(W) = 0 (Zheng et al. 2018), for m covariances S at once.
 
-    Two things differ from the authors' code. (1) h is by default the log-determinant of Bello et al. (2022): the
-    exponential, the published form and an option, ends in worse local optima (mean SHD 2.7 against 0.3 below).
-    (2) The inner problem is minimised by Newton steps (`causalrec.structure.newton`), not by L-BFGS. A backtracking
-    search keeps W inside the domain of h. Nothing is thresholded or refitted: the h of the W returned comes from
-    growing γ and ρ alone (`causalrec.lagrangian`, cap 1e16).
+    Two things differ from the authors' code. (1) h is by default the log-determinant of Bello et al. (2022); the
+    published exponential is an option and ends in worse local optima (mean SHD 2.7 against 0.3 on the draws below). (2)
+    Newton steps (`causalrec.structure.newton`) replace L-BFGS, and a backtracking search keeps W inside the domain of
+    h. Nothing is thresholded or refitted: growing γ and ρ alone (`causalrec.lagrangian`, cap 1e16) bring down the h of
+    the W returned.
 
-    The options are those of `Solver`. λ is in the units of the noise variance. 0.02 is DAGMA's default and was kept,
-    before any experiment, on draws of their own (ER2, 20 nodes, 1,000 samples, s = 1): median SHD 0 for 0.005 to 0.03
-    on 40 draws; 0, 1 and 2 for 0.02, 0.05 and 0.1 on 30 others. A problem that has ended leaves the batch, and its
-    result does not depend on what else is in it.
+    The options are those of `Solver`. λ is in the units of the noise variance. Its default 0.02 is DAGMA's; separate
+    draws (ER2, 20 nodes, 1,000 samples, s = 1) gave median SHD 0 for 0.005 to 0.03 on 40 draws, and 0, 1 and 2 for
+    0.02, 0.05 and 0.1 on 30 others. The result of a problem does not depend on what else is in the batch.
     """
 
     name: ClassVar[str] = "notears"
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
-        """One W a problem; trace h, rho and gamma, each (outer, m), after each update of the multiplier."""
+        """Return one W per problem; trace h, rho and gamma, each (outer, m), after each update of the multiplier."""
         return self.learn(problems, self._solve)
 
     def _solve(self, S: Tensor) -> Solution:

@@ -7,19 +7,27 @@ from causalrec.structure import Fits, Floats, Integers
 
 
 def regress_on_predecessors(covariance: Floats, order: Integers) -> Floats:
-    """W (m, n, n): population least squares of each variable on all that precede it; zero elsewhere.
+    """Return W (m, n, n): population least squares of each variable on all that precede it; zero elsewhere.
 
-    covariance (m, n, n) float64, order (m, n) causes first. If S = U D Uᵀ along the order with U unit lower
-    triangular, then X = U e with e the innovations, so I − W = U⁻¹. A variable that its predecessors determine
-    explains nothing further: it gets coefficient 0 (more variables than samples, or duplicates).
+    If S = U D Uᵀ along the order with U unit lower triangular, then X = U e with e the innovations, so I − W = U⁻¹. A
+    variable that its predecessors determine (more variables than samples, or duplicates) explains nothing further and
+    gets coefficient 0.
+
+    Args:
+        covariance: (m, n, n) float64.
+        order: (m, n) int64, causes first.
     """
     return eliminate(covariance, order)[1]
 
 
 def eliminate(covariance: Floats, order: Integers | None = None) -> tuple[Integers, Floats]:
-    """The order and W of `regress_on_predecessors`; with no order, the variable of least conditional variance is next.
+    """Return the order and W of `regress_on_predecessors`; O(n³) per problem.
 
-    O(n³) a problem: column k of the Cholesky factor C is made when the k-th variable is chosen.
+    Column k of the Cholesky factor C is computed when the k-th variable is chosen.
+
+    Args:
+        covariance: (m, n, n) float64.
+        order: (m, n) int64, causes first; None (default) chooses the variable of least conditional variance next.
     """
     m, n, _ = covariance.shape
     each = np.arange(m)
@@ -48,6 +56,11 @@ def eliminate(covariance: Floats, order: Integers | None = None) -> tuple[Intege
 
 
 def fits_along(order: Integers, W: Floats) -> Fits:
-    """The fits of an order: W is triangular along it, so h is 0 exactly."""
+    """Return the fits of an order; W is triangular along it, so h is exactly 0.
+
+    Args:
+        order: (m, n) int64, causes first.
+        W: weights (m, n, n).
+    """
     m = len(W)
     return Fits(W, np.zeros(m), np.ones(m, dtype=bool), np.ones(m, dtype=np.int64), order)

@@ -1,7 +1,4 @@
-"""Controls that do not look for causes: order by variance, by R², or at random, then refit on the predecessors.
-
-Each has the option refit, of `sparse.refit_along`.
-"""
+"""Controls that do not look for causes: order by variance, by R², or at random, then refit on the predecessors."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,39 +7,31 @@ import numpy as np
 
 from causalrec.structure import Fits, Floats, Problems
 from causalrec.structure.regression import fits_along
-from causalrec.structure.sparse import Refit, check_refit, refit_along
+from causalrec.structure.sparse import Refit, Refitted, refit_along
 
 
 @dataclass(frozen=True)
-class VarianceSort:
-    """Marginal variance, smallest first (Reisach, Seiler & Weichwald 2021, sortnregress)."""
+class VarianceSort(Refitted):
+    """Order by marginal variance, smallest first (Reisach, Seiler & Weichwald 2021, sortnregress)."""
 
-    refit: Refit = "least_squares"
     name: ClassVar[str] = "variance_sort"
 
-    def __post_init__(self) -> None:
-        check_refit(self.name, self.refit)
-
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
-        """One order and one W a problem; ties go to the lowest index."""
+        """Return one order and one W per problem; ties go to the lowest index."""
         return _along(problems, self.refit, problems.covariance.diagonal(axis1=1, axis2=2))
 
 
 @dataclass(frozen=True)
-class R2Sort:
-    """Share of variance that all other variables explain, smallest first (Reisach et al. 2023, R²-SortnRegress).
+class R2Sort(Refitted):
+    """Order by the share of variance that all other variables explain, smallest first (R²-SortnRegress).
 
-    R²_i = 1 − 1/(S_ii (S⁻¹)_ii); of a singular covariance, by the pseudoinverse.
+    R²_i = 1 − 1/(S_ii (S⁻¹)_ii), with the pseudoinverse if the covariance is singular (Reisach et al. 2023).
     """
 
-    refit: Refit = "least_squares"
     name: ClassVar[str] = "r2_sort"
 
-    def __post_init__(self) -> None:
-        check_refit(self.name, self.refit)
-
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
-        """One order and one W a problem; ties go to the lowest index."""
+        """Return one order and one W per problem; ties go to the lowest index."""
         scale = np.sqrt(problems.covariance.diagonal(axis1=1, axis2=2))
         correlation = problems.covariance / scale[:, :, None] / scale[:, None, :]
         precision: Floats = np.linalg.pinv(correlation, hermitian=True).astype(np.float64)
@@ -50,17 +39,13 @@ class R2Sort:
 
 
 @dataclass(frozen=True)
-class RandomOrder:
-    """A uniformly random order: what regression gives to chance."""
+class RandomOrder(Refitted):
+    """A uniformly random order: what regression finds by chance."""
 
-    refit: Refit = "least_squares"
     name: ClassVar[str] = "random_order"
 
-    def __post_init__(self) -> None:
-        check_refit(self.name, self.refit)
-
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:
-        """One order and one W a problem."""
+        """Return one order and one W per problem."""
         return _along(problems, self.refit, generator.random(problems.covariance.shape[:2]))
 
 

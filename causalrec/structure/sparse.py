@@ -1,11 +1,12 @@
-"""Refits of each variable on its predecessors in an order: all of them, or few, chosen by the BIC; batched.
+"""Refits of each variable on its predecessors in an order: on all of them, or on a few chosen by the BIC; batched.
 
-A search keeps one regression for each variable of each problem and moves them all at once: one predecessor enters or
+A search keeps one regression per variable of each problem and moves all of them at once: one predecessor enters or
 leaves the support of each, at the cost of one product with the correlation matrix.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,28 +18,58 @@ from causalrec.structure.regression import regress_on_predecessors
 Refit = Literal["least_squares", "lasso_bic", "bic"]
 
 EPSILON = float(np.finfo(np.float64).eps)
-# Rows of regressions searched together, times nodes: bounds the memory.
+# Rows of regressions searched at once, times nodes; bounds the memory.
 CHUNK = 2**18
 
 
 def check_refit(learner: str, refit: str) -> None:
-    """Raise InputError where refit is none of `Refit`."""
+    """Raise InputError unless refit is one of `Refit`.
+
+    Args:
+        learner: name of the learner, for the message.
+        refit: the name to check.
+    """
     if refit not in get_args(Refit):
         raise InputError(f"{learner}: refit is {refit!r}; choose one of {', '.join(get_args(Refit))}")
 
 
+@dataclass(frozen=True)
+class Refitted:
+    """Base of learners whose only option is the refit along their order.
+
+    Args:
+        refit: as in `refit_along`, default `least_squares`.
+
+    Raises:
+        InputError: an unknown refit.
+    """
+
+    refit: Refit = "least_squares"
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        check_refit(self.name, self.refit)
+
+
 def refit_along(problems: Problems, order: Integers, refit: Refit) -> Floats:
-    """W (m, n, n) float64 of each variable on some of its predecessors in order (m, n), causes first; zero elsewhere.
+    """Return W (m, n, n) float64 of each variable on some of its predecessors; zero elsewhere.
 
-    least_squares: on all predecessors, `regress_on_predecessors`. bic: on those that stepwise search ends with: from
-    none, the one entry or exit that lowers BIC = s log RSS + size log s most (Schwarz 1978), till there is none.
-    lasso_bic: on the support of least BIC on the path of the adaptive lasso (Zou 2006), penalty Σ |b_j| / |b̂_j| with
-    b̂ the least squares on all predecessors, of variables scaled to variance 1; with fewer than 2 n samples b̂ says
-    little and the lasso is the plain one. Both then take least squares on the support, to be thresholded or not. No
-    support has more than s / log s variables: near s every RSS is 0 and the BIC means nothing.
+    - `least_squares`: on all predecessors, as `regress_on_predecessors`.
+    - `bic`: on the result of a stepwise search that starts empty and makes the one entry or exit that lowers
+      BIC = s log RSS + size log s most (Schwarz 1978), until none does.
+    - `lasso_bic`: on the support of least BIC on the path of the adaptive lasso (Zou 2006), penalty Σ |b_j| / |b̂_j|
+      with b̂ the least squares on all predecessors, of variables scaled to variance 1. With fewer than 2 n samples b̂
+      says little, and the lasso is the plain one.
 
-    An exact covariance (`problems.samples` None) has no noise to guard against: both take least squares on all
-    predecessors and drop those without which the RSS grows by no more than rounding, 4 n ε of the variance.
+    The last two then take least squares on the support. No support has more than s / log s variables: near s every RSS
+    is 0 and the BIC has no meaning. On an exact covariance (`problems.samples` None) there is no noise to guard
+    against; both then take least squares on all predecessors and drop those without which the RSS grows by no more than
+    rounding, 4 n ε of the variance.
+
+    Args:
+        problems: m problems of n variables.
+        order: (m, n) int64, causes first.
+        refit: one of these three.
     """
     S = problems.covariance
     W = regress_on_predecessors(S, order)
@@ -55,7 +86,7 @@ def refit_along(problems: Problems, order: Integers, refit: Refit) -> Floats:
     else:
         search = _stepwise if refit == "bic" else _lasso
         b = np.concatenate([search(R, full, rows, problems.samples) for rows in _chunks(m * n, n)]).reshape(m, n, n)
-        # The search's updates have let rounding grow: solve afresh, so that W depends on nothing but the support.
+        # The search's updates accumulate rounding: solve afresh, so that W depends only on the support.
         for problem, i in np.argwhere(b.any(2)):
             A = np.flatnonzero(b[problem, i])
             b[problem, i, A] = np.linalg.solve(R[problem][np.ix_(A, A)], R[problem, A, i])
@@ -69,10 +100,10 @@ def _chunks(rows: int, nodes: int) -> list[Integers]:
 
 
 def _losses(R: Floats, full: Floats) -> Floats:
-    """(m, n, n): what the RSS of variable i on all before it grows by without j, where R is in order.
+    """Return (m, n, n): the growth of the RSS of variable i on all before it when j is left out, where R is in order.
 
-    That is b_ij² over the precision of j among those before i, the running sum over j <= l < i of (I − b)_lj² / RSS_l.
-    A variable that those before it determine is in no regression, so it adds no precision.
+    It is b_ij² over the precision of j among those before i, the running sum over j <= l < i of (I − b)_lj² / RSS_l. A
+    variable that those before it determine is in no regression, so it adds no precision.
     """
     n = R.shape[1]
     rss = 1 - (full * R).sum(2)
@@ -84,7 +115,7 @@ def _losses(R: Floats, full: Floats) -> Floats:
 
 
 class _Regressions:
-    """One regression for each row: of variable `response` of problem `problem` on a support that grows and shrinks.
+    """One regression per row: of variable `response` of problem `problem` on a support that grows and shrinks.
 
     Slots hold the support: variables `slots` (rows, s), the inverse M (rows, s, s) of their correlations; free slots
     are 0 in M. variance, covariance (rows, n): of each variable, and of it and the response, given the support.
@@ -114,19 +145,19 @@ class _Regressions:
         return np.asarray((self.M @ moments[:, :, None])[:, :, 0])
 
     def spread(self, by_slot: Floats, rows: Integers | slice = slice(None)) -> Floats:
-        """Values by slot, (rows, s), as (rows, n)."""
+        """Return values by slot, (rows, s), as (rows, n)."""
         dense = np.zeros((len(by_slot), self.R.shape[1]))
         row, slot = np.nonzero(self.used[rows])
         dense[row, self.slots[rows][row, slot]] = by_slot[row, slot]
         return dense
 
     def open(self) -> NDArray[np.bool_]:
-        """(rows, n): the predecessors that may enter, those that the support determines left out."""
+        """Return (rows, n): the predecessors that may enter; those that the support determines may not."""
         tolerance = 4 * self.R.shape[1] * EPSILON
         return np.asarray(self.before & ~self.support & (self.variance > tolerance))
 
     def correlate(self, by_slot: Floats, rows: Integers | slice = slice(None)) -> Floats:
-        """(rows, n): correlation of every variable with the combination of the support that by_slot weighs."""
+        """Return (rows, n): correlation of every variable with the combination of the support that by_slot weighs."""
         weights, problem = self.spread(by_slot, rows), self.problem[rows]
         ends = [*np.flatnonzero(np.diff(problem)) + 1, len(problem)]
         for start, end in pairwise([0, *ends]):
@@ -148,7 +179,7 @@ class _Regressions:
         self._sweep(rows, slot, direction, residual, residual[np.arange(len(rows)), variables], True)
 
     def leave(self, rows: Integers, slot: Integers) -> None:
-        """Take the variable in one slot out of the support of each of these rows."""
+        """Remove the variable in one slot from the support of each of these rows."""
         direction = self.M[rows, slot]
         residual = self.correlate(direction, rows)
         self._sweep(rows, slot, direction, residual, direction[np.arange(len(rows)), slot], False)
@@ -158,7 +189,7 @@ class _Regressions:
     def _sweep(
         self, rows: Integers, slot: Integers, direction: Floats, residual: Floats, pivot: Floats, entering: bool
     ) -> None:
-        """The rank-one update of everything; pivot is the variance, leaving the precision, of what enters or leaves."""
+        """Make the rank-one update; pivot is the variance of what enters, or the precision of what leaves."""
         sign = 1 if entering else -1
         scaled = sign * direction / pivot[:, None]
         self.M[rows] += scaled[:, :, None] * direction[:, None, :]
@@ -179,7 +210,7 @@ def _limit(samples: int) -> int:
 
 
 def _stepwise(R: Floats, full: Floats, rows: Integers, samples: int) -> Floats:  # noqa: ARG001, as `_lasso`
-    """Coefficients (rows, n) of the stepwise search, in correlations; every move lowers the BIC, so it ends."""
+    """Return coefficients (rows, n) of the stepwise search, in correlations; every move lowers the BIC, so it ends."""
     penalty = np.log(samples) / samples
     found = np.zeros((len(rows), R.shape[1]))
     state, live = _Regressions(R, rows), np.arange(len(rows))
@@ -207,13 +238,13 @@ def _stepwise(R: Floats, full: Floats, rows: Integers, samples: int) -> Floats: 
 
 
 def _lasso(R: Floats, full: Floats, rows: Integers, samples: int) -> Floats:
-    """Coefficients (rows, n) of least squares on the support of least BIC on the path of the lasso, in correlations.
+    """Return coefficients (rows, n), in correlations, of least squares on the lasso path's support of least BIC.
 
-    The path is followed event by event (Osborne, Presnell & Turlach 2000). With signs z and weights w on the support
-    A, b_A(λ) = M (c_A − λ w_A z_A), and the correlation of j with the residual is covariance_j + λ R_jA M w_A z_A;
-    next, the largest λ below, j enters as that reaches ± λ w_j, or a coefficient leaves as it reaches 0. It ends
-    where one would enter a support that is at its limit, or that no larger one could beat, were the RSS of that the
-    RSS on all predecessors; or after 8 n events.
+    The path is followed event by event (Osborne, Presnell & Turlach 2000). With signs z and weights w on the support A,
+    b_A(λ) = M (c_A − λ w_A z_A), and the correlation of j with the residual is covariance_j + λ R_jA M w_A z_A. The
+    next event is at the largest λ below the current one at which this reaches ± λ w_j for some j, which then enters, or
+    a coefficient reaches 0 and leaves. The path ends when a variable would enter a support that is at its limit, when
+    no larger support could win even with the RSS on all predecessors, or after 8 n events.
     """
     n = R.shape[1]
     penalty = np.log(samples) / samples

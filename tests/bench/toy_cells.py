@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.cells.streams import generator
 from bench.cells.unit import Cell, Outcome
-from bench.methods import user_code as own_module
+from bench.methods import user_code
 
 KEPT: list[Any] = []  # what a cell leaves in its worker
 
@@ -86,7 +86,7 @@ def rest(number: int, root: int, mark: str) -> Outcome:
 
 
 def own(number: int, root: int, learner: str, identity: str) -> Outcome:
-    own_module.find(learner, "function")
+    user_code.find(learner, "function")
     return Outcome({"number": number})
 
 

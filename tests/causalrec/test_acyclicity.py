@@ -13,6 +13,8 @@ from causalrec.errors import InputError
 from synth.graphs import is_dag
 from tests.strategies import dags, digraphs, weighted
 
+pytestmark = pytest.mark.numeric
+
 EXACT_ZERO = [Exponential(), Polynomial()]
 any_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
@@ -162,11 +164,14 @@ def test_log_determinant_of_a_problem_does_not_depend_on_its_batch(nodes):
     batch /= 2 * nodes**0.5
     h, gradient = LogDeterminant(0.7).value_and_gradient(batch)
     assert h.isfinite().all()
+    # LU is backward stable to nε: log det and the inverse change by no more than that times the condition number.
+    rounding = nodes * 2.0**-50 * torch.linalg.cond(0.7 * torch.eye(nodes) - batch.square())
+    slack = rounding[:, None, None] * gradient.abs().amax((1, 2), keepdim=True)
     for part in (slice(0, 1), slice(3, 5), slice(11, 20)):
         one_h, one_gradient = LogDeterminant(0.7).value_and_gradient(batch[part])
-        assert torch.equal(one_h, h[part])
-        assert torch.equal(one_gradient, gradient[part])
-        assert torch.equal(LogDeterminant(0.7).value(batch[part]), h[part])
+        assert ((one_h - h[part]).abs() <= rounding[part]).all()
+        assert ((one_gradient - gradient[part]).abs() <= slack[part]).all()
+        assert ((LogDeterminant(0.7).value(batch[part]) - h[part]).abs() <= rounding[part]).all()
 
 
 @given(weighted(digraphs()), st.floats(1e-3, 1.0))
@@ -292,7 +297,8 @@ def test_a_cycle_beyond_the_range_of_the_exponential_is_not_finite(weight, dtype
 
 @given(st.integers(0, 2**32), st.sampled_from([torch.float64, torch.float32]))
 def test_the_exponential_of_a_matrix_has_the_same_bits_alone_and_in_a_batch(seed, dtype):
-    """However unlike their norms are, and so the squarings they want."""
+    """However unlike their norms are, and so the squarings they want. At 5 nodes torch multiplies without a BLAS, whose
+    sums might depend on the size of the batch."""
     generator = torch.Generator().manual_seed(seed)
     scales = torch.tensor([1e-6, 0.05, 0.7, 3.0, 0.0, 1.5], dtype=dtype)[:, None, None]
     W = scales * torch.rand(6, 5, 5, dtype=dtype, generator=generator)

@@ -9,6 +9,8 @@ from causalrec.attention import Block, Boost, Dropout, attend, causal_mask, set_
 from causalrec.errors import InputError
 from tests.strategies import attention_inputs
 
+pytestmark = pytest.mark.numeric
+
 
 def explicit(q, k, v, mask, boost=None, relation=None):
     """The boost as the design writes it, on an attention matrix that is held in full."""

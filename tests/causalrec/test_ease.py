@@ -13,6 +13,8 @@ from causalrec.rivals import ease
 from causalrec.rivals.ease import EASE
 from tests.strategies import block_rows, item_rows, successor_rows
 
+pytestmark = pytest.mark.numeric
+
 ITEMS = 6
 
 

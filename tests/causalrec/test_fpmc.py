@@ -112,6 +112,7 @@ def test_the_generator_alone_decides():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.numeric
 def test_golden_losses():
     """Exact on one machine; 1e-4 leaves room for another BLAS."""
     trace = fit(tiny(), training=replace(TRAINING, epochs=20, batch=2)).progress.trace

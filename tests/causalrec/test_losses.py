@@ -10,6 +10,8 @@ from torch.nn import functional
 
 from causalrec.losses import CHUNKS, linear_cross_entropy
 
+pytestmark = pytest.mark.numeric
+
 CHUNK = CHUNKS["cpu"]
 
 

@@ -14,6 +14,8 @@ from causalrec.errors import InputError
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
 from tests.strategies import item_batches
 
+pytestmark = pytest.mark.numeric
+
 ITEMS, LENGTH = 12, 6
 SMALL = CausalRecOptions(ITEMS, length=LENGTH, width=8, layers=2, heads=2, dropout=0.0)
 DENSE = replace(SMALL, boost=Boost("renorm", 5.0), tau=0.0, delta=0.0)

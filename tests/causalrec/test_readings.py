@@ -483,7 +483,7 @@ def test_unknown_readings_are_refused_with_the_known_ones(name):
         ({"boosted_layers": (3,)}, "expected some of 1 to 2"),
         ({"top": 0}, "top = 0"),
         ({"delta": -1.0}, "delta = -1"),
-        ({"boost": Boost(heads=3)}, "3 heads are boosted of heads = 2"),
+        ({"boost": Boost(heads=3)}, "boost.heads = 3; expected at most heads = 2"),
     ],
 )
 def test_options_without_meaning_are_refused(changes, message):

@@ -20,7 +20,7 @@ from causalrec.ranking import hit_rate, ndcg, rank_targets
 from causalrec.rivals.bert4rec import BERT4Rec, BERT4RecOptions
 from causalrec.rivals.gru4rec import GRU4Rec, GRU4RecOptions
 from causalrec.rivals.tisasrec import TimeBlock, TiSASRec, TiSASRecOptions, intervals
-from causalrec.training import TrainingOptions, batches, make_scorer, pad_times, save_model, train
+from causalrec.training import TrainingOptions, batches, make_scorer, pad_times, train
 from tests.strategies import item_batches, timed_batches
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "rivals.json"
@@ -308,6 +308,7 @@ def test_an_interrupted_run_ends_at_the_same_bits(kind, tmp_path):
     assert all(torch.equal(a, b) for a, b in states)
 
 
+@pytest.mark.numeric
 def test_golden_losses():
     """20 steps; exact on one machine, 1e-4 leaves room for another BLAS. Remake: delete the file, run, look, commit."""
     got = {
@@ -323,14 +324,13 @@ def test_golden_losses():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_building_a_model_leaves_the_global_generator_alone(kind, tmp_path):
+def test_building_a_model_leaves_the_global_generator_alone(kind):
     before = torch.get_rng_state()
     first, second, other = small(kind, seed=3), small(kind, seed=3), small(kind, seed=4)
     assert torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert not torch.equal(first.item.weight, other.item.weight)
     assert all(torch.isfinite(parameter).all() for parameter in first.parameters())
-    save_model(first, tmp_path / "m.safetensors")
 
 
 @pytest.mark.parametrize("change", [{"items": 0}, {"length": 0}, {"layers": 0}, {"width": 0}])

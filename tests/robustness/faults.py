@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.cells.fingerprint import ROOT
-from bench.cells.store import Record, Store
+from bench.cells.record import Record
+from bench.cells.store import Store
 from bench.cells.streams import generator
 from bench.show.console import print_message, print_table
 from bench.show.tables import Table

@@ -23,7 +23,8 @@ import torch
 
 from bench.apply import observed
 from bench.apply.model_files import DESCRIPTION, PARAMETERS, USERS, DataOptions, Trained, load, save
-from bench.cells.store import Record, Store, pack
+from bench.cells.record import Record, pack
+from bench.cells.store import Store
 from bench.cells.streams import generator
 from bench.cells.unit import Cell
 from bench.datasets import Archive, file_sha256, find, readers

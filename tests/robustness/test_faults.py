@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.cells.store import Record, Store
+from bench.cells.record import Record
+from bench.cells.store import Store
 from bench.cells.streams import generator
 from bench.cells.unit import Cell
 from tests.robustness.faults import END, Trial, _Terminal, clock_set_back, contents, interrupt, kill, measure

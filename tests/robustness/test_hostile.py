@@ -22,7 +22,8 @@ from bench import reproduce
 from bench.apply.model_files import PARAMETERS
 from bench.apply.model_files import load as load_model
 from bench.cells.files import StoreError, write_file, write_whole
-from bench.cells.store import Record, Store, pack, unpack
+from bench.cells.record import Record, pack, unpack
+from bench.cells.store import Store
 from bench.cells.unit import digest
 from bench.datasets import download, load, load_own, readers
 from bench.errors import InputError

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.behaviour import BehaviourWorld, draw_world, shuffle_time, shuffle_users
+from synth.behaviour import BehaviourWorld, draw_world
 from synth.errors import InputError
 from synth.graphs import is_dag, phone_cable
 from tests.strategies import generators, worlds
@@ -57,37 +57,11 @@ def test_pointers_point_backwards_to_a_parent(world, rng):
     tau = behaviour.pointers[user, t]
     assert ((t - world.horizon <= tau) & (tau < t)).all()
     assert world.graph[behaviour.items[user, t] - 1, behaviour.items[user, tau] - 1].all()
-    assert (behaviour.relation <= world.position_edges(behaviour.items)).all()
     assert (behaviour.relation.sum(axis=2) == (behaviour.pointers >= 0)).all()
     assert behaviour.items.min() >= 1
     assert behaviour.items.max() <= world.num_items
     present = behaviour.hidden[behaviour.hidden > 0]
     assert ((present > world.num_items) & (present < len(world.children))).all()
-
-
-@given(worlds(), st.integers(0, 2**32), st.integers(1, 12), st.integers(1, 5), st.integers(1, 13))
-def test_a_stream_is_the_draws_from_spawned_generators(world, seed, users, length, chunk):
-    streamed = list(world.stream(np.random.default_rng(seed), users, length, chunk))
-    sizes = [min(chunk, users - start) for start in range(0, users, chunk)]
-    drawn = [
-        world.sample(own, size, length)
-        for own, size in zip(np.random.default_rng(seed).spawn(len(sizes)), sizes, strict=True)
-    ]
-    assert len(streamed) == len(drawn)
-    for one, other in zip(streamed, drawn, strict=True):
-        for name in ("items", "pointers", "hidden", "segments"):
-            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-    longer = world.stream(np.random.default_rng(seed), users + chunk, length, chunk)
-    whole = users // chunk
-    for one, other in zip(streamed[:whole], longer, strict=False):
-        np.testing.assert_array_equal(one.items, other.items)
-
-
-def test_a_stream_of_nobody_is_refused():
-    world = draw_world(np.random.default_rng(0), 10, parents=0.3)
-    for users, chunk in ((0, 4), (4, 0)):
-        with pytest.raises(InputError, match="expected at least 1 each"):
-            next(world.stream(np.random.default_rng(0), users, 3, chunk))
 
 
 def test_phone_cable_and_case_by_hand():
@@ -110,8 +84,6 @@ def test_phone_cable_and_case_by_hand():
         # m = (1/4, 3/8, 3/8); half of it where a phone lies within two steps, all of it where none does.
         [[1 / 8, 9 / 16, 5 / 16], [1 / 4, 3 / 8, 3 / 8], [1 / 8, 9 / 16, 5 / 16]],
     )
-    edges = world.position_edges([[0, cable, phone, cable, case, phone, case]])
-    assert np.argwhere(edges[0]).tolist() == [[3, 2], [4, 2], [6, 2], [6, 5]]
 
 
 @given(worlds(), st.integers(0, 2**32 - 1))
@@ -242,19 +214,6 @@ def test_hidden_parents_act_unseen():
     after_event = behaviour.items[:, 1:][behaviour.hidden[:, :-1] > 0]
     after_none = behaviour.items[:, 1:][behaviour.hidden[:, :-1] == 0]
     assert np.mean(after_event == child) > 1.3 * np.mean(after_none == child)
-
-
-@settings(max_examples=10)
-@given(worlds(), generators())
-def test_shuffles_keep_what_they_say(world, rng):
-    behaviour = world.sample(rng, 30, 8)
-    before = behaviour.items.copy()
-    time, users = shuffle_time(rng, behaviour), shuffle_users(rng, behaviour)
-    assert (np.sort(time.items, axis=1) == np.sort(before, axis=1)).all()
-    assert (np.sort(users.items, axis=0) == np.sort(before, axis=0)).all()
-    assert not time.relation.any()
-    assert not users.relation.any()
-    assert (behaviour.items == before).all()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from synth.scm import NOISES, LinearSCM, draw_scm, sample_many
 from synth.violations import standardise_covariance
 from tests.strategies import dags, generators, linear_scms
 
+pytestmark = pytest.mark.numeric
+
 
 @given(linear_scms(), generators())
 def test_covariance_of_the_mixed_is_that_of_the_noise_mixed(scm, rng):

@@ -8,6 +8,8 @@ from synth.sortability import r2_scores, r2_sortability, sortability, variances,
 from synth.violations import standardise_covariance
 from tests.strategies import linear_scms
 
+pytestmark = pytest.mark.numeric
+
 # (cause, effect); the samples are those of `observed` below.
 EDGES = ((0, 2), (1, 2), (2, 3), (2, 4), (3, 5), (0, 5), (1, 4))
 

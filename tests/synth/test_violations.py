@@ -23,6 +23,8 @@ from synth.violations import (
 )
 from tests.strategies import generators, linear_scms
 
+pytestmark = pytest.mark.numeric
+
 
 @given(linear_scms(), generators())
 def test_standardising(scm, rng):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save_file
 
 from bench.apply import model_files
-from bench.apply.model_files import DESCRIPTION, MODELS, PARAMETERS, USERS
+from bench.apply.model_files import DESCRIPTION, PARAMETERS, USERS
 from bench.apply.saved import evaluate, recommend
 from bench.apply.train import BEGUN, CHECKPOINT, train
 from bench.cells.json_files import printable
@@ -22,7 +22,7 @@ from bench.cells.unit import Cell
 from bench.datasets import file_sha256
 from bench.errors import INPUT_ERRORS, InputError
 from bench.methods.options import build, names, parse
-from bench.methods.recommenders import SASREC
+from bench.methods.recommenders import SAVED
 from bench.runners import execute
 from causalrec.checkpoints import CheckpointFile, Snapshot
 from causalrec.model import CausalRecOptions, SASRecOptions
@@ -88,7 +88,7 @@ def describe(folder: Path, **changes) -> None:
 # Training and what is saved
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SAVED)
 def test_every_model_is_trained_saved_and_ranks_the_same_again(name, data, tmp_path):
     report = learn(data, tmp_path / "m", name)
     assert {told["part"] for told in report.document()["figures"]} == {"validation", "test"}
@@ -127,7 +127,7 @@ def test_training_a_named_dataset_gives_the_numbers_of_the_runner(tmp_path, monk
     dataset = {"name": "ml-100k", **{key: p[key] for key in ("repeats", "user_core", "item_core")}}
     options = {key: value for key, value in report.about["options"].items() if key != "items"}
     params = {
-        "dataset": dataset | {"split": "leave_one_out"}, "model": "sasrec", "place": SASREC, "options": options,
+        "dataset": dataset | {"split": "leave_one_out"}, "model": "sasrec", "options": options,
         "training": dict(report.about["training"]), "seed": 0, "root": 4,
     }  # fmt: skip
     metrics = execute(Cell("recommender", params, ("bench.runners.recommender:run",), data=p["content_hash"])).metrics
@@ -230,7 +230,7 @@ def test_wrong_input_writes_nothing(data, tmp_path, change, told):
 
 
 def test_a_model_that_needs_times_says_so_before_it_writes(data, tmp_path):
-    timed = [name for name, (kind, _) in MODELS.items() if kind.needs_times]
+    timed = [name for name, entry in SAVED.items() if entry.kind.needs_times]
     assert timed
     for name in timed:
         with pytest.raises(InputError, match=f"{name} needs the time of every action; name its column with --time"):
@@ -462,9 +462,9 @@ def test_users_that_do_not_fit_a_pickle_and_missing_files_are_told(copy):
 # Options
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SAVED)
 def test_options_come_back_from_json(name):
-    kind = MODELS[name][1]
+    kind = SAVED[name].options_of
     options = kind(9)
     assert build(kind, json.loads(json.dumps(asdict(options))), name) == options
     assert "items" not in names(kind, ("items",))

@@ -12,7 +12,8 @@ import torch
 from bench.cells import checkpoint as cell_checkpoint
 from bench.cells.checkpoint import CellCheckpoint, open_checkpoint
 from bench.cells.provenance import provenance
-from bench.cells.store import Record, Store
+from bench.cells.record import Record
+from bench.cells.store import Store
 from bench.cells.unit import Outcome, checkpoint_at
 from bench.engine.run import run_cells
 from bench.engine.workers import _run_cell

@@ -18,7 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from bench.cells import store as store_module
 from bench.cells.files import StoreError
-from bench.cells.store import Record, Store, pack
+from bench.cells.record import Record, pack
+from bench.cells.store import Store
 from bench.cells.unit import digest
 from bench.errors import InputError
 from tests.bench.toy_cells import toy
@@ -129,9 +130,8 @@ def test_a_resealed_edit_is_caught_by_the_key_the_status_and_the_schema(tmp_path
     store = Store(tmp_path)
     edits = {
         "the key is not the hash of the record's own cell fields": {"cell": toy(1).fields},
-        "status 'splendid' where one of ok, failed, timed_out, out_of_memory is expected": {"status": "splendid"},
-        "schema 99 where 1 is expected": {"schema": 99},
-        "schema 1 where 1 is expected": {"more": 1},
+        "status invalid enum value 'splendid'": {"status": "splendid"},
+        "its fields are not those of a record": {"more": 1},
     }
     for reason, edit in edits.items():
         store.put(record())
@@ -139,6 +139,25 @@ def test_a_resealed_edit_is_caught_by_the_key_the_status_and_the_schema(tmp_path
         reseal(path, edit)
         assert store.get(toy(0)) is None, edit
         assert store.quarantined[-1].startswith(f"{path.name}: {reason}; moved to {tmp_path / 'quarantine'}")
+
+
+def test_records_of_an_earlier_version_stay_and_are_said_once(tmp_path):
+    store = Store(tmp_path)
+    for number in range(3):
+        store.put(record(number))
+    for path in tmp_path.glob("records/??/*.json"):
+        reseal(path, {"schema": 1})
+    told = []
+    store = Store(tmp_path, on_quarantine=told.append)
+    assert list(store.records()) == []
+    assert store.get(toy(0)) is None
+    assert told == [
+        f"{tmp_path}: an earlier version of the suite wrote records here, under other keys; they stay, are not used, "
+        "and their cells run again"
+    ]
+    assert len(list(tmp_path.glob("records/??/*.json"))) == 3
+    assert store.put(record(0)).ok
+    assert store.get(toy(0)).ok
 
 
 def reseal(path: Path, edit: dict) -> None:
@@ -226,14 +245,14 @@ def test_a_failure_is_kept_but_never_replaces_a_success(tmp_path):
 
 def test_a_failure_that_did_not_see_the_success_does_not_replace_it(tmp_path, monkeypatch):
     """Another run's success comes between the look for one and the writing of the failure."""
-    store, write = Store(tmp_path), store_module.write_atomically
+    store, write = Store(tmp_path), store_module.write_file
 
     def late(path: Path, content: bytes, mode: int) -> None:
-        monkeypatch.setattr(store_module, "write_atomically", write)
+        monkeypatch.setattr(store_module, "write_file", write)
         Store(tmp_path).put(record(metrics={"shd": 1}))
         write(path, content, mode)
 
-    monkeypatch.setattr(store_module, "write_atomically", late)
+    monkeypatch.setattr(store_module, "write_file", late)
     store.put(record(status="timed_out"))
     assert store.get(toy(0)).metrics == {"shd": 1}
     assert [found.status for found in store.records()] == ["ok"]
@@ -442,7 +461,7 @@ def test_a_full_disk_is_a_typed_error_and_leaves_nothing_half_written(tmp_path, 
 
 def test_a_folder_that_cannot_be_made_is_a_typed_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="choose another results folder"):
+    with pytest.raises(StoreError, match="choose another place"):
         Store(tmp_path / "file" / "runs")
 
 
@@ -454,7 +473,7 @@ def test_a_folder_that_cannot_be_written_is_found_before_anything_runs(tmp_path,
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    with pytest.raises(StoreError, match=f"^{tmp_path}: Permission denied; choose another results folder"):
+    with pytest.raises(StoreError, match=f"^{tmp_path}: Permission denied; choose another place"):
         Store(tmp_path)
     assert asked == [{"dir": tmp_path}]
 

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from bench.cells import store
-from bench.cells.files import StoreError
-from bench.cells.store import Record, Store, pack, unpack
+from bench.cells.files import StoreError, read_file, write_file
+from bench.cells.record import Record, pack, unpack
+from bench.cells.store import Store
 from bench.cells.unit import digest, plain
 from bench.errors import InputError
 from bench.report import records
@@ -117,10 +118,9 @@ def test_arrays_that_cannot_be_read_are_told_with_their_record(kept, monkeypatch
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"status": "fine"}, "status 'fine' where one of ok, failed, timed_out, out_of_memory is expected"),
-        ({"wall_s": "x"}, "wall_s is 'x'; expected a number"),
-        ({"cpu_s": 2**53}, f"cpu_s is {2**53}; expected a number"),
-        ({"error": {}}, "error is {}; expected an object of texts with type and message, or null"),
+        ({"status": "fine"}, "status invalid enum value 'fine'"),
+        ({"wall_s": "x"}, "wall_s expected `float`, got `str`"),
+        ({"error": {}}, "error lacks a type or a message"),
     ],
 )
 def test_what_would_not_be_read_back_is_not_written(kept, wrong, told):
@@ -130,7 +130,7 @@ def test_what_would_not_be_read_back_is_not_written(kept, wrong, told):
 
 
 def test_what_a_record_may_just_hold(kept):
-    told = Record(CELL.key, CELL.fields, "failed", cpu_s=2**53 - 1, error={"type": "E", "message": ""})
+    told = Record(CELL.key, CELL.fields, "failed", cpu_s=2.0**60, error={"type": "E", "message": ""})
     assert kept.put(told) == kept.get(CELL) == told
 
 
@@ -241,8 +241,8 @@ def test_the_arrays_of_a_record_that_was_set_aside_are_not_loose(kept):
 
 
 WRONG = [
-    {"cell": "x"}, {"cell": {"a": 1}}, {"cell": {"experiment": 1, "params": {}}},
-    {"cell": {"experiment": "toy", "params": []}}, {"status": ["ok"]}, {"metrics": [1]}, {"wall_s": "x"},
+    {"cell": "x"}, {"cell": {"a": 1}}, {"cell": {"runner": 1, "params": {}}},
+    {"cell": {"runner": "toy", "params": []}}, {"status": ["ok"]}, {"metrics": [1]}, {"wall_s": "x"},
     {"wall_s": None}, {"cpu_s": True}, {"cpu_s": 10**400}, {"peak_memory_mb": "x"}, {"error": 5}, {"error": {}},
     {"error": {"type": "a"}}, {"error": {"type": "a", "message": 1}}, {"provenance": None}, {"arrays_sha256": 5},
 ]  # fmt: skip
@@ -293,15 +293,13 @@ def test_a_file_is_read_up_to_its_largest_size(kept, monkeypatch):
     assert f"no regular file of at most {size - 1} bytes" in kept.quarantined[0]
 
 
-def test_a_file_that_comes_in_pieces_is_read_whole_and_one_that_grows_as_it_was(tmp_path, monkeypatch):
+def test_a_file_is_read_whole_and_one_that_grows_as_it_was(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
-    read, found = os.read, path.stat()
-    monkeypatch.setattr(os, "read", lambda handle, size: read(handle, min(size, 4)))
-    assert store._read(path) == b"0123456789"
-    monkeypatch.setattr(os, "read", lambda handle, size: read(handle, min(size, 6)))
+    found = path.stat()
+    assert read_file(path, 10) == b"0123456789"
     monkeypatch.setattr(os, "fstat", lambda _: os.stat_result((*found[:6], 8, *found[7:])))
-    assert store._read(path) == b"01234567"
+    assert read_file(path, 10) == b"01234567"
 
 
 # Writing
@@ -313,12 +311,12 @@ def test_writers_of_one_file_do_not_meet(tmp_path, monkeypatch):
 
     def meet(handle: int) -> None:
         monkeypatch.setattr(os, "fsync", synced)
-        store.write_atomically(path, b"other")
+        write_file(path, b"other")
         assert path.read_bytes() == b"other"
         synced(handle)
 
     monkeypatch.setattr(os, "fsync", meet)
-    store.write_atomically(path, b"this")
+    write_file(path, b"this")
     assert path.read_bytes() == b"this"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -326,7 +324,7 @@ def test_writers_of_one_file_do_not_meet(tmp_path, monkeypatch):
 def test_what_is_published_has_the_permissions_of_the_umask_and_records_are_their_owners(kept, tmp_path):
     before = os.umask(0o026)
     try:
-        store.write_atomically(tmp_path / "table.csv", b"")
+        write_file(tmp_path / "table.csv", b"")
         put(kept, arrays={"w": np.eye(2)})
     finally:
         os.umask(before)

@@ -2,7 +2,6 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cells.fingerprint import ROOT, fingerprint
+from bench.cells.fingerprint import ROOT
 from bench.cells.streams import derive_seed, generator, torch_generator
 from bench.cells.unit import Cell, canonical, plain
 from bench.errors import InputError
@@ -46,7 +45,7 @@ def test_keys_are_equal_only_for_equal_canonical_parameters(params, others):
 @pytest.mark.parametrize(
     "change",
     [
-        {"experiment": "other"}, {"params": {"n": 2}}, {"params": {"n": 1.0}}, {"params": {"n": True}},
+        {"runner": "other"}, {"params": {"n": 2}}, {"params": {"n": 1.0}}, {"params": {"n": True}},
         {"params": {"n": "1"}}, {"params": {"n": [1]}}, {"code": ("bench.cells.unit",)}, {"data": "abc"},
         {"dtype": "float32"}, {"device": "cuda:1"}, {"threads": 2},
     ],
@@ -87,62 +86,6 @@ def test_a_cell_does_not_follow_its_callers_later_changes():
     assert made.params == {"nodes": [1, 2]}
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    files = {
-        "bench/__init__.py": "",
-        "bench/one.py": "import numpy\nfrom synth import scm\ndef f():\n"
-        "    import causalrec.model as m\n    from .near import g\n",
-        "bench/near.py": "from bench import one\n",
-        "bench/apart.py": "",
-        "synth/__init__.py": "",
-        "synth/scm.py": "from synth.graphs import family\n",
-        "synth/graphs.py": "",
-        "causalrec/__init__.py": "",
-        "causalrec/model/__init__.py": "from . import layers\n",
-        "causalrec/model/layers.py": "from ..deep import x\n",
-        "causalrec/deep.py": "",
-    }
-    for name, source in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(source)
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("changed", "counts"),
-    [
-        ("bench/one.py", True), ("bench/near.py", True), ("synth/scm.py", True), ("synth/graphs.py", True),
-        ("synth/__init__.py", True), ("bench/__init__.py", True), ("causalrec/__init__.py", True),
-        ("causalrec/model/__init__.py", True), ("causalrec/model/layers.py", True), ("causalrec/deep.py", True),
-        ("bench/apart.py", False),
-    ],
-)  # fmt: skip
-def test_fingerprint_follows_exactly_the_static_first_party_imports(tree, changed, counts):
-    before = fingerprint(("bench.one",), tree)
-    with (tree / changed).open("a") as file:
-        file.write("# one more line\n")
-    fingerprint.cache_clear()
-    assert (fingerprint(("bench.one",), tree) != before) is counts
-
-
-def test_fingerprint_counts_the_packages_around_a_module_that_imports_nothing(tree):
-    before = fingerprint(("bench.apart",), tree)
-    (tree / "bench/__init__.py").write_text("# changed\n")
-    fingerprint.cache_clear()
-    assert fingerprint(("bench.apart",), tree) != before
-
-
-def test_fingerprint_refuses_what_it_cannot_read(tree):
-    with pytest.raises(InputError, match=r"'bench\.none' is not in"):
-        fingerprint(("bench.none",), tree)
-    with pytest.raises(InputError, match="'numpy' is not in"):
-        fingerprint(("numpy",), tree)
-    (tree / "bench/apart.py").write_text("def (\n")
-    with pytest.raises(InputError, match=r"apart\.py, line 1"):
-        fingerprint(("bench.apart",), tree)
-
-
 @given(json_objects(), st.integers(0, 2**64))
 def test_streams_depend_on_the_named_axes_alone(axes, root):
     axes = {f"axis_{index}": value for index, value in enumerate(axes.values())}
@@ -155,7 +98,7 @@ def test_streams_depend_on_the_named_axes_alone(axes, root):
 def test_streams_are_pinned_and_the_same_in_another_process():
     axes = {"root": 0, "seed": 3, "part": "world"}
     program = (
-        "from bench.cells.unit import *\n"
+        "from bench.cells.streams import *\n"
         "a = dict(part='world', root=0, seed=3)\n"
         "print(derive_seed(**a).entropy, generator(**a).integers(10**9))"
     )

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from bench.cells.files import StoreError
 from bench.cells.fingerprint import ROOT
-from bench.cells.store import Record, Store
+from bench.cells.record import Record
+from bench.cells.store import Store
 from bench.engine import run as engine
 from bench.engine.local import LocalPool
 from bench.engine.run import Event, run_cells
@@ -452,7 +453,7 @@ def test_a_record_that_cannot_be_written_ends_the_run(store):
         if event.status == "started" and event.cell == second:
             (store.folder / "records" / second.key[:2]).write_text("a file where a folder should be")
 
-    with pytest.raises(StoreError, match="choose another results folder"):
+    with pytest.raises(StoreError, match="choose another place"):
         run([first, second], store, jobs=1, on_event=block)
     assert store.get(first).ok
 

@@ -10,7 +10,7 @@ from bench.cells.unit import digest
 from bench.experiments import EXPERIMENTS
 from bench.experiments.model import acyclicity, sensitivity
 from bench.experiments.theory import variance
-from bench.experiments.theory.recovery import plan_cell
+from bench.experiments.theory.graphs import plan_cell
 from bench.judge.claims import Finding
 from bench.plan.setup import OWN, Setup
 from tests.bench.made_up import (

@@ -37,7 +37,7 @@ def verdict(outcomes, gap="", combine="parts"):
 COMBINE = st.sampled_from(["parts", "all"])
 
 
-def test_the_register_is_the_designs():
+def test_the_register_has_its_claims():
     register = read_register()
     assert tuple(register) == IDS
     for name, claim in register.items():
@@ -45,10 +45,20 @@ def test_the_register_is_the_designs():
         assert claim.statement
         assert claim.source
         assert claim.rule
-        assert claim.experiment in EXPERIMENTS or (claim.experiment == "" and claim.why_not)
-        assert not (claim.experiment and claim.why_not)
+        assert bool(claim.experiment) != bool(claim.why_not)
         assert claim.margin is None or (claim.margin > 0 and claim.reason)
         assert claim.combine in ("parts", "all")
+
+
+def without_experiment(register: dict[str, Claim]) -> dict[str, str]:
+    """By claim, the experiment that it names and that does not exist."""
+    return {claim.id: claim.experiment for claim in register.values() if claim.experiment not in (*EXPERIMENTS, "")}
+
+
+def test_every_claim_names_an_experiment_that_exists(tmp_path):
+    assert without_experiment(read_register()) == {}
+    wrong = copy_of_register(tmp_path, 'experiment = "recovery"', 'experiment = "recvery"')
+    assert without_experiment(read_register(wrong)) == {"equal-variance-identifies": "recvery"}
 
 
 def test_the_papers_figures_are_the_papers():
@@ -199,23 +209,22 @@ GOOD = 'statement = "s"\nsource = "s"\nexperiment = "recovery"\nrule = "r"\n'
     [
         ("[a\n", "line 1"),
         ("a = 1\n", r"a is not a table; write \[a\]"),
-        ("[a]\n" + GOOD.replace('rule = "r"\n', ""), r"\[a\] needs the text fields rule"),
-        ("[a]\n" + GOOD.replace('"r"', "3"), r"\[a\] needs the text fields rule"),
+        ("[a]\n" + GOOD.replace('rule = "r"\n', ""), r"\[a\] Object missing required field `rule`"),
+        ("[a]\n" + GOOD.replace('"r"', "3"), r"\[a\] Expected `str`, got `int` - at `\$\.rule`"),
         ("[a]\n" + GOOD + "margn = 0.1\n", r"\[a\] has the unknown fields margn"),
         ("[a]\n" + GOOD + 'id = "b"\n', r"\[a\] has the unknown fields id"),
         ("[a]\n" + GOOD + "margin = 0.1\n", r"\[a\] margin must be a positive number and carry a reason"),
         ("[a]\n" + GOOD + 'margin = 0.1\nreason = ""\n', r"\[a\] margin must be"),
-        ("[a]\n" + GOOD + 'margin = "0.1"\nreason = "r"\n', r"\[a\] margin must be"),
-        ("[a]\n" + GOOD + 'margin = true\nreason = "r"\n', r"\[a\] margin must be"),
+        ("[a]\n" + GOOD + 'margin = "0.1"\nreason = "r"\n', r"\[a\] .* got `str` - at `\$\.margin`"),
+        ("[a]\n" + GOOD + 'margin = true\nreason = "r"\n', r"\[a\] .* got `bool` - at `\$\.margin`"),
         ("[a]\n" + GOOD + 'margin = 0\nreason = "r"\n', r"\[a\] margin must be"),
         ("[a]\n" + GOOD + 'margin = nan\nreason = "r"\n', r"\[a\] margin must be"),
         ("[a]\n" + GOOD + 'margin = inf\nreason = "r"\n', r"\[a\] margin must be"),
         ("[a]\n" + GOOD + 'combine = "any"\n', r'\[a\] combine must be "parts" or "all"'),
-        ("[a]\n" + GOOD + "reason = 1\n", r"\[a\] reason and why_not must be text"),
-        ("[a]\n" + GOOD + "claimed = 0.1\n", r"\[a\] claimed must be a table of numbers"),
-        ("[a]\n" + GOOD + 'claimed = { hr10 = "7 %" }\n', r"\[a\] claimed must be a table of numbers"),
-        ("[a]\n" + GOOD + "claimed = { hr10 = nan }\n", r"\[a\] claimed must be a table of numbers"),
-        ("[a]\n" + GOOD.replace("recovery", "recvery"), r"\[a\] experiment 'recvery' is unknown; choose one of"),
+        ("[a]\n" + GOOD + "reason = 1\n", r"\[a\] Expected `str`, got `int` - at `\$\.reason`"),
+        ("[a]\n" + GOOD + "claimed = 0.1\n", r"\[a\] Expected `object`, got `float` - at `\$\.claimed`"),
+        ("[a]\n" + GOOD + 'claimed = { hr10 = "7 %" }\n', r"\[a\] .* got `str` - at `\$\.claimed\[\.\.\.\]`"),
+        ("[a]\n" + GOOD + "claimed = { hr10 = nan }\n", r"\[a\] claimed must be a table of finite numbers"),
         ("[a]\n" + GOOD.replace("recovery", ""), r"\[a\] names no experiment; say why_not"),
     ],
 )

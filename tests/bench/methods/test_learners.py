@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.cells.fingerprint import ROOT, fingerprint, sources
+from bench.cells.fingerprint import reach
 from bench.cells.store import Store
 from bench.engine.run import run_cells
 from bench.errors import INPUT_ERRORS, InputError
 from bench.experiments import check_used
-from bench.experiments.theory import recovery
+from bench.experiments.theory import graphs
 from bench.methods import learners
 from bench.plan.presets import PRESETS
 from bench.plan.setup import Setup, make_setup
+from bench.runners import RUNNERS
 from causalrec.structure import Problems, registry
 
 SMOKE = Setup(PRESETS["smoke"], 0, "cpu")
@@ -91,27 +92,24 @@ def fit(name: str, problems: Problems | None = None):
 
 @pytest.mark.parametrize("name", OURS)
 def test_each_name_loads_has_a_title_a_cost_and_code(name):
-    loaded = learners.load(name)
-    assert loaded.name == learners.VARIANTS.get(name, (name,))[0]
-    assert learners.title(name) in learners.TITLES.values()
-    assert learners.code(name) == (registry.learner_module(loaded.name),)
-    assert learners.identity(name).startswith(f"{learners.code(name)[0]}:")
+    loaded, entry = learners.load(name), learners.ENTRIES[name]
+    assert type(loaded) is entry.kind
+    assert learners.title(name) == entry.title
+    assert learners.code(name) == (f"{type(loaded).__module__}:{type(loaded).__name__}",)
     assert not learners.needs_rows(name)
     assert 0 < learners.seconds(name, 10, 100) <= learners.seconds(name, 12, 1000)
 
 
-def test_titles_tell_names_apart_and_there_is_none_of_what_is_not_there():
-    assert len(set(learners.TITLES.values())) == len(learners.TITLES)
-    assert set(learners.TITLES) == set(learners.names())
-    assert set(learners.SECONDS) | set(learners.SEARCH_SECONDS) | set(learners.MOST_NODES) <= set(learners.names())
+def test_titles_tell_names_apart_and_every_learner_of_the_model_package_is_an_entry():
+    assert len({entry.title for entry in learners.ENTRIES.values()}) == len(learners.ENTRIES)
+    assert all(learners.ENTRIES[name].kind is kind for name, kind in registry.LEARNERS.items())
 
 
-@pytest.mark.parametrize("name", learners.VARIANTS)
+@pytest.mark.parametrize("name", [name for name in OURS if learners.ENTRIES[name].options])
 def test_a_variant_sets_its_options_and_takes_others(name):
-    base, options = learners.VARIANTS[name]
-    for key, value in options.items():
+    for key, value in learners.ENTRIES[name].options.items():
         assert getattr(learners.load(name), key) == value
-    with pytest.raises(INPUT_ERRORS, match=f"{base} has no option foo; its options: "):
+    with pytest.raises(INPUT_ERRORS, match=f"{name} has no option foo; its options: "):
         learners.load(name, foo=1)
 
 
@@ -121,9 +119,9 @@ def test_a_variant_gives_what_its_options_give():
     assert (fit("eqvar_lasso", problems).W == ours.W).all()
 
 
-@pytest.mark.parametrize("name", learners.MOST_NODES)
+@pytest.mark.parametrize("name", [name for name in OURS if learners.ENTRIES[name].most_nodes])
 def test_an_exact_search_is_not_asked_for_more_nodes_than_it_takes(name):
-    most = learners.MOST_NODES[name]
+    most = learners.ENTRIES[name].most_nodes
     assert learners.can_run(name, most, 100)
     assert not learners.can_run(name, most + 1, 100)
     with pytest.raises(INPUT_ERRORS):
@@ -133,18 +131,17 @@ def test_an_exact_search_is_not_asked_for_more_nodes_than_it_takes(name):
 def test_peers_have_rows_and_their_own_code_which_no_other_learner_counts():
     for name in PEERS:
         assert learners.needs_rows(name)
-        assert learners.code(name) == ("bench.methods.peers",)
+        assert learners.code(name) == (f"bench.methods.peers:{learners.ENTRIES[name].kind.__name__}",)
         assert not learners.can_run(name, 5, None)
-    cell = recovery.plan_cell(SMOKE, "eqvar", "er", 1, 5, 100)
-    assert fingerprint(cell.code) != fingerprint((*cell.code, "bench.methods.peers"))
-    assert fingerprint(cell.code) != fingerprint((*cell.code, "bench.methods.user_learner"))
+    read = reach(graphs.plan_cell(SMOKE, "eqvar", "er", 1, 5, 100).code)
+    assert not read & {("bench.methods.peers", learners.ENTRIES[name].kind.__name__) for name in PEERS}
 
 
 def test_an_unknown_name_lists_the_valid_ones():
     with pytest.raises(InputError, match=r"'eqva'; choose one of .*eqvar_lasso.*peer\.dagma") as told:
         learners.load("eqva")
     assert "or a function of your own as package.module:function" in str(told.value)
-    with pytest.raises(InputError, match=r"no peer is called 'peer\.nobody'; choose one of peer\.dagma"):
+    with pytest.raises(InputError, match=r"no learner is called 'peer\.nobody'; choose one of .*peer\.dagma"):
         learners.load("peer.nobody")
 
 
@@ -229,12 +226,12 @@ def test_what_is_no_function_is_refused_before_anything_runs(mine, name, told):
 
 def test_editing_the_source_makes_new_cells(mine):
     name = f"{mine}:regress"
-    before = recovery.plan_cell(SMOKE, name, "er", 1, 5, 100)
-    assert before.key == recovery.plan_cell(SMOKE, name, "er", 1, 5, 100).key
+    before = graphs.plan_cell(SMOKE, name, "er", 1, 5, 100)
+    assert before.key == graphs.plan_cell(SMOKE, name, "er", 1, 5, 100).key
     file = Path(f"{mine}.py")
     assert before.params["identity"] == hashlib.sha256(file.read_bytes()).hexdigest()
     file.write_text(MINE + "# edited\n")
-    assert before.key != recovery.plan_cell(SMOKE, name, "er", 1, 5, 100).key
+    assert before.key != graphs.plan_cell(SMOKE, name, "er", 1, 5, 100).key
 
 
 # In a setup and its experiments
@@ -282,27 +279,31 @@ def test_workers_find_the_function_and_its_failures_are_recorded(mine, tmp_path)
 
 
 def test_a_learner_is_told_apart_by_its_class_and_what_its_name_fixes():
-    told = {name: learners.identity(name) for name in learners.names() if not name.startswith(learners.PEER)}
-    assert len(set(told.values())) == len(told)
-    assert told["eqvar_lasso"] == "causalrec.structure.eqvar:EqVar refit=lasso_bic"
+    told = {(learners.code(name), learners.identity(name)) for name in OURS}
+    assert len(told) == len(OURS)
+    assert learners.identity("eqvar_lasso") == "refit=lasso_bic"
 
 
 @pytest.mark.parametrize(
-    ("module", "users"),
+    ("definition", "users"),
     [
-        ("eqvar", {"eqvar", "eqvar_lasso", "eqvar_bic", "eqvar_bottom_up"}),
-        ("notears", {"notears", "notears_exponential", "dagma"}),
-        ("golem", {"golem_ev", "golem_nv"}),
+        (("causalrec.structure.eqvar", "EqVar"), {"eqvar", "eqvar_lasso", "eqvar_bic", "eqvar_bottom_up"}),
+        (("causalrec.structure.notears", "Notears"), {"notears", "notears_exponential"}),
+        (("causalrec.structure.notears", "LeastSquares"), {"notears", "notears_exponential", "dagma"}),
+        (("causalrec.structure.golem", "GolemNV"), {"golem_nv"}),
     ],
 )
-def test_editing_a_learner_makes_its_cells_anew_and_those_of_whoever_uses_it_alone(module, users):
-    ours = [name for name in learners.names() if not name.startswith(learners.PEER)]
-    read = {name: sources(recovery.plan_cell(SMOKE, name, "er", 1, 5, 100).code) for name in ours}
-    assert {name for name in ours if f"causalrec.structure.{module}" in read[name]} == users
+def test_editing_a_learner_changes_the_cells_of_whoever_uses_it_alone(definition, users):
+    read = {name: reach(graphs.plan_cell(SMOKE, name, "er", 1, 5, 100).code) for name in OURS}
+    assert {name for name in OURS if definition in read[name]} == users
 
 
-@pytest.mark.parametrize("runner", [path.stem for path in sorted((ROOT / "bench" / "runners").glob("[!_]*.py"))])
-def test_no_runner_has_a_registry_in_its_key(runner):
-    """Else a new learner, or a new rival, would make every record anew."""
-    registries = {"bench.methods.learners", "bench.methods.recommenders", "causalrec.structure.registry"}
-    assert not registries & sources((f"bench.runners.{runner}",)).keys()
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_no_runner_has_a_learner_or_a_rival_in_its_key(runner):
+    """Otherwise an edit of one would change the keys of all."""
+    read = reach((f"bench.runners.{runner}:run",))
+    optional = {kind.__name__ for kind in (entry.kind for entry in learners.ENTRIES.values())}
+    used = {name for module, name in read if module.startswith(("causalrec.structure.", "bench.methods.peers"))}
+    fixed = {"mixing": {"EqVar"}, "attribution": {"Exact"}}  # what these runners are about
+    assert used & optional == fixed.get(runner, set())
+    assert not {module for module, _ in read if module.startswith("causalrec.rivals.")}

@@ -14,18 +14,20 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errors import InputError
-from bench.methods import peers
+from bench.errors import INPUT_ERRORS, InputError
+from bench.methods import learners, peers
+from bench.methods.learners import ENTRIES
 from bench.methods.peers import Found, Peer
 from causalrec.structure import Problems, registry, threshold
 from synth.graphs import topological_order
 from synth.scoring import cpdag, shd
 
+PEERS = tuple(name for name in ENTRIES if name.startswith("peer."))
 QUICK = {"peer.golem": {"iterations": 1500}}
 CLASSES = ("peer.pc", "peer.ges", "peer.boss")
 ALL = [
-    pytest.param(name, marks=pytest.mark.skipif(not peers.available(name), reason=f"{name} is not installed"))
-    for name in peers.peers()
+    pytest.param(name, marks=pytest.mark.skipif(not ENTRIES[name].kind.available(), reason=f"{name} is not installed"))
+    for name in PEERS
 ]
 COLLIDER = np.array([[0, 0, 0], [0, 0, 0], [0.8, -0.6, 0]])
 CHAIN = np.array([[0, 0, 0], [0.8, 0, 0], [0, -0.6, 0]])
@@ -39,28 +41,28 @@ def rows(B, samples, rng, noise="uniform"):
 
 
 def fit(name, X, **options):
-    return peers.load(name, **QUICK.get(name, {}) | options).fit(Problems.from_samples(X), np.random.default_rng(0))
+    return learners.load(name, **QUICK.get(name, {}) | options).fit(Problems.from_samples(X), np.random.default_rng(0))
 
 
 # The adapter, without any peer
 
 
 def test_names_and_options_are_checked():
-    assert all(name.startswith("peer.") for name in peers.peers())
-    with pytest.raises(InputError, match=r"no peer is called 'peer\.magic'; choose one of peer\.dagma"):
-        peers.load("peer.magic")
-    with pytest.raises(InputError, match=r"peer\.pc has no option tau; its options: alpha"):
-        peers.load("peer.pc", tau=1)
+    assert all(name.startswith("peer.") for name in PEERS)
+    with pytest.raises(InputError, match=r"no learner is called 'peer\.magic'; choose one of .*peer\.dagma"):
+        learners.load("peer.magic")
+    with pytest.raises(INPUT_ERRORS, match=r"peer\.pc has no option tau; its options: alpha"):
+        learners.load("peer.pc", tau=1)
 
 
-@pytest.mark.parametrize("name", peers.peers())
+@pytest.mark.parametrize("name", PEERS)
 def test_a_missing_peer_says_how_to_install_it(name, monkeypatch):
     def version(package):
         raise metadata.PackageNotFoundError(package)
 
     monkeypatch.setattr(metadata, "version", version)
-    assert not peers.available(name)
-    for call in (peers.load, peers.version):
+    assert not ENTRIES[name].kind.available()
+    for call in (learners.load, learners.identity):
         with pytest.raises(InputError, match=r'is not installed; run: pip install -e "\.\[peers\]"'):
             call(name)
 
@@ -68,7 +70,7 @@ def test_a_missing_peer_says_how_to_install_it(name, monkeypatch):
 class Odd(Peer):
     """Fails on the first problem, is not finite on the second, and meddles with everything."""
 
-    name, package, module = "peer.odd", "odd", "odd"
+    name, package, solver = "peer.odd", "odd", None
 
     def __init__(self):
         self.draws = []
@@ -139,7 +141,7 @@ def test_directions_are_ours(name):
     else:
         np.testing.assert_allclose(fits.W[0], COLLIDER, atol=0.15)
         assert fits.cpdag is None
-    assert peers.version(name).split()[0] in ("dagma", "gcastle", "lingam", "causal-learn")
+    assert learners.identity(name).split()[0] in ("dagma", "gcastle", "lingam", "causal-learn")
 
 
 @pytest.mark.parametrize("name", [param for param in ALL if param.values[0] in CLASSES])
@@ -166,7 +168,7 @@ def test_dagma_finds_its_authors_example_and_so_do_ours():
         X = utils.simulate_linear_sem(utils.simulate_parameter(G), 500, "gauss")
     truth = G.T != 0  # theirs has the cause in the row
     problems = Problems.from_samples(X)
-    for learner in (peers.load("peer.dagma"), registry.load("eqvar"), registry.load("notears")):
+    for learner in (learners.load("peer.dagma"), registry.load("eqvar"), registry.load("notears")):
         assert shd(truth, threshold(learner.fit(problems, np.random.default_rng(0)).W[0]) != 0) == 0, learner
 
 

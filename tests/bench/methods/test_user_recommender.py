@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.cells.fingerprint import fingerprint
+from bench.cells.fingerprint import reach
 from bench.cells.store import Store
 from bench.cells.unit import Cell
 from bench.engine.run import run_cells
@@ -121,7 +121,7 @@ def test_it_gets_training_rows_alone_as_copies():
     sequences = from_rows([[1, 2, 3], [], [2]], num_items=3)
     sys.modules["spied"] = type(sys)("spied")
     sys.modules["spied"].Spy = Spy
-    score = own_recommender.OwnScorer("spied:Spy", sequences, np.random.default_rng(0))
+    score = own_recommender.UserScorer("spied:Spy", sequences, np.random.default_rng(0))
     assert score(sequences, slice(1, 9)).shape == (2, 3)
     assert seen == [([[1, 2, 3], [], [2]], 3, np.int64)]
     assert sequences.items.tolist() == [1, 2, 3, 2]
@@ -171,8 +171,9 @@ def test_editing_the_source_makes_new_cells_and_no_other_models_cells(mine):
     before, ours = world_cell(name), world_cell("popularity")
     assert before.params["identity"] == hashlib.sha256(Path(f"{mine}.py").read_bytes()).hexdigest()
     assert "identity" not in ours.params
-    assert fingerprint(ours.code) != fingerprint((*ours.code, "bench.methods.user_recommender"))
-    assert fingerprint(before.code) == fingerprint((*before.code, "bench.methods.user_recommender"))
+    own = ("bench.methods.user_recommender", "UserScorer")
+    assert own in reach(before.code)
+    assert own not in reach(ours.code)
     Path(f"{mine}.py").write_text(MINE + "# edited\n")
     assert world_cell(name).key != before.key
     assert world_cell("popularity").key == ours.key

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cells.store import Record, Store
+from bench.cells.record import Record
+from bench.cells.store import Store
 from bench.errors import InputError
 from bench.experiments import EXPERIMENTS
 from bench.plan.presets import PRESETS, find_preset, narrow

@@ -13,8 +13,9 @@ import torch
 from bench.cells.unit import Cell
 from bench.datasets import load, load_own
 from bench.errors import InputError
+from bench.experiments.theory.graphs import plan_cell
 from bench.experiments.theory.layernorm import VIEWS
-from bench.experiments.theory.recovery import LEARNERS, plan_cell
+from bench.experiments.theory.recovery import LEARNERS
 from bench.judge.intervals import paired_difference
 from bench.methods.recommenders import CONTROLS, TRAINED
 from bench.plan import recommender_cells
@@ -445,8 +446,8 @@ def test_one_hot_regression_and_lift_see_the_graph_that_chance_does_not(tried):
 
 def test_unknown_models_are_refused():
     cell = world_cell("sasrec")
-    with pytest.raises(InputError, match=r"'causalrec\.model:Magic' is no class of a recommender"):
-        execute(replace(cell, params=dict(cell.params) | {"place": "causalrec.model:Magic"}))
+    with pytest.raises(InputError, match="no recommender is called 'magic'; choose one of popularity"):
+        execute(replace(cell, params=dict(cell.params) | {"model": "magic"}))
 
 
 # Recommenders on data

@@ -13,6 +13,7 @@ import synth.scm
 from bench.errors import InputError
 from bench.selftest.patching import replaced
 from causalrec.lagrangian import Lagrangian
+from causalrec.structure import Problems
 
 NDCG = causalrec.ranking.ndcg
 
@@ -79,16 +80,16 @@ def test_an_error_in_making_the_substitute_changes_nothing():
 
 
 def test_properties_and_class_methods_come_back_as_they_were():
-    held = {"mixing": vars(synth.scm.LinearSCM)["mixing"], "from_dict": vars(Lagrangian)["from_dict"]}
+    held = {"mixing": vars(synth.scm.LinearSCM)["mixing"], "from_samples": vars(Problems)["from_samples"]}
     scm = synth.scm.LinearSCM(np.array([[0.0, 0.0], [2.0, 0.0]]), np.ones(2))
     with (
         replaced("synth.scm:LinearSCM.mixing", lambda mixing: property(lambda self: mixing.func(self).T)),
-        replaced("causalrec.lagrangian:Lagrangian.from_dict", lambda _: classmethod(lambda cls, state: cls(gamma=3.0))),
+        replaced("causalrec.structure:Problems.from_samples", lambda _: classmethod(lambda cls, S: cls(S[None]))),
     ):
         assert scm.mixing.tolist() == [[1, 2], [0, 1]]
-        assert Lagrangian.from_dict({}).gamma == 3
+        assert Problems.from_samples(np.eye(3)).covariance.shape == (1, 3, 3)
     assert vars(synth.scm.LinearSCM)["mixing"] is held["mixing"]
-    assert vars(Lagrangian)["from_dict"] is held["from_dict"]
+    assert vars(Problems)["from_samples"] is held["from_samples"]
     assert scm.mixing.tolist() == [[1, 0], [2, 1]]
 
 

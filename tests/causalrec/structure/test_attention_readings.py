@@ -33,6 +33,7 @@ def worlds(nodes: int = 8, draws: int = 6, signed: bool = True) -> tuple[Problem
 # The correspondence
 
 
+@pytest.mark.numeric
 @given(linear_scms())
 def test_an_scm_comes_back_from_its_own_mixing(scm):
     A = scm.mixing * scm.noise_scale
@@ -42,6 +43,7 @@ def test_an_scm_comes_back_from_its_own_mixing(scm):
     np.testing.assert_allclose(scale, scm.noise_scale, rtol=tolerance)
 
 
+@pytest.mark.numeric
 @given(softmax_attentions())
 def test_attention_comes_back_from_the_scm_it_implies(A):
     before = A.copy()
@@ -53,6 +55,7 @@ def test_attention_comes_back_from_the_scm_it_implies(A):
     assert np.array_equal(A, before)
 
 
+@pytest.mark.numeric
 @given(softmax_attentions(causal=False))
 def test_full_attention_comes_back_too_though_no_dag_stands_behind_it(A):
     assume(np.linalg.cond(A) < 1e4 and np.abs(np.linalg.inv(A).diagonal()).min() > 1e-2)
