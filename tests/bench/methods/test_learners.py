@@ -13,7 +13,7 @@ from bench.cells.store import Store
 from bench.engine.run import run_cells
 from bench.errors import INPUT_ERRORS, InputError
 from bench.experiments import check_used
-from bench.experiments.theory import graphs
+from bench.experiments.theory import graphs, recovery
 from bench.methods import learners
 from bench.plan.presets import PRESETS
 from bench.plan.setup import Setup, make_setup
