@@ -177,7 +177,11 @@ def _verdict_note(setup: Setup) -> str:
 
 
 def failure_table(failures: Collection[Result]) -> Table:
-    """The cells that did not end well, and why."""
+    """The cells that did not end well, and why.
+
+    Args:
+        failures: results of the cells that did not end well.
+    """
     rows = []
     for result in failures:
         record = result.record

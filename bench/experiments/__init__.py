@@ -32,7 +32,14 @@ EXPERIMENTS: dict[str, Experiment] = {module.EXPERIMENT.name: module.EXPERIMENT 
 
 
 def find(name: str) -> Experiment:
-    """The experiment of that name; InputError lists the valid ones."""
+    """Return the experiment of that name.
+
+    Args:
+        name: of an experiment.
+
+    Raises:
+        InputError: an unknown name; the error lists the valid ones.
+    """
     if name not in EXPERIMENTS:
         raise InputError(f"experiment {name!r} is unknown; choose one of {', '.join(EXPERIMENTS)}")
     return EXPERIMENTS[name]

@@ -27,7 +27,10 @@ def _no_words(*_: object) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment by its parts. Every part but `plan` reads any subset of the results, even none.
+    """An experiment by its parts.
+
+    The functions of an experiment's file that are its parts take what is said here: the setup of the run, the results
+    of the cells planned so far, of which any may have failed or be absent, and the register's margins.
 
     Args:
         name: by which it is run, and which claims of the register give.

@@ -197,14 +197,9 @@ SMOKE = Preset(
     Limits(draws=30, nodes=(5, 10), samples=(100, 1000), densities=(1,), ratios=(1.0, 16.0)),
     Attribution(draws=30, nodes=6, samples=(1000,)),
     Cost(nodes=(32, 64, 128), repeats=5),
-    world=World(items=30, users=150, length=12, width=16, epochs=3),
-    world_seeds=2,
-    sweep=World(items=30, users=100, length=10, width=16, epochs=2),
-    sweep_seeds=2,
-    alphas=(1e-8, 1.0, 1e8),
-    sparsities=(0.001, 0.1),
-    taus=(0.1,),
-    schedules=((100.0, 10.0),),
+    world=World(items=30, users=150, length=12, width=16, epochs=3), world_seeds=2,
+    sweep=World(items=30, users=100, length=10, width=16, epochs=2), sweep_seeds=2,
+    alphas=(1e-8, 1.0, 1e8), sparsities=(0.001, 0.1), taus=(0.1,), schedules=((100.0, 10.0),),
     real=Real((), seeds=2, trials=1, length=20, width=16, epochs=2, patience=2, learning_rates=(3e-3,)),
     timeout=120.0,
 )  # fmt: skip
@@ -219,14 +214,10 @@ QUICK = Preset(
     Limits(30, nodes=(5, 10, 20, 40), samples=(30, 100, 300, 1000, 3000), densities=(1, 2), ratios=(1.0, 4.0, 16.0)),
     Attribution(draws=30, nodes=8, samples=(100, 1000)),
     Cost(nodes=(64, 128, 256, 512, 1024), repeats=5),
-    world=World(items=100, users=1000, length=30, width=32, epochs=30),
-    world_seeds=5,
-    sweep=World(items=50, users=250, length=20, width=32, epochs=10),
-    sweep_seeds=5,
-    alphas=(1e-8, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e8),
-    sparsities=(0.0, 0.001, 0.01, 0.1, 1.0),
-    taus=(0.1, 0.6),
-    schedules=((100.0, 10.0), (1e4, 1.0)),
+    world=World(items=100, users=1000, length=30, width=32, epochs=30), world_seeds=5,
+    sweep=World(items=50, users=250, length=20, width=32, epochs=10), sweep_seeds=5,
+    alphas=(1e-8, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e8), sparsities=(0.0, 0.001, 0.01, 0.1, 1.0),
+    taus=(0.1, 0.6), schedules=((100.0, 10.0), (1e4, 1.0)),
     real=Real(
         ("ml-100k", "foursquare-nyc"), seeds=3, trials=2, length=50, width=64, epochs=16, patience=5,
         learning_rates=(3e-3,),
@@ -248,21 +239,16 @@ STANDARD = Preset(
     ),
     Attribution(draws=100, nodes=12, samples=(30, 100, 300, 1000, 3000, 10_000)),
     Cost(nodes=(64, 128, 256, 512, 1024, 2048), repeats=10),
-    world=World(items=100, users=3000, length=30, width=64, epochs=40),
-    world_seeds=5,
-    sweep=World(items=100, users=500, length=20, width=32, epochs=20),
-    sweep_seeds=5,
-    alphas=tuple(10.0**exponent for exponent in range(-8, 9)),
-    sparsities=(0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
-    taus=(0.05, 0.1, 0.2, 0.5, 1.0),
-    schedules=((1.0, 2.0), (100.0, 10.0), (1e4, 1.0)),
+    world=World(items=100, users=3000, length=30, width=64, epochs=40), world_seeds=5,
+    sweep=World(items=100, users=500, length=20, width=32, epochs=20), sweep_seeds=5,
+    alphas=tuple(10.0**exponent for exponent in range(-8, 9)), sparsities=(0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
+    taus=(0.05, 0.1, 0.2, 0.5, 1.0), schedules=((1.0, 2.0), (100.0, 10.0), (1e4, 1.0)),
     real=Real(
         ("ml-100k", "foursquare-nyc", "beauty", "ml-1m"), seeds=3, trials=2, length=50, width=64, epochs=100,
         patience=10, learning_rates=(2e-3,), batch=64, windows="all", controls=("filter", "halves"),
         agreement=("ml-100k",), rivals=RIVALS,
     ),
-    timeout=3600.0,
-    all_readings=True,
+    timeout=3600.0, all_readings=True,
 )  # fmt: skip
 PAPER = replace(
     STANDARD,
@@ -278,10 +264,8 @@ PAPER = replace(
     ),
     attribution=replace(STANDARD.attribution, draws=200, nodes=14),
     cost=Cost(nodes=(64, 128, 256, 512, 1024, 2048, 4096), repeats=10),
-    world=World(items=100, users=3000, length=40, width=64, epochs=60),
-    world_seeds=10,
-    sweep=World(items=100, users=3000, length=40, width=64, epochs=60),
-    sweep_seeds=10,
+    world=World(items=100, users=3000, length=40, width=64, epochs=60), world_seeds=10,
+    sweep=World(items=100, users=3000, length=40, width=64, epochs=60), sweep_seeds=10,
     real=replace(
         STANDARD.real, datasets=("ml-100k", "foursquare-nyc", "foursquare-tky", "kgrec-music", "beauty", "ml-1m"),
         seeds=10, trials=10, length=200, epochs=200, patience=15, learning_rates=(5e-4, 1e-3, 2e-3), batch=128,
@@ -293,7 +277,14 @@ PRESETS = {preset.name: preset for preset in (SMOKE, QUICK, STANDARD, PAPER)}
 
 
 def find_preset(name: str) -> Preset:
-    """The preset of that name; InputError lists the valid ones."""
+    """The preset of that name.
+
+    Args:
+        name: of a preset.
+
+    Raises:
+        InputError: an unknown name; the error lists the valid ones.
+    """
     if name not in PRESETS:
         raise InputError(f"preset {name!r} is unknown; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]

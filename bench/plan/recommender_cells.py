@@ -109,7 +109,12 @@ def world_cells(
 
 
 def varied(cell: Cell, **more: Any) -> Cell:
-    """The cell with further parameters of the recommender runner: `half`, `restart` or `relation`."""
+    """The cell with further parameters.
+
+    Args:
+        cell: of the recommender runner.
+        more: any of `half`, `restart` and `relation`, see `bench.runners.recommender.run`.
+    """
     words = "".join(f", {name} {_spoken(of) if isinstance(of, dict) else of}" for name, of in more.items())
     return replace(cell, params=dict(cell.params) | more, label=cell.label + words)
 
@@ -133,40 +138,73 @@ def token_seconds(model: str, items: float, width: int) -> float:
 
 
 def is_own(model: str) -> bool:
-    """Whether it names a class of the user's own, `package.module:Class`, which is run untuned."""
+    """Whether it names a class of the user's own, `package.module:Class`, which is run untuned.
+
+    Args:
+        model: a recommender.
+    """
     return ":" in model
 
 
 def on_pairs(model: str) -> bool:
-    """Whether it is trained on pairs of actions, and so knows neither windows nor dropout."""
+    """Whether it is trained on pairs of actions, and so knows neither windows nor dropout.
+
+    Args:
+        model: a recommender.
+    """
     return recommenders.find(model).pairs
 
 
 def real_dataset(setup: Setup, name: str) -> dict[str, Any]:
-    """A dataset of `setup.found` with its preparation, as a cell's parameter."""
+    """A dataset with its preparation, as a cell's parameter.
+
+    Args:
+        setup: the run's.
+        name: of a dataset found.
+    """
     p = setup.found[name]
     cores = {"user_core": p.user_core, "item_core": p.item_core}
     return {"name": name, "repeats": p.repeats, **cores, "split": setup.split}
 
 
 def seen_rule(setup: Setup, name: str) -> str:
-    """How items that a user has seen are ranked on a dataset: "kept" where users repeat items, otherwise "filtered"."""
+    """How items that a user has seen are ranked on a dataset: "kept" where users repeat items, otherwise "filtered".
+
+    Args:
+        setup: the run's.
+        name: of a dataset found, or "behaviour".
+    """
     return "kept" if name == "behaviour" or setup.statistic(name, "repeats_share") > 0 else "filtered"
 
 
 def controls(setup: Setup, name: str) -> tuple[str, ...]:
-    """The controls on a dataset; EASE inverts a matrix of items x items and stays out where there are too many."""
+    """The controls on a dataset; EASE inverts a matrix of items x items and stays out where there are too many.
+
+    Args:
+        setup: the run's.
+        name: of a dataset found, or "behaviour".
+    """
     few = name == "behaviour" or setup.statistic(name, "items") <= MOST_ITEMS
     return tuple(model for model in CONTROLS if few or model != "ease")
 
 
 def rivals(setup: Setup, name: str) -> tuple[str, ...]:
-    """The preset's rivals on a dataset; TiSASRec only where there are times."""
+    """The preset's rivals on a dataset; TiSASRec only where there are times.
+
+    Args:
+        setup: the run's.
+        name: of a dataset found, or "behaviour".
+    """
     return tuple(model for model in setup.preset.real.rivals if timed(setup, name) or model != "tisasrec")
 
 
 def timed(setup: Setup, name: str) -> bool:
-    """Whether the actions of a dataset have times."""
+    """Whether the actions of a dataset have times.
+
+    Args:
+        setup: the run's.
+        name: of a dataset found, or "behaviour".
+    """
     return name != "behaviour" and setup.found[name].statistics["ties_share"] is not None
 
 
@@ -195,7 +233,11 @@ def model_options(
 
 
 def world_training(epochs: int) -> dict[str, Any]:
-    """How models are trained in a behaviour world, for `epochs` epochs, as a cell's parameter."""
+    """How models are trained in a behaviour world, as a cell's parameter.
+
+    Args:
+        epochs: how many.
+    """
     return {"epochs": epochs, "patience": None, "batch": 64, "learning_rate": 3e-3}
 
 
@@ -214,5 +256,9 @@ def setting_words(options: dict[str, Any]) -> str:
 
 
 def world_sizes(world: World) -> str:
-    """A behaviour world in words, for notes."""
+    """A behaviour world in words, for notes.
+
+    Args:
+        world: any.
+    """
     return f"{world.users} users x {world.length} actions, {world.items} items, {world.epochs} epochs"

@@ -83,7 +83,11 @@ class Setup:
     rectools: str | None = None
 
     def beside(self, ours: tuple[str, ...]) -> tuple[str, ...]:
-        """The learners `ours` of an experiment and after them those asked for, each once."""
+        """An experiment's own learners and after them those asked for, each once.
+
+        Args:
+            ours: names of learners.
+        """
         return tuple(dict.fromkeys((*ours, *self.learners)))
 
     @property

@@ -177,6 +177,9 @@ def jaccard(a: Edges, b: Edges) -> tuple[float, float] | None:
 
     By chance an edge i <- j is in a graph with probability r_i c_j / m, from its effects, causes and edges (Chung &
     Lu 2002); None where both are empty.
+
+    Args:
+        a, b: edges (effect, cause) of each graph.
     """
     if not a and not b:
         return None

@@ -142,8 +142,9 @@ def tables(setup: Setup, results: Results) -> list[Table]:
         "decay below 1 ranks by recent items more."
     )
     made = [table("recommend", "Next-item recommendation", columns, rows, note), _graphs(setup, results)]
-    published = _published(setup, results)
-    return made + [published] * bool(published.rows) + [provenance_table(setup.found.values())] * bool(setup.found)
+    if (published := _published(setup, results)).rows:
+        made.append(published)
+    return [*made, provenance_table(setup.found.values())] if setup.found else made
 
 
 def figures(setup: Setup, results: Results) -> list[Figure]:

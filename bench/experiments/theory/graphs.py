@@ -49,32 +49,57 @@ def _describe(value: object) -> str:
 
 
 def first(results: Results, **wanted: Any) -> Result | None:
-    """The first result that ran and whose parameters have these values."""
+    """The first result that ran and whose parameters have these values.
+
+    Args:
+        results: any.
+        wanted: parameters and their values.
+    """
     return next(iter(select(results, **wanted)), None)
 
 
 def rate(*results: Result) -> Interval:
-    """The share of graphs recovered exactly, of all draws of these results; Clopper-Pearson."""
+    """The share of graphs recovered exactly, of all draws of these results; Clopper-Pearson.
+
+    Args:
+        results: at least one.
+    """
     return clopper_pearson(*(sum(r.metrics[name] for r in results) for name in ("exact", "draws")))
 
 
 def mean_shd(*results: Result) -> Interval:
-    """The mean SHD over all draws of these results, with its t interval."""
+    """The mean SHD over all draws of these results, with its t interval.
+
+    Args:
+        results: at least one.
+    """
     return t_interval(stacked(list(results), "shd")).within(0.0, np.inf)
 
 
 def graph_name(r: Result) -> str:
-    """Family and edges per node, such as ER2."""
+    """Family and edges per node, such as ER2.
+
+    Args:
+        r: a result of the structure runner.
+    """
     return f"{r.params['family'].upper()}{r.params['edges']}"
 
 
 def samples_words(samples: int | None) -> Any:
-    """The number of samples in a table's column, "exact" for the exact covariance."""
+    """The number of samples in a table's column, "exact" for the exact covariance.
+
+    Args:
+        samples: n, None for the exact covariance.
+    """
     return "exact" if samples is None else samples
 
 
 def failed_draws(results: Results) -> str:
-    """A sentence for the note of a table: which learners failed on some of their draws; "" where none did."""
+    """A sentence for the note of a table: which learners failed on some of their draws; "" where none did.
+
+    Args:
+        results: those of the table.
+    """
     ran, said = select(results), []
     for name in dict.fromkeys(r.params["learner"] for r in ran if r.metrics["failures"]):
         failures, draws = (sum(r.metrics[k] for r in select(ran, learner=name)) for k in ("failures", "draws"))

@@ -51,7 +51,11 @@ def _curve(setup: Setup, results: Results, learner: str) -> Results:
 
 
 def parents(results: Results) -> float:
-    """Mean over draws of q, the most parents that a node has; NaN without results."""
+    """Mean over draws of q, the most parents that a node has; NaN without results.
+
+    Args:
+        results: of one density and size.
+    """
     return float(np.mean(results[0].arrays["max_parents"])) if results else np.nan
 
 
@@ -69,6 +73,10 @@ def constant(setup: Setup, results: Results) -> float | None:
     """c of n = c q log(d/q): geometric mean, over sizes, of the oracle's n at one half over the rate.
 
     At the sparsest density and ratio 1. None where the oracle crosses one half at no size.
+
+    Args:
+        setup: the run's.
+        results: any of the map.
     """
     found, sparsest = [], select(results, edges=setup.preset.limits.densities[0], ratio=1.0)
     for nodes in setup.preset.limits.nodes:

@@ -29,7 +29,11 @@ AFTER_RATE = (
 
 
 def compared(setup: Setup) -> tuple[str, ...]:
-    """The learners of this run: ours, the preset's further ones, and those asked for."""
+    """The learners of this run: ours, the preset's further ones, and those asked for.
+
+    Args:
+        setup: the run's.
+    """
     return setup.beside((*LEARNERS, *setup.preset.structure.further))
 
 
