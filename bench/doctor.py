@@ -5,8 +5,8 @@ import tempfile
 from pathlib import Path
 
 from bench.cells.provenance import provenance
-from bench.datasets import check, data_folder
-from bench.datasets.listing import status_table
+from bench.datasets.listing import check, status_table
+from bench.datasets.load import data_folder
 from bench.engine.local import default_jobs
 from bench.judge.intervals import Value
 from bench.show.tables import Table
@@ -16,7 +16,15 @@ FREE_GIB = 1.0
 
 
 def examine(data_dir: Path | None, out: Path) -> tuple[list[Table], bool]:
-    """Tables of the machine and of the data, and whether a run could start."""
+    """Examine the machine, the data and the results folder.
+
+    Args:
+        data_dir: folder of the datasets; None for the default.
+        out: results folder.
+
+    Returns:
+        Tables of the machine and of the data, and whether a run could start.
+    """
     device = pick_device()
     rows: list[tuple[Value, ...]] = [(name, str(value), "ok") for name, value in provenance().items()]
     rows.append(("device", device, "ok" if device == "cuda" else "ok; no GPU, the paper preset would take days"))
@@ -24,7 +32,7 @@ def examine(data_dir: Path | None, out: Path) -> tuple[list[Table], bool]:
     healthy = True
     place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     try:
-        with tempfile.TemporaryFile(dir=place):  # where the results folder is, or would be made
+        with tempfile.TemporaryFile(dir=place):  # the results folder, or the one that it would be made in
             free = shutil.disk_usage(place).free / 2**30
         healthy = free >= FREE_GIB
         rows.append(("results", f"{out}, {free:.0f} GiB free", "ok" if healthy else f"less than {FREE_GIB:g} GiB free"))

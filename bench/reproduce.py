@@ -13,6 +13,7 @@ from bench.experiments import find
 from bench.judge.claims import Claim, Finding, Margins, Verdict, judge, read_register
 from bench.plan.results import Result, collect
 from bench.plan.setup import Setup
+from bench.runners import execute
 from bench.show.figures import Figure
 from bench.show.tables import Table
 from bench.show.verdicts import verdict_table
@@ -128,7 +129,7 @@ def _all(cells: Mapping[str, list[Cell]]) -> list[Cell]:
 def _run(cells: list[Cell], store: Store, jobs: int, memory_mb: float | None, pool: Pool | None) -> None:
     unique = list(dict.fromkeys(cells))
     with Progress(unique, jobs) as progress:
-        run_cells(unique, store, jobs, on_event=progress, memory_mb=memory_mb, pool=pool)
+        run_cells(unique, store, execute, jobs, on_event=progress, memory_mb=memory_mb, pool=pool)
 
 
 def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:

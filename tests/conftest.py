@@ -1,22 +1,26 @@
 """Hypothesis profiles by $HYPOTHESIS_PROFILE, and the fixture `call`.
 
-`ci`, the default, and `mutation`, a short one for mutmut, are derandomised; `dev` and `nightly` draw new cases.
+`ci`, the default, draws the same cases every time; `dev` and `nightly` draw new ones.
 """
 
 import os
 import sys
 from collections.abc import Callable
 
+# One thread for each worker of pytest-xdist, which share the cores; libraries read it when they are first imported.
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+import torch
+from hypothesis import HealthCheck, settings
 
 import cli
+
+torch.set_num_threads(1)
 
 settings.register_profile(
     "ci", derandomize=True, deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
 )
-unshrunk = (Phase.explicit, Phase.reuse, Phase.generate)  # a mutant has only to fail, not to fail briefly
-settings.register_profile("mutation", settings.get_profile("ci"), max_examples=25, phases=unshrunk)
 settings.register_profile("dev", deadline=None, max_examples=100)
 settings.register_profile("nightly", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,16 @@ from typer.main import get_command
 import cli
 from bench.cells.fingerprint import ROOT
 from bench.cells.store import Store
-from bench.datasets import DATASETS
+from bench.datasets.catalogue import DATASETS
 from bench.experiments import EXPERIMENTS
 from bench.plan.presets import PRESETS, World
+from bench.plan.setup import Setup, make_setup
+from bench.plan.table import plan_table
+from bench.reproduce import plan_cells
 from bench.selftest import suite as selftest
 from bench.selftest.checks import Measured, ndcg_by_hand
 from bench.selftest.faults import Fault
+from causalrec import ranking
 from tests.bench.judge.test_claims import IDS
 
 GOLDEN = Path(__file__).parent / "golden" / "cli.json"
@@ -79,17 +84,115 @@ def test_the_command_line_is_frozen():
     assert command_line() == json.loads(GOLDEN.read_text())
 
 
-def test_every_command_has_help_and_no_command_shows_it(call):
-    for words in ((), ("data",)):
+def leaves(command, words: tuple[str, ...] = ()) -> dict[tuple[str, ...], object]:
+    """Every command that is no group, by the words that call it."""
+    if not hasattr(command, "commands"):
+        return {words: command}
+    return {
+        path: leaf for name, sub in command.commands.items() for path, leaf in leaves(sub, (*words, name)).items()
+    }  # fmt: skip
+
+
+COMMANDS = leaves(get_command(cli.app))
+PARAMETERS = [(words, param) for words, command in COMMANDS.items() for param in command.params]
+
+
+def test_no_command_shows_help(call):
+    for words in ((), ("data",), ("results",)):
         code, out, err = call(*words)
         assert code == 2
         assert "Usage" in out + err
         assert "error:" not in err
-    for name, command in get_command(cli.app).commands.items():
-        for words in [(name, sub) for sub in command.commands] if hasattr(command, "commands") else [(name,)]:
-            code, out, _ = call(*words, "--help")
-            assert code == 0
-            assert "Usage" in out
+
+
+def shown(call, monkeypatch, words: tuple[str, ...]) -> str:
+    """The help of a command in a terminal so wide that nothing is broken into lines; blanks are single."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", None)
+    code, out, err = call(*words, "--help")
+    assert (code, err) == (0, "")
+    return re.sub(" +", " ", out)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_commands_help_shows_what_it_does_and_an_example_that_is_right(call, monkeypatch, words):
+    out = shown(call, monkeypatch, words)
+    command = COMMANDS[words]
+    assert re.search(rf"Usage: .+ {' '.join(words)} \[OPTIONS\]", out)
+    assert " ".join(command.help.split()) in " ".join(out.split())
+    program, *given = re.search(r"^ Example: python (.*)$", out, re.MULTILINE)[1].split()
+    assert (program, *given[: len(words)]) == ("cli.py", *words)
+    with command.make_context(" ".join(words), given[len(words):]) as context:  # parsed, not run
+        assert context.params
+
+
+@pytest.mark.parametrize(("words", "param"), PARAMETERS, ids=[f"{' '.join(w)} {p.opts[0]}" for w, p in PARAMETERS])
+def test_the_help_of_an_option_arrives_whole(call, monkeypatch, words, param):
+    """With every bracket that the text has, its default where there is one to show, and a group of its own."""
+    assert param.help
+    (line,) = [
+        line for line in shown(call, monkeypatch, words).splitlines()
+        if line.startswith("│") and re.search(rf"[ ,]{re.escape(param.opts[0])}[ ,]", line)
+        and param.help.split("[")[0].rstrip("\\") in line
+    ]  # fmt: skip
+    assert param.help.replace("\\[", "[") in line
+    if isinstance(param.show_default, str):
+        assert f"[default: ({param.show_default})]" in line
+    elif param.required:
+        assert "[required]" in line
+    elif param.default is not None and param.default is not False:
+        assert f"[default: {param.default}]" in line
+    else:
+        assert "[default" not in line
+    if param.param_type_name == "option":
+        assert param.rich_help_panel
+
+
+def test_no_text_of_the_help_says_a_default_by_hand():
+    """What is written there cannot be wrong only where Typer writes it."""
+    assert not [(words, param.name) for words, param in PARAMETERS if "default:" in param.help]
+
+
+def test_help_needs_no_library_that_takes_long_to_import():
+    program = "import sys, cli; sys.argv = ['', '--help']\ntry: cli.main()\nfinally: sys.exit(' '.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert "reproduce" in done.stdout
+    assert not {"torch", "pandas", "scipy", "numpy", "matplotlib"} & set(done.stderr.split())
+
+
+def test_the_version_is_that_of_the_package(call, monkeypatch):
+    expected = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
+    monkeypatch.setattr("bench.cells.provenance.version", {"causalrec-bench": expected}.__getitem__)
+    assert call("--version") == (0, f"{expected}\n", "")
+
+    def version(package):
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr("bench.cells.provenance.version", version)
+    assert call("--version") == (0, "unknown: causalrec-bench is not installed\n", "")
+
+
+def test_shells_complete_commands_and_options():
+    """Of the installed program; `python cli.py` is no name that a shell can complete."""
+    program = "import sys, cli; sys.argv = ['causalrec-bench']; cli.main()"
+
+    def complete(words: str) -> list[str]:
+        asked = {
+            "PYTHONPATH": str(ROOT), "_CAUSALREC_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - 1),
+        }  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=os.environ | asked
+        )
+        return done.stdout.split()
+
+    assert complete("causalrec-bench re") == ["reproduce", "recommend", "report", "results"]
+    assert complete("causalrec-bench data s") == ["show"]
+    assert "--preset" in complete("causalrec-bench plan --pre")
+    assert "--install-completion" in [name for param in get_command(cli.app).params for name in param.opts]
 
 
 # Wrong input
@@ -129,7 +232,7 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("run recommend --item-core 0", "item_core must be at least 1, got 0"),
         ("run recommend --preset smoke --data good.csv --split temporal", r"good\.csv has no times"),
         ("run recovery --preset smoke --repeats maybe", "repeats must be one of kept, dropped, got 'maybe'"),
-        ("reproduce --preset smoke --out taken", "taken: Not a directory; choose another results folder"),
+        ("reproduce --preset smoke --out taken", "taken: Not a directory; choose another place"),
         ("plan --data-dir cut", r"cut/ml-100k/u\.data, line 36: the last line has no line end"),
         ("reproduce --data-dir cut", r"cut/ml-100k/u\.data, line 36: the last line has no line end"),
         ("plan --data-dir bad", r"bad/ml-100k/u\.data, line 2: the rating is '9'; expected a rating from 1 to 5"),
@@ -150,10 +253,10 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("run recovery --preset smoke --learner eqva", "no learner is called 'eqva'; choose one of .*eqvar_lasso"),
         ("plan --learner none_such:fit", "'none_such:fit': none_such cannot be imported from .*ModuleNotFoundError"),
         ("reproduce --preset smoke --learner json:nothing", "'json:nothing': json has no function nothing"),
-        ("reproduce --preset smoke --learner peer.nobody", r"no peer is called 'peer\.nobody'; choose .*dagma"),
+        ("reproduce --preset smoke --learner peer.nobody", r"no learner is called 'peer\.nobody'; choose .*dagma"),
         ("learn samples.csv", "Missing option '--out'"),
         ("learn none.csv --out W.csv", r"none\.csv: cannot be read \(No such file or directory\); check the path"),
-        ("learn taken --out W.csv", "taken: there is a header and no rows; give one line a sample"),
+        ("learn taken --out W.csv", "taken: there is a header and no rows; give one line per sample"),
         ("learn samples.csv --out W.txt", r"W\.txt: W is written as \.csv or \.npy; end its name so"),
         ("learn samples.csv --out samples.csv", r"samples\.csv: is the file that W is learned from; choose another"),
         ("learn samples.csv --out no/W.csv", r"no/W\.csv: cannot be written \(No such file or directory\)"),
@@ -354,7 +457,8 @@ def test_a_run_is_held_against_what_was_expected_and_its_data_demanded(call, hom
     wanting = replace(smoke, structure=small, real=replace(smoke.real, datasets=("ml-100k", "beauty")))
     monkeypatch.setitem(PRESETS, "smoke", wanting)
     monkeypatch.setattr("bench.experiments.EXPERIMENTS", {"recovery": EXPERIMENTS["recovery"]})
-    monkeypatch.setattr("bench.reproduce.write_figure", lambda figure, to: [put(to / f"{figure.name}.svg", "<svg/>")])
+    drawn = lambda figure, to: [put(to / f"{figure.name}.svg", "<svg/>")]  # noqa: E731
+    monkeypatch.setattr("bench.report.write.write_figure", drawn)
     put(home / "data" / "ml-100k" / "u.data", RATINGS)
     asked = (*command, "--preset", "smoke", "--jobs", 1, "--out", "runs", "--data-dir", "data")
     code, tables, err = call(*asked)
@@ -398,6 +502,28 @@ def test_plan_says_what_is_missing_and_that_is_no_error(call, home):
     (table,) = json.loads(out)
     assert [row[0] for row in table["rows"]] == list(EXPERIMENTS)
     assert files(home) == {home / "data", home / "data" / "ml-100k", home / "data" / "ml-100k" / "u.data"}
+
+
+def test_plan_lists_the_key_and_label_of_every_cell(call, home):
+    """Of the first cells of all experiments, each key once, in the order of the plan; nothing else on stdout."""
+    setup = make_setup(PRESETS["smoke"], 3, None, "cpu")
+    cells = dict.fromkeys(cell for cells in plan_cells(setup, EXPERIMENTS).values() for cell in cells)
+    asked = ("plan", "--keys", "--preset", "smoke", "--seed", 3, "--device", "cpu")
+    assert call(*asked) == (0, "".join(f"{cell.key}\t{cell.label}\n" for cell in cells), "")
+    assert call(*asked, "--json", "--out", "runs", "--jobs", 2) == call(*asked)
+    code, out, err = call("plan", "--keys")
+    assert (code, err) == (0, "")
+    keys = [re.fullmatch(r"([0-9a-f]{64})\t(.+)", line)[1] for line in out.splitlines()]
+    assert len(set(keys)) == len(keys) > len(cells)
+    assert files(home) == set()
+
+
+@pytest.mark.parametrize(("preset", "device", "said"), [
+    ("smoke", "cpu", False), ("smoke", "cuda", True), ("paper", "cpu", True),
+])  # fmt: skip
+def test_plan_says_that_its_time_is_for_a_cpu_where_a_gpu_is_meant(preset, device, said):
+    table = plan_table(Setup(PRESETS[preset], 0, device), {}, None, 1)
+    assert ("This time is an estimate for CPU" in table.note) == said
 
 
 def test_data_list_and_check(call, home):
@@ -449,8 +575,8 @@ def test_doctor_tells_a_healthy_machine_from_a_bad_results_folder(call, home):
     assert "Not a directory; choose another results folder" in out
 
 
-UNNOTICED = Fault("NDCG as it is", "causalrec.ranking:ndcg", lambda ndcg: lambda ranks, k=10: ndcg(ranks, k))
-DOUBLED = Fault("NDCG doubled", "causalrec.ranking:ndcg", lambda ndcg: lambda ranks, k=10: 2 * ndcg(ranks, k))
+UNNOTICED = Fault("NDCG as it is", ranking, "ndcg", lambda ndcg: lambda ranks, k=10: ndcg(ranks, k))
+DOUBLED = Fault("NDCG doubled", ranking, "ndcg", lambda ndcg: lambda ranks, k=10: 2 * ndcg(ranks, k))
 
 
 def two_is_three() -> Measured:

@@ -16,15 +16,25 @@ NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def default_names(nodes: int) -> tuple[str, ...]:
-    """Names x0, x1, ... of variables that have none: x{i} is row i and column i of W."""
+    """Return names x0, x1, ... of variables that have none: x{i} is row i and column i of W.
+
+    Args:
+        nodes: How many variables.
+    """
     return tuple(f"x{index}" for index in range(nodes))
 
 
 def to_networkx(W: ArrayLike, names: Sequence[str] | None = None) -> "nx.DiGraph[str]":
-    """The graph of W (n, n): nodes by name, in order; an edge cause -> effect with `weight` for each W[i, j] != 0.
+    """Return the graph of W: nodes by name, in order; an edge cause -> effect with `weight` for each W[i, j] != 0.
 
-    The graph's attribute `convention` says so. Raises InputError for W that is not square or not finite, and for
-    names that are not n different non-empty strings.
+    The graph's attribute `convention` says so.
+
+    Args:
+        W: W[i, j] is the effect of j on i, (n, n).
+        names: Of the nodes. Default: x0, x1, ...
+
+    Raises:
+        InputError: W is not square or not finite, or names are not n different strings that are not empty.
     """
     A = np.asarray(W, dtype=np.float64)
     if A.ndim != 2 or A.shape[0] != A.shape[1] or not np.isfinite(A).all():
@@ -41,13 +51,16 @@ def to_networkx(W: ArrayLike, names: Sequence[str] | None = None) -> "nx.DiGraph
 def write_graphml(path: Path, W: ArrayLike, names: Sequence[str] | None = None) -> None:
     """Write the graph of `to_networkx` as GraphML, UTF-8; names are escaped as XML has it.
 
-    Raises InputError as `to_networkx`, for names with characters that XML 1.0 cannot hold, and where `path` cannot
-    be written.
+    Args:
+        path: Where to.
+        W: W[i, j] is the effect of j on i, (n, n).
+        names: Of the nodes. Default: x0, x1, ...
+
+    Raises:
+        InputError: As `to_networkx`, a name has a character that XML 1.0 cannot hold, or the file cannot be written.
     """
     graph = to_networkx(W, names)
     for name in graph:
         if NOT_IN_XML.search(name):
             raise InputError(f"the name {name!r} holds a character that XML cannot; rename it to write GraphML")
     write_whole(path, lambda temporary: nx.write_graphml_xml(graph, temporary))
-
-

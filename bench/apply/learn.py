@@ -1,13 +1,13 @@
 """A graph from a user's own data: learning it, diagnostics, tables, and what is written. W[i, j]: effect of j on i."""
 
-import contextlib
-import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.sparse.csgraph import connected_components
 
@@ -17,6 +17,7 @@ from bench.cells.streams import generator
 from bench.errors import InputError
 from bench.judge.intervals import Value
 from bench.methods.learners import load
+from bench.methods.options import parse
 from bench.show.tables import Table
 from causalrec.structure import Fits, threshold_to_dag
 from causalrec.structure import threshold as cut
@@ -30,62 +31,85 @@ SUFFIXES = (".csv", ".npy")
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """A graph: `graph` (n, n) is W after `threshold` and without cycles, `removed` the edges that this last took.
+    """A learned graph.
 
-    dense: W (n, n) as the learner gave it, its h, whether it converged and in how many iterations. undirected: pairs
-    (i, j) whose edge has no direction in the learner's equivalence class; they are in no W.
+    Args:
+        observed: What it was learned from.
+        method: The learner's name.
+        options: The learner's options that were given.
+        threshold: Least |weight| of an edge.
+        fits: What the learner gave, of one problem.
+        graph: W after the threshold and without cycles, (n, n).
+        removed: How many edges were removed to break cycles.
     """
 
     observed: Observed
     method: str
     options: dict[str, Any]
     threshold: float
-    dense: Floats
+    fits: Fits
     graph: Floats
     removed: int
-    h: float
-    converged: bool
-    iterations: int
-    undirected: tuple[tuple[int, int], ...]
-    warnings: tuple[str, ...]
+
+    @property
+    def dense(self) -> Floats:
+        """W as the learner gave it, (n, n)."""
+        W: Floats = self.fits.W[0]
+        return W
+
+    @property
+    def converged(self) -> bool:
+        """Whether the learner converged."""
+        return bool(self.fits.converged[0])
+
+    @property
+    def undirected(self) -> tuple[tuple[int, int], ...]:
+        """Pairs (i, j) whose edge has no direction in the learner's equivalence class; they are in no W."""
+        if self.fits.cpdag is None:
+            return ()
+        both = self.fits.cpdag[0] & self.fits.cpdag[0].T
+        return tuple((int(i), int(j)) for i, j in np.argwhere(np.triu(both, 1)))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is doubtful about the data and the graph."""
+        found, method, open_ends = list(self.observed.warnings), self.method, len(self.undirected)
+        if not self.converged:
+            found.append(f"{method} did not converge: W may be far from its optimum, and h from 0")
+        if open_ends:
+            found.append(f"{open_ends} edges have no direction in the class that {method} found; W leaves them out")
+        return tuple(found)
 
 
 def parse_options(method: str, given: Sequence[str]) -> dict[str, Any]:
-    """Options from `key=value`, of the types that the learner's own have; raises InputError for what does not fit."""
-    options: dict[str, Any] = {}
-    if not given:
-        return options
-    default = load(method)
-    for text in given:
-        key, equals, value = text.partition("=")
-        if not (key and equals) or key in options:
-            raise InputError(f"--option {text!r}: write key=value, each key once")
-        options[key] = _typed(method, key, value, getattr(default, key, None))
-    return options
+    """Read options of a learner from `key=value` words, each as the type that the learner declares.
 
+    Args:
+        method: The learner's name.
+        given: The words.
 
-def _typed(method: str, key: str, value: str, like: object) -> object:
-    if isinstance(like, bool):
-        if value not in ("true", "false"):
-            raise InputError(f"{method}: option {key} is {value!r}; give true or false")
-        return value == "true"
-    if isinstance(like, int | float):
-        try:
-            return type(like)(value)
-        except ValueError as error:
-            kind = "a whole number" if isinstance(like, int) else "a number"
-            raise InputError(f"{method}: option {key} is {value!r}; give {kind}") from error
-    if like is None:  # a default that the learner works out itself: a number where it reads as one
-        with contextlib.suppress(ValueError):
-            return float(value)
-    return value
+    Raises:
+        InputError: An unknown learner or option, or a value that does not fit.
+    """
+    return parse(method, type(load(method)), given, fixed=("name", "function")) if given else {}
 
 
 def learn(
     observed: Observed, method: str = "notears", options: dict[str, Any] | None = None, threshold: float = 0.3,
     seed: int = 0,
 ) -> Learned:  # fmt: skip
-    """Learn one graph; raises InputError for an unknown learner or option, and where the learner fails on the data."""
+    """Learn one graph.
+
+    Args:
+        observed: What to learn it from.
+        method: The learner's name.
+        options: Its options.
+        threshold: Least |weight| of an edge, 0 or more.
+        seed: Root seed of a learner that draws.
+
+    Raises:
+        InputError: An unknown learner or option, or the learner fails on the data.
+    """
     if not 0 <= threshold < np.inf:
         raise InputError(f"--threshold is {threshold:g}; give a number of 0 or more")
     learner = load(method, **(options or {}))
@@ -101,24 +125,7 @@ def learn(
     if not (np.isfinite(fits.W).all() and np.isfinite(fits.h).all()):
         raise InputError(left)
     graphs, removed = threshold_to_dag(fits.W, threshold)
-    undirected = _undirected(fits)
-    converged = bool(fits.converged[0])
-    warnings = [
-        *observed.warnings,
-        *([] if converged else [f"{method} did not converge: W may be far from its optimum, and h from 0"]),
-        *([f"{len(undirected)} edges have no direction in the class that {method} found; W leaves them out"]
-          if undirected else []),
-    ]  # fmt: skip
-    return Learned(
-        observed, method, options or {}, threshold, fits.W[0], graphs[0], int(removed[0]), float(fits.h[0]), converged,
-        int(fits.iterations[0]), undirected, tuple(warnings),
-    )  # fmt: skip
-
-
-def _undirected(fits: Fits) -> tuple[tuple[int, int], ...]:
-    if fits.cpdag is None:
-        return ()
-    return tuple((int(i), int(j)) for i, j in np.argwhere(np.triu(fits.cpdag[0] & fits.cpdag[0].T, 1)))
+    return Learned(observed, method, options or {}, threshold, fits, graphs[0], int(removed[0]))
 
 
 def _on_cycles(W: Floats) -> int:
@@ -128,8 +135,12 @@ def _on_cycles(W: Floats) -> int:
 
 
 def diagnostics(learned: Learned) -> dict[str, Value]:
-    """What to know of a learned graph before believing it, by name."""
-    observed, G = learned.observed, learned.graph
+    """Tell by name what to know of a learned graph before believing it.
+
+    Args:
+        learned: The graph.
+    """
+    observed, G, iterations = learned.observed, learned.graph, int(learned.fits.iterations[0])
     try:
         r2: Value = r2_sortability(G != 0, observed.covariance)
     except SortabilityError:
@@ -140,24 +151,32 @@ def diagnostics(learned: Learned) -> dict[str, Value]:
         "edges": int((G != 0).sum()),
         "varsortability of the graph": varsortability(G != 0, observed.covariance),
         "R2-sortability of the graph": r2,
-        "h of W before the threshold": learned.h,
+        "h of W before the threshold": float(learned.fits.h[0]),
         "nodes on a cycle before the threshold": _on_cycles(learned.dense),
         "nodes on a cycle after it": _on_cycles(cut(learned.dense, learned.threshold)),
         "edges removed for acyclicity": learned.removed,
         "converged": "yes" if learned.converged else "no",
-        "iterations": learned.iterations if learned.iterations >= 0 else "not told",
+        "iterations": iterations if iterations >= 0 else "not told",
     }
 
 
 def edges(learned: Learned) -> list[tuple[str, str, float]]:
-    """Cause, effect and weight of every edge, the strongest first."""
+    """List cause, effect and weight of every edge, the strongest first.
+
+    Args:
+        learned: The graph.
+    """
     G, names = learned.graph, learned.observed.names
     found = sorted(np.argwhere(G).tolist(), key=lambda at: -abs(G[at[0], at[1]]))
     return [(names[j], names[i], float(G[i, j])) for i, j in found]
 
 
 def tables(learned: Learned) -> list[Table]:
-    """The diagnostics and the edges."""
+    """Show the diagnostics and the edges.
+
+    Args:
+        learned: The graph.
+    """
     listed = edges(learned)
     more = f" The strongest {EDGES_SHOWN} of {len(listed)}; all are in W." if len(listed) > EDGES_SHOWN else ""
     how = "".join(f", {key} {value}" for key, value in learned.options.items())
@@ -175,7 +194,11 @@ def tables(learned: Learned) -> list[Table]:
 
 
 def document(learned: Learned) -> dict[str, Any]:
-    """All of it as one JSON document; W in the convention of the house."""
+    """Put all of it in one JSON document; W[i][j] is the effect of j on i.
+
+    Args:
+        learned: The graph.
+    """
     names = learned.observed.names
     return {
         "read_as": learned.observed.read_as,
@@ -187,17 +210,25 @@ def document(learned: Learned) -> dict[str, Any]:
         "W": learned.graph.tolist(),
         "edges": [dict(zip(("cause", "effect", "weight"), edge, strict=True)) for edge in edges(learned)],
         "undirected": [[names[i], names[j]] for i, j in learned.undirected],
-        "diagnostics": {name: _json(value) for name, value in diagnostics(learned).items()},
+        "diagnostics": {
+            name: None if isinstance(value, float) and not np.isfinite(value) else value
+            for name, value in diagnostics(learned).items()
+        },
         "warnings": list(learned.warnings),
     }
 
 
-def _json(value: Value) -> Value:
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
 def check_out(out: Path, source: Path, graphml: Path | None = None) -> None:
-    """Raise InputError where W cannot be written to `out` or `graphml`, before time is spent on learning it."""
+    """Check that W can be written, before time is spent on learning it.
+
+    Args:
+        out: Where W is to go.
+        source: The file that W is learned from.
+        graphml: Where the graph is to go as GraphML, if anywhere.
+
+    Raises:
+        InputError: One of them cannot be written, or would overwrite another.
+    """
     if out.suffix.lower() not in SUFFIXES:
         raise InputError(f"{out}: W is written as {' or '.join(SUFFIXES)}; end its name so")
     for path in (out,) if graphml is None else (out, graphml):
@@ -210,23 +241,26 @@ def check_out(out: Path, source: Path, graphml: Path | None = None) -> None:
 
 
 def write_matrix(path: Path, learned: Learned, transpose: bool = False) -> None:
-    """Write the graph's W, or with `transpose` its transpose, as .csv or .npy.
+    """Write the graph's W as .csv or .npy.
 
-    The .csv has the names in its first line and column, and between them which of the two is the effect; numbers are
-    written to the last digit. Raises InputError where `path` cannot be written.
+    The .csv has the names in its first line and column, and in its corner which of the two is the effect; numbers are
+    written to the last digit.
+
+    Args:
+        path: Where to; its ending says as what.
+        learned: The graph.
+        transpose: Write the transpose, in which [i, j] is the effect of i on j.
+
+    Raises:
+        InputError: The file cannot be written.
     """
     W = learned.graph.T if transpose else learned.graph
-    corner = "cause \\ effect" if transpose else "effect \\ cause"
+    if path.suffix.lower() == ".npy":
+        content = io.BytesIO()
+        np.save(content, np.ascontiguousarray(W), allow_pickle=False)
+        write_whole(path, lambda temporary: temporary.write_bytes(content.getvalue()))
+        return
     names = learned.observed.names
-
-    def write_csv(temporary: Path) -> None:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([corner, *names])
-            writer.writerows([name, *row] for name, row in zip(names, W.tolist(), strict=True))
-
-    def write_npy(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.save(file, np.ascontiguousarray(W), allow_pickle=False)
-
-    write_whole(path, write_npy if path.suffix.lower() == ".npy" else write_csv)
+    index = pd.Index(names, name="cause \\ effect" if transpose else "effect \\ cause")
+    frame = pd.DataFrame(W, index, names)
+    write_whole(path, lambda temporary: frame.to_csv(temporary, lineterminator="\n"))

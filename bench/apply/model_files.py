@@ -9,7 +9,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.cells.files import write_json, write_whole
-from bench.cells.json_files import read_object, short, take
-from bench.datasets import REPEATS, file_sha256
+from bench.cells.json_files import read_object, short
+from bench.datasets.load import REPEATS, file_sha256
 from bench.errors import INPUT_ERRORS, InputError
 from bench.methods.fit import SPLITS
 from bench.methods.options import build
@@ -37,7 +37,17 @@ SEEN = ("kept", "filtered")
 
 @dataclass(frozen=True)
 class DataOptions:
-    """How data is read, prepared and split: columns of a user's own file, repeats, cores, split."""
+    """How data is read, prepared and split.
+
+    Args:
+        user: Column of users in a user's own file.
+        item: Column of items in a user's own file.
+        time: Column of times in a user's own file; None where file order is time order.
+        repeats: "kept" or "dropped".
+        user_core: Fewest actions of a user.
+        item_core: Fewest actions on an item.
+        split: One of `SPLITS`.
+    """
 
     user: str
     item: str
@@ -52,9 +62,31 @@ class DataOptions:
             raise InputError(f"expected repeats of {REPEATS}, a split of {SPLITS} and cores of at least 1, got {self}")
 
 
+@dataclass(frozen=True)
+class _Description:
+    """What of `model.json` is read again."""
+
+    format: str
+    model: str
+    options: dict[str, Any]
+    sha256: dict[str, Any]
+    preparation: DataOptions
+    seen: str
+    content_hash: str
+    dataset: str
+    file: str
+    items: list[Any]
+
+
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What training and early stopping saw of each user: user and row hashes and lengths, each (users,) int64."""
+    """What training and early stopping saw of each user.
+
+    Args:
+        user: Hash of the user's label, (users,) int64.
+        length: How many of the user's first actions were seen, (users,) int64.
+        row: Hash of the labels of their items, (users,) int64.
+    """
 
     user: Ints
     length: Ints
@@ -62,7 +94,12 @@ class Trained:
 
     @classmethod
     def of(cls, sequences: Sequences, split: Split) -> "Trained":
-        """Every user's training row, and where the user validates the item that follows it."""
+        """Every user's training row, and where the user validates the item that follows it.
+
+        Args:
+            sequences: The rows of all users, whole.
+            split: The split of them that was trained on.
+        """
         length = split.train.lengths().copy()
         length[split.validation.users] += 1
         items = _label_hashes(sequences.item_labels)
@@ -70,10 +107,15 @@ class Trained:
         return cls(_label_hashes(sequences.user_labels), length, np.array(rows, dtype=np.int64))
 
     def judge(self, sequences: Sequences, users: Ints, position: Ints) -> tuple[Ints, Ints]:
-        """Which of the actions at `position` in the rows `users` may be asked: two boolean-like int64 (asked,).
+        """Return (known, clean) flags for each asked action, both (asked,) int64 of 0 and 1.
 
-        The first is 1 where training saw the user; the second is 1 where nothing that is asked was seen: the user is
-        new, or the row begins with all that training saw of it and the action comes after that.
+        known: training saw the user. clean: training saw nothing that is asked, since the user is new, or the row
+        begins with all that training saw of it and the action comes after that.
+
+        Args:
+            sequences: Rows of users, whole.
+            users: The row of each asked action, (asked,).
+            position: Its place in that row, (asked,).
         """
         place = {user: k for k, user in enumerate(self.user.tolist())}
         items, labels = _label_hashes(sequences.item_labels), _label_hashes(sequences.user_labels)
@@ -90,9 +132,18 @@ class Trained:
 
 @dataclass(frozen=True, eq=False)
 class Saved:
-    """A model read from its files, on its device and in evaluation mode. seen: the rule that validation ranked by.
+    """A model read from its files.
 
-    dataset, file: the names of what it was trained on, of which nothing is opened.
+    Args:
+        name: One of `SAVED`.
+        model: On its device and in evaluation mode.
+        items: Label of each item, in the model's order.
+        data: How the data was prepared that it was trained on.
+        seen: The rule for seen items that validation ranked by, one of `SEEN`.
+        content_hash: Of the sequences that it was trained on.
+        dataset: Name of the data that it was trained on.
+        file: File of that data, of which nothing is opened.
+        trained: What training saw of each user.
     """
 
     name: str
@@ -109,7 +160,19 @@ class Saved:
 def save(
     folder: Path, name: str, model: Recommender, items: tuple[str, ...], trained: Trained, about: Mapping[str, Any]
 ) -> None:
-    """Write a model's files into `folder`; `about` is the rest of `model.json`. Raises InputError where it cannot."""
+    """Write a model's files.
+
+    Args:
+        folder: Where to.
+        name: One of `SAVED`.
+        model: The model.
+        items: Label of each item, in the model's order.
+        trained: What training saw of each user.
+        about: The rest of `model.json`.
+
+    Raises:
+        InputError: A file cannot be written.
+    """
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     users = {key: torch.from_numpy(array) for key, array in vars(trained).items()}
     write_whole(folder / PARAMETERS, lambda path: save_file(tensors, path))
@@ -120,40 +183,55 @@ def save(
 
 
 def load(folder: Path, device: str) -> Saved:
-    """Read a model's files; raises InputError that names file and fault for whatever does not fit."""
+    """Read a model's files.
+
+    Args:
+        folder: Where `save` wrote them.
+        device: "cpu" or "cuda".
+
+    Raises:
+        InputError: A file does not fit; the message names file and fault.
+    """
     path = folder / DESCRIPTION
-    told = read_json(path)
-    if told.get("format") != FORMAT:
-        raise InputError(f"{path}: format is {short(told.get('format'))}; expected {FORMAT!r}")
-    name = take(path, told, "model", str)
-    if name not in SAVED:
-        raise InputError(f"{path}: model {short(name)} is unknown; expected one of {', '.join(SAVED)}")
-    items = _labels(path, take(path, told, "items", list))
-    data = build(DataOptions, take(path, told, "preparation", dict), f"{path}: preparation")
-    seen = take(path, told, "seen", str)
-    if seen not in SEEN:
-        raise InputError(f"{path}: seen is {short(seen)}; expected one of {', '.join(SEEN)}")
+    found = read_json(path)
+    if found.get("format") != FORMAT:
+        raise InputError(f"{path}: format is {short(found.get('format'))}; expected {FORMAT!r}")
+    kept = {field.name: found[field.name] for field in fields(_Description) if field.name in found}
+    told = build(_Description, kept, f"{path}: description")
+    for what, value, valid in (("model", told.model, SAVED), ("seen", told.seen, SEEN)):
+        if value not in valid:
+            raise InputError(f"{path}: {what} {short(value)} is unknown; expected one of {', '.join(valid)}")
+    items = told.items
+    if not items or not all(type(label) is str for label in items) or len(set(items)) != len(items):
+        raise InputError(f"{path}: items must be different texts, at least one")
     for part in (PARAMETERS, USERS):
-        if take(path, told, "sha256", dict).get(part) != file_sha256(_regular(folder / part)):
+        if told.sha256.get(part) != file_sha256(_regular(folder / part)):
             raise InputError(f"{folder / part} is not the file that {path} was written with; get both again")
-    model = _build(path, name, take(path, told, "options", dict), len(items), folder / PARAMETERS, device)
-    content, dataset, file = (take(path, told, key, str) for key in ("content_hash", "dataset", "file"))
-    return Saved(name, model, items, data, seen, content, dataset, file, _read_trained(folder / USERS))
+    model = _build(path, told, folder / PARAMETERS, device)
+    return Saved(
+        told.model, model, tuple(items), told.preparation, told.seen, told.content_hash, told.dataset, told.file,
+        _read_trained(folder / USERS),
+    )  # fmt: skip
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; raises InputError for anything else."""
+    """Read a JSON object from a file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: It is no such file.
+    """
     return read_object(_regular(path), LARGEST_JSON, "a model's description")
 
 
-def _build(
-    path: Path, name: str, given: dict[str, Any], num_items: int, parameters: Path, device: str
-) -> Recommender:
+def _build(path: Path, told: _Description, parameters: Path, device: str) -> Recommender:
     """The model of these options with the file's parameters, whose shapes are compared before memory is taken."""
-    kind, options_of = SAVED[name].kind, SAVED[name].options_of
-    options = build(options_of, given, f"{path}: options")
-    if options.items != num_items:
-        raise InputError(f"{path}: options say {options.items} items and there are {num_items} item ids")
+    kind, options_of = SAVED[told.model].kind, SAVED[told.model].options_of
+    options = build(options_of, told.options, f"{path}: options")
+    if options.items != len(told.items):
+        raise InputError(f"{path}: options say {options.items} items and there are {len(told.items)} item ids")
     with _open(parameters) as file:
         held = set(file.keys())
         sizes = [value for key, value in asdict(options).items() if type(value) is int and key != "items"]
@@ -176,7 +254,7 @@ def _build(
     for key, tensor in tensors.items():
         if tensor.dtype != expected[key].dtype or bool(tensor.isnan().any()):
             raise InputError(f"{parameters}: {key} must be numbers of {expected[key].dtype}")
-    model = kind(options, torch.Generator(), device)
+    model: Recommender = kind(options, torch.Generator(), device)
     model.load_state_dict(tensors)
     return model.eval()
 
@@ -203,12 +281,6 @@ def _regular(path: Path) -> Path:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; name the folder that `train` wrote with --out")
     return path
-
-
-def _labels(path: Path, given: list[Any]) -> tuple[str, ...]:
-    if not given or not all(type(label) is str for label in given) or len(set(given)) != len(given):
-        raise InputError(f"{path}: items must be different texts, at least one")
-    return tuple(given)
 
 
 def _label_hashes(labels: tuple[str, ...]) -> Ints:

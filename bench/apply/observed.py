@@ -1,9 +1,10 @@
 """A user's own samples or covariance, read from a file without a silent guess: what was found, or one typed error."""
 
-import contextlib
 import csv
+import math
 import re
 import warnings
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,14 @@ ROWS_PER_VARIABLE = 10
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """What was in a file: one problem, the variables' names, how it was read, and what is doubtful about it."""
+    """What was in a file.
+
+    Args:
+        problems: The one problem of the samples or the covariance.
+        names: Of the variables, in the order of W.
+        read_as: How the file was read, in words.
+        warnings: What is doubtful about it.
+    """
 
     problems: Problems
     names: tuple[str, ...]
@@ -64,37 +72,43 @@ def read(
     header: bool | None = None,
     delimiter: str | None = None,
 ) -> Observed:
-    """Read samples (rows) of variables (columns), or with `covariance` their covariance, from .csv, .tsv, .txt or .npy.
+    """Read samples (rows) of variables (columns), or their covariance, from .csv, .tsv, .txt or .npy.
 
-    samples: how many a covariance was estimated from; None is an exact one. header: whether the first line holds
-    names; None finds out and says so. delimiter: a name of `DELIMITERS`; None finds out and says so.
+    Args:
+        path: The file.
+        covariance: Whether it holds a covariance.
+        samples: How many samples the covariance was estimated from. Default: it is exact.
+        header: Whether the first line holds names. Default: find out, and say so.
+        delimiter: A name of `DELIMITERS`. Default: find out, and say so.
 
-    Raises InputError, naming the file and the line, for whatever is no matrix of finite numbers, for constant and for
-    equal columns, and where header or delimiter could be read in two ways.
+    Raises:
+        InputError: The file holds no matrix of finite numbers, constant or equal columns, or a header or delimiter
+            that could be read in two ways; the message names the file and the line.
     """
     if samples is not None and not covariance:
         raise InputError("--samples goes with --covariance; of a file of samples the rows are counted")
     if samples is not None and samples < 2:
         raise InputError(f"--samples is {samples}; a covariance needs two or more")
-    if path.suffix.lower() == ".npy":
-        if header is not None or delimiter is not None:
-            raise InputError(f"{path}: a .npy file has neither header nor delimiter; leave out those options")
+    if path.suffix.lower() != ".npy":
+        matrix = _read_text(path, covariance, header, delimiter)
+    elif header is None and delimiter is None:
         matrix = _read_npy(path)
     else:
-        matrix = _read_text(path, covariance, header, delimiter)
-    names = matrix.names or default_names(matrix.values.shape[1])
-    _check_columns(path, matrix.values, names, covariance)
+        raise InputError(f"{path}: a .npy file has neither header nor delimiter; leave out those options")
+    values, names = matrix.values, matrix.names or default_names(matrix.values.shape[1])
+    if not covariance:
+        _check_samples(path, values, names)
+    _check_equal(path, values, names)
     if covariance:
         _check_covariance(path, matrix, names)
-        problems = Problems(matrix.values[None], samples)
+        problems, counting = Problems(values[None], samples), []
         basis = "exact: no --samples were given" if samples is None else f"from {samples} samples"
         read_as = f"covariance of {len(names)} variables ({basis}), {matrix.read_as}"
     else:
-        problems = Problems.from_samples(matrix.values)
-        read_as = f"{len(matrix.values)} samples (rows) of {len(names)} variables (columns), {matrix.read_as}"
-    observed = Observed(problems, names, read_as, matrix.warnings)
-    counting = [] if covariance else _counting(matrix.values, names)
-    return Observed(problems, names, read_as, (*matrix.warnings, *counting, *_doubts(observed)))
+        problems, counting = Problems.from_samples(values), _counting(values, names)
+        read_as = f"{len(values)} samples (rows) of {len(names)} variables (columns), {matrix.read_as}"
+    doubts = _doubts(problems.covariance[0], names, problems.samples)
+    return Observed(problems, names, read_as, (*matrix.warnings, *counting, *doubts))
 
 
 # Reading
@@ -106,7 +120,7 @@ def _bytes(path: Path) -> bytes:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
     if not data:
-        raise InputError(f"{path}: the file is empty; give one line a sample, one column a variable")
+        raise InputError(f"{path}: the file is empty; give one line per sample, one column per variable")
     return data
 
 
@@ -115,24 +129,21 @@ def _read_npy(path: Path) -> _Matrix:
         raise InputError(f"{path}: is no .npy file; write it with numpy.save, or name it .csv")
     try:
         with warnings.catch_warnings(action="ignore"):  # of headers as Python 2 wrote them
-            array = np.load(path, allow_pickle=False)
+            found = np.load(path, allow_pickle=False)
     except Exception as error:  # a header is parsed as Python, whose every error may come of it
         why = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as numbers ({why}); write it again with numpy.save") from error
-    if array.dtype.kind not in "biuf" or array.ndim != 2 or 0 in array.shape:
+    if found.dtype.kind not in "biuf" or found.ndim != 2 or 0 in found.shape:
         raise InputError(
-            f"{path}: has shape {array.shape} and dtype {array.dtype}; give numbers (samples, variables), one or more "
+            f"{path}: has shape {found.shape} and dtype {found.dtype}; give numbers (samples, variables), one or more "
             "of each"
         )
-    values = np.array(array, dtype=np.float64)
-
-    def where(row: int) -> str:
-        return f"{path}, row {row}"
-
+    values = np.array(found, dtype=np.float64)
     if len(bad := np.argwhere(~np.isfinite(values))):
         row, column = bad[0]
-        raise InputError(f"{where(row)}: column {column} is {values[row, column]}; drop or impute it first")
-    return _Matrix(values, None, f"a .npy array of {array.dtype}; names x0, x1, ... are by position", where)
+        raise InputError(f"{path}, row {row}: column {column} is {values[row, column]}; drop or impute it first")
+    read_as = f"a .npy array of {found.dtype}; names x0, x1, ... are by position"
+    return _Matrix(values, None, read_as, lambda row: f"{path}, row {row}")
 
 
 def _read_text(path: Path, covariance: bool, header: bool | None, delimiter: str | None) -> _Matrix:
@@ -140,8 +151,8 @@ def _read_text(path: Path, covariance: bool, header: bool | None, delimiter: str
     try:
         lines = data.decode("utf-8").replace("\r\n", "\n").split("\n")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise _bad(path, line, f"byte {error.object[error.start]:#04x} is not UTF-8", "save it as UTF-8") from error
+        at = data.count(b"\n", 0, error.start) + 1
+        raise _bad(path, at, f"byte {error.object[error.start]:#04x} is not UTF-8", "save it as UTF-8") from error
     doubts: tuple[str, ...] = ()
     if lines[-1]:
         doubts = (f"{path} does not end with a line end: if it was cut short, its last number is wrong",)
@@ -154,18 +165,41 @@ def _read_text(path: Path, covariance: bool, header: bool | None, delimiter: str
     named = _has_header(path, first) if header is None else header
     how = "as told" if header is not None else "it holds no number" if named else "line 1 holds numbers"
     if named and len(lines) == 1:
-        raise InputError(f"{path}: there is a header and no rows; give one line a sample")
-    table = _Lines(path, tuple(lines), int(named), separator, len(first))
-    rows_named = named and covariance and table.column(0) == first[1:]
-    if rows_named:
-        table, first = _Lines(path, table.lines, 1, separator, len(first), skip=1), first[1:]
-    names = _names(path, first) if named else None
+        raise InputError(f"{path}: there is a header and no rows; give one line per sample")
+    numbered = list(enumerate(lines, 1))[int(named) :]
+    repeated = named and covariance and first[1:] == [
+        (_fields(path, line, number, separator) or [""])[0] for number, line in numbered
+    ]  # fmt: skip
+    names = _names(path, first[int(repeated) :]) if named else None
+    numbers = array("d")
+    for number, line in numbered:
+        if not line.strip():
+            raise _bad(path, number, "is empty", "delete the line, or give it a sample")
+        fields = _fields(path, line, number, separator)
+        if len(fields) != len(first):
+            raise _bad(path, number, f"has {len(fields)} columns", f"expected {len(first)}, as in line 1")
+        for index, field in enumerate(fields[int(repeated) :]):
+            value = float(field) if NUMBER.fullmatch(field) else math.nan
+            if not math.isfinite(value):
+                column = f"column {index + 1}" if names is None else f"column {_show(names[index])}"
+                raise _bad(path, number, f"{column} is {_show(field)}", _advice(field))
+            numbers.append(value)
     read_as = ", ".join([
         found,
         f"names from line 1 ({how})" if named else f"no header ({how}): names x0, x1, ... are by position",
-        *(["names repeated in the first column"] if rows_named else []),
+        *(["names repeated in the first column"] if repeated else []),
     ])  # fmt: skip
-    return _Matrix(table.numbers(names), names, read_as, table.where, doubts)
+    values = np.array(numbers).reshape(len(numbered), -1)
+    return _Matrix(values, names, read_as, lambda row: f"{path}, line {row + 1 + int(named)}", doubts)
+
+
+def _advice(field: str) -> str:
+    """What to do about a field that is no finite number."""
+    if field.lower() in MISSING:
+        return "drop or impute what is missing first"
+    if NUMBER.fullmatch(field):
+        return "too large for float64: rescale it"
+    return f"expected a number{', with a point for decimals' if NUMBER.fullmatch(field.replace(',', '.')) else ''}"
 
 
 def _separator(path: Path, line: str, delimiter: str | None) -> tuple[str, str]:
@@ -209,59 +243,6 @@ def _names(path: Path, first: list[str]) -> tuple[str, ...]:
     return tuple(first)
 
 
-@dataclass(frozen=True)
-class _Lines:
-    """The lines of a text file, of which those from `start` hold numbers, in `width` fields after `skip` of text."""
-
-    path: Path
-    lines: tuple[str, ...]
-    start: int
-    separator: str
-    width: int
-    skip: int = 0
-
-    def where(self, row: int) -> str:
-        return f"{self.path}, line {row + self.start + 1}"
-
-    def column(self, index: int) -> list[str]:
-        """The fields of one column as text; of an empty or short line ''."""
-        rows = (_fields(self.path, line, 0, self.separator) for line in self.lines[self.start :])
-        return [row[index] if index < len(row) else "" for row in rows]
-
-    def numbers(self, names: Sequence[str] | None) -> Floats:
-        """All numbers (rows, columns); raises InputError at the first field that is none."""
-        lines = self.lines[self.start :]
-        separators = sum(line.count(self.separator) for line in lines)
-        if "" not in lines and separators == len(lines) * (self.width - 1):
-            with contextlib.suppress(ValueError):  # told below, with the line
-                values = np.loadtxt(
-                    lines, np.float64, comments=None, delimiter=self.separator, quotechar='"', ndmin=2,
-                    usecols=range(self.skip, self.width),
-                )  # fmt: skip
-                if len(values) == len(lines) and np.isfinite(values).all():
-                    return values
-        return np.array([self._row(number, names) for number in range(self.start + 1, len(self.lines) + 1)])
-
-    def _row(self, line: int, names: Sequence[str] | None) -> list[float]:
-        if not self.lines[line - 1].strip():
-            raise _bad(self.path, line, "is empty", "delete the line, or give it a sample")
-        fields = _fields(self.path, self.lines[line - 1], line, self.separator)
-        if len(fields) != self.width:
-            raise _bad(self.path, line, f"has {len(fields)} columns", f"expected {self.width}, as in line 1")
-        row = []
-        for index, field in enumerate(fields[self.skip :]):
-            column = f"column {index + 1}" if names is None else f"column {_show(names[index])}"
-            if field.lower() in MISSING:
-                raise _bad(self.path, line, f"{column} is {_show(field)}", "drop or impute what is missing first")
-            if NUMBER.fullmatch(field) is None:
-                hint = ", with a point for decimals" if NUMBER.fullmatch(field.replace(",", ".")) else ""
-                raise _bad(self.path, line, f"{column} is {_show(field)}", f"expected a number{hint}")
-            if not np.isfinite(float(field)):
-                raise _bad(self.path, line, f"{column} is {_show(field)}", "too large for float64: rescale it")
-            row.append(float(field))
-        return row
-
-
 def _fields(path: Path, line: str, number: int, separator: str) -> list[str]:
     try:
         rows = list(csv.reader([line], delimiter=separator, strict=True, skipinitialspace=True))
@@ -273,21 +254,22 @@ def _fields(path: Path, line: str, number: int, separator: str) -> list[str]:
 # Checks
 
 
-def _check_columns(path: Path, values: Floats, names: Sequence[str], covariance: bool) -> None:
-    if not covariance:
-        if len(values) < 2:
-            raise InputError(f"{path}: has one row of numbers; to learn from samples takes two or more")
-        constant = np.flatnonzero((values == values[0]).all(0))
-        if len(constant):
-            index = constant[0]
-            raise InputError(f"{path}: column {names[index]!r} is {values[0, index]:g} in every row; drop it")
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            variance = values.var(0)
-        if len(extreme := np.flatnonzero(~((variance >= 1 / LARGEST) & (variance <= LARGEST)))):
-            raise InputError(
-                f"{path}: the variance of column {names[extreme[0]]!r} is {variance[extreme[0]]:g}; rescale the column "
-                f"to one between {1 / LARGEST:g} and {LARGEST:g}"
-            )
+def _check_samples(path: Path, values: Floats, names: Sequence[str]) -> None:
+    if len(values) < 2:
+        raise InputError(f"{path}: has one row of numbers; to learn from samples takes two or more")
+    if len(constant := np.flatnonzero((values == values[0]).all(0))):
+        index = constant[0]
+        raise InputError(f"{path}: column {names[index]!r} is {values[0, index]:g} in every row; drop it")
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        variance = values.var(0)
+    if len(extreme := np.flatnonzero(~((variance >= 1 / LARGEST) & (variance <= LARGEST)))):
+        raise InputError(
+            f"{path}: the variance of column {names[extreme[0]]!r} is {variance[extreme[0]]:g}; rescale the column "
+            f"to one between {1 / LARGEST:g} and {LARGEST:g}"
+        )
+
+
+def _check_equal(path: Path, values: Floats, names: Sequence[str]) -> None:
     seen: dict[bytes, int] = {}
     for index, column in enumerate((values + 0.0).T):  # + 0.0 makes −0 equal to 0
         if (first := seen.setdefault(column.tobytes(), index)) != index:
@@ -299,15 +281,13 @@ def _check_covariance(path: Path, matrix: _Matrix, names: Sequence[str]) -> None
     if S.shape[0] != S.shape[1]:
         raise InputError(f"{path}: has {S.shape[0]} rows and {S.shape[1]} columns; a covariance is square")
     variance = S.diagonal()
-    for index, value in enumerate(variance):
-        if not 1 / LARGEST <= value <= LARGEST:
-            raise InputError(
-                f"{matrix.where(index)}: the variance of {names[index]!r} is {value:g}; drop what does not vary, "
-                f"rescale the rest to between {1 / LARGEST:g} and {LARGEST:g}"
-            )
-    scale = np.sqrt(variance)
+    if len(extreme := np.flatnonzero(~((variance >= 1 / LARGEST) & (variance <= LARGEST)))):
+        raise InputError(
+            f"{matrix.where(extreme[0])}: the variance of {names[extreme[0]]!r} is {variance[extreme[0]]:g}; drop what "
+            f"does not vary, rescale the rest to between {1 / LARGEST:g} and {LARGEST:g}"
+        )
     with np.errstate(over="ignore", invalid="ignore"):
-        R = S / scale[:, None] / scale
+        R = _correlations(S)
         asymmetry = np.abs(R - R.T)
     if len(bad := np.argwhere(~(asymmetry <= 1e-9))):
         i, j = (int(index) for index in bad[0])
@@ -324,15 +304,20 @@ def _check_covariance(path: Path, matrix: _Matrix, names: Sequence[str]) -> None
 
 
 def _counting(values: Floats, names: Sequence[str]) -> list[str]:
-    """A warning of each column that only numbers the rows."""
+    """A warning for each column that only numbers the rows."""
     steps = np.arange(len(values))
     found = [name for name, column in zip(names, values.T, strict=True) if np.array_equal(column - column[0], steps)]
     return [f"column {name!r} counts the rows; if it is an index and no variable, drop it" for name in found]
 
 
-def _doubts(observed: Observed) -> list[str]:
-    """What makes a graph from these data doubtful, before any is learned."""
-    S, names, samples = observed.covariance, observed.names, observed.problems.samples
+def _correlations(S: Floats) -> Floats:
+    scale = np.sqrt(S.diagonal())
+    R: Floats = S / scale[:, None] / scale
+    return R
+
+
+def _doubts(S: Floats, names: Sequence[str], samples: int | None) -> list[str]:
+    """What makes a graph from data of this covariance doubtful, before any is learned."""
     variance, n, found = S.diagonal(), len(S), []
     low, high = int(variance.argmin()), int(variance.argmax())
     if n > 1 and variance[high] <= (1 + SAME_VARIANCE) * variance[low]:
@@ -353,9 +338,8 @@ def _doubts(observed: Observed) -> list[str]:
     if samples is not None and samples < n:
         found.append(f"fewer samples ({samples}) than variables ({n}): the covariance is singular")
     elif samples is not None and samples < ROWS_PER_VARIABLE * n:
-        found.append(f"few samples ({samples}) for {n} variables; {ROWS_PER_VARIABLE} a variable are a minimum")
-    scale = np.sqrt(variance)
-    R = S / scale[:, None] / scale
+        found.append(f"few samples ({samples}) for {n} variables; {ROWS_PER_VARIABLE} per variable are a minimum")
+    R = _correlations(S)
     near = np.argwhere(np.triu(np.abs(R), 1) > NEARLY_ONE)
     for i, j in near[:5]:
         found += [f"columns {names[i]!r} and {names[j]!r} are nearly copies (correlation {R[i, j]:.5f})"]

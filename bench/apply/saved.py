@@ -1,4 +1,4 @@
-"""What a trained recommender is worth on data, and what it recommends; files of models are `bench.apply.model_files`."""
+"""What a trained recommender is worth on data, and what it recommends."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from bench.apply.model_files import SEEN, Saved, load
-from bench.apply.train import Asked, Report, data_words, make_split, preparation_words, rank, read_data
+from bench.apply.train import Asked, Report, data_words, preparation_words, rank, read_data
 from bench.cells.json_files import printable
-from bench.datasets import Loaded, data_folder
+from bench.datasets.load import Loaded, data_folder
 from bench.datasets.titles import TITLED, read_films
 from bench.errors import DataMissing, InputError
-from bench.judge.intervals import Value
+from bench.methods.fit import make_split
 from bench.show.tables import Table
 from causalrec.interactions import Sequences, Targets, check_leaks, from_rows
 from causalrec.ranking import seen_items
@@ -24,7 +24,14 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The items a model puts first after a history: item, title or None, score; best first."""
+    """The items that a model puts first after a history.
+
+    Args:
+        title: What was asked, in words.
+        seen: Whether items of the history were "kept" or "filtered".
+        actions: Length of the history.
+        items: Item, title or None, and score of each; best first.
+    """
 
     title: str
     seen: str
@@ -33,21 +40,17 @@ class Recommendation:
 
     def table(self) -> Table:
         """For people; ids and titles with what cannot be printed escaped."""
-        titled = any(title is not None for _, title, _ in self.items)
-        rows: list[tuple[Value, ...]] = [
-            (rank, printable(item), *((None if title is None else printable(title),) if titled else ()), score)
-            for rank, (item, title, score) in enumerate(self.items, 1)
-        ]
-        columns = ("rank", "item", *(("title",) if titled else ()), "score")
+        shown = [(k, printable(i), title and printable(title), s) for k, (i, title, s) in enumerate(self.items, 1)]
+        places = (0, 1, 2, 3) if any(title is not None for _, title, _ in self.items) else (0, 1, 3)
+        rows = tuple(tuple(row[place] for place in places) for row in shown)
+        columns = tuple(("rank", "item", "title", "score")[place] for place in places)
         note = f"After {self.actions} actions, whose items are {self.seen}."
-        return Table("recommend", printable(self.title), columns, tuple(rows), note)
+        return Table("recommend", printable(self.title), columns, rows, note)
 
     def document(self) -> dict[str, Any]:
         """As JSON data."""
-        listed = [
-            {"rank": rank, "item": item, "title": title, "score": score}
-            for rank, (item, title, score) in enumerate(self.items, 1)
-        ]
+        keys = ("rank", "item", "title", "score")
+        listed = [dict(zip(keys, (rank, *row), strict=True)) for rank, row in enumerate(self.items, 1)]
         return {"title": self.title, "actions": self.actions, "seen": self.seen, "items": listed}
 
 
@@ -60,11 +63,21 @@ def evaluate(
     device: str = "auto",
     data_dir: Path | None = None,
 ) -> Report:
-    """Rank with the model in `folder` what the split of `data` holds out, of which training has seen nothing.
+    """Rank with a saved model what the split of data holds out and training has not seen.
 
-    What is not asked for is as the model was trained. Users whose asked action training may have seen are left out and
-    counted: those it knows whose row does not begin with what it saw of it, or whose asked action is in that.
-    Raises InputError for items unknown to the model unless they are skipped, and where nobody is left to ask.
+    Users whose asked action training may have seen are left out and counted: those it knows whose row does not begin
+    with what it saw of it, or whose asked action is in that.
+
+    Args:
+        folder: Of the model.
+        data: Name of a dataset, or a file.
+        asked: Values of `DataOptions`; None stands for those that the model was trained with.
+        skip_unknown: Leave out actions on items that the model does not know.
+        device: "cpu", "cuda" or "auto".
+        data_dir: The data folder. Default: see `data_folder`.
+
+    Raises:
+        InputError: Wrong input, items unknown to the model (unless skipped), or nobody is left to ask.
     """
     saved = load(folder, pick_device(device))
     asked = _as_trained(saved, asked)
@@ -117,10 +130,22 @@ def recommend(
     device: str = "auto",
     data_dir: Path | None = None,
 ) -> Recommendation:
-    """The k items that the model in `folder` puts first after all actions of `user` in `data`, or after `history`.
+    """List the items that a saved model puts first after a user's actions or after a given history.
 
-    history: item ids with commas between, oldest first. seen: whether items of the history are "kept" or "filtered";
-    None: as validation ranked. Raises InputError for wrong input and for items unknown to the model unless skipped.
+    Args:
+        folder: Of the model.
+        data: Name of a dataset, or a file, that has the user.
+        user: Label of the user, of whom all actions are the history.
+        history: Labels of items, oldest first, with commas between.
+        asked: Values of `DataOptions`; None stands for those that the model was trained with.
+        k: How many items.
+        seen: Whether items of the history are "kept" or "filtered". Default: as validation ranked.
+        skip_unknown: Leave out actions on items that the model does not know.
+        device: "cpu", "cuda" or "auto".
+        data_dir: The data folder. Default: see `data_folder`.
+
+    Raises:
+        InputError: Wrong input, or items unknown to the model (unless skipped).
     """
     if (user is None) == (history is None) or (user is not None and data is None):
         raise InputError("say whose history: --data FILE --user ID, or --history ITEM,ITEM,...")
@@ -155,14 +180,14 @@ def recommend(
 
 def _as_trained(saved: Saved, asked: Asked) -> dict[str, Any]:
     """What is asked for, and where nothing is, what the model was trained with."""
-    return {key: asked.get(key) if asked.get(key) is not None else value for key, value in asdict(saved.data).items()}
+    return asdict(saved.data) | {key: value for key, value in asked.items() if value is not None}
 
 
 def _recode(loaded: Loaded, saved: Saved, skip_unknown: bool) -> tuple[Sequences, int]:
     """The sequences in the model's numbering of items, and how many actions on items unknown to it were left out."""
     sequences = loaded.sequences
     place = {label: k for k, label in enumerate(saved.items, 1)}
-    number = np.array([place.get(label, 0) for label in sequences.item_labels], dtype=np.int64)
+    number = np.array([place.get(label, 0) for label in sequences.item_labels])
     items = number[sequences.items - 1]
     skipped = int((items == 0).sum())
     if skipped and not skip_unknown:
@@ -171,12 +196,12 @@ def _recode(loaded: Loaded, saved: Saved, skip_unknown: bool) -> tuple[Sequences
             f"{loaded.provenance.file}: {_listed(unknown)} unknown to the model, in {skipped} of {len(items)} actions; "
             "leave them out with --skip-unknown, or train on these data"
         )
-    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(items != 0)])
-    times = None if sequences.times is None else sequences.times[items != 0]
-    kept = Sequences(
-        items[items != 0], before[sequences.offsets], times, len(saved.items), sequences.user_labels, saved.items
-    )
-    return kept, skipped
+    known = items != 0
+    offsets = np.insert(np.cumsum(known), 0, 0)[sequences.offsets]
+    times = None if sequences.times is None else sequences.times[known]
+    return Sequences(
+        items[known], offsets, times, len(saved.items), sequences.user_labels, saved.items
+    ), skipped
 
 
 def _typed_history(history: str, saved: Saved, skip_unknown: bool) -> Sequences:

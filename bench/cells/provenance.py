@@ -23,7 +23,7 @@ def provenance() -> Provenance:
         "commit": commit or "unknown",
         "dirty": None if commit is None else bool(changes),
         "python": platform.python_version(),
-        **{package: _version(package) for package in ("torch", "numpy", "scipy", "pandas")},
+        **{package: version_of(package) for package in ("torch", "numpy", "scipy", "pandas")},
         "blas": _blas(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
@@ -45,7 +45,8 @@ def _output(*command: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The version of an installed package; None where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

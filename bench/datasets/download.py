@@ -5,34 +5,35 @@ goes on where it stopped. Members are unpacked to temporary files and renamed on
 """
 
 import errno
-import hashlib
-import http.client
 import os
 import re
-import ssl
+import shutil
 import stat
-import urllib.error
+import tempfile
 import urllib.parse
-import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
-from typing import IO
+from typing import Any, BinaryIO, TypeAlias
 
-from bench.datasets import file_sha256
+import pooch
+import requests
+
 from bench.datasets.catalogue import Archive, Dataset, find
+from bench.datasets.load import file_sha256
 from bench.errors import InputError
 
-Progress = Callable[[int, int | None], None]
+Progress: TypeAlias = Callable[[int, int | None], None]
 MAX_RATIO = 200
-CHUNK = 1 << 16
+CHUNK = 1 << 16  # bytes
 
 
 def get(
     name: str,
     folder: Path,
-    progress: Progress | None = None,
+    progress: Progress = lambda _done, _total: None,
     *,
     archive: Archive | None = None,
     allow_loopback_http: bool = False,
@@ -40,73 +41,58 @@ def get(
 ) -> tuple[Path, ...]:
     """Bring a dataset's files into the folder and return their paths; files that are there already are left alone.
 
-    progress: called with bytes so far and in all (None where the server does not say). archive: another place to
-    fetch from. allow_loopback_http: let that place be plain http on this machine. timeout: seconds of silence.
-    Raises InputError for an unknown name, a dataset without an address (it says where to get it and where to put
-    it), a failed or refused transfer, a wrong hash, an archive that is unsafe, or a folder that cannot be written.
+    Args:
+        name: One of `DATASETS`.
+        folder: The data folder; it is made if missing.
+        progress: Called with the bytes received so far and in all, None where the server does not say.
+        archive: Another place to fetch from. Default: the owner's.
+        allow_loopback_http: Whether that place may be plain http on this machine.
+        timeout: Seconds of silence after which the server is given up.
+
+    Raises:
+        InputError: Unknown name, a dataset without an address (the message says where to get it and where to put it), a
+            failed or refused transfer, a wrong hash, an unsafe archive, or a folder that cannot be written.
     """
     dataset = find(name)
     archive = archive or dataset.archive
+    place = folder / dataset.copies[0].path
     if archive is None:
         if copy := dataset.found(folder):
             return (folder / copy.path,)
         raise InputError(
-            f"{dataset.title} has no address to fetch it from: get it from {dataset.page} and put the file at "
-            f"{folder / dataset.copies[0].path}"
+            f"{dataset.title} has no address to fetch it from: get it from {dataset.page} and put the file at {place}"
         )
     targets = tuple(folder / target for target in archive.members.values())
     _require_known(dataset, folder)
     if all(target.exists() for target in targets):
         return targets
     part = folder / f"{name}.zip.part"
-    for place in (part, *(above for target in targets for above in target.parents if folder in above.parents)):
-        if place.is_symlink():
-            raise InputError(f"{place} is a symbolic link, and nothing is written through one; remove it, or put the "
+    for above in (part, *(above for target in targets for above in target.parents if folder in above.parents)):
+        if above.is_symlink():
+            raise InputError(f"{above} is a symbolic link, and nothing is written through one; remove it, or put the "
                              f"files of {dataset.page} where it leads")  # fmt: skip
-    opener = urllib.request.build_opener(_Redirects(allow_loopback_http))
+    _require_safe(archive.address, allow_loopback_http)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _fetch(opener, archive, part, progress or _ignore, allow_loopback_http, timeout)
+        _fetch(archive, part, progress, allow_loopback_http, timeout)
         _require_md5(part, archive)
         unpack(part, archive, dataset, folder)
         part.unlink()
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError) as error:
-        reason = getattr(error, "reason", None) or error
+    except requests.RequestException as error:
+        reason = error.response.reason if error.response is not None else _root(error)
         raise InputError(
             f"{archive.address} did not answer as it should ({reason}); run the command again to go on, or get the "
-            f"file from {dataset.page} and put it at {folder / dataset.copies[0].path}"
+            f"file from {dataset.page} and put it at {place}"
         ) from error
     except OSError as error:
         raise InputError(f"cannot write under {folder} ({error.strerror}); choose a folder with room") from error
     return targets
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follow redirects only to addresses that could have been asked for."""
-
-    def __init__(self, allow_loopback_http: bool) -> None:
-        self.allow_loopback_http = allow_loopback_http
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        _require_safe(newurl, self.allow_loopback_http)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _ignore(_done: int, _total: int | None) -> None:
-    """Report progress to nobody."""
-
-
-def _require_safe(address: str, allow_loopback_http: bool) -> None:
+def _require_safe(address: str, allow_loopback_http: bool, base: str = "") -> None:
+    """Raise InputError for an address, which may be relative to `base`, that must not be fetched from."""
     try:
-        url = urllib.parse.urlsplit(address)
+        url = urllib.parse.urlsplit(urllib.parse.urljoin(base, address))
     except ValueError as error:
         raise InputError(f"{address!r} is not an address ({error})") from error
     loopback = url.hostname in ("127.0.0.1", "::1", "localhost")
@@ -114,69 +100,98 @@ def _require_safe(address: str, allow_loopback_http: bool) -> None:
         raise InputError(f"{address} is refused: data is fetched over https only")
 
 
-def _fetch(
-    opener: urllib.request.OpenerDirector,
-    archive: Archive,
-    part: Path,
-    progress: Progress,
-    allow_loopback_http: bool,
-    timeout: float,
-) -> None:
-    """Complete the part file, going on from what it holds where the server allows that."""
-    _require_safe(archive.address, allow_loopback_http)
-    start = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(archive.address, headers={"Accept-Encoding": "identity"})  # noqa: S310
-    if start:
-        request.add_header("Range", f"bytes={start}-")
-    try:
-        response = opener.open(request, timeout=timeout)
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not start:
-                raise
-            whole = error.headers.get("Content-Range") == f"bytes */{start}"
-        if whole:
+def _root(error: BaseException) -> BaseException:
+    """The error that this one came from."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return error
+
+
+class _Part:
+    """The part file that pooch writes to: continued where the server allows that, and never larger than expected."""
+
+    def __init__(self, file: BinaryIO, archive: Archive, progress: Progress, allow_loopback_http: bool) -> None:
+        self.file, self.archive, self.progress = file, archive, progress
+        self.allow_loopback_http = allow_loopback_http
+        self.done = file.tell()
+        self.total: int | None = None
+
+    def begin(self, response: requests.Response, *_: Any, **_more: Any) -> None:
+        """Check an answer before its body is read, as a hook of requests."""
+        _require_safe(response.url, self.allow_loopback_http)
+        if response.is_redirect:
+            _require_safe(response.headers["Location"], self.allow_loopback_http, response.url)
             return
-        part.unlink()
-        _fetch(opener, archive, part, progress, allow_loopback_http, timeout)
-        return
-    with response:
-        start, total = _span(response, start, archive.address)
-        if total is not None and total > archive.max_bytes:
-            raise InputError(f"{archive.address} has {total} bytes, more than the {archive.max_bytes} expected at most")
-        done = start
-        with part.open("ab" if start else "wb") as file:
-            progress(done, total)
-            while block := response.read(CHUNK):
-                done += len(block)
-                if done > archive.max_bytes:
-                    file.truncate(0)
-                    raise InputError(f"{archive.address} sends more than the {archive.max_bytes} bytes expected")
-                file.write(block)
-                progress(done, total)
+        if not response.ok:
+            return  # pooch raises
+        response.raw.enforce_content_length = False  # what comes before a break is kept; `_fetch` compares lengths
+        address, most = self.archive.address, self.archive.max_bytes
+        if not response.headers.get("Content-Length", "").isdecimal():
+            response.headers.pop("Content-Length", None)  # pooch takes it for a number
+        if response.status_code == HTTPStatus.OK:  # from the start, whether or not a range was asked for
+            self.file.truncate(0)
+            self.done = 0
+            self.total = int(response.headers["Content-Length"]) if "Content-Length" in response.headers else None
+        else:
+            told = response.headers.get("Content-Range", "without Content-Range")
+            span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", told)
+            if span is None or int(span[1]) != self.done:
+                answer = f"answers {response.status_code} {told} to a request for the bytes from {self.done}"
+                raise InputError(f"{address} {answer}; try again later")
+            self.total = int(span[2])
+        if self.total is not None and self.total > most:
+            raise InputError(f"{address} has {self.total} bytes, more than the {most} expected at most")
+        self.progress(self.done, self.total)
+
+    def write(self, block: bytes) -> None:
+        """Add what came."""
+        self.done += len(block)
+        if self.done > self.archive.max_bytes:
+            self.file.truncate(0)
+            raise InputError(f"{self.archive.address} sends more than the {self.archive.max_bytes} bytes expected")
+        self.file.write(block)
+        self.progress(self.done, self.total)
+
+    def flush(self) -> None:
+        """Do nothing: pooch asks for it after every block."""
+
+
+def _fetch(archive: Archive, path: Path, progress: Progress, allow_loopback_http: bool, timeout: float) -> None:
+    """Complete the part file at `path`, going on from what it holds where the server allows that."""
+    broken = None
+    try:
+        with path.open("ab") as file:
+            part, start = _Part(file, archive, progress, allow_loopback_http), file.tell()
+            headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+            hooks = {"response": part.begin}
+            try:
+                pooch.HTTPDownloader(chunk_size=CHUNK, headers=headers, hooks=hooks, timeout=timeout)(
+                    archive.address, part, None
+                )
+            except requests.exceptions.ChunkedEncodingError as error:
+                broken = error
             file.flush()
             os.fsync(file.fileno())
-    if total is not None and done != total:
-        raise InputError(f"{archive.address} broke off at {done} of {total} bytes; run the command again to go on")
-
-
-def _span(response: http.client.HTTPResponse, start: int, address: str) -> tuple[int, int | None]:
-    """Where the bytes that come begin, and how long the whole is; a server that ignores Range begins at 0."""
-    if response.status == http.HTTPStatus.OK:
-        length = response.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdecimal() else None
-    span = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", ""))
-    if response.status != http.HTTPStatus.PARTIAL_CONTENT or span is None or int(span[1]) != start:
-        answer = f"{response.status} {response.headers.get('Content-Range', 'without Content-Range')}"
-        raise InputError(f"{address} answers {answer} to a request for the bytes from {start}; try again later")
-    return start, int(span[3])
+    except requests.HTTPError as error:
+        answer = error.response
+        if not start or answer is None or answer.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        if answer.headers.get("Content-Range") != f"bytes */{start}":  # otherwise all of it was there
+            path.unlink()
+            _fetch(archive, path, progress, allow_loopback_http, timeout)
+        return
+    finally:
+        if path.exists() and not path.stat().st_size:
+            path.unlink()
+    if broken or part.total not in (None, part.done):
+        of = f"{part.done} of {'unknown' if part.total is None else part.total} bytes"
+        raise InputError(f"{archive.address} broke off at {of}; run the command again to go on") from broken
 
 
 def _require_md5(part: Path, archive: Archive) -> None:
     if archive.md5 is None:
         return
-    with part.open("rb") as file:
-        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    found = pooch.file_hash(str(part), alg="md5")
     if found != archive.md5:
         part.unlink()
         raise InputError(
@@ -195,13 +210,35 @@ def _require_known(dataset: Dataset, folder: Path) -> None:
 def unpack(part: Path, archive: Archive, dataset: Dataset, folder: Path) -> None:
     """Unpack the wanted members beside their places, then rename them all.
 
-    On any fault none of them is there, the archive is removed, and InputError raised.
+    Args:
+        part: The archive, a zip file.
+        archive: Which members are wanted and where they go, and the sizes expected at most.
+        dataset: Whose known hashes the members must have.
+        folder: The data folder.
+
+    Raises:
+        InputError: The archive is broken or unsafe; it is removed, and none of its members is there.
     """
-    unpacked: dict[Path, Path] = {}
+    known, placed = {copy.path: copy.sha256 for copy in dataset.copies}, dict[Path, Path]()
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        _unpack_beside(part, archive, dataset, folder, unpacked)
-        for target, temporary in unpacked.items():
-            temporary.replace(target)
+        with zipfile.ZipFile(part) as zipped, tempfile.TemporaryDirectory(dir=folder, prefix=".unpacked-") as place:
+            for info in _wanted(zipped, archive):
+                target = archive.members[info.filename]
+                if (folder / target).exists():
+                    continue
+                placed[folder / target] = temporary = Path(place) / str(len(placed))
+                # zipfile checks the CRC at the end and never gives more than the declared size.
+                with zipped.open(info) as source, temporary.open("xb") as file:
+                    shutil.copyfileobj(source, file, CHUNK)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if known.get(target) not in (None, found := file_sha256(temporary)):
+                    what = f"{info.filename} has SHA-256 {found}, expected {known[target]}"
+                    raise InputError(f"{archive.address}: {what}; it was removed")
+            for target_path, temporary in placed.items():
+                target_path.parent.mkdir(parents=True, exist_ok=True)
+                temporary.replace(target_path)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a place before the archive's start
             raise
@@ -209,29 +246,6 @@ def unpack(part: Path, archive: Archive, dataset: Dataset, folder: Path) -> None
         if isinstance(error, InputError):
             raise
         raise InputError(f"{archive.address}: the archive is broken ({error}); it was removed, try again") from error
-    finally:
-        for temporary in unpacked.values():
-            temporary.unlink(missing_ok=True)
-
-
-def _unpack_beside(
-    part: Path, archive: Archive, dataset: Dataset, folder: Path, unpacked: dict[Path, Path]
-) -> None:
-    """Unpack what is not there yet, noting target -> temporary file as it goes, and check the known hashes."""
-    known = {folder / copy.path: copy.sha256 for copy in dataset.copies}
-    with zipfile.ZipFile(part) as zipped:
-        for info in _wanted(zipped, archive):
-            target = folder / archive.members[info.filename]
-            if target.exists():
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            unpacked[target] = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-            _write_member(zipped, info, unpacked[target])
-            found = file_sha256(unpacked[target])
-            if known.get(target) not in (None, found):
-                raise InputError(
-                    f"{archive.address}: {info.filename} has SHA-256 {found}, expected {known[target]}; it was removed"
-                )
 
 
 def _wanted(zipped: zipfile.ZipFile, archive: Archive) -> list[zipfile.ZipInfo]:
@@ -256,12 +270,3 @@ def _wanted(zipped: zipfile.ZipFile, archive: Archive) -> list[zipfile.ZipInfo]:
     if size > archive.max_unpacked:
         raise InputError(f"{archive.address}: unpacks to {size} bytes, at most {archive.max_unpacked} are expected")
     return wanted
-
-
-def _write_member(zipped: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> None:
-    """Unpack one member; the module checks its CRC at the end and never gives more than the declared size."""
-    with zipped.open(info) as source, path.open("xb") as file:
-        while block := source.read(CHUNK):
-            file.write(block)
-        file.flush()
-        os.fsync(file.fileno())

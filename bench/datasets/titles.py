@@ -21,7 +21,13 @@ _SEQUEL = re.compile(rf"\s+(?:(?:part|chapter|episode|vol\.?|volume)\s+)?{_NUMBE
 
 @dataclass(frozen=True)
 class Film:
-    """A film's title as published, the stem that it shares with its sequels, and its genres."""
+    """A film.
+
+    Args:
+        title: As published.
+        series: The stem that it shares with its sequels.
+        genres: Some of `GENRES`.
+    """
 
     title: str
     series: str
@@ -29,10 +35,16 @@ class Film:
 
 
 def read_films(name: str, folder: Path, copy: str) -> dict[str, Film]:
-    """Films of a dataset of `TITLED` by the item labels that its file `copy`, a path in `folder`, has.
+    """Read the films of a dataset, by item label.
 
-    Raises DataMissing where the owner's file of titles is not there, InputError for a dataset without one, or a line
-    that does not read.
+    Args:
+        name: One of `TITLED`.
+        folder: The data folder.
+        copy: The file of actions in it whose labels are wanted.
+
+    Raises:
+        DataMissing: The owner's file of titles is not there.
+        InputError: The dataset has no titles, or a line does not fit.
     """
     if name not in TITLED:
         raise InputError(f"{name} has no titles; datasets that have: {', '.join(TITLED)}")
@@ -55,11 +67,14 @@ def _film(title: str, genres: list[str]) -> Film:
 
 
 def stem(title: str) -> str:
-    """What a title shares with its sequels: no year, other name, article, number or subtitle, in lower case.
+    """Return what a title shares with its sequels: no year, other name, article, number or subtitle, in lower case.
 
     "Godfather: Part II, The (1974)" and "Godfather, The (1972)" give "godfather". Films of one series under
     different names stay apart, and films of one name that are no series come together: both make sharing rarer or
-    commoner whatever the graph.
+    commoner, but equally for every graph.
+
+    Args:
+        title: As published.
     """
     text = _YEAR.sub("", title).lower()
     while (shorter := _ALIAS.sub("", text)) not in ("", text):

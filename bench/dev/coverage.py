@@ -1,7 +1,7 @@
-"""How often the suite's intervals cover what is true, by simulation: python -m bench.dev.coverage
+"""How often the suite's intervals cover the truth, by simulation: python -m bench.dev.coverage
 
-Each situation draws data whose truth is known as often as `DRAWS` and counts. An interval at 95 % that covers less is
-too narrow; one that covers more costs power, as that of a proportion must, which takes few values only.
+Each situation draws `DRAWS` data sets whose truth is known and counts. An interval at 95 % that covers less is too
+narrow; one that covers more costs power, as that of a proportion must, because it takes only a few values.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,7 +29,14 @@ SLOPE, RATE_X = 0.5, np.log([30.0, 100.0, 300.0, 1000.0, 3000.0])
 
 @dataclass(frozen=True)
 class Situation:
-    """An interval and data to try it on: `make` draws one of `truth`."""
+    """An interval and data to try it on.
+
+    Args:
+        interval: its name.
+        data: the data, in words.
+        truth: what the interval is to cover.
+        make: draws data and returns their interval.
+    """
 
     interval: str
     data: str
@@ -40,7 +47,18 @@ class Situation:
 def draw_differences(
     rng: np.random.Generator, seeds: int, users: int = 60, seed_sd: float = 0.1, user_sd: float = 1.0
 ) -> NDArray[np.float64]:
-    """Differences (seeds, users) of mean 1: effects of seeds, of users common to all seeds, and noise of sd 1."""
+    """Differences of mean 1 with effects of seeds, of users common to all seeds, and noise of sd 1.
+
+    Args:
+        rng: source of the draws.
+        seeds: number of seeds.
+        users: number of users.
+        seed_sd: standard deviation of the seeds' effects.
+        user_sd: standard deviation of the users' effects.
+
+    Returns:
+        (seeds, users).
+    """
     by_seed, by_user = rng.normal(0, seed_sd, size=(seeds, 1)), rng.normal(0, user_sd, size=(1, users))
     return np.asarray(1 + by_seed + by_user + rng.normal(size=(seeds, users)))
 
@@ -53,7 +71,7 @@ def _crossed(seeds: int, seed_sd: float, user_sd: float) -> Situation:
 
 
 def _crossed_gain(rng: np.random.Generator) -> Interval:
-    """Of a model 10 % better than its rival; users differ by more than models do."""
+    """The relative gain of a model 10 % better than its rival; users differ by more than models do."""
     level = rng.exponential(size=(1, 80)) + 1
     ours, theirs = (level * factor + rng.normal(0, 0.2, size=(3, 80)) for factor in (1.1, 1.0))
     return crossed_gain(ours, theirs)
@@ -90,18 +108,30 @@ SITUATIONS: tuple[Situation, ...] = (
 
 
 def measure(situation: Situation, draws: int = DRAWS, root: int = 0) -> Interval:
-    """The share of `draws` intervals that hold the truth, with its own 95 % Clopper-Pearson interval."""
+    """The share of intervals that cover the truth, with its own 95 % Clopper-Pearson interval.
+
+    Args:
+        situation: interval and data.
+        draws: data sets to draw.
+        root: seed.
+    """
     rng = generator(root=root, stream="coverage", interval=situation.interval, data=situation.data)
     covered = sum(not situation.make(rng).excludes(situation.truth) for _ in range(draws))
     return clopper_pearson(covered, draws)
 
 
 def coverage_table(situations: Iterable[Situation] = SITUATIONS, draws: int = DRAWS, root: int = 0) -> Table:
-    """One row a situation."""
+    """One row per situation.
+
+    Args:
+        situations: all by default.
+        draws: data sets to draw in each.
+        root: seed.
+    """
     rows = tuple((s.interval, s.data, measure(s, draws, root)) for s in situations)
     note = (
-        f"Share of {draws} simulated data sets whose 95 % interval holds the truth, itself with a 95 % interval. Data "
-        "are normal but for counts; seeds and users have effects of their own. Clopper-Pearson covers at least its "
+        f"Share of {draws} simulated data sets whose 95 % interval covers the truth, itself with a 95 % interval. Data "
+        "are normal except for counts; seeds and users have effects of their own. Clopper-Pearson covers at least its "
         "level and mostly more."
     )
     return Table("coverage", "What the intervals cover", ("interval", "data", "covered"), rows, note)

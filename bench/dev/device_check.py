@@ -1,9 +1,9 @@
 """Every check that needs a GPU, and its times, in one run: python -m bench.dev.device_check [FOLDER] [--cpu]
 
 On CUDA at full size, under nine minutes on one Hopper card; on a CPU the same code at reduced sizes, whose times say
-nothing of a GPU. The card's own ceilings (rate of matrix products, rate of copying) are measured in the same run and
-floors are counted from them. A check that fails, or cannot run, is a row that says why; the table comes last, and
-`device_check.json` in FOLDER holds every number. Exit code 1: a sameness does not hold.
+nothing about a GPU. The card's own ceilings (rate of matrix products, rate of copying) are measured in the same run;
+floors are computed from them. A check that fails, or cannot run, is a row that says why; the table comes last, and
+`device_check.json` in FOLDER holds every number. Exit code 1: results on the device differ from the CPU's.
 """
 
 import json
@@ -23,9 +23,9 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 from bench.cells.streams import generator, torch_generator
+from bench.dev.timing import command_line
 from bench.judge.intervals import Value, crossed_interval
 from bench.methods.recommenders import SAVED
-from bench.plan.recommender_cells import token_seconds
 from bench.show.console import print_message, print_table
 from bench.show.tables import Table
 from causalrec.acyclicity import Exponential, LogDeterminant
@@ -48,7 +48,7 @@ WARM_UP, REPEATS = 3, 10
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of the whole run; `reduced` ones let a CPU walk every path."""
+    """Sizes of all parts; the reduced ones let a CPU run every line."""
 
     graphs_notears: tuple[int, int]  # problems, nodes
     graphs_eqvar: tuple[int, int]
@@ -77,7 +77,15 @@ REDUCED = Sizes((8, 10), (10_000, 20), (10, 20), 4, 120, 60, 20, (16,), 32, 3, (
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: what, how much, in what, the floor or goal beside it, and whether it is as asked (None: no goal)."""
+    """One figure.
+
+    Args:
+        what: what was measured.
+        figure: how much; None if it could not be measured.
+        unit: of the figure.
+        beside: the floor or the goal, in words.
+        holds: whether it reaches the goal; None without a goal.
+    """
 
     what: str
     figure: float | None
@@ -88,27 +96,48 @@ class Row:
 
 @dataclass
 class Bench:
-    """The device, the sizes, the ceilings measured on it, and what was found so far."""
+    """A device and what has been found on it so far.
+
+    Args:
+        device: "cuda" or "cpu".
+        sizes: of all parts.
+        rows: the figures.
+        product_rate: operations per second of matrix products, by precision.
+        copy_rate: bytes per second read and written by a copy.
+    """
 
     device: str
     sizes: Sizes
-    rows: list[Row]
-    product_rate: dict[str, float]
+    rows: list[Row] = field(default_factory=list)
+    product_rate: dict[str, float] = field(default_factory=dict)
     copy_rate: float = 0.0
-    gains: dict[str, float] = field(default_factory=dict)
 
     def add(self, what: str, figure: float | None, unit: str, beside: str = "", holds: bool | None = None) -> None:
-        """One more row; of a CPU's time at reduced sizes nothing is asked."""
+        """Add a row; a CPU's time at reduced sizes has no goal to reach.
+
+        Args:
+            what: what was measured.
+            figure: how much; None if it could not be measured.
+            unit: of the figure.
+            beside: the floor or the goal, in words.
+            holds: whether it reaches the goal; None without a goal.
+        """
         holds = None if self.device == "cpu" and beside.startswith("goal") else holds
         self.rows.append(Row(what, figure, unit, beside, holds))
 
     def wait(self) -> None:
-        """Until the device has done what it was given."""
+        """Wait until the device has done what it was given."""
         if self.device == "cuda":
             torch.cuda.synchronize()
 
     def seconds(self, call: Callable[[], object], repeats: int = REPEATS, warm_up: int = WARM_UP) -> float:
-        """The median time of a call, after some to warm up."""
+        """The median wall time of a call, in seconds.
+
+        Args:
+            call: what to time.
+            repeats: calls that are counted.
+            warm_up: calls before these.
+        """
         for _ in range(warm_up):
             call()
         times = []
@@ -125,7 +154,7 @@ class Bench:
 
 
 def ceilings(b: Bench) -> None:
-    """The rates that floors are counted from: products in each precision, and copying."""
+    """The rates that floors are computed from: products in each precision, and copying."""
     n = b.sizes.product
     for name, dtype in (("float64", torch.float64), ("float32", torch.float32), ("bf16", torch.bfloat16)):
         x = torch.randn(n, n, generator=torch_generator(root=0, stream=name), dtype=torch.float32)
@@ -149,7 +178,7 @@ def _problems(count: int, nodes: int, stream: str) -> Problems:
 
 
 def structure(b: Bench) -> None:
-    """NOTEARS on the device beside the CPU: the same W to 1e-9 and the same graphs; and the times of both learners."""
+    """NOTEARS on the device and on the CPU: the same W to 1e-9 and the same graphs; times of NOTEARS and EqVar."""
     few = _problems(min(50, b.sizes.graphs_notears[0]), 10, "same")
     rng = generator(root=ROOT_SEED, stream="none")
     here, there = (Notears(device=device).fit(few, rng) for device in ("cpu", b.device))
@@ -186,7 +215,7 @@ def acyclicity(b: Bench) -> None:
 
 
 def _drawn(users: int, items: int, length: int) -> Sequences:
-    """Sequences by a law like ML-1M's: lengths log-normal about 96, items Zipf, half of them led to by the last one."""
+    """Sequences distributed like ML-1M's: log-normal lengths about 96, Zipf items, half of them led to by the last."""
     rng = generator(root=ROOT_SEED, stream="sequences", users=users, items=items)
     mean = math.log(min(96, 2 * length))
     lengths = np.clip(rng.lognormal(mean, 0.9, users), 5, min(2000, 40 * length)).astype(np.int64)
@@ -201,7 +230,8 @@ def _drawn(users: int, items: int, length: int) -> Sequences:
 def _model(name: str, sizes: Sizes, width: int, device: str, **more: Any) -> Recommender:
     kind, options_of = SAVED[name].kind, SAVED[name].options_of
     options = options_of(items=sizes.items, length=sizes.length, width=width, dropout=0.0, **more)
-    return kind(options, torch_generator(root=0, stream=name)).to(device)
+    model: Recommender = kind(options, torch_generator(root=0, stream=name)).to(device)
+    return model
 
 
 def _step(model: Recommender, optimiser: torch.optim.Optimizer, items: Tensor, target: Tensor) -> Tensor:
@@ -214,7 +244,7 @@ def _step(model: Recommender, optimiser: torch.optim.Optimizer, items: Tensor, t
 
 
 def _losses(b: Bench, kind: str, device: str, precision: str = "float32") -> list[float]:
-    """The losses of the first steps, without dropout, whose words differ between devices."""
+    """The losses of the first steps, without dropout, whose random numbers differ between devices."""
     split = leave_one_out(_drawn(b.sizes.users, b.sizes.items, b.sizes.length))
     model = _model(kind, b.sizes, b.sizes.widths[0], device)
     model.products = PRECISIONS[precision]
@@ -232,7 +262,7 @@ def _losses(b: Bench, kind: str, device: str, precision: str = "float32") -> lis
 
 
 def sameness(b: Bench) -> None:
-    """Training follows the CPU's losses, and repeats itself to the bit where determinism is asked for."""
+    """Training follows the CPU's losses, and repeats itself bit by bit in deterministic mode."""
     for kind in ("sasrec", "causalrec"):
         here, there = (np.array(_losses(b, kind, device)) for device in ("cpu", b.device))
         gap = float(np.abs(here - there).max() / np.abs(here).max())
@@ -279,9 +309,6 @@ def training(b: Bench) -> None:
             share = work / seconds / b.product_rate["float32"]
             told = f"{100 * share:.0f} % of the rate of float32 products"
             b.add(f"{kind}, width {width}, length {s.length}", s.batch / seconds, "sequences/s", told)
-            if width == s.widths[0]:
-                b.gains[kind] = s.batch * s.length * token_seconds(kind, s.items, width) / seconds
-                b.add(f"{kind}, width {width}: planned CPU seconds / these", b.gains[kind], "times")
             if b.device == "cuda":
                 busy = _kernel_share(step)
                 b.add(f"{kind}, width {width}: kernels run", 100 * busy, "% of the time", "goal 80", busy >= 0.8)
@@ -308,7 +335,7 @@ def _attend_plainly(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, relation: Ten
 
 
 def _attend_flexibly(device: str, q: Tensor, k: Tensor, v: Tensor, relation: Tensor) -> Callable[[], Tensor]:
-    """The same by flex_attention, compiled on CUDA: R is read entry by entry, the future is skipped by blocks."""
+    """The same by flex_attention, compiled on CUDA: it reads R entry by entry and skips the future in blocks."""
     length = q.shape[2]
     past = create_block_mask(lambda _b, _h, i, j: j <= i, None, None, length, length, device)
 
@@ -383,8 +410,13 @@ PARTS = (ceilings, structure, acyclicity, sameness, quality, training, attention
 
 
 def check(device: str, sizes: Sizes) -> Bench:
-    """Run every part; one that breaks is a row that says how."""
-    bench = Bench(device, sizes, [], {})
+    """Run every part; one that breaks adds a row that says how.
+
+    Args:
+        device: "cuda" or "cpu".
+        sizes: of all parts.
+    """
+    bench = Bench(device, sizes)
     for part in PARTS:
         start = time.perf_counter()
         try:
@@ -396,32 +428,39 @@ def check(device: str, sizes: Sizes) -> Bench:
 
 
 def result_table(bench: Bench, name: str) -> Table:
-    """One row a figure."""
+    """One row per figure.
+
+    Args:
+        bench: what was found.
+        name: the device's name.
+    """
     words = {True: "yes", False: "NO", None: ""}
     rows: tuple[tuple[Value, ...], ...] = tuple(
         (row.what, row.figure, row.unit, row.beside, words[row.holds]) for row in bench.rows
     )
     note = f"torch {torch.__version__}. Medians after warm-up; floors from the ceilings in the first rows."
     if bench.device == "cpu":
-        note += " Reduced sizes on a CPU: goals and times here say nothing of a GPU."
+        note += " Reduced sizes on a CPU: goals and times here say nothing about a GPU."
     columns = ("what", "figure", "unit", "beside it", "as asked")
     return Table("device_check", f"Checks on {name}", columns, rows, note)
 
 
-def main(arguments: list[str]) -> int:
-    """Check the GPU where there is one, unless told not to, and write the numbers."""
-    device = "cuda" if torch.cuda.is_available() and "--cpu" not in arguments else "cpu"
-    folder = Path(next((a for a in arguments if not a.startswith("--")), "."))
+def main() -> int:
+    """Check the GPU, or the CPU without one, and write the numbers."""
+    parser = command_line(__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path(), help="for device_check.json")
+    parser.add_argument("--cpu", action="store_true", help="check the CPU even if there is a GPU")
+    asked = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() and not asked.cpu else "cpu"
     name = torch.cuda.get_device_name() if device == "cuda" else "a CPU, reduced sizes"
     bench = check(device, FULL if device == "cuda" else REDUCED)
-    told = {"device": name, "cuda": device == "cuda", "torch": torch.__version__, "gains": bench.gains}
-    told["rows"] = [vars(row) for row in bench.rows]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "device_check.json").write_text(json.dumps(told, indent=1) + "\n")
+    told = {"device": name, "cuda": device == "cuda", "torch": torch.__version__, "rows": [*map(vars, bench.rows)]}
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    (asked.folder / "device_check.json").write_text(json.dumps(told, indent=1) + "\n")
     print_table(result_table(bench, name))
     same = [row for row in bench.rows if row.unit in ("relative", "share", "absolute") or row.figure is None]
     return int(any(row.holds is False for row in same))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

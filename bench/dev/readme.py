@@ -1,8 +1,8 @@
-"""README's tables of committed runs, written from these runs: python -m bench.dev.readme
+"""The README's tables of committed runs, written anew from these runs: python -m bench.dev.readme
 
-A table stands under a line `<!-- table: NAME -->`, NAME a folder of results/reference: of a run that has
-recommenders alone the models with their figures and times, of any other run its verdicts, part by part. NAME/TABLE is
-one table of that run, whole.
+A table follows a line `<!-- table: NAME -->`, where NAME is a folder of results/reference: of a run of recommenders
+only it lists the models with their figures and times, of any other run the verdicts, part by part. NAME/TABLE is one
+whole table of that run.
 """
 
 import re
@@ -22,7 +22,14 @@ MODELS = {"model": "model", "HR@10": "HR@10", "NDCG@10": "NDCG@10", "NDCG@10 oth
 
 
 def fill(text: str) -> str:
-    """The text with every marked table made anew; InputError where a reference is not there or lacks its table."""
+    """The text with every marked table written anew.
+
+    Args:
+        text: the README.
+
+    Raises:
+        InputError: there is no such reference run, or it lacks the table.
+    """
     return PLACE.sub(lambda found: found[1] + _lines(read_run(REFERENCE / found[2]), found[3]), text)
 
 
@@ -35,7 +42,7 @@ def _lines(run: RunFile, name: str | None) -> str:
 
 
 def _verdicts(run: RunFile) -> Table:
-    """The run's own table of verdicts without what they rest on; of a claim that was not run, why."""
+    """The run's table of verdicts without the details; for a claim that was not run, why."""
     rows = tuple(
         (claim and f"`{claim}`", verdict and f"**{verdict}**", part or detail, outcome, estimate)
         for claim, verdict, part, outcome, estimate, detail in run.tables["verdicts"].rows
@@ -58,7 +65,7 @@ def _models(run: RunFile) -> Table:
 
 
 def _cut(value: Value) -> Value:
-    """Three decimals throughout, for shares."""
+    """A share with three decimals."""
     if not isinstance(value, Interval):
         return value
     bounds = f" [{value.low:.3f}, {value.high:.3f}]" if value.bounded else ""
@@ -66,7 +73,11 @@ def _cut(value: Value) -> Value:
 
 
 def main(path: Path = README) -> None:
-    """Write the README's tables anew."""
+    """Write the README's tables anew.
+
+    Args:
+        path: the README.
+    """
     path.write_text(fill(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 

@@ -1,21 +1,20 @@
-"""Sizes far beyond the suite's own, each in a process of its own: python -m bench.dev.scale [NAME ...] [--scale S].
+"""Sizes far beyond the suite's own, each in a process of its own: python -m bench.dev.scale [NAME ...] [--scale S]
 
-Every measurement has a bound. What it is given (a file, a model, records) another process has made before, so that its
-peak memory is its own. Sizes are the issue's times --scale; the bounds of time scale along, those of memory do not.
+Every measure has a bound. Another process has made before what it is given (a file, a model, records), so that its peak
+memory is its own. --scale multiplies the sizes and the bounds of time, not the bounds of memory.
 """
 
-import argparse
-import json
 import math
+import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +26,8 @@ from bench.cells.record import Record
 from bench.cells.store import Store
 from bench.cells.streams import generator, torch_generator
 from bench.cells.unit import Cell, Json
-from bench.datasets import load_own
+from bench.datasets.load import load_own
+from bench.dev.timing import command_line
 from bench.engine.memory import peak_mb
 from bench.engine.progress import Progress
 from bench.engine.run import run_cells
@@ -36,23 +36,29 @@ from bench.plan.presets import find_preset
 from bench.plan.setup import Setup
 from bench.plan.table import plan_table
 from bench.report import records
+from bench.runners import execute
 from bench.show.console import print_message, print_table
 from bench.show.tables import Table, to_text
 from causalrec.interactions import Targets, from_rows
 from causalrec.model import SASRec, SASRecOptions
 from causalrec.ranking import rank_targets
-from synth.behaviour import draw_world
 
 # MovieLens-25M.
 RATINGS, USERS, ITEMS = 25_000_095, 162_541, 59_047
-EVENTS, LENGTH = 100_000_000, 50
+LENGTH = 50
 CATALOGUE, WIDTH, RANKED = 1_000_000, 64, 256
 CELLS = 100_000
 LINES = 1 << 18  # of the file of ratings, written at a time
 
 
 def sized(scale: float, full: int, least: int = 1) -> int:
-    """A number of the issue, scaled, but no less than makes sense."""
+    """A full size, scaled.
+
+    Args:
+        scale: times the full sizes.
+        full: the size at scale 1.
+        least: the least that makes sense.
+    """
     return max(least, round(full * scale))
 
 
@@ -60,8 +66,12 @@ def sized(scale: float, full: int, least: int = 1) -> int:
 class Measure:
     """Something done at size, and what it may take.
 
-    do: given the scale and a folder, does it and says in words how large it was. make: what fills the folder before,
-    by its name, so that two measures share it. cpu_s: CPU-seconds at full size; peak_mib: MiB at any.
+    Args:
+        what: it, in words.
+        do: does it, given the scale and a folder, and says in words how large it was.
+        cpu_s: the most CPU-seconds at full size.
+        peak_mib: the most MiB at any size.
+        make: fills the folder before, given the scale and the folder; measures with the same `make` share it.
     """
 
     what: str
@@ -72,7 +82,14 @@ class Measure:
 
 
 class Taken(NamedTuple):
-    """What a measure took: its size in words, seconds, and the highest resident size in MiB."""
+    """What a measure took.
+
+    Args:
+        size: how large it was, in words.
+        wall_s: wall seconds.
+        cpu_s: CPU-seconds.
+        peak_mib: highest resident size in MiB; NaN where the system does not tell.
+    """
 
     size: str
     wall_s: float
@@ -80,20 +97,11 @@ class Taken(NamedTuple):
     peak_mib: float
 
 
-# What is measured
-
-
-def stream(scale: float, _: Path) -> str:
-    """Draw events of a world of 10,000 items and count them by item."""
-    world = draw_world(generator(root=0, stream="scale world"), 10_000)
-    counts = np.zeros(world.num_items + 1, dtype=np.int64)
-    for chunk in world.stream(generator(root=0, stream="scale"), sized(scale, EVENTS // LENGTH), LENGTH):
-        counts += np.bincount(chunk.items.ravel(), minlength=len(counts))
-    return f"{counts.sum():,} events"
+# What is measured: functions of the scale (times the full sizes) and of a folder
 
 
 def write_ratings(scale: float, folder: Path) -> None:
-    """A file in the form of MovieLens-25M's ratings.csv, users in order, films in order within a user."""
+    """Write a file in the form of MovieLens-25M's ratings.csv, users in order, films in order within a user."""
     rng = generator(root=0, stream="scale ratings")
     users, items = sized(scale, USERS, 50), sized(scale, ITEMS, 100)
     extra = rng.lognormal(0, 1.2, users)
@@ -133,7 +141,7 @@ def rank(scale: float, _: Path) -> str:
 
 
 def make_model(scale: float, folder: Path) -> None:
-    """An untrained SASRec with files as `train` writes them."""
+    """Write an untrained SASRec as `train` writes its models."""
     items = sized(scale, CATALOGUE, 10)
     model = SASRec(SASRecOptions(items, LENGTH, width=WIDTH), torch_generator(root=0, stream="scale model"))
     prepared = vars(DataOptions("user", "item", None, "kept", 1, 1, "leave_one_out"))
@@ -149,7 +157,11 @@ def infer(scale: float, folder: Path) -> str:
 
 
 def cells(scale: float) -> list[Cell]:
-    """Cells with the parameters of a recommender's, alike but for the seed."""
+    """Cells with the parameters of a recommender's cell, which differ in the seed only.
+
+    Args:
+        scale: times the full number of cells.
+    """
     shared = {
         "dataset": {"name": "ml-100k", "repeats": "kept", "user_core": 5, "item_core": 5, "split": "leave_one_out"},
         "model": "causalrec",
@@ -157,11 +169,12 @@ def cells(scale: float) -> list[Cell]:
         "training": {"epochs": 100, "batch": 128, "learning_rate": 0.001, "patience": 10},
     }
     data = "0" * 64
-    return [Cell("scale", {**shared, "seed": seed}, ("bench.cells.store",), data) for seed in range(sized(scale, CELLS))]
+    seeds = range(sized(scale, CELLS))
+    return [Cell("scale", {**shared, "seed": seed}, ("bench.cells.store",), data) for seed in seeds]
 
 
 def fill_store(scale: float, folder: Path) -> None:
-    """A record of every cell: sixteen metrics and the ranks of 943 users, as MovieLens-100K has."""
+    """Write a record of every cell: sixteen metrics and the ranks of 943 users, as many as MovieLens-100K has."""
     os.fsync = lambda _: None  # type: ignore[assignment]  # the records are thrown away: no power cut matters
     store, rng, made_with = Store(folder), generator(root=0, stream="scale records"), provenance()
     for cell in cells(scale):
@@ -181,7 +194,7 @@ def resume(scale: float, folder: Path) -> str:
     """Walk the cells with their records there, as a run that is started again does."""
     every = cells(scale)
     with Progress(every, 1) as progress:
-        run = run_cells(every, Store(folder), on_event=progress)
+        run = run_cells(every, Store(folder), execute, on_event=progress)
     return f"{len(run.cached):,} cells, none left to run"
 
 
@@ -191,7 +204,7 @@ def list_records(_: float, folder: Path) -> str:
 
 
 def list_runner(_: float, folder: Path) -> str:
-    """One row a record, as `results ls --runner scale` does."""
+    """List one row per record, as `results ls --runner scale` does."""
     return f"{len(to_text(records.list_table(records.open_store(folder), 'scale')).splitlines()) - 4:,} records"
 
 
@@ -209,7 +222,7 @@ def verify(_: float, folder: Path) -> str:
 
 
 def export(_: float, folder: Path) -> str:
-    """One row a record to CSV, as `results export` does."""
+    """Write one row per record to CSV, as `results export` does."""
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "all.csv"
         count = records.export(records.open_store(folder), path)
@@ -217,7 +230,6 @@ def export(_: float, folder: Path) -> str:
 
 
 MEASURES = {
-    "stream": Measure("a world's events, streamed", stream, 100, 512),
     "read": Measure("a file of MovieLens-25M's size, read and prepared", read, 300, 4096, write_ratings),
     "rank": Measure("ranking a full catalogue", rank, 60, 4096),
     "infer": Measure("a saved model, loaded and asked", infer, 30, 4096, make_model),
@@ -229,42 +241,61 @@ MEASURES = {
     "verify": Measure("results verify", verify, 120, 1024, fill_store),
     "export": Measure("results export", export, 120, 4096, fill_store),
 }
-LEAST_S = 10.0  # the least bound of time, which a small --scale would else put below what starting takes
+LEAST_S = 10.0  # the least bound of time; a small --scale would put it below what starting takes
 
 
 # How
 
 
-def alone(name: str, part: str, scale: float, folder: Path) -> None:
-    """Do one part of a measure, "make" or "do", in this process, and print what it took as JSON."""
+def take(name: str, scale: float, folder: Path) -> Taken:
+    """Do a measure in this process.
+
+    Args:
+        name: which of `MEASURES`.
+        scale: times the full sizes.
+        folder: what its `make` has filled.
+    """
     torch.set_num_threads(1)
-    measure = MEASURES[name]
     wall, cpu = time.perf_counter(), time.process_time()
-    if part == "make" and measure.make is not None:
-        measure.make(scale, folder)
-        return
-    said = measure.do(scale, folder)
-    print(json.dumps(Taken(said, time.perf_counter() - wall, time.process_time() - cpu, peak_mb() or math.nan)))
+    size = MEASURES[name].do(scale, folder)
+    return Taken(size, time.perf_counter() - wall, time.process_time() - cpu, peak_mb() or math.nan)
 
 
-def run(names: tuple[str, ...], scale: float, place: Path) -> Iterator[tuple[Measure, Taken]]:
-    """Each measure in a process of its own; what it is given is made below `place`, once for all that share it."""
+def apart(call: Callable[..., Any], *given: object) -> Any:
+    """The result of a call in a fresh process.
+
+    Args:
+        call: a function of a module.
+        given: its arguments.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(call, *given).result()
+
+
+def run(names: Iterable[str], scale: float, place: Path) -> Iterator[tuple[Measure, Taken]]:
+    """Do each measure in a process of its own.
+
+    Args:
+        names: which of `MEASURES`.
+        scale: times the full sizes.
+        place: folder for what measures are given, made once for all that share it.
+    """
     for name in names:
         make = MEASURES[name].make
         folder = place / (make.__name__ if make is not None else name)
         if make is not None and not folder.exists():
             folder.mkdir()
-            _start(name, "make", scale, folder)
-        yield MEASURES[name], Taken(*json.loads(_start(name, "do", scale, folder)))
-
-
-def _start(name: str, part: str, scale: float, folder: Path) -> str:
-    command = [sys.executable, "-m", "bench.dev.scale", name, "--scale", str(scale), "--alone", part, str(folder)]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout  # noqa: S603 - our own
+            apart(make, scale, folder)
+        yield MEASURES[name], apart(take, name, scale, folder)
 
 
 def scale_table(taken: list[tuple[Measure, Taken]], scale: float) -> Table:
-    """One row a measure, with its bounds and whether it keeps them."""
+    """One row per measure, with its bounds and whether it keeps them.
+
+    Args:
+        taken: measures and what they took.
+        scale: times the full sizes.
+    """
     rows: list[tuple[Value, ...]] = []
     for measure, took in taken:
         seconds = max(LEAST_S, measure.cpu_s * scale)
@@ -278,23 +309,19 @@ def scale_table(taken: list[tuple[Measure, Taken]], scale: float) -> Table:
 
 
 def main() -> int:
-    """Measure what is named, all where nothing is; exit code 1 where a bound is not kept."""
-    parser = argparse.ArgumentParser(prog="python -m bench.dev.scale", description=__doc__)
+    """Do the measures that the command line names, all by default; exit code 1 if a bound is not kept."""
+    parser = command_line(__doc__)
     parser.add_argument("names", nargs="*", help=f"among {', '.join(MEASURES)} [default: all]")
-    parser.add_argument("--scale", type=float, default=1.0, help="times the sizes of the issue")
+    parser.add_argument("--scale", type=float, default=1.0, help="times the full sizes")
     parser.add_argument("--place", type=Path, help="where files are made [default: a temporary folder]")
-    parser.add_argument("--alone", nargs=2, metavar=("PART", "FOLDER"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if unknown := [name for name in asked.names if name not in MEASURES]:
         parser.error(f"{unknown[0]!r} is unknown; choose among {', '.join(MEASURES)}")
     if not asked.scale > 0:
         parser.error(f"--scale is {asked.scale:g}; give a number above 0")
-    if asked.alone is not None:
-        alone(asked.names[0], asked.alone[0], asked.scale, Path(asked.alone[1]))
-        return 0
     taken = []
     with tempfile.TemporaryDirectory(dir=asked.place) as place:
-        for measure, took in run(tuple(asked.names) or tuple(MEASURES), asked.scale, Path(place)):
+        for measure, took in run(asked.names or MEASURES, asked.scale, Path(place)):
             print_message(f"{measure.what}: {took.size}, {took.cpu_s:.1f} CPU-seconds, {took.peak_mib:.0f} MiB")
             taken.append((measure, took))
     table = scale_table(taken, asked.scale)

@@ -1,16 +1,12 @@
-"""Ours beside the field on the same data, on one thread: `python bench/dev/speed.py structure`, or `recommend`.
+"""Our graph learners beside DAGMA, gcastle, lingam and causal-learn: python -m bench.dev.speed [--budget S]
 
-Times are CPU-seconds (`process_time`), medians of repeats that take turns after a warm-up. They drift with the machine;
-the ratios are the claim. Install the peers with `pip install -e ".[peers]" -c constraints.txt`; one that is missing is
-named. Peers run one draw at a time at their defaults; the first draws only, until --budget CPU-seconds are spent.
+Times are CPU-seconds of one thread, medians of repeats that take turns after a warm-up. They drift with the machine;
+the ratios are the claim. Install the others with `pip install -e ".[peers]" -c constraints.txt`; one that is missing is
+named. Each runs one draw at a time at its defaults, the first draws only, until --budget CPU-seconds are spent.
 """
 
-import argparse
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,48 +14,52 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from bench.datasets import data_folder
-from bench.dev.speed_recommend import recommend
+from bench.dev.timing import Goal, command_line, cpu_seconds, median_seconds
+from bench.judge.intervals import Value
 from bench.methods import learners
 from bench.methods.user_code import PEER
+from bench.show.console import print_table
+from bench.show.tables import Table
 from causalrec.acyclicity import FORMS
 from causalrec.structure import Fits, Floats, Problems, registry, threshold_to_dag
 from synth.graphs import draw_dag
 from synth.scm import draw_scm, sample_many
 from synth.scoring import cpdag_shd, shd
 
-# CPU-seconds a graph of what no budget should start unasked.
+# CPU-seconds per graph of a learner that only a budget above them starts.
 EXPECTED = {"peer.golem": 250.0}
-# What the issue asks of NOTEARS on our solver, by nodes: times faster than each peer.
-GOALS = {20: {"peer.notears": 20, "peer.dagma": 10}, 50: {"peer.dagma": 5}}
+# How many times faster than each peer our NOTEARS is to be, by nodes.
+GOALS = {20: {"peer.notears": Goal(20), "peer.dagma": Goal(10)}, 50: {"peer.dagma": Goal(5)}}
 
 
 class Timing(NamedTuple):
-    """A learner on the first draws: CPU-seconds a graph, and the SHD of each."""
+    """A learner on the first draws.
+
+    Args:
+        seconds: CPU-seconds per graph.
+        shd: the SHD of each draw, (draws,).
+    """
 
     seconds: float
     shd: Floats
 
 
-def median_seconds(*calls: Callable[[], object], repeats: int = 7) -> list[float]:
-    """The median CPU time of each call, taken in turns after one round that is not counted (but for repeats = 0)."""
-    times = np.empty((repeats + 1, len(calls)))
-    for turn in range(repeats + 1):
-        for index, call in enumerate(calls):
-            start = time.process_time()
-            call()
-            times[turn, index] = time.process_time() - start
-    return [float(seconds) for seconds in np.median(times[min(1, repeats) :], axis=0)]
-
-
 def matrix_exp(W: Tensor) -> tuple[Tensor, Tensor]:
-    """tr(e^{W∘W}) − n and its gradient 2W ∘ (e^{W∘W})ᵀ by torch.matrix_exp: the reference of the exponential."""
+    """tr(e^{W∘W}) − n and its gradient 2W ∘ (e^{W∘W})ᵀ by torch.matrix_exp: the reference of the exponential.
+
+    Args:
+        W: weights, (batch, n, n).
+    """
     E = torch.matrix_exp(W * W)
     return E.diagonal(dim1=-2, dim2=-1).sum(-1) - W.shape[-1], 2 * W * E.mT
 
 
 def lu_and_inverse(W: Tensor) -> tuple[Tensor, Tensor]:
-    """−logdet(I − W∘W) and its gradient by one LU and the inverse from it: the reference of the log-determinant."""
+    """−logdet(I − W∘W) and its gradient by one LU and the inverse from it: the reference of the log-determinant.
+
+    Args:
+        W: weights, (batch, n, n).
+    """
     identity = torch.eye(W.shape[-1], dtype=W.dtype)
     lu, pivots, _ = torch.linalg.lu_factor_ex(identity - W * W)
     inverse = torch.linalg.lu_solve(lu, pivots, identity.expand_as(W))
@@ -67,7 +67,11 @@ def lu_and_inverse(W: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def slogdet_and_inverse(W: Tensor) -> tuple[Tensor, Tensor]:
-    """The same as DAGMA computes it, by slogdet and inv, batched."""
+    """The same as DAGMA computes it, by slogdet and inv, batched.
+
+    Args:
+        W: weights, (batch, n, n).
+    """
     M = torch.eye(W.shape[-1], dtype=W.dtype) - W * W
     return -torch.linalg.slogdet(M).logabsdet, 2 * W * torch.linalg.inv(M).mT
 
@@ -78,146 +82,168 @@ REFERENCES: Mapping[str, Sequence[Callable[[Tensor], tuple[Tensor, Tensor]]]] = 
 }
 
 
-def acyclicity(batch: int = 64) -> None:
-    """h with its gradient: ours beside the fastest reference of the same form."""
-    print(f"h and its gradient, batch {batch}, microseconds a matrix: ours, fastest reference, ours / reference")
-    print("nodes".rjust(6), *(name.rjust(30) for name in REFERENCES))
+def acyclicity(batch: int = 64) -> Table:
+    """h with its gradient: ours beside the fastest reference of the same form.
+
+    Args:
+        batch: matrices per call.
+    """
+    rows: list[tuple[Value, ...]] = []
     for nodes in (10, 20, 50, 100):
         generator = torch.Generator().manual_seed(nodes)
         W = torch.randn(batch, nodes, nodes, dtype=torch.float64, generator=generator) / (2 * nodes) ** 0.5
         W.diagonal(dim1=-2, dim2=-1).zero_()
         W /= 1.1 * torch.linalg.eigvals(W * W).abs().amax(-1)[:, None, None].sqrt().clamp(min=1)
-        cells = []
         for name, references in REFERENCES.items():
             calls = [partial(form, W) for form in (FORMS[name].value_and_gradient, *references)]
-            own, *others = median_seconds(*calls, repeats=1001 // nodes)
-            ratio = own / min(others)
-            cells.append(f"{own / batch * 1e6:.1f}  {min(others) / batch * 1e6:.1f}  {ratio:.2f}".rjust(30))
-        print(f"{nodes:6d}", *cells, flush=True)
+            own, *others = (seconds / batch * 1e6 for seconds in median_seconds(*calls, repeats=1001 // nodes))
+            rows.append((nodes, name, own, min(others), own / min(others)))
+    columns = ("nodes", "form", "ours", "fastest reference", "ours / reference")
+    return Table("h", f"h and its gradient, batch {batch}, microseconds per matrix", columns, tuple(rows))
 
 
 def worlds(nodes: int, count: int, family: str = "er", edges: int = 2, samples: int = 1000) -> tuple[Floats, Problems]:
-    """Weights B (count, nodes, nodes) of SCMs with equal variances, and samples of them."""
+    """SCMs with equal noise variances, and samples of them.
+
+    Args:
+        nodes: nodes of each graph.
+        count: how many graphs.
+        family: family of graphs, "er" or "sf".
+        edges: expected edges per node.
+        samples: rows drawn from each.
+
+    Returns:
+        Weights B (count, nodes, nodes), and the problems.
+    """
     rngs = [np.random.default_rng([nodes, i]) for i in range(count)]
     scms = [draw_scm(rng, draw_dag(family, rng, nodes, edges)) for rng in rngs]
     return np.stack([scm.B for scm in scms]), Problems.from_samples(sample_many(scms, rngs, samples))
 
 
 def distance(B: Floats, fits: Fits) -> Floats:
-    """SHD (count,) at 0.3 with cycles cut; of an equivalence class, an undirected edge is an error."""
+    """SHD at 0.3 with cycles cut; an undirected edge of an equivalence class counts as an error.
+
+    Args:
+        B: true weights, (count, nodes, nodes).
+        fits: what a learner found.
+
+    Returns:
+        One SHD per graph, (count,).
+    """
     found = threshold_to_dag(fits.W)[0] != 0
     counted = shd(B != 0, found) if fits.cpdag is None else cpdag_shd(B != 0, fits.cpdag)
     return counted.astype(np.float64)
 
 
-def time_ours(B: Floats, problems: Problems, *names: str, repeats: int = 3, **options: Any) -> dict[str, Timing]:
-    """Our learners on all draws at once."""
-    last: dict[str, Fits] = {}
+def time_ours(B: Floats, problems: Problems, name: str, repeats: int = 3, **options: Any) -> Timing:
+    """One of our learners on all draws at once.
 
-    def fit(name: str) -> None:
-        last[name] = registry.load(name, **options).fit(problems, np.random.default_rng(0))
-
-    seconds = median_seconds(*(partial(fit, name) for name in names), repeats=repeats)
-    return {name: Timing(s / len(B), distance(B, last[name])) for name, s in zip(names, seconds, strict=True)}
+    Args:
+        B: true weights, (count, nodes, nodes).
+        problems: samples of them.
+        name: the learner.
+        repeats: rounds that are counted.
+        options: of the learner.
+    """
+    found: list[Fits] = []
+    learner = registry.load(name, **options)
+    (seconds,) = median_seconds(lambda: found.append(learner.fit(problems, np.random.default_rng(0))), repeats=repeats)
+    return Timing(seconds / len(B), distance(B, found[-1]))
 
 
 def time_peer(B: Floats, problems: Problems, name: str, most: int, budget: float) -> Timing | str:
-    """A peer on the first draws, one by one, at most `most` and until the budget is spent; or why it did not run."""
+    """Another package's learner on the first draws, one by one.
+
+    Args:
+        B: true weights, (count, nodes, nodes).
+        problems: samples of them.
+        name: the learner.
+        most: the most draws that it gets.
+        budget: CPU-seconds after which it gets no further draw.
+
+    Returns:
+        Why it did not run, if it did not.
+    """
     if not learners.ENTRIES[name].kind.available():
         return "not installed"
     if EXPECTED.get(name, 0.0) > budget:
         return f"about {EXPECTED[name]:g} s a graph; raise --budget to run it"
+    assert problems.rows is not None
     learner, rng, times, scores = learners.load(name), np.random.default_rng(0), list[float](), list[float]()
     for k in range(min(most, len(B))):
-        one = Problems(problems.covariance[k : k + 1], problems.samples, None, _rows(problems)[k : k + 1])
-        start = time.process_time()
-        fits = learner.fit(one, rng)
-        times.append(time.process_time() - start)
-        if fits.errors is not None and fits.errors[0]:
-            return f"failed on draw {k}: {fits.errors[0]}"
-        scores += distance(B[k : k + 1], fits).tolist()
+        one = Problems(problems.covariance[k : k + 1], problems.samples, None, problems.rows[k : k + 1])
+        found: list[Fits] = []
+        times.append(cpu_seconds(partial(lambda fits, one: fits.append(learner.fit(one, rng)), found, one)))
+        if found[0].errors is not None and found[0].errors[0]:
+            return f"failed on draw {k}: {found[0].errors[0]}"
+        scores += distance(B[k : k + 1], found[0]).tolist()
         if sum(times) > budget:
             break
     return Timing(float(np.median(times)), np.array(scores))
 
 
-def _rows(problems: Problems) -> Floats:
-    assert problems.rows is not None
-    return problems.rows
+def continuous(nodes: int, count: int, most: int, budget: float) -> Table:
+    """Seconds per graph and median SHD of ours on all draws and of others on the first; NOTEARS against its goals.
 
-
-def continuous(nodes: int, count: int, most: int, budget: float) -> None:
-    """Seconds a graph and median SHD of ours on all draws and of peers on the first; NOTEARS against its goals."""
+    Args:
+        nodes: nodes of each graph.
+        count: draws.
+        most: the most draws that another package's learner gets.
+        budget: CPU-seconds for each of these.
+    """
     B, problems = worlds(nodes, count)
-    print(f"\n{nodes} nodes, ER2, n = 1000, {count} draws; x notears: times the CPU time of our NOTEARS")
-    print("learner".ljust(16), "s a graph".rjust(10), "x notears".rjust(10), "median SHD".rjust(11),
-          f"first {most}".rjust(9), " version")  # fmt: skip
-    base = time_ours(B, problems, "notears")["notears"]
+    base = time_ours(B, problems, "notears")
+    rows: list[tuple[Value, ...]] = []
     for name in ("notears", "dagma", "golem_ev", "golem_nv", "eqvar", "variance_sort"):
         if name in registry.learners():
-            own = base if name == "notears" else time_ours(B, problems, name, repeats=1)[name]
-            print(name.ljust(16), f"{own.seconds:10.5f}", f"{own.seconds / base.seconds:10.2f}",
-                  f"{np.median(own.shd):11g}", f"{np.median(own.shd[:most]):9g}", " ours", flush=True)  # fmt: skip
-    goals = GOALS.get(nodes, {})
-    verdicts = []
+            own = base if name == "notears" else time_ours(B, problems, name, repeats=1)
+            both = float(np.median(own.shd)), float(np.median(own.shd[:most]))
+            rows.append((name, own.seconds, own.seconds / base.seconds, *both, "ours"))
     for name in (name for name in learners.names() if name.startswith(PEER)):
         peer = time_peer(B, problems, name, most, budget)
         if isinstance(peer, str):
-            print(name.ljust(16), peer)
+            rows.append((name, None, None, None, None, peer))
             continue
-        faster, other = peer.seconds / base.seconds, np.median(peer.shd)
-        print(name.ljust(16), f"{peer.seconds:10.5f}", f"{faster:10.2f}", " " * 11, f"{other:9g}",
-              f" {learners.identity(name)}, {len(peer.shd)} draws", flush=True)  # fmt: skip
-        if name in goals:
-            mine = np.median(base.shd[: len(peer.shd)])
-            reached = "reached" if faster >= goals[name] and mine <= other else "not reached"
-            verdicts.append(f"NOTEARS is {faster:.1f} times as fast as {name}, at median SHD {mine:g} against "
-                            f"{other:g} on the same draws: the goal, {goals[name]} times, is {reached}")  # fmt: skip
-    print(*verdicts, sep="\n")
+        faster, other = peer.seconds / base.seconds, float(np.median(peer.shd))
+        told = f"{learners.identity(name)}, {len(peer.shd)} draws"
+        if (goal := GOALS.get(nodes, {}).get(name)) is not None:
+            told += f"; goal for our NOTEARS {goal.judge(faster)}"
+            told += f", at median SHD {np.median(base.shd[: len(peer.shd)]):g} on the same draws"
+        rows.append((name, peer.seconds, faster, None, other, told))
+    columns = ("learner", "s per graph", "x our NOTEARS", "median SHD", f"of the first {most}", "version")
+    return Table("continuous", f"{nodes} nodes, ER2, n = 1000, {count} draws", columns, tuple(rows))
 
 
-def orders() -> None:
+def orders() -> Table:
     """EqVar by refit at 100 and 1,000 nodes, and the exact search."""
-    print("\nEqVar: milliseconds a graph and median SHD of 5 draws (1 of 1,000 nodes)")
-    refits = ("least_squares", "lasso_bic")
-    print("graphs".ljust(24), *(refit.rjust(22) for refit in refits))
+    rows: list[tuple[Value, ...]] = []
     for nodes, family, edges, samples in (
         *((100, family, edges, 1000) for family, edges in (("er", 1), ("er", 2), ("er", 4), ("sf", 4))),
         (1000, "er", 2, 2000),
     ):  # fmt: skip
-        B, problems = worlds(nodes, 5 if nodes == 100 else 1, family, edges, samples)
-        cells = []
-        for refit in refits:
-            repeats = 3 if nodes == 100 else 0
-            (timing,) = time_ours(B, problems, "eqvar", repeats=repeats, refit=refit).values()
-            cells.append(f"{timing.seconds * 1e3:.1f}  SHD {np.median(timing.shd):g}".rjust(22))
-        print(f"{family.upper()}{edges}, {nodes} nodes, n = {samples}".ljust(24), *cells, flush=True)
+        drawn = worlds(nodes, 5 if nodes == 100 else 1, family, edges, samples)
+        for refit in ("least_squares", "lasso_bic"):
+            timing = time_ours(*drawn, "eqvar", repeats=3 if nodes == 100 else 0, refit=refit)
+            graphs = f"{family.upper()}{edges}, {nodes} nodes, n = {samples}"
+            rows.append((f"EqVar, {refit}", graphs, timing.seconds * 1e3, float(np.median(timing.shd))))
     if "exact" in registry.learners():
         for nodes in (12, 14):
-            (timing,) = time_ours(*worlds(nodes, 1), "exact", repeats=0).values()
-            print(f"exact search, {nodes} nodes: {timing.seconds:.2f} s, SHD {np.median(timing.shd):g}")
+            timing = time_ours(*worlds(nodes, 1), "exact", repeats=0)
+            rows.append(("exact search", f"{nodes} nodes", timing.seconds * 1e3, float(np.median(timing.shd))))
+    return Table("orders", "Orders, 5 draws (1 of 1,000 nodes)", ("learner", "graphs", "ms", "median SHD"), tuple(rows))
 
 
 def main() -> None:
-    """Run one suite of timings."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", choices=["structure", "recommend"])
-    parser.add_argument("--budget", type=float, default=100.0, help="structure: CPU-seconds for each peer at each size")
-    parser.add_argument("--length", type=int, default=50, help="recommend: the most items of a history")
-    parser.add_argument("--steps", type=int, default=12, help="recommend: training steps timed of each model")
-    parser.add_argument("--data-dir", type=Path, help="recommend: where ml-1m lies")
-    parser.add_argument("--rectools", default=sys.executable, help="recommend: a Python that has rectools[torch]")
-    options = parser.parse_args()
-    budget = options.budget
+    """Print all tables."""
     torch.set_num_threads(1)
+    parser = command_line(__doc__)
+    parser.add_argument("--budget", type=float, default=100.0, help="CPU-seconds for each peer at each size")
+    budget = parser.parse_args().budget
     with threadpool_limits(1):
-        if options.suite == "recommend":
-            recommend(data_folder(options.data_dir), options.length, options.steps, options.rectools)
-            return
-        acyclicity()
-        orders()
-        continuous(20, 64, 8, budget)
-        continuous(50, 8, 3, budget)
+        print_table(acyclicity())
+        print_table(orders())
+        print_table(continuous(20, 64, 8, budget))
+        print_table(continuous(50, 8, 3, budget))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""Workers on this machine: warm spawned processes, each on a pipe of its own.
+"""Workers on this machine: spawned processes that serve many cells, each on a pipe of its own.
 
-So workers share no lock that a killed one could keep (in pebble's pool they share one, and a worker killed between two
-tasks breaks the pool).
+Because no two of them share a pipe or a lock, a killed worker takes nothing with it that another one waits for.
 """
 
 import contextlib
@@ -18,22 +17,26 @@ from typing import Any, Self
 from bench.cells.provenance import Provenance, provenance
 from bench.cells.unit import Cell
 from bench.engine.memory import resident_mb
-from bench.engine.workers import THREAD_VARIABLES, Died, Pool, Reply, Server, Worker, not_started
+from bench.engine.workers import THREAD_VARIABLES, Died, Execute, Pool, Reply, Server, Worker, not_started
 
-START_S = 600.0  # imports take seconds, minutes where a cold file system is asked by many
+START_S = 600.0  # imports take seconds, or minutes when many workers read a cold file system
 
 
 def default_jobs(device: str) -> int:
-    """One worker a core that this process may use; on a GPU one, which has it to itself."""
+    """One worker per core that this process may use; on a GPU a single worker.
+
+    Args:
+        device: where cells compute, "cpu" or a GPU's name.
+    """
     if device != "cpu":
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class LocalPool(Pool):
-    """Worker processes of this machine; cells of one thread count share a worker.
+    """Worker processes on this machine; cells with the same number of threads share workers.
 
-    Within it Ctrl-Z suspends the workers too, which are not in the terminal's process group.
+    Workers are not in the terminal's process group, so while the pool is open it passes Ctrl-Z on to them.
     """
 
     tells_memory = True
@@ -43,8 +46,8 @@ class LocalPool(Pool):
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        ours = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGTSTP")
-        if ours and signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL:
+        can_handle = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGTSTP")
+        if can_handle and signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL:
             signal.signal(signal.SIGTSTP, self._suspend)
             self._stack.callback(signal.signal, signal.SIGTSTP, signal.SIG_DFL)
         return self
@@ -53,7 +56,7 @@ class LocalPool(Pool):
         self._stack.close()
 
     def _suspend(self, *_: object) -> None:
-        """All workers, then this process; when it is continued, them again."""
+        """Stop all workers, then this process; once it continues, let them continue."""
         alive = [worker for worker in self._workers if not worker.ended]
         for worker in alive:
             worker.tell("SIGSTOP")
@@ -62,29 +65,51 @@ class LocalPool(Pool):
             worker.tell("SIGCONT")
 
     def default_jobs(self, device: str) -> int:
-        """As the function."""
+        """As the function of this name.
+
+        Args:
+            device: where cells compute.
+        """
         return default_jobs(device)
 
     def group(self, cell: Cell) -> int:
-        """Threads."""
+        """The cell's number of threads.
+
+        Args:
+            cell: any cell.
+        """
         return cell.threads
 
-    def start(self, cell: Cell, execute: str, folder: Path) -> Worker:
-        """Spawn a process."""
+    def start(self, cell: Cell, execute: Execute, folder: Path) -> Worker:
+        """Spawn a process.
+
+        Args:
+            cell: one of the group that the worker will serve.
+            execute: runs a cell.
+            folder: results folder, absolute.
+        """
         here, there = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(
-            target=_serve, args=(there, execute, folder, provenance()), daemon=True
+            target=_serve, args=(there, folder, provenance()), daemon=True
         )
         with _thread_environment(cell.threads):
             process.start()
         there.close()
+        # Not an argument of the process, which would import the function's module before `_serve` guards it.
+        with contextlib.suppress(OSError):  # it has died already: `receive` says so
+            here.send(execute)
         worker = _LocalWorker(cell.threads, here, process)
         worker.start_s = START_S
         self._workers = [*(other for other in self._workers if not other.ended), worker]
         return worker
 
     def wait(self, lines: Sequence[Any], timeout: float | None) -> Collection[Any]:
-        """Pipes with news."""
+        """The pipes that have news.
+
+        Args:
+            lines: the pipes of all workers.
+            timeout: seconds to wait at most; None waits for ever.
+        """
         return wait(lines, timeout)
 
 
@@ -94,7 +119,7 @@ class _LocalWorker(Worker):
     ended: bool = False
 
     def send(self, cell: Cell) -> None:
-        with contextlib.suppress(OSError):  # it died while idle: the pipe's end of file says so next
+        with contextlib.suppress(OSError):  # it died while idle: `receive` says so
             self.line.send((cell, cell.key))
 
     def receive(self) -> Reply:
@@ -102,8 +127,7 @@ class _LocalWorker(Worker):
             reply: Reply = self.line.recv()
         except (EOFError, OSError) as error:
             self.kill()
-            how = _ended(self.process.exitcode or 0)
-            hint = ""
+            how, hint = _ending(self.process.exitcode or 0), ""
             if how == "SIGKILL":
                 hint = "; the system sends SIGKILL when memory runs out"
             elif not self.ready:
@@ -112,8 +136,8 @@ class _LocalWorker(Worker):
         return reply
 
     def kill(self) -> None:
-        """With all that its cell started: a worker leads a process group of its own."""
-        if self.ended:  # its number may be another's by now
+        """End it and all that its cell started, which is in the process group that it leads."""
+        if self.ended:  # another process may have its number by now
             return
         self.ended = True
         self.tell("SIGKILL")
@@ -125,46 +149,43 @@ class _LocalWorker(Worker):
         return resident_mb(self.process.pid)
 
     def tell(self, what: str) -> None:
-        """Send a signal to the worker's group, where there is one: not before it has made it, nor on every system."""
+        """Send the named signal to the worker's group, if it has made one and the system has groups."""
         if self.process.pid is None or not hasattr(os, "killpg"):
             return
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS forbids it where all have ended
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS forbids it once all have ended
             os.killpg(self.process.pid, getattr(signal, what))
 
 
-def _ended(exit_code: int) -> str:
-    """How, by the name of the signal where there is one; real-time signals have none."""
+def _ending(exit_code: int) -> str:
+    """How a process ended, in words; real-time signals have no name."""
     if exit_code >= 0:
         return f"exit code {exit_code}"
-    names = {int(known): known.name for known in signal.Signals}
-    return names.get(-exit_code, f"signal {-exit_code}")
+    return next((known.name for known in signal.Signals if known == -exit_code), f"signal {-exit_code}")
 
 
 @contextlib.contextmanager
 def _thread_environment(threads: int) -> Iterator[None]:
-    """Thread counts for a process started within: its libraries read them once, when first imported."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    """Thread counts for a process that is started meanwhile: its libraries read them once, when first imported."""
+    before = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in THREAD_VARIABLES:
+            del os.environ[name]
+        os.environ.update(before)
 
 
-def _serve(pipe: Connection, execute: str, folder: Path, made_with: Provenance) -> None:
-    """A worker's life: get ready, then one cell after another until killed or orphaned."""
+def _serve(pipe: Connection, folder: Path, made_with: Provenance) -> None:
+    """Get ready, then run one cell after another until killed or orphaned; what a worker process does."""
     _lead_a_group()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     os.dup2(2, 1)  # what a cell prints goes to stderr; stdout belongs to the command's document
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        server = Server(execute, folder, made_with)
+        server = Server(pipe.recv(), folder, made_with)
     except Exception as error:  # noqa: BLE001 - whatever it is ends the run with its message
-        pipe.send(not_started(execute, error))
+        pipe.send(not_started(error))
         return
     pipe.send(("ready", 0.0, ""))
     while True:
@@ -172,7 +193,7 @@ def _serve(pipe: Connection, execute: str, folder: Path, made_with: Provenance) 
 
 
 def _lead_a_group() -> None:
-    """So that what a cell starts ends with its worker; what the group writes to a terminal must not stop it."""
+    """Make a process group, which ends as one; the terminal must not stop it for writing from the background."""
     if hasattr(os, "setpgid"):
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         os.setpgid(0, 0)

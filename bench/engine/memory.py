@@ -1,4 +1,4 @@
-"""What memory a process holds and has held, where the system tells (Linux in full)."""
+"""How much memory a process holds and has held, where the system tells (all of it on Linux)."""
 
 import contextlib
 import os
@@ -7,13 +7,18 @@ from pathlib import Path
 
 
 def reset_peak() -> None:
-    """Start a new high-water mark of resident memory, where the system can (Linux)."""
+    """Start a new high-water mark of this process's resident memory, where the system can (Linux)."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_mb() -> float | None:
-    """Highest resident size in MiB since `reset_peak`; elsewhere since the worker started, an upper bound."""
+    """This process's highest resident size in MiB since `reset_peak`.
+
+    Returns:
+        Where the system cannot reset the mark, the peak since the process started, an upper bound; None where the
+        system does not tell.
+    """
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -26,7 +31,14 @@ def peak_mb() -> float | None:
 
 
 def resident_mb(pid: int | None) -> float:
-    """Resident size of a process in MiB; 0 where the system does not tell."""
+    """Resident size of a process in MiB.
+
+    Args:
+        pid: the process's number; None for one that has not started.
+
+    Returns:
+        0 where the system does not tell.
+    """
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     return 0.0

@@ -1,28 +1,34 @@
-"""Progress of a run on stderr."""
+"""Progress of a run on stderr: a bar in a terminal, a line now and then in a pipe."""
 
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Self, TextIO
 
+import rich.progress
 from rich.console import Console
-from rich.live import Live
+from rich.progress import BarColumn, TextColumn
 from rich.text import Text
 
 from bench.cells.unit import Cell
 from bench.engine.run import Event
 from bench.show.console import duration
 
-LINE_EVERY_SECONDS = 30.0
+LINE_EVERY_SECONDS = 30.0  # in a pipe
 
 
 class Progress:
-    """Counts events of a run and estimates the time left; use as context manager and as `on_event`.
+    """Counts the events of a run and estimates the time left; a context manager, and the `on_event` of `run_cells`.
 
-    The time left is the expected cost of the cells not yet ended, scaled by what ended cells took against their
-    expected costs, over `jobs` workers.
+    The time left is the expected cost of the cells that have not ended, scaled by what ended cells took against their
+    expected cost, and divided by the number of workers.
+
+    Args:
+        cells: all cells of the run; equal ones are counted once.
+        jobs: number of workers.
+        stream: where to write; stderr by default.
+        clock: returns the current time in seconds.
     """
 
     def __init__(
@@ -41,25 +47,29 @@ class Progress:
         self._expected = self._took = 0.0
         self._cost_left = sum(self._left.values())
         self._last_line = clock()
-        self._live: Live | None = None
+        console = Console(file=self._stream)
+        columns = BarColumn(), TextColumn("{task.description}", markup=False)
+        in_pipe = not console.is_interactive
+        self._bar = rich.progress.Progress(*columns, console=console, transient=True, disable=in_pipe)
+        self._task = self._bar.add_task(str(self), total=self._total)
 
     def __enter__(self) -> Self:
-        console = Console(file=self._stream)
-        if console.is_terminal:
-            self._live = Live(Text(str(self)), console=console, refresh_per_second=4, transient=True)
-            self._live.start()
+        if not self._bar.disable:
+            self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
+    def __exit__(self, *error: object) -> None:
+        if not self._bar.disable:  # Rich before 14 writes an empty line when a disabled one stops
+            self._bar.stop()
         if self._total:
             self._write_line(str(self))
 
     def __call__(self, event: Event) -> None:
-        """Count one event and show it."""
+        """Count one event and show it.
+
+        Args:
+            event: what `run_cells` says of a cell.
+        """
         if event.status == "started":
             return
         expected = self._left.pop(event.cell.key, 0.0)
@@ -73,8 +83,8 @@ class Progress:
         if event.message:
             name = event.cell.label or event.cell.runner
             self._write_line(f"{event.status.replace('_', ' ')}: {name}: {event.message}")
-        if self._live is not None:
-            self._live.update(Text(str(self)))
+        if not self._bar.disable:
+            self._bar.update(self._task, completed=self._total - len(self._left), description=str(self))
         elif self._clock() - self._last_line >= LINE_EVERY_SECONDS:
             self._write_line(str(self))
 
@@ -90,8 +100,8 @@ class Progress:
         return ", ".join(parts + ([f"about {duration(self.seconds_left)} left"] if self._left else []))
 
     def _write_line(self, line: str) -> None:
-        if self._live is not None and self._live.is_started:
-            self._live.console.print(Text(line))
+        if self._bar.live.is_started:
+            self._bar.console.print(Text(line))
         else:
             self._stream.write(line + "\n")
             self._stream.flush()

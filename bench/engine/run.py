@@ -1,9 +1,10 @@
-"""Run cells in isolated workers: a cell that raises, hangs, or kills its process costs itself alone.
+"""Run cells in isolated workers: one that raises, hangs or kills its process does not affect other cells.
 
-A worker writes its record itself; the parent only hands out cells, watches lines and deadlines, and records timeouts
-and crashes. Where the workers are is up to a pool: processes of this machine, or a cluster.
+A worker writes its records itself; the parent hands out cells, watches for news and deadlines, and records timeouts and
+crashes. A pool decides where workers run: as processes of this machine, or on a cluster.
 """
 
+import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
@@ -17,31 +18,45 @@ from bench.cells.store import Store
 from bench.cells.unit import Cell
 from bench.engine.local import LocalPool
 from bench.engine.ray_pool import RayPool
-from bench.engine.workers import Died, Pool, Worker
+from bench.engine.workers import Died, Execute, Pool, Worker
 from bench.errors import InputError
 from bench.methods.user_code import foreign
 
-EXECUTE = "bench.runners:execute"
 ENGINES = ("local", "ray")
-CRASHES_ALLOWED = 1  # of one cell; of workers that die while starting, one after another
-LOOK_S = 0.25
-WAKE_S, ASLEEP_S = 1.0, 5.0  # a look at the clock at least that often; one that comes so much later was suspended
+CRASHES_ALLOWED = 1  # of one cell's worker; of workers that die in a row while they start
+LOOK_S = 0.25  # between two looks at the workers' memory
+WAKE_S, ASLEEP_S = 1.0, 5.0  # between two looks at the clock; one that comes so much later was suspended
 
 
 def make_pool(engine: str = "local", address: str | None = None) -> Pool:
-    """Where cells run, by name; raises InputError for another name, an address that is not for it, and as `RayPool`."""
+    """The pool of an engine.
+
+    Args:
+        engine: "local" or "ray".
+        address: Ray cluster address, HOST:PORT or "auto"; for "ray" only.
+
+    Raises:
+        InputError: an unknown engine, an address without Ray, or what `RayPool` refuses.
+    """
     if engine not in ENGINES:
         raise InputError(f"engine {engine!r} is unknown; choose one of {', '.join(ENGINES)}; job arrays take --shard")
     if engine == "ray":
         return RayPool(address)
     if address is not None:
-        raise InputError("an address is of a Ray cluster; give --engine ray with it")
+        raise InputError("an address is that of a Ray cluster; give --engine ray with it")
     return LocalPool()
 
 
 @dataclass(frozen=True)
 class Event:
-    """News of one cell: 'cached', 'started', or how it ended; `message` is one line on a failure."""
+    """News of one cell.
+
+    Args:
+        cell: which one.
+        status: "cached", "started", or how it ended.
+        wall_s: seconds that it took.
+        message: one line on a failure; otherwise empty.
+    """
 
     cell: Cell
     status: Status | Literal["cached", "started"]
@@ -51,40 +66,47 @@ class Event:
 
 @dataclass
 class RunSummary:
-    """What a run did: cells by how they ended, each in the order it became known."""
+    """What a run did.
+
+    Args:
+        done: cells that it ran and that ended well, in order.
+        cached: cells whose records were there.
+        failed: cells that failed.
+    """
 
     done: list[Cell] = field(default_factory=list)
     cached: list[Cell] = field(default_factory=list)
     failed: list[Cell] = field(default_factory=list)
-    wall_s: float = 0.0
 
 
 def run_cells(
     cells: Iterable[Cell],
     store: Store,
+    execute: Execute,
     jobs: int = 1,
-    execute: str = EXECUTE,
     on_event: Callable[[Event], None] | None = None,
-    retry_failed: bool = True,
     memory_mb: float | None = None,
     pool: Pool | None = None,
 ) -> RunSummary:
-    """Bring every cell's record into `store`, running those without one, the longest expected first.
+    """Bring every cell's result into the store, running the cells without one, the longest expected first.
+
+    A cell whose record is a failure runs again; one that was stopped from outside or ran out of memory goes on from its
+    checkpoint, if it left one, with its whole timeout.
 
     Args:
-        jobs: worker processes at a time (1 is an isolated process as well).
-        execute: 'module:function' of Cell -> Outcome, imported in the workers.
-        on_event: told of every cell found, started and ended.
-        retry_failed: run cells again whose record is a failure; those that were stopped from outside or ran out of
-            memory go on from their checkpoint, if they left one, with their whole timeout.
-        memory_mb: MiB of resident memory beyond which a worker is stopped and its cell recorded as out of memory;
-            looked at every `LOOK_S` seconds, on Linux alone.
-        pool: where the workers are, entered already; processes of this machine unless given.
+        cells: what to run; equal ones run once.
+        store: where records are looked for and written.
+        execute: runs a cell, in a worker, which imports it; a function at the top level of a module.
+        jobs: workers at a time, 1 by default; that one is an isolated process as well.
+        on_event: called with news of every cell found, started and ended.
+        memory_mb: MiB of resident memory beyond which a worker is stopped and its cell recorded as out of memory,
+            measured every `LOOK_S` seconds on Linux; no limit by default.
+        pool: where workers run, entered already; processes of this machine by default.
 
     Raises:
-        InputError: jobs < 1, memory_mb less than a worker holds before its first cell or given to a pool that cannot
-            tell it, workers cannot import `execute`, or sources changed during the run.
-        StoreError: a record cannot be written. Records written before either error stay.
+        InputError: jobs < 1; memory_mb is less than a worker holds before its first cell, or the pool cannot measure
+            it; workers cannot import `execute`; sources changed during the run.
+        StoreError: a record cannot be written. Records written before an error stay.
     """
     if jobs < 1:
         raise InputError(f"jobs is {jobs}; give at least 1")
@@ -92,34 +114,36 @@ def run_cells(
         raise InputError(f"memory is {memory_mb} MiB; give a positive number")
     if pool is None:
         with LocalPool() as ours:
-            return run_cells(cells, store, jobs, execute, on_event, retry_failed, memory_mb, ours)
+            return run_cells(cells, store, execute, jobs, on_event, memory_mb, ours)
     if memory_mb is not None and not pool.tells_memory:
         raise InputError("memory is watched for workers of this machine only; leave it out, or take --engine local")
-    started = time.monotonic()
+    try:
+        pickle.dumps(execute)
+    except (pickle.PicklingError, AttributeError) as error:
+        raise InputError(f"workers cannot import {execute!r} ({error}); give a function of a module") from error
     report = on_event or (lambda _: None)
     summary = RunSummary()
     store.sweep()
     todo = []
     for cell in dict.fromkeys(cells):
         record = store.get(cell)
-        if record is None or (retry_failed and not record.ok):
+        if record is None or not record.ok:
             todo.append(cell)
         else:
-            (summary.cached if record.ok else summary.failed).append(cell)
+            summary.cached.append(cell)
             report(Event(cell, "cached"))
     if todo:
         run = _Run(store, execute, report, summary, pool, memory_mb)
         for cell in sorted(todo, key=lambda cell: -cell.cost):
             run.pending.setdefault(pool.group(cell), deque()).append(cell)
         run.loop(min(jobs, len(todo)))
-    summary.wall_s = time.monotonic() - started
     return summary
 
 
 @dataclass
 class _Run:
     store: Store
-    execute: str
+    execute: Execute
     report: Callable[[Event], None]
     summary: RunSummary
     pool: Pool
@@ -127,7 +151,7 @@ class _Run:
     pending: dict[Hashable, deque[Cell]] = field(default_factory=dict)
     crashes: dict[Cell, int] = field(default_factory=dict)
     dead_starts: int = 0
-    doubted: set[Cell] = field(default_factory=set)  # too large beside what other cells left, if at all
+    doubted: set[Cell] = field(default_factory=set)  # exceeded memory in a reused worker; retried in a fresh one
     workers: list[Worker] = field(default_factory=list)
 
     def loop(self, jobs: int) -> None:
@@ -161,18 +185,18 @@ class _Run:
             ) from error
 
     def _forgive(self, late_s: float) -> None:
-        """Take time in which the run was suspended, and its workers with it, off what they have used."""
+        """Do not count the time in which the run was suspended, and its workers with it, as theirs."""
         if late_s > ASLEEP_S:
             for worker in self.workers:
                 worker.since += late_s
 
     def _unclaimed(self) -> int:
-        """Cells waiting beyond those that workers still starting up will take."""
+        """How many cells wait beyond those that workers still starting will take."""
         starting = sum(not worker.ready for worker in self.workers)
         return sum(map(len, self.pending.values())) - starting
 
     def _hand_out(self, worker: Worker) -> None:
-        """Give an idle worker its next cell, or let it go: none is left for it, or one that wants a fresh worker."""
+        """Give an idle worker its next cell; end the worker if none is left or if the cell needs a fresh worker."""
         cells = self.pending.get(worker.group)
         if not cells or (worker.served and cells[0] in self.doubted):
             self._drop(worker)
@@ -212,7 +236,7 @@ class _Run:
             self._finish(cell, cast("Status", what), wall_s, line)
 
     def _is_spent(self, worker: Worker, what: str, cell: Cell | None) -> bool:
-        """Whether the next cell would meet what the last one left: memory, open files, what code not ours has set."""
+        """Whether the last cell left something that would affect the next: memory, open files, a user's settings."""
         full = self.memory_mb is not None and cell is not None and worker.held_mb() > self.memory_mb
         return full or what in ("out_of_memory", "unrecorded") or (cell is not None and foreign(cell) is not None)
 
@@ -250,13 +274,13 @@ class _Run:
             self._fail(cell, "timed_out", wall_s, "Timeout", message)
 
     def _look_at_memory(self, worker: Worker) -> None:
-        """Stop a worker that holds more than it may, at the cost of its cell where no other can have left it that."""
+        """Stop a worker that holds too much; its cell fails unless an earlier one may have left that memory."""
         if self.memory_mb is None or (held := worker.held_mb()) <= self.memory_mb:
             return
         cell, wall_s = worker.cell, time.monotonic() - worker.since
         self._drop(worker)
         if not worker.ready:
-            raise InputError(f"a worker holds {held:.0f} MiB before its first cell; give it more than that")
+            raise InputError(f"a worker holds {held:.0f} MiB before its first cell; give it more memory than that")
         if worker.served and cell is not None:
             self.doubted.add(cell)
             self.pending[worker.group].appendleft(cell)

@@ -1,7 +1,6 @@
-"""What a worker is wherever it runs: the parent's handle of it, and its own side, which runs cells and records them."""
+"""A worker, wherever it runs: the parent's handle of it, and its own side, which runs cells and records them."""
 
 import errno
-import importlib
 import time
 import traceback
 from abc import ABC, abstractmethod
@@ -21,13 +20,19 @@ from bench.methods.user_code import edited
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
-EXHAUSTED = (errno.EMFILE, errno.ENFILE)  # what a cell can leave its worker with: no file can be opened
-# What, wall seconds, one line. 'broken' ends the run, 'unrecorded' is a cell whose worker cannot write its record.
+EXHAUSTED = (errno.EMFILE, errno.ENFILE)  # a cell that leaks files leaves its worker so: none can be opened
+Execute: TypeAlias = Callable[[Cell], Outcome]  # defined at the top level of a module, where workers import it
+# What happened, wall seconds, one line of text. 'broken' ends the run; 'unrecorded': the record cannot be written.
 Reply: TypeAlias = tuple[Literal["ready", "broken", "unrecorded"] | Status, float, str]
 
 
 class Died(Exception):
-    """A worker is gone: how it ended, and what may be behind that, to go on the same line."""
+    """A worker has ended.
+
+    Args:
+        how: an exit code, a signal, or what Ray says.
+        hint: the likely reason, to be appended to a message that ends with `how`.
+    """
 
     def __init__(self, how: str, hint: str = "") -> None:
         super().__init__(how)
@@ -38,9 +43,16 @@ class Died(Exception):
 class Worker(ABC):
     """The parent's handle of one worker.
 
-    group: of the cells that it serves (`Pool.group`). line: what `Pool.wait` waits on for news of it. start_s: how
-    long it may take to get ready. cell: the one it has now; since: when it got that, before the first when it was
-    started, on the monotonic clock. served: how many it has brought to an end.
+    Args:
+        group: the group of cells that it serves (`Pool.group`).
+        line: what `Pool.wait` waits on for its news.
+
+    Attributes:
+        start_s: seconds that it may take to get ready; no limit by default.
+        cell: the cell that it runs now.
+        ready: whether it has said that it is ready.
+        since: when it was given `cell`, or before its first cell when it was started, on the monotonic clock.
+        served: how many cells it has ended.
     """
 
     group: Hashable
@@ -53,14 +65,18 @@ class Worker(ABC):
 
     @property
     def deadline(self) -> float:
-        """When its time, to get ready or for its cell, is over, on the monotonic clock."""
+        """When its time to get ready, or for its cell, is over, on the monotonic clock."""
         if not self.ready:
             return self.since + self.start_s
         return float("inf") if self.cell is None else self.since + self.cell.timeout
 
     @abstractmethod
     def send(self, cell: Cell) -> None:
-        """Hand it a cell; that it is dead shows in `receive`."""
+        """Hand it a cell; if it is dead, `receive` says so.
+
+        Args:
+            cell: what to run.
+        """
 
     @abstractmethod
     def receive(self) -> Reply:
@@ -71,7 +87,7 @@ class Worker(ABC):
         """End it at once, whatever it does."""
 
     def held_mb(self) -> float:
-        """Its resident memory in MiB; 0 where that cannot be told."""
+        """Its resident memory in MiB; 0 where the pool cannot tell."""
         return 0.0
 
 
@@ -88,86 +104,113 @@ class Pool(ABC):
 
     @abstractmethod
     def default_jobs(self, device: str) -> int:
-        """How many workers at a time where nobody says."""
+        """How many workers to run at a time unless the user says.
+
+        Args:
+            device: where cells compute, "cpu" or a GPU's name.
+        """
 
     @abstractmethod
     def group(self, cell: Cell) -> Hashable:
-        """Cells of one group can share a worker."""
+        """Cells of one group can share a worker.
+
+        Args:
+            cell: any cell.
+        """
 
     @abstractmethod
-    def start(self, cell: Cell, execute: str, folder: Path) -> Worker:
-        """A worker for the group of `cell`, with `execute` and the results folder (absolute) of `run_cells`."""
+    def start(self, cell: Cell, execute: Execute, folder: Path) -> Worker:
+        """Start a worker.
+
+        Args:
+            cell: one of the group that the worker will serve.
+            execute: runs a cell.
+            folder: results folder, absolute.
+        """
 
     @abstractmethod
     def wait(self, lines: Sequence[Any], timeout: float | None) -> Collection[Any]:
-        """Those of the workers' lines with news, once there are some or after `timeout` seconds."""
+        """The lines that have news, as soon as there are any.
+
+        Args:
+            lines: the `line` of every worker.
+            timeout: seconds after which to return without news; None waits for ever.
+        """
 
 
 class Server:
-    """A worker's own side: runs cells with `execute` ('module:function') and writes their records itself.
+    """A worker's own side: runs cells and writes their records itself.
 
-    Raises whatever importing the function raises, and StoreError.
+    Args:
+        execute: runs a cell.
+        folder: results folder, absolute.
+        made_with: provenance of the parent, which goes into every record.
+
+    Raises:
+        StoreError: the folder cannot be used.
     """
 
-    def __init__(self, execute: str, folder: Path, made_with: Provenance) -> None:
-        module, _, name = execute.partition(":")
-        self._store, self._made_with = Store(folder), made_with
-        self._function: Callable[[Cell], Outcome] = getattr(importlib.import_module(module), name)
+    def __init__(self, execute: Execute, folder: Path, made_with: Provenance) -> None:
+        self._execute, self._store, self._made_with = execute, Store(folder), made_with
 
     def run(self, cell: Cell, key: str) -> Reply:
-        """Run a cell that the parent knows by `key`; 'broken' where the sources here make another key."""
+        """Run a cell and record how it ended.
+
+        Args:
+            cell: what to run.
+            key: the key under which the parent knows it; 'broken' if the sources here give it another.
+        """
         if cell.key != key:
             return "broken", 0.0, f"sources of {', '.join(cell.code)} changed during the run; start it again"
         if said := edited(cell):
             return "broken", 0.0, said
-        return _run_cell(cell, self._function, self._store, self._made_with)
-
-
-def not_started(execute: str, error: Exception) -> Reply:
-    """What a worker says whose `Server` cannot be made."""
-    return "broken", 0.0, f"a worker cannot start {execute!r}: {type(error).__name__}: {error}"
-
-
-def _run_cell(cell: Cell, function: Callable[[Cell], Outcome], store: Store, made_with: Provenance) -> Reply:
-    reset_peak()
-    wall, cpu = time.perf_counter(), time.process_time()
-    status: Status = "ok"
-    outcome, error = Outcome({}), None
-    try:
-        with checkpoint_at(store.checkpoint_path(cell.key)):
-            outcome = function(cell)
-        if not isinstance(outcome, Outcome):
-            raise InputError(f"{cell.runner!r} returned a {type(outcome).__name__}; return an Outcome")  # noqa: TRY301
-    except Exception as raised:  # noqa: BLE001 - a failure is a record
-        status, outcome, error = _failure(raised), Outcome({}), _told(raised)
-    except SystemExit as raised:
-        status, outcome, error = "failed", Outcome({}), _told(raised)
-    wall_s, cpu_s, peak = time.perf_counter() - wall, time.process_time() - cpu, peak_mb()
-
-    def record(metrics: dict[str, Any]) -> Record:
-        return Record(cell.key, cell.fields, status, metrics, wall_s, cpu_s, peak, error, provenance=made_with)
-
-    try:
+        reset_peak()
+        wall, cpu = time.perf_counter(), time.process_time()
+        status: Status = "ok"
+        outcome, error = Outcome({}), None
         try:
-            stored = store.put(record(dict(outcome.metrics)), outcome.arrays)
-        except StoreError:
-            raise
-        except Exception as raised:  # noqa: BLE001 - metrics or arrays the store refuses are the cell's failure
-            status, error = "failed", _told(raised)
-            stored = store.put(record({}))
-        if status != "out_of_memory":  # which, like a cell stopped from outside, may go on where there is more
-            store.drop_checkpoint(cell.key)
-    except StoreError as raised:
-        exhausted = isinstance(raised.__cause__, OSError) and raised.__cause__.errno in EXHAUSTED
-        return "unrecorded" if exhausted else "broken", wall_s, str(raised)
-    return stored.status, wall_s, "" if error is None else f"{error['type']}: {error['message']}"
+            with checkpoint_at(self._store.checkpoint_path(cell.key)):
+                outcome = self._execute(cell)
+            if not isinstance(outcome, Outcome):
+                raise InputError(f"{cell.runner!r} returned a {type(outcome).__name__}; return an Outcome")  # noqa: TRY301
+        except (Exception, SystemExit) as raised:  # noqa: BLE001 - a failure is a record
+            status, outcome, error = _failure(raised), Outcome({}), _described(raised)
+        wall_s, cpu_s, peak = time.perf_counter() - wall, time.process_time() - cpu, peak_mb()
+
+        def record(metrics: dict[str, Any]) -> Record:
+            spent = wall_s, cpu_s, peak
+            return Record(cell.key, cell.fields, status, metrics, *spent, error, provenance=self._made_with)
+
+        try:
+            try:
+                stored = self._store.put(record(dict(outcome.metrics)), outcome.arrays)
+            except StoreError:
+                raise
+            except Exception as raised:  # noqa: BLE001 - metrics or arrays that the store refuses fail their cell
+                status, error = "failed", _described(raised)
+                stored = self._store.put(record({}))
+            if status != "out_of_memory":  # such a cell may go on from its checkpoint where there is more memory
+                self._store.drop_checkpoint(cell.key)
+        except StoreError as raised:
+            exhausted = isinstance(raised.__cause__, OSError) and raised.__cause__.errno in EXHAUSTED
+            return "unrecorded" if exhausted else "broken", wall_s, str(raised)
+        return stored.status, wall_s, "" if error is None else f"{error['type']}: {error['message']}"
 
 
-def _failure(error: Exception) -> Status:
-    """Out of memory for the interpreter's and for CUDA's error (`torch.OutOfMemoryError`), else failed."""
+def not_started(error: Exception) -> Reply:
+    """The reply of a worker that could not get ready.
+
+    Args:
+        error: why.
+    """
+    return "broken", 0.0, f"a worker cannot start: {type(error).__name__}: {error}"
+
+
+def _failure(error: BaseException) -> Status:
+    """Out of memory for the interpreter's and for CUDA's error (`torch.OutOfMemoryError`), otherwise failed."""
     exhausted = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return "out_of_memory" if exhausted else "failed"
 
 
-def _told(error: BaseException) -> dict[str, str]:
+def _described(error: BaseException) -> dict[str, str]:
     return {"type": type(error).__name__, "message": str(error), "traceback": traceback.format_exc()}

@@ -11,6 +11,7 @@ from typing import Any
 from bench.errors import InputError
 from bench.methods import peers, user_learner
 from bench.methods.user_code import PEER, definition
+from causalrec.registry import Registry
 from causalrec.structure import Learner
 from causalrec.structure.attention import AttentionClosed, AttentionFree
 from causalrec.structure.dagma import Dagma
@@ -19,7 +20,7 @@ from causalrec.structure.exact import Exact
 from causalrec.structure.golem import GolemEV, GolemNV
 from causalrec.structure.notears import Notears
 from causalrec.structure.oracle import Oracle
-from causalrec.structure.registry import Registry, make
+from causalrec.structure.registry import make
 from causalrec.structure.sort_regress import R2Sort, RandomOrder, VarianceSort
 
 
@@ -96,16 +97,20 @@ def load(name: str, **options: Any) -> Learner:
         if options:
             raise InputError(f"{name} is a function of your own and has no option {', '.join(options)}")
         return user_learner.load(name)
+    entry = _entry(name)
+    learner: Learner = make(name, entry.kind, **{**entry.options, **options})
+    if isinstance(learner, peers.Peer):
+        learner.prepare()
+    return learner
+
+
+def _entry(name: str) -> Entry:
     if name not in ENTRIES:
         raise InputError(
             f"no learner is called {name!r}; choose one of {', '.join(names())}, or a function of your own as "
             "package.module:function"
         )
-    entry = ENTRIES[name]
-    learner: Learner = make(name, entry.kind, **entry.options | options)
-    if isinstance(learner, peers.Peer):
-        learner.prepare()
-    return learner
+    return ENTRIES[name]
 
 
 def title(name: str) -> str:
@@ -123,7 +128,7 @@ def code(name: str) -> tuple[str, ...]:
     Args:
         name: the learner.
     """
-    return (definition(user_learner.UserLearner if ":" in name else ENTRIES[name].kind),)
+    return (definition(user_learner.UserLearner if ":" in name else _entry(name).kind),)
 
 
 def identity(name: str) -> str:
@@ -137,7 +142,7 @@ def identity(name: str) -> str:
     """
     if ":" in name:
         return user_learner.version(name)
-    entry = ENTRIES[name]
+    entry = _entry(name)
     if issubclass(entry.kind, peers.Peer):
         return entry.kind.version()
     return " ".join(f"{option}={value}" for option, value in sorted(entry.options.items()))

@@ -4,31 +4,44 @@ import contextlib
 import math
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from bench.errors import InputError
 
 T = TypeVar("T")
+SAID = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", type(None): "none"}
 
 
 def names(kind: type[Any], fixed: Sequence[str] = ()) -> dict[str, Any]:
-    """Every option that can be given, with its type; an option of an option is `outer.inner`."""
-    hints = get_type_hints(kind)
-    found: dict[str, Any] = {}
-    for field in fields(kind):
-        hint = hints[field.name]
+    """Return every option that can be given, with its type; an option of an option is `outer.inner`.
+
+    Args:
+        kind: A dataclass.
+        fixed: Fields of it that are no options.
+    """
+    found, hints = dict[str, Any](), get_type_hints(kind)
+    for name, hint in ((field.name, hints[field.name]) for field in fields(kind)):
         if is_dataclass(hint) and isinstance(hint, type):
-            found |= {f"{field.name}.{inner}": of for inner, of in names(hint).items()}
-        elif field.name not in fixed:
-            found[field.name] = hint
+            found |= {f"{name}.{inner}": of for inner, of in names(hint).items()}
+        elif name not in fixed:
+            found[name] = hint
     return found
 
 
 def parse(title: str, kind: type[Any], given: Sequence[str], fixed: Sequence[str] = ()) -> dict[str, Any]:
-    """`key=value` words as nested JSON data for `build`; `fixed` options cannot be given.
+    """Read `key=value` words as nested JSON data for `build`.
 
-    Raises InputError for an unknown key, one given twice, and a value of another type.
+    Args:
+        title: What the options belong to, for errors.
+        kind: A dataclass.
+        given: The words.
+        fixed: Fields of the class that cannot be given.
+
+    Raises:
+        InputError: An unknown key, one given twice, or a value of another type.
     """
     valid, found = names(kind, fixed), dict[str, Any]()
     for text in given:
@@ -36,22 +49,27 @@ def parse(title: str, kind: type[Any], given: Sequence[str], fixed: Sequence[str
         if not (key and equals):
             raise InputError(f"--option {text!r}: write key=value")
         if key not in valid:
-            raise InputError(f"{title} has no option {key}; its options: {', '.join(valid)}")
+            raise InputError(f"{title} has no option {key}; its options: {', '.join(valid) or 'none'}")
         *outer, last = key.split(".")
         inside = found
         for name in outer:
             inside = inside.setdefault(name, {})
         if last in inside:
-            raise InputError(f"--option {key} is given twice; give it once")
-        inside[last] = _read(f"{title}: option {key}", value, valid[key])
+            raise InputError(f"--option {key} is given twice; give each key once")
+        inside[last] = _word(f"{title}: option {key}", value, valid[key])
     return found
 
 
 def build(kind: type[T], given: object, where: str) -> T:
-    """The dataclass from JSON data, defaults where nothing is given.
+    """Make the dataclass from JSON data, with its defaults where nothing is given.
 
-    Raises InputError for what is no object, an unknown or missing key, and a value of another type; the class may
-    raise its own for values out of range.
+    Args:
+        kind: A dataclass, which may raise errors of its own for values out of range.
+        given: The data, which should be an object with a value for some of the fields.
+        where: What the data is, for errors.
+
+    Raises:
+        InputError: The data is no object, a key is unknown or missing, or a value is of another type.
     """
     if not isinstance(given, Mapping):
         raise InputError(f"{where} is {_show(given)}; expected an object")
@@ -61,77 +79,43 @@ def build(kind: type[T], given: object, where: str) -> T:
         if key not in known:
             raise InputError(f"{where} has no option {_show(key)}; its options: {', '.join(known)}")
     for name, field in known.items():
-        if name not in given and _needed(field):
+        if name not in given and field.default is MISSING and field.default_factory is MISSING:
             raise InputError(f"{where} lacks {name}")
-    return kind(**{name: _checked(f"{where}.{name}", value, hints[name]) for name, value in given.items()})
+    return kind(**{name: _value(f"{where}.{name}", value, hints[name]) for name, value in given.items()})
 
 
-def _needed(field: "Field[Any]") -> bool:
-    return field.default is MISSING and field.default_factory is MISSING
+def _value(what: str, value: object, hint: Any) -> Any:
+    """JSON data as a value of the declared type."""
+    if is_dataclass(hint) and isinstance(hint, type):
+        return build(hint, value, what)
+    try:
+        return msgspec.convert(value, hint)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{what} is {_show(value)}; expected {_told(hint)}") from error
 
 
-def _choices(hint: Any) -> tuple[Any, ...]:
-    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-
-
-def _read(what: str, text: str, hint: Any) -> Any:
-    """The value that a word stands for, as JSON data."""
-    for choice in sorted(_choices(hint), key=lambda choice: choice is str):
-        with contextlib.suppress(ValueError):
-            return _word(text, choice)
+def _word(what: str, text: str, hint: Any) -> Any:
+    """The value that a word stands for."""
+    choices = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    value: Any = text.split(",") if any(get_origin(choice) is tuple for choice in choices) else text
+    if text == "none" and type(None) in choices:
+        return None
+    with contextlib.suppress(msgspec.ValidationError):
+        found = msgspec.convert(value, hint, strict=False)
+        if not isinstance(found, float) or math.isfinite(found):
+            return found
     raise InputError(f"{what} is {text!r}; give {_told(hint)}")
 
 
-def _word(text: str, hint: Any) -> Any:
-    """One word as one type; raises ValueError where it is none."""
-    if hint is bool:
-        return {"true": True, "false": False}[text] if text in ("true", "false") else _refuse()
-    if hint is type(None):
-        return None if text == "none" else _refuse()
-    if hint is int:
-        return int(text)
-    if hint is float:
-        number = float(text)
-        return number if math.isfinite(number) else _refuse()
-    if get_origin(hint) is Literal:
-        return text if text in get_args(hint) else _refuse()
-    if get_origin(hint) is tuple:
-        return [_word(part, get_args(hint)[0]) for part in text.split(",")]
-    return text if hint is str else _refuse()
-
-
-def _refuse() -> Any:
-    raise ValueError
-
-
-def _checked(what: str, value: object, hint: Any) -> Any:
-    """JSON data as a value of the declared type."""
-    for choice in _choices(hint):
-        if is_dataclass(choice) and isinstance(choice, type):
-            return build(choice, value, what)
-        if get_origin(choice) is tuple and isinstance(value, list):
-            return tuple(_checked(what, part, get_args(choice)[0]) for part in value)
-        if get_origin(choice) is Literal and isinstance(value, str) and value in get_args(choice):
-            return value
-        if choice is float and type(value) in (int, float):
-            with contextlib.suppress(OverflowError):
-                return float(value)  # type: ignore[arg-type]
-        if isinstance(choice, type) and type(value) is choice:
-            return value
-    raise InputError(f"{what} is {_show(value)}; expected {_told(hint)}")
-
-
 def _told(hint: Any) -> str:
-    said = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", type(None): "none"}
-
-    def one(choice: Any) -> str:
-        if get_origin(choice) is Literal:
-            return "one of " + ", ".join(get_args(choice))
-        if get_origin(choice) is tuple:
-            return f"{said.get(get_args(choice)[0], 'values')} or several, with commas between"
-        return said.get(choice, "an object")
-
-    return " or ".join(one(choice) for choice in _choices(hint))
+    """What values a type has, in words."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(map(_told, get_args(hint)))
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(get_args(hint))
+    if get_origin(hint) is tuple:
+        return f"{_told(get_args(hint)[0])} or several, with commas between"
+    return SAID.get(hint, "an object")
 
 
 def _show(value: object) -> str:

@@ -9,6 +9,7 @@ from bench.methods.rectools import RecTools
 from bench.methods.user_code import definition
 from bench.methods.user_recommender import UserScorer
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
+from causalrec.registry import Registry
 from causalrec.rivals.bert4rec import BERT4Rec, BERT4RecOptions
 from causalrec.rivals.ease import EASE
 from causalrec.rivals.fpmc import FPMC, FPMCOptions
@@ -17,7 +18,6 @@ from causalrec.rivals.item_knn import ItemKNN
 from causalrec.rivals.markov import Markov
 from causalrec.rivals.popularity import Popularity
 from causalrec.rivals.tisasrec import TiSASRec, TiSASRecOptions
-from causalrec.structure.registry import Registry
 from synth.behaviour import BehaviourWorld
 
 Role = Literal["control", "rival", "causalrec", "bound", "peer", "own"]
@@ -42,7 +42,7 @@ class Entry:
 
     title: str
     kind: type[Any]
-    options_of: type[Any] | None
+    options_of: Any
     role: Role
     options: Mapping[str, Any] = field(default_factory=dict)
     grid: tuple[Mapping[str, float], ...] = ()

@@ -46,7 +46,7 @@ def plan_cell(
         items, users, actions = (setup.statistic(name, what) for what in ("items", "users", "actions"))
         whole = on_pairs(model) or training.get("windows") == "all"
         tokens = actions if whole else min(actions, users * options.get("length", 0))
-    per_token = token_seconds(model, items, options.get("width", 0))
+    per_token = _token_seconds(model, items, options.get("width", 0))
     setting = ", ".join(filter(None, (model, setting_words({**options, **training}))))
     params = {"dataset": dataset, "model": model, "options": options, "training": training, "seed": seed}
     return Cell(
@@ -123,7 +123,7 @@ def _spoken(relation: dict[str, Any]) -> str:
     return " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in relation.values())
 
 
-def token_seconds(model: str, items: float, width: int) -> float:
+def _token_seconds(model: str, items: float, width: int) -> float:
     """Expected CPU seconds of training per action, or per pair of actions.
 
     Args:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.datasets import REPEATS, Loaded, Provenance, data_folder, load, load_own
+from bench.datasets.load import REPEATS, Loaded, Provenance, data_folder, load, load_own
 from bench.errors import DataMissing, InputError
 from bench.methods import learners as learner_names
 from bench.methods import rectools as peer_recommenders

@@ -23,7 +23,7 @@ from bench.show.markup import Html, element, link, prose, together
 from bench.show.tables import Table, format_value, to_html
 
 REPORT = "report.html"
-STYLE = Path(__file__).with_name("report.css")
+STYLE = Path(__file__).with_name("page.css")
 PAPER = "https://arxiv.org/abs/2510.21333"
 SIGNS = {
     "reproduced": "●", "partly": "◐", "contradicted": "✕", "inconclusive": "?", "not run": "○",

@@ -6,8 +6,9 @@ Runners are apart from the experiments that plan cells and read their results: a
 from collections.abc import Callable
 
 from bench.cells.unit import Cell, Outcome
+from bench.errors import InputError
 from bench.runners import attribution, cost, example, mixing, recommender, structure
-from causalrec.structure.registry import Registry
+from causalrec.registry import Registry
 
 RUNNERS: Registry[Callable[[Cell], Outcome]] = {
     "attribution": attribution.run,
@@ -24,5 +25,10 @@ def execute(cell: Cell) -> Outcome:
 
     Args:
         cell: what to run.
+
+    Raises:
+        InputError: there is no such runner.
     """
+    if cell.runner not in RUNNERS:
+        raise InputError(f"no runner is called {cell.runner!r}; choose one of {', '.join(RUNNERS)}")
     return RUNNERS[cell.runner](cell)

@@ -18,7 +18,7 @@ from torch import Tensor
 from bench.cells.checkpoint import cpu_seconds, open_checkpoint
 from bench.cells.streams import generator, torch_generator
 from bench.cells.unit import Cell, Outcome
-from bench.datasets import load, load_own
+from bench.datasets.load import load, load_own
 from bench.datasets.titles import TITLED
 from bench.errors import InputError
 from bench.methods import recommenders

@@ -1,14 +1,13 @@
 """Put another function in the place of one, under every name it has in the suite, for as long as a `with` lasts.
 
-A module that says `from a import f` holds a name of its own, which a change of `a.f` does not reach; so every module of
-the suite is searched for the very object. Modules that are first imported meanwhile bind the substitute, hence the
-same search again, the other way round, at the end. What containers, closures and default arguments hold is not found.
+A module that says `from a import f` holds a name of its own, which a change of `a.f` does not reach, so every module of
+the suite is searched for the very object. Modules first imported meanwhile bind the substitute, so the search is done
+again, the other way round, at the end. What containers, closures and default arguments hold is not found.
 """
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -16,25 +15,39 @@ from bench.cells.fingerprint import FIRST_PARTY
 from bench.errors import InputError
 
 
-@contextmanager
-def replaced(target: str, make: Callable[[Any], Any]) -> Iterator[None]:
-    """Replace `target`, "module:function" or "module:Class.attribute", by `make(original)`; put it back at the end.
+def path_of(owner: ModuleType | type, name: str) -> str:
+    """The dotted path of an attribute.
 
-    An attribute of a class is handed to `make` as the class holds it (a property as the property), and must stand in
-    that class, not in one above.
+    Args:
+        owner: module or class that holds it.
+        name: its name there.
+    """
+    return f"{owner.__module__}.{owner.__qualname__}.{name}" if isinstance(owner, type) else f"{owner.__name__}.{name}"
+
+
+@contextmanager
+def replaced(owner: ModuleType | type, name: str, make: Callable[[Any], Any]) -> Iterator[None]:
+    """Replace a function, class or method, and put it back at the end.
+
+    Args:
+        owner: module or class of the suite that holds the original; a class must define it itself, not inherit it.
+        name: the name of the original there.
+        make: returns the substitute, given the original as its owner holds it (a property as the property).
 
     Raises:
-        InputError: there is no such target; a target in a module that is no function or class, which could not be told
-            from its equals elsewhere; or a substitute that already has a name in the suite, which could not be told
-            from the target when it is put back.
+        InputError: the owner holds nothing of this name; a module's attribute is neither a function nor a class, so
+            that it could not be told from its equals elsewhere; or the substitute has a name in the suite already, so
+            that it could not be told from the original when that is put back.
     """
-    owner, name = _find(target)
+    path = path_of(owner, name)
+    if path.partition(".")[0] not in FIRST_PARTY or name not in vars(owner):
+        raise InputError(f"there is no {path}; give a function, class or method that the suite defines there")
     original = vars(owner)[name]
     if isinstance(owner, ModuleType) and not isinstance(original, FunctionType | type):
-        raise InputError(f"{target} is a {type(original).__name__}; only functions and classes are replaced")
+        raise InputError(f"{path} is a {type(original).__name__}; only functions and classes are replaced")
     substitute = make(original)
     if any(True for _ in _names(substitute)):
-        raise InputError(f"the substitute of {target} has a name in the suite already; wrap it in a new function")
+        raise InputError(f"the substitute of {path} has a name in the suite already; wrap it in a new function")
     try:
         _put(owner, name, original, substitute)
         yield
@@ -42,24 +55,9 @@ def replaced(target: str, make: Callable[[Any], Any]) -> Iterator[None]:
         _put(owner, name, substitute, original)
 
 
-def _find(target: str) -> tuple[Any, str]:
-    """The module or class that holds the target, and the name it has there."""
-    module, _, path = target.partition(":")
-    *classes, name = path.split(".")
-    owner: Any = import_module(module) if module.partition(".")[0] in FIRST_PARTY else None
-    for step in classes:
-        owner = getattr(owner, step, None)
-    if owner is None or name not in vars(owner):
-        raise InputError(f"there is no {target}; give module:function or module:Class.attribute of the suite")
-    return owner, name
-
-
-def _put(owner: Any, name: str, old: object, new: object) -> None:
-    if isinstance(owner, type):
-        setattr(owner, name, new)
-        return
-    for module, alias in list(_names(old)):
-        setattr(module, alias, new)
+def _put(owner: ModuleType | type, name: str, old: object, new: object) -> None:
+    for holder, alias in [(owner, name)] if isinstance(owner, type) else list(_names(old)):
+        setattr(holder, alias, new)
 
 
 def _names(wanted: object) -> Iterator[tuple[ModuleType, str]]:

@@ -1,11 +1,8 @@
 """The suite tested by breaking it: every check holds as it is, and each fault put in on purpose makes one fail.
 
-A check that can hold whatever is broken says nothing of what is whole; this command shows for each fault which checks
-would have told. Checks are in `selftest_checks` and `selftest_verdicts`, faults in `selftest_faults`.
+A check that holds whatever is broken proves nothing; this shows for each fault which checks notice it.
 """
 
-import json
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -15,9 +12,9 @@ from bench.judge.intervals import Value
 from bench.selftest.checks import CHECKS as MODEL_CHECKS
 from bench.selftest.checks import Check, Measured
 from bench.selftest.faults import FAULTS, Fault
-from bench.selftest.patching import replaced
+from bench.selftest.patching import path_of, replaced
 from bench.selftest.verdicts import CHECKS as VERDICT_CHECKS
-from bench.show.tables import Table, to_dict
+from bench.show.tables import Table
 
 CHECKS: tuple[Check, ...] = (*MODEL_CHECKS, *VERDICT_CHECKS)
 Outcome: TypeAlias = Literal["holds", "fails", "crashed"]
@@ -26,7 +23,13 @@ NOTHING = "NOTHING"
 
 @dataclass(frozen=True)
 class Told:
-    """What one check said: whether it holds, fails, or crashed and so measured nothing; and its number in words."""
+    """What one check said.
+
+    Args:
+        check: the check's name.
+        outcome: whether it holds, fails, or crashed and so measured nothing.
+        measured: its figures, or its error, in words.
+    """
 
     check: str
     outcome: Outcome
@@ -38,10 +41,18 @@ def run(
     faults: Iterable[Fault] = FAULTS,
     on_step: Callable[[str], object] = lambda _: None,
 ) -> tuple[list[Table], bool]:
-    """Tables of the checks and of the faults with what caught them, and whether all is as it should be.
+    """Run the checks on the suite as it is, then under each fault alone.
 
-    Where a check does not hold on the suite as it is, no fault is tried: it could not be told what caught it.
-    `on_step` is told each step in a line.
+    If a check does not hold on the suite as it is, no fault is tried: nobody could tell what caught it.
+
+    Args:
+        checks: all of the suite by default.
+        faults: all of the suite by default.
+        on_step: called with a line of text after each step.
+
+    Returns:
+        A table of the checks, one of the faults with what caught them, and whether every check holds and every fault
+        is caught.
     """
     checks, faults = tuple(checks), tuple(faults)
     whole = [_ask(check) for check in checks]
@@ -52,7 +63,7 @@ def run(
         return [first], False
     found = []
     for count, fault in enumerate(faults, start=1):
-        with replaced(fault.target, fault.make):
+        with replaced(fault.owner, fault.target, fault.make):
             found.append([_ask(check) for check in checks])
         catchers = [told.check for told in found[-1] if told.outcome == "fails"]
         on_step(f"fault {count}/{len(faults)}, {fault.name}: {', '.join(catchers) or NOTHING}")
@@ -61,7 +72,7 @@ def run(
 
 
 def _ask(check: Check) -> Told:
-    """A check's word. A typed error of the suite is a refusal, and thus an answer; any other is a crash, and none."""
+    """Run a check. A typed error of the suite is a refusal, so the check fails; any other error is a crash."""
     try:
         measured: Measured = check()
     except INPUT_ERRORS as error:
@@ -72,7 +83,11 @@ def _ask(check: Check) -> Told:
 
 
 def name_of(check: Check) -> str:
-    """A check's name in words."""
+    """A check's name in words.
+
+    Args:
+        check: any check.
+    """
     return check.__name__.replace("_", " ")
 
 
@@ -91,10 +106,10 @@ def _check_table(checks: tuple[Check, ...], whole: list[Told], faults: int) -> T
 
 
 def _fault_table(faults: tuple[Fault, ...], found: list[list[Told]], missed: int) -> Table:
-    """One row a fault and check that caught it; of a fault that none caught, what crashed, if anything did."""
+    """One row per fault and check that caught it; for a fault that none caught, what crashed, if anything did."""
     rows: list[tuple[Value, ...]] = []
     for fault, told in zip(faults, found, strict=True):
-        head = (fault.name, fault.target.replace(":", "."))
+        head = (fault.name, path_of(fault.owner, fault.target))
         crashed = "; ".join(f"{t.check} crashed, {t.measured}" for t in told if t.outcome == "crashed")
         catchers = [t for t in told if t.outcome == "fails"]
         for catcher in catchers or [Told(NOTHING, "holds", crashed or "every check holds")]:
@@ -106,13 +121,3 @@ def _fault_table(faults: tuple[Fault, ...], found: list[list[Told]], missed: int
     )
     columns = ("fault", "broken", "caught by", "measured")
     return Table("selftest_faults", "Faults put in on purpose, and what caught them", columns, tuple(rows), note)
-
-
-def main(count: str | None = None) -> None:
-    """Write tables and whether all is sound as JSON to stdout, of the first `count` faults or of all."""
-    tables, sound = run(faults=FAULTS[: None if count is None else int(count)])
-    sys.stdout.write(json.dumps({"tables": [to_dict(table) for table in tables], "sound": sound}) + "\n")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

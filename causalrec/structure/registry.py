@@ -1,10 +1,10 @@
 """The graph learners by name."""
 
-from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
 from causalrec.errors import InputError
+from causalrec.registry import Registry
 from causalrec.structure import Learner
 from causalrec.structure.attention import AttentionClosed, AttentionFree
 from causalrec.structure.dagma import Dagma
@@ -14,10 +14,6 @@ from causalrec.structure.golem import GolemEV, GolemNV
 from causalrec.structure.notears import Notears
 from causalrec.structure.oracle import Oracle
 from causalrec.structure.sort_regress import R2Sort, RandomOrder, VarianceSort
-
-T = TypeVar("T")
-# A table whose entries code looks up by a name that it is given; no entry counts as code of what only looks it up.
-Registry: TypeAlias = Mapping[str, T]
 
 LEARNERS: Registry[type[Any]] = {
     kind.name: kind

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.cells.unit import Cell
-from bench.datasets import Provenance
+from bench.datasets.load import Provenance
 from bench.datasets.titles import GENRES, TITLED
 from bench.experiments import find as find_experiment
 from bench.judge.claims import Claim, Finding, Margins, Verdict, judge, read_register

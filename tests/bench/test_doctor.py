@@ -40,7 +40,7 @@ def test_a_results_folder_that_cannot_be_written_is_not_healthy(tmp_path):
     for out in (tmp_path / "runs", tmp_path / "runs" / "below"):
         tables, healthy = doctor.examine(tmp_path, out)
         assert not healthy
-        assert "Not a directory; choose another place" in judgements(tables)["results"]
+        assert "Not a directory; choose another results folder" in judgements(tables)["results"]
 
 
 def test_data_that_is_there_is_told(tmp_path):

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,14 +19,15 @@ from bench import reproduce
 from bench.cells.files import StoreError
 from bench.cells.fingerprint import ROOT
 from bench.cells.store import Store
-from bench.engine.run import run_cells
 from bench.experiments import EXPERIMENTS
 from bench.plan.presets import PRESETS, World
 from bench.plan.setup import make_setup
 from bench.report.write import document as document_of
 from bench.report.write import write
+from bench.runners import execute
 from bench.show.figures import Curves
 from bench.show.tables import Table
+from tests.bench import faulty_runner
 from tests.bench.faulty_runner import WHY
 from tests.bench.judge.test_claims import IDS
 
@@ -290,8 +290,7 @@ def command(monkeypatch, capsys, *arguments) -> tuple[int, str, str]:
 
 def test_failed_cells_are_listed_and_verdicts_say_so(monkeypatch, capsys, data, tmp_path):
     monkeypatch.setitem(PRESETS, "smoke", TINY)
-    wrong = partial(run_cells, execute="tests.bench.faulty_runner:execute")
-    monkeypatch.setattr(reproduce, "run_cells", wrong)
+    monkeypatch.setattr(reproduce, "execute", faulty_runner.execute)
     arguments = ("run", "variance", "--preset", "smoke", "--out", tmp_path, "--jobs", "1")
     code, out, err = command(monkeypatch, capsys, *arguments)
     document = json.loads((tmp_path / "smoke-seed0-variance" / "run.json").read_text())
@@ -310,7 +309,7 @@ def test_failed_cells_are_listed_and_verdicts_say_so(monkeypatch, capsys, data, 
     judged = {finding["part"] for finding in verdict["findings"]}
     assert judged == {"EqVar, random", "EqVar, rising", "EqVar, falling", "NOTEARS, random"}
 
-    monkeypatch.setattr(reproduce, "run_cells", run_cells)
+    monkeypatch.setattr(reproduce, "execute", execute)
     code, out, err = command(monkeypatch, capsys, *arguments)
     assert code == 0
     assert "2 done" in err

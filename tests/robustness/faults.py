@@ -1,8 +1,8 @@
 """Faults against whole runs: is a number lost or changed? python -m tests.robustness.faults [KILLS] [COMMAND ...]
 
-COMMAND, `reproduce --preset smoke` unless given, is run once in peace. Under each fault it is then run, what lies in
-the results folder is verified, and it is run again until it ends; every record of the peaceful run must be there with
-the same metrics and arrays, times apart. Mounting a small disk needs root; without, those faults say so.
+COMMAND, `reproduce --preset smoke` by default, runs once undisturbed. Then it runs under each fault, the results folder
+is verified, and it runs again until it ends; every record of the undisturbed run must be there with the same metrics
+and arrays, except for times. Mounting a small disk needs root; without it those faults say that they were not tried.
 """
 
 import contextlib
@@ -67,7 +67,7 @@ class Trial:
         """The command, `words` added, in a process group of its own, writing into `out`; stderr is the terminal."""
         command = [sys.executable, str(ROOT / "cli.py"), *self.command, *words, "--out", str(out)]
         environment = os.environ | {"CAUSALREC_DATA": str(out / "no data")} | more
-        return subprocess.Popen(  # noqa: S603 - the suite's own command
+        return subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=terminal, text=True, start_new_session=True,
             env=environment,
         )  # fmt: skip
@@ -271,19 +271,19 @@ def _mounted(trial: Trial, options: str, then: str) -> Outcome:
     with _folder() as out:
         out.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o"]
-        if subprocess.run([*mount, "size=64m", "tmpfs", str(out)], capture_output=True, check=False).returncode:  # noqa: S603
+        if subprocess.run([*mount, "size=64m", "tmpfs", str(out)], capture_output=True, check=False).returncode:
             return Outcome(0, 0, "not tried: mounting needs root")
         try:
             (out / "records").mkdir()
-            subprocess.run(["mount", "-o", f"remount,{options}", str(out)], check=True, capture_output=True)  # noqa: S603, S607
+            subprocess.run(["mount", "-o", f"remount,{options}", str(out)], check=True, capture_output=True)
             code, said = trial.finish(out)
-            subprocess.run(["mount", "-o", f"remount,{then}", str(out)], check=True, capture_output=True)  # noqa: S603, S607
+            subprocess.run(["mount", "-o", f"remount,{then}", str(out)], check=True, capture_output=True)
             lost = trial.lost(out, whole=False)
             again, _ = trial.finish(out)
             told = f"exit code {code} ({said[:60]}), the next {again}"
             return Outcome(1, lost + trial.lost(out) + (code != 2), told.replace(str(out), "OUT"))
         finally:
-            subprocess.run(["umount", str(out)], check=False, capture_output=True)  # noqa: S603, S607
+            subprocess.run(["umount", str(out)], check=False, capture_output=True)
 
 
 def disk_full(trial: Trial) -> Outcome:

@@ -1,8 +1,8 @@
 """Damaged and hostile files against every reader: python -m tests.robustness.fuzz [INPUTS]
 
-A small file in each accepted form is mutated at random: bytes flipped, cut out, doubled, replaced by what trips
-parsers. A reader may accept the result or refuse it by a typed error of the suite. Anything else counts as a crash:
-another error, more than `LIMIT_S` seconds of CPU, a file that was not there, or a changed record that is trusted.
+A small file of each accepted form is mutated at random: bytes are flipped, cut out, doubled, or replaced by what trips
+parsers. A reader may accept the result or refuse it with a typed error of the suite. Anything else counts as a crash:
+another error, more than `LIMIT_S` seconds of CPU, a new file, or a changed record that is trusted.
 """
 
 import hashlib
@@ -27,8 +27,10 @@ from bench.cells.record import Record, pack
 from bench.cells.store import Store
 from bench.cells.streams import generator
 from bench.cells.unit import Cell
-from bench.datasets import Archive, file_sha256, find, readers
+from bench.datasets import readers
+from bench.datasets.catalogue import Archive, find
 from bench.datasets.download import unpack
+from bench.datasets.load import file_sha256
 from bench.datasets.titles import GENRES, read_films
 from bench.errors import INPUT_ERRORS, InputError
 from bench.judge.claims import REGISTER, read_register

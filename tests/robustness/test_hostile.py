@@ -18,17 +18,18 @@ import pytest
 import torch
 from safetensors.numpy import save as safetensors_of
 
-from bench import reproduce
 from bench.apply.model_files import PARAMETERS
 from bench.apply.model_files import load as load_model
 from bench.cells.files import StoreError, write_file, write_whole
 from bench.cells.record import Record, pack, unpack
 from bench.cells.store import Store
 from bench.cells.unit import digest
-from bench.datasets import download, load, load_own, readers
+from bench.datasets import download, readers
+from bench.datasets.load import load, load_own
 from bench.errors import InputError
 from bench.judge.claims import read_register
 from bench.report import records
+from bench.report.write import write
 from bench.show.tables import FORMULA_STARTS, Table, to_markdown
 from causalrec.interactions import drop_repeats
 from tests.bench.toy_cells import toy
@@ -298,7 +299,7 @@ def test_a_run_is_not_written_through_a_link(place, outside, tmp_path):
     (tmp_path / place).parent.mkdir(exist_ok=True)
     (tmp_path / place).symlink_to(outside)
     with pytest.raises(StoreError, match="is a symbolic link"):
-        reproduce.write(None, tmp_path / "run")  # refused before the run is looked at
+        write(None, tmp_path / "run")  # refused before the run is looked at
     assert untouched(outside)
 
 

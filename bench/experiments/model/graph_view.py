@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cells.unit import Cell
-from bench.datasets import data_folder, load
+from bench.datasets.load import data_folder, load
 from bench.datasets.titles import TITLED, Film, read_films
 from bench.errors import DataMissing
 from bench.experiments.base import Experiment, Results, Rows, table

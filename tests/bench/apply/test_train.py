@@ -19,7 +19,7 @@ from bench.apply.saved import evaluate, recommend
 from bench.apply.train import BEGUN, CHECKPOINT, train
 from bench.cells.json_files import printable
 from bench.cells.unit import Cell
-from bench.datasets import file_sha256
+from bench.datasets.load import file_sha256
 from bench.errors import INPUT_ERRORS, InputError
 from bench.methods.options import build, names, parse
 from bench.methods.recommenders import SAVED
@@ -431,9 +431,9 @@ def test_parameters_that_do_not_fit_are_told(copy, changes, told):
         ({"options": {"width": 8}}, "options lacks items"),
         ({"preparation": {"user": "u"}}, "preparation lacks item"),
         ({"sha256": {}}, r"is not the file that .*model\.json was written with"),
-        ({"sha256": None}, "sha256 is None; expected dict"),
-        ({"seen": "both"}, "seen is 'both'"),
-        ({"dataset": 3}, "dataset is 3; expected str"),
+        ({"sha256": None}, "sha256 is None; expected an object"),
+        ({"seen": "both"}, "seen 'both' is unknown; expected one of kept, filtered"),
+        ({"dataset": 3}, "dataset is 3; expected a word"),
     ],
 )
 def test_a_description_that_does_not_fit_is_told(copy, changes, told):

@@ -16,7 +16,7 @@ from bench.cells.record import Record
 from bench.cells.store import Store
 from bench.cells.unit import Outcome, checkpoint_at
 from bench.engine.run import run_cells
-from bench.engine.workers import _run_cell
+from bench.engine.workers import Server
 from bench.plan import recommender_cells
 from bench.plan.presets import PRESETS, World
 from bench.plan.setup import Setup
@@ -33,7 +33,6 @@ CELLS = {
     for model in ("sasrec", "causalrec", "fpmc")
 }
 CELL = CELLS["causalrec"]
-EXECUTE = "tests.bench.hurried_runner:execute"
 
 
 @pytest.fixture
@@ -84,7 +83,7 @@ def left(store: Store) -> list[Path]:
 def test_a_cell_whose_worker_is_killed_goes_on_in_the_next_one(store, notes, straight, monkeypatch):
     monkeypatch.setenv(CUTS, "4")
     monkeypatch.setenv(HOW, "kill")
-    assert run_cells([CELL], store, execute=EXECUTE).done == [CELL]
+    assert run_cells([CELL], store, execute_hurried).done == [CELL]
     assert epochs_by_process(notes) == [[1, 2, 3, 4], [4, 5]]
     assert assert_equal(store, straight).metrics["epochs"] == EPOCHS
     assert not (store.folder / "checkpoints").exists()
@@ -94,11 +93,11 @@ def test_a_cell_whose_worker_is_killed_goes_on_in_the_next_one(store, notes, str
 def test_a_cell_that_was_given_up_goes_on_when_the_run_is_begun_again(store, notes, straight, monkeypatch):
     monkeypatch.setenv(CUTS, "3,4")
     monkeypatch.setenv(HOW, "kill")
-    assert run_cells([CELL], store, execute=EXECUTE).failed == [CELL]
+    assert run_cells([CELL], store, execute_hurried).failed == [CELL]
     assert left(store)[-1] == store.checkpoint_path(CELL.key)
     assert records.verify(store)[1]
     assert records.list_table(store).note.startswith("1 records in")
-    assert run_cells([CELL], store, execute=EXECUTE).done == [CELL]
+    assert run_cells([CELL], store, execute_hurried).done == [CELL]
     assert epochs_by_process(notes) == [[1, 2, 3], [3], [3, 4, 5]]
     assert_equal(store, straight)
     assert left(store) == []
@@ -112,9 +111,10 @@ def test_a_cell_out_of_memory_keeps_its_checkpoint_and_one_that_failed_does_not(
 ):
     monkeypatch.setenv(CUTS, "3")
     monkeypatch.setenv(HOW, how)
-    assert _run_cell(CELL, execute_hurried, store, provenance())[0] == status
+    server = Server(execute_hurried, store.folder, provenance())
+    assert server.run(CELL, CELL.key)[0] == status
     assert (left(store) == []) == (how == "raise")
-    assert _run_cell(CELL, execute_hurried, store, provenance())[0] == "ok"
+    assert server.run(CELL, CELL.key)[0] == "ok"
     assert epochs_by_process(notes) == [[1, 2, 3, *second]]
     assert_equal(store, straight)
     assert not (store.folder / "checkpoints").exists()

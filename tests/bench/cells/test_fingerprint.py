@@ -32,7 +32,9 @@ def run(x: "UNUSED" = 1) -> "UNUSED":
     "bench/tables.py": "from bench import apart\nTABLE: Registry[object] = {'a': apart.entry}\n",
     "bench/apart.py": "def entry():\n    return 1\n",
     "synth/__init__.py": "from synth.scm import other as renamed\n",
-    "synth/scm.py": "import warnings\nwarnings.simplefilter('error')\ndef draw(n):\n    return n\ndef other():\n    return 1\n",
+    "synth/scm.py": (
+        "import warnings\nwarnings.simplefilter('error')\ndef draw(n):\n    return n\ndef other():\n    return 1\n"
+    ),
 }
 RUN = ("bench.one:run",)
 

@@ -151,10 +151,8 @@ def test_records_of_an_earlier_version_stay_and_are_said_once(tmp_path):
     store = Store(tmp_path, on_quarantine=told.append)
     assert list(store.records()) == []
     assert store.get(toy(0)) is None
-    assert told == [
-        f"{tmp_path}: an earlier version of the suite wrote records here, under other keys; they stay, are not used, "
-        "and their cells run again"
-    ]
+    (line,) = told
+    assert line.startswith(f"{tmp_path}: an earlier version of the suite wrote records here, under other keys")
     assert len(list(tmp_path.glob("records/??/*.json"))) == 3
     assert store.put(record(0)).ok
     assert store.get(toy(0)).ok

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.datasets import DATASETS, check, data_folder, file_sha256, find, load, load_own
+from bench.datasets.catalogue import DATASETS, find
+from bench.datasets.listing import check
+from bench.datasets.load import data_folder, file_sha256, load, load_own
 from bench.errors import DataMissing, InputError
 from causalrec.interactions import check_leaks, global_temporal, leave_one_out
 

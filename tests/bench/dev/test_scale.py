@@ -1,6 +1,5 @@
 """The measurements at size, small: every one does what it says; the whole script runs; bounds are held against."""
 
-import subprocess
 import sys
 
 import pytest
@@ -9,7 +8,7 @@ from bench.dev import scale
 from bench.dev.scale import MEASURES, Measure, Taken, run, scale_table
 from bench.engine.memory import peak_mb
 
-SMALL = 0.0003  # 30,000 events, 7,500 ratings, 300 items, 30 cells
+SMALL = 0.0003  # 7,500 ratings, 300 items, 30 cells
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +24,7 @@ def made(tmp_path_factory):
 
 
 SAID = {
-    "stream": "30,000 events", "read": "actions of 50 users", "rank": "256 users among 300 items, kept and filtered",
+    "read": "actions of 50 users", "rank": "256 users among 300 items, kept and filtered",
     "infer": "10 of 300 items", "plan": "30 cells, records there", "resume": "30 cells, none left to run",
     "ls": "30 records", "ls-runner": "30 records", "show": "1 of 30 records", "verify": "30 records hold",
     "export": "30 records, 0 MiB",
@@ -81,7 +80,6 @@ def test_wrong_words_are_refused(words, monkeypatch, capsys):
 
 def test_the_table_is_printed_and_a_bound_broken_is_the_exit_code(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["scale", "rank"])
-    said = subprocess.CompletedProcess([], 0, stdout='["big", 1.0, 1e9, 9.0]')
-    monkeypatch.setattr(scale.subprocess, "run", lambda *_, **__: said)
+    monkeypatch.setattr(scale, "apart", lambda *_: Taken("big", 1.0, 1e9, 9.0))
     assert scale.main() == 1
     assert "ranking a full catalogue" in capsys.readouterr().out

@@ -22,7 +22,8 @@ def test_costs_and_bytes_are_printed_for_each_size(tmp_path, monkeypatch, capsys
     monkeypatch.setattr(sys, "argv", ["speed_checkpoint", "20", "40", "--folder", str(tmp_path)])
     main()
     told = capsys.readouterr().out
-    assert re.findall(r"^(\d+) items: pass over", told, re.MULTILINE) == ["20", "40"]
-    sizes = [float(size) for size in re.findall(r"([\d.]+) MiB in the file", told)]
+    rows = [line.split() for line in told.splitlines() if re.match(r" *\d", line)]
+    assert [row[:2] for row in rows] == [[items, how] for items in ("20", "40") for how in ("none", "write", "resume")]
+    sizes = [float(row[-1]) for row in rows if row[1] == "write"]
     assert 0 < sizes[0] <= sizes[1]
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ def test_the_bare_run_writes_no_record_and_the_other_one_each(monkeypatch):
 
     run_cells = speed_engine.run_cells
     monkeypatch.setattr(speed_engine, "run_cells", counted)
-    spent = [speed_engine.ours(6, 0.05, 2, execute) for execute in (speed_engine.OURS, speed_engine.BARE)]
+    spent = [speed_engine.ours(6, 0.05, 2, execute) for execute in (speed_engine.nap, speed_engine.nap_unrecorded)]
     assert kept == [6, 0]
     assert all(one.cell >= 0.02 for one in spent)
     assert all(one.start > 0 for one in spent)

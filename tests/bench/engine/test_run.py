@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,9 +22,7 @@ from bench.engine.local import LocalPool
 from bench.engine.run import Event, run_cells
 from bench.engine.workers import THREAD_VARIABLES
 from bench.errors import InputError
-from tests.bench.toy_cells import toy
-
-EXECUTE = "tests.bench.toy_cells:execute"
+from tests.bench.toy_cells import execute, toy
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def store(tmp_path) -> Store:
 
 
 def run(cells, store, jobs=2, **more):
-    return run_cells(cells, store, jobs, execute=EXECUTE, **more)
+    return run_cells(cells, store, execute, jobs, **more)
 
 
 def content(store: Store) -> dict:
@@ -273,13 +272,12 @@ def test_a_failure_is_a_record_with_its_traceback(store, kind, status, error, wo
     assert capfd.readouterr().out == ""
 
 
-def test_failures_run_again_unless_told_not_to(store):
-    cell = toy(1, kind="refuse")
-    assert run([cell], store, jobs=1).failed == [cell]
+def test_failures_run_again_and_results_do_not(store):
+    refused, drawn = toy(1, kind="refuse"), toy(2)
+    assert run([refused, drawn], store, jobs=1).failed == [refused]
     events: list[Event] = []
-    kept = run([cell], store, jobs=1, retry_failed=False, on_event=events.append)
-    assert (kept.failed, [event.status for event in events]) == ([cell], ["cached"])
-    run([cell], store, jobs=1, on_event=events.append)
+    again = run([refused, drawn], store, jobs=1, on_event=events.append)
+    assert (again.failed, again.cached) == ([refused], [drawn])
     assert [event.status for event in events] == ["cached", "started", "failed"]
 
 
@@ -311,30 +309,32 @@ def test_the_longest_expected_runs_first_and_equal_cells_once(store):
     assert [event.cell.cost for event in events if event.status == "started"] == [5, 4, 2, 1]
 
 
-@pytest.mark.parametrize(
-    ("execute", "words"), [("tests.bench.none:execute", "No module named"), ("tests.bench.toy_cells:none", "none")]
-)
-def test_what_workers_cannot_import_is_a_typed_error(store, execute, words):
-    with pytest.raises(InputError, match=words):
-        run_cells([toy(1)], store, execute=execute)
+def test_what_workers_cannot_import_is_a_typed_error(store, monkeypatch):
+    with pytest.raises(InputError, match=r"workers cannot import .*lambda.*; give a function of a module"):
+        run_cells([toy(1)], store, lambda cell: cell)
+    ours_alone = ModuleType("tests.bench.none")
+    exec("def execute(cell): pass", vars(ours_alone))
+    monkeypatch.setitem(sys.modules, "tests.bench.none", ours_alone)
+    with pytest.raises(InputError, match="a worker cannot start: ModuleNotFoundError: No module named"):
+        run_cells([toy(1)], store, ours_alone.execute)
 
 
 SUSPENDED = """
 import sys
-from bench import engine
-from bench.store import Store
-from tests.bench.toy_cells import toy
+from bench.cells.store import Store
+from bench.engine import run as engine
+from tests.bench.toy_cells import execute, toy
 if __name__ == "__main__":
     engine.ASLEEP_S = 0.5
     cell = toy(1, kind="rest", mark=sys.argv[2], timeout=4.0)
-    engine.run_cells([cell], Store(sys.argv[1]), 1, "tests.bench.toy_cells:execute")
+    engine.run_cells([cell], Store(sys.argv[1]), execute)
 """
 UNGUARDED = """
 import sys
-from bench.engine import run_cells
-from bench.store import Store
-from tests.bench.toy_cells import toy
-run_cells([toy(1)], Store(sys.argv[1]), 1, "tests.bench.toy_cells:execute")
+from bench.cells.store import Store
+from bench.engine.run import run_cells
+from tests.bench.toy_cells import execute, toy
+run_cells([toy(1)], Store(sys.argv[1]), execute)
 """
 
 
@@ -443,7 +443,7 @@ def test_a_script_without_its_guard_is_told_of_it(tmp_path):
 
 def test_no_workers_at_all_is_refused(store):
     with pytest.raises(InputError, match="jobs is 0"):
-        run_cells([toy(1)], store, jobs=0)
+        run_cells([toy(1)], store, execute, jobs=0)
 
 
 def test_a_record_that_cannot_be_written_ends_the_run(store):
@@ -461,7 +461,7 @@ def test_a_record_that_cannot_be_written_ends_the_run(store):
 def test_sources_that_changed_during_the_run_end_it(store):
     cell = toy(1)
     vars(cell)["key"] = "0" * 64
-    with pytest.raises(InputError, match=r"sources of bench\.cell changed during the run"):
+    with pytest.raises(InputError, match=r"sources of bench\.cells\.unit changed during the run"):
         run([cell], store)
     assert list(store.records()) == []
 
@@ -469,15 +469,15 @@ def test_sources_that_changed_during_the_run_end_it(store):
 PROGRAM = """
 import signal
 import sys
-from bench.engine import run_cells
-from bench.store import Store
-from tests.bench.toy_cells import toy
+from bench.cells.store import Store
+from bench.engine.run import run_cells
+from tests.bench.toy_cells import execute, toy
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without
     folder, mark, seconds = sys.argv[1:]
     quick = [toy(number, cost=9.0) for number in range(4)]
     slow = [toy(9, kind="sleep", seconds=float(seconds), mark=mark)]
-    run_cells(quick + slow, Store(folder), 1, "tests.bench.toy_cells:execute")
+    run_cells(quick + slow, Store(folder), execute)
 """
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.datasets import load
+from bench.datasets.load import load
 from bench.experiments import EXPERIMENTS
 from bench.experiments.model import graph_view
 from bench.experiments.model.user_view import ITEMS, median_user, user_figure

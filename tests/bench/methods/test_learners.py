@@ -17,7 +17,7 @@ from bench.experiments.theory import graphs, recovery
 from bench.methods import learners
 from bench.plan.presets import PRESETS
 from bench.plan.setup import Setup, make_setup
-from bench.runners import RUNNERS
+from bench.runners import RUNNERS, execute
 from causalrec.structure import Problems, registry
 
 SMOKE = Setup(PRESETS["smoke"], 0, "cpu")
@@ -271,7 +271,7 @@ def test_workers_find_the_function_and_its_failures_are_recorded(mine, tmp_path)
     setup = replace(SMOKE, learners=make_setup(PRESETS["smoke"], 0, learners=(f"{mine}:raises",)).learners)
     cell = next(cell for cell in recovery.plan(setup) if cell.params["learner"] == f"{mine}:raises")
     store = Store(tmp_path / "runs")
-    summary = run_cells([cell], store)
+    summary = run_cells([cell], store, execute)
     assert summary.done == [cell]
     record = store.get(cell)
     assert 0 < record.metrics["failures"] < record.metrics["draws"]

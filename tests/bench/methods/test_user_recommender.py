@@ -202,7 +202,7 @@ def test_workers_find_it_tables_show_it_and_its_failure_is_a_record(mine, tmp_pa
     setup = replace(SMOKE, recommenders=make_setup(SMOKE.preset, 0, recommenders=(good, bad)).recommenders)
     cells = [cell for cell in recommend.plan(setup) if cell.params["model"] in (good, bad, "popularity")]
     store = Store(tmp_path / "runs")
-    run_cells(cells, store)
+    run_cells(cells, store, execute)
     failed = [store.get(cell) for cell in cells if cell.params["model"] == bad]
     assert [record.error["type"] for record in failed] == ["RuntimeError"] * len(failed)
     results = collect(cells, store)

@@ -11,18 +11,18 @@ import scipy.linalg
 import torch
 
 from bench.cells.unit import Cell
-from bench.datasets import load, load_own
+from bench.datasets.load import load, load_own
 from bench.errors import InputError
 from bench.experiments.theory.graphs import plan_cell
 from bench.experiments.theory.layernorm import VIEWS
 from bench.experiments.theory.recovery import LEARNERS
 from bench.judge.intervals import paired_difference
+from bench.methods import learners
 from bench.methods.recommenders import CONTROLS, TRAINED
 from bench.plan import recommender_cells
 from bench.plan.presets import PRESETS, World
 from bench.plan.setup import OWN, Setup
 from bench.runners import execute, recommender, structure, worlds
-from causalrec.errors import InputError as ModelInputError
 from causalrec.interactions import from_rows
 from causalrec.model import CausalRec, CausalRecOptions
 from causalrec.ranking import ndcg
@@ -80,7 +80,7 @@ def test_every_learner_gives_what_experiments_read(learner):
 def seen(monkeypatch) -> list:
     """The problems and true graphs that learners meet."""
     met = []
-    load_learner, count = structure.load, structure.shd
+    load_learner, count = learners.load, structure.shd
 
     class Spy:
         def __init__(self, learner):
@@ -94,7 +94,7 @@ def seen(monkeypatch) -> list:
         met[-1].append(truth)
         return count(truth, found, **more)
 
-    monkeypatch.setattr(structure, "load", lambda name, **options: Spy(load_learner(name, **options)))
+    monkeypatch.setattr(learners, "load", lambda name, **options: Spy(load_learner(name, **options)))
     monkeypatch.setattr(structure, "shd", shd)
     return met
 
@@ -267,7 +267,7 @@ def fixed(monkeypatch, **found):
             return Fits(**{"W": np.zeros(truth.shape), "h": zeros, "converged": zeros == 0,
                            "iterations": zeros.astype(int) - 1} | {k: v(truth) for k, v in found.items()})  # fmt: skip
 
-    monkeypatch.setattr(structure, "load", lambda name, **options: Fixed())
+    monkeypatch.setattr(learners, "load", lambda name, **options: Fixed())
     return truth
 
 
@@ -326,13 +326,13 @@ def test_the_best_threshold_finds_what_0_3_misses(monkeypatch):
 
 
 def test_wrong_names_are_refused():
-    with pytest.raises(ModelInputError, match=r"no learner is called 'magic'; choose one of .*eqvar"):
+    with pytest.raises(InputError, match=r"no learner is called 'magic'; choose one of .*eqvar"):
         graph_cell("magic")
     with pytest.raises(WorldInputError, match="family: got 'ring'; expected one of er"):
         execute(graph_cell(family="ring"))
     with pytest.raises(WorldInputError, match="placement: got 'under'"):
         execute(graph_cell(samples=50, violation={"kind": "layernorm", "placement": "under"}))
-    with pytest.raises(ModuleNotFoundError):
+    with pytest.raises(InputError, match="no runner is called 'nothing'; choose one of attribution"):
         execute(replace(graph_cell(), runner="nothing"))
 
 

@@ -2,20 +2,14 @@
 
 import inspect
 import sys
-from dataclasses import replace
 
 import pytest
 
 from bench.cells.fingerprint import FIRST_PARTY
-from bench.errors import InputError
-from bench.experiments import selftest as experiment
-from bench.plan.presets import PRESETS
-from bench.plan.setup import Setup
-from bench.runners import execute
 from bench.selftest import suite as selftest
 from bench.selftest.checks import Measured, constant_scores_earn_no_hit, ndcg_by_hand, shd_by_hand
 from bench.selftest.faults import FAULTS, Fault
-from tests.bench.made_up import Made
+from causalrec import ranking
 
 CHEAP = {
     "ties rank optimistically": "constant scores earn no hit",
@@ -24,8 +18,8 @@ CHEAP = {
     "SHD is always 0": "shd by hand",
 }
 CHECKS = (constant_scores_earn_no_hit, ndcg_by_hand, shd_by_hand)
-HARMLESS = Fault("NDCG as it is", "causalrec.ranking:ndcg", lambda ndcg: lambda ranks, k=10: ndcg(ranks, k))
-BROKEN = Fault("NDCG takes no k", "causalrec.ranking:ndcg", lambda ndcg: lambda: ndcg)
+HARMLESS = Fault("NDCG as it is", ranking, "ndcg", lambda ndcg: lambda ranks, k=10: ndcg(ranks, k))
+BROKEN = Fault("NDCG takes no k", ranking, "ndcg", lambda ndcg: lambda: ndcg)
 
 
 def some(*names):
@@ -106,7 +100,7 @@ def test_a_refusal_of_the_suite_is_a_catch():
     def refuse(*_):
         raise InputError("no such thing")
 
-    (_, faults), sound = selftest.run(CHECKS, [Fault("refused", "causalrec.ranking:ndcg", lambda _: refuse)])
+    (_, faults), sound = selftest.run(CHECKS, [Fault("refused", ranking, "ndcg", lambda _: refuse)])
     assert sound
     assert faults.rows[0][2:] == ("ndcg by hand", "refused: no such thing")
 
@@ -130,30 +124,9 @@ def test_a_check_that_does_not_hold_by_itself_is_told_and_no_fault_is_tried(chec
         raise AssertionError
 
     steps = []
-    tables, sound = selftest.run([shd_by_hand, check], [Fault("never", "causalrec.ranking:ndcg", never)], steps.append)
+    tables, sound = selftest.run([shd_by_hand, check], [Fault("never", ranking, "ndcg", never)], steps.append)
     assert not sound
     assert len(tables) == 1
     assert tables[0].rows[1] == row
     assert f"Without any fault these do not hold: {row[0]}. None of the 1 faults was tried" in tables[0].note
     assert steps == ["2 checks on the suite as it is: 1 do not hold"]
-
-
-# As an experiment
-
-
-def test_the_runner_tells_what_the_self_test_prints():
-    (cell,) = experiment.plan(Setup(PRESETS["smoke"], 0, "cpu"))
-    assert cell.params == {"faults": 1}
-    outcome = execute(cell)
-    checks, faults = experiment.tables(Setup(PRESETS["smoke"], 0, "cpu"), [Made(cell, outcome.metrics)])
-    assert outcome.metrics["sound"]
-    assert [row[0] for row in checks.rows] == [selftest.name_of(check) for check in selftest.CHECKS]
-    assert {row[3] for row in checks.rows} == {"holds"}
-    assert faults.rows[0][0] == FAULTS[0].name
-    assert "1 caught, 0 missed" in faults.note
-
-
-def test_a_self_test_that_breaks_off_is_an_error_with_its_last_line():
-    (cell,) = experiment.plan(Setup(PRESETS["smoke"], 0, "cpu"))
-    with pytest.raises(InputError, match="ended with exit code 1: ValueError: invalid literal for int"):
-        execute(replace(cell, params={"faults": "x"}))

@@ -1,0 +1,174 @@
+"""What a user asks for: options that several commands share, each declared once, as fields of typed objects.
+
+The help text of a field documents it. Nothing here takes long to import, so that help appears at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from bench.show.terminal import option, output
+
+if TYPE_CHECKING:
+    from bench.plan.setup import Preparation, Setup
+
+scope = partial(option, panel="What to run")
+data = partial(option, panel="Data")
+of_dataset = partial(data, default="the dataset's own")
+as_trained = partial(data, default="as trained")
+method = partial(option, panel="Models and learners")
+where = partial(option, panel="Where and how it runs")
+
+Words = list[str] | None
+Out = Annotated[Path, output("Results folder.")]
+Seed = Annotated[int, scope("Root of every random stream.", least=0)]
+Device = Annotated[str, where("auto, cpu or cuda.")]
+Split = Annotated[str, data("How real data are split: leave_one_out or temporal.")]
+DataDir = Annotated[Path | None, data("Folder of real datasets.", default="$CAUSALREC_DATA, otherwise data/")]
+RESULTS = Path("results/runs")
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where named datasets are, and which actions are kept."""
+
+    data_dir: DataDir = None
+    repeats: Annotated[str | None, of_dataset("Repeated actions: kept or dropped.")] = None
+    user_core: Annotated[int | None, of_dataset("Fewest actions per user.")] = None
+    item_core: Annotated[int | None, of_dataset("Fewest actions per item.")] = None
+
+    def preparation(self, split: str | None = None) -> "Preparation":
+        """How datasets are prepared and split.
+
+        Args:
+            split: "leave_one_out" or "temporal"; None for the first.
+
+        Raises:
+            InputError: an option has no such value.
+        """
+        from bench.methods.fit import SPLITS
+        from bench.plan.setup import Preparation
+
+        return Preparation(self.repeats, self.user_core, self.item_core, split or SPLITS[0])
+
+    def asked(
+        self, user: str | None, item: str | None, time: str | None, split: str | None = None
+    ) -> Mapping[str, object]:  # fmt: skip
+        """How data that a model is trained on or applied to are read; None where the data or the model decide.
+
+        Args:
+            user: column of users in a user's own file.
+            item: column of items.
+            time: column of times.
+            split: "leave_one_out" or "temporal".
+
+        Raises:
+            InputError: an option has no such value.
+        """
+        return {"user": user, "item": item, "time": time, "split": split, **self.preparation(split).of_readers}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a user's own file."""
+
+    user: Annotated[str, data("Column of users in your own file.")] = "user"
+    item: Annotated[str, data("Column of items in your own file.")] = "item"
+    time: Annotated[str | None, data("Column of times.", default="none: actions are in file order")] = None
+
+
+UserColumn = Annotated[str | None, as_trained("Column of users in your own file.")]
+ItemColumn = Annotated[str | None, as_trained("Column of items in your own file.")]
+TimeColumn = Annotated[str | None, as_trained("Column of times in your own file.")]
+
+
+@dataclass(frozen=True)
+class TrainedColumns:
+    """Columns of a user's own file that a trained model is applied to."""
+
+    user: UserColumn = None
+    item: ItemColumn = None
+    time: TimeColumn = None
+
+
+@dataclass(frozen=True)
+class NamedColumns:
+    """The same, where --user names a user and not a column."""
+
+    user_column: UserColumn = None
+    item_column: ItemColumn = None
+    time_column: TimeColumn = None
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a recommender is trained."""
+
+    epochs: Annotated[int, method("Most epochs to train.", least=1)] = 100
+    learning_rate: Annotated[float, method("Learning rate of Adam.")] = 1e-3
+    batch: Annotated[int, method("Users per step.", least=1)] = 128
+    patience: Annotated[int, method("Stop after so many epochs without improvement; 0: never.", least=0)] = 10
+    precision: Annotated[str, method("float32, or bf16 in the full softmax.")] = "float32"
+    windows: Annotated[str, method("Train on each user's last actions (last), or on all (all).")] = "last"
+
+    def given(self) -> Mapping[str, object]:
+        """The values by name, as `causalrec.training.TrainingOptions` has them: patience None trains every epoch."""
+        return {**vars(self), "patience": self.patience or None}
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """What is planned: how much, on which data, with which models, from which seed."""
+
+    preset: Annotated[str, scope("Size of the run: smoke, quick, standard or paper.")] = "quick"
+    dataset: Annotated[Words, scope("Real dataset; may be repeated.", default="those of the preset")] = None
+    rival: Annotated[Words, scope("Trained rival; may be repeated.", default="those of the preset")] = None
+    seed: Seed = 0
+    split: Split = "leave_one_out"
+    learner: Annotated[
+        Words, method("Further learner, or your own as package.module:function; may be repeated.")
+    ] = None  # fmt: skip
+    recommender: Annotated[
+        Words, method("Recommender of your own as package.module:Class; may be repeated.")
+    ] = None  # fmt: skip
+    device: Device = "auto"
+    jobs: Annotated[int | None, where("Worker processes.", default="one per core; on a GPU, 1", least=1)] = None
+    out: Out = RESULTS
+
+    def setup(self, data: DataOptions, own: Mapping[str, str | None] | None = None) -> "Setup":
+        """Read the data and make what a plan is made from.
+
+        Args:
+            data: where the data are, and how they are prepared.
+            own: a user's own file and its columns: path, user, item, time; None for none.
+
+        Raises:
+            InputError: an option has no such value, or data or a model cannot be read.
+        """
+        from bench.plan.presets import find_preset, narrow
+        from bench.plan.setup import make_setup
+
+        prepared = data.preparation(self.split)
+        preset = narrow(find_preset(self.preset), tuple(self.dataset or ()), tuple(self.rival or ()))
+        models = (tuple(self.learner or ()), tuple(self.recommender or ()))
+        return make_setup(preset, self.seed, data.data_dir, self.device, prepared, own, *models)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where cells run, and what makes a run fail."""
+
+    engine: Annotated[str, where("Where cells run: local, or ray (docs/run-on-a-cluster.md).")] = "local"
+    address: Annotated[str | None, where("Ray cluster, HOST:PORT or auto.", default="a Ray started here")] = None
+    memory: Annotated[
+        float | None, where("MiB that a worker may hold before its cell is stopped.", default="no limit")
+    ] = None  # fmt: skip
+    shard: Annotated[str | None, where("i/n: run only this share of the cells, and write no tables.")] = None
+    expect: Annotated[
+        Path | None, output("Folder of another run: exit code 1 if a verdict differs from the one there.")
+    ] = None  # fmt: skip
+    require_data: Annotated[
+        bool, output("Exit code 3 if a dataset of the preset is missing.", "--require-data")
+    ] = False  # fmt: skip
