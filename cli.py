@@ -46,7 +46,7 @@ def reproduce(plan: request.PlanOptions, reading: request.DataOptions, running: 
     from bench.experiments import EXPERIMENTS
     from bench.report.run import run_and_write
 
-    return run_and_write(EXPERIMENTS, plan, reading, running)
+    return run_and_write(tuple(EXPERIMENTS), plan, reading, running)
 
 
 @command(app, "run", "recommend --data clicks.csv --user visitor --item product")
@@ -78,7 +78,7 @@ def plan(
     from bench.experiments import EXPERIMENTS
     from bench.report.run import show_plan
 
-    return show_plan(EXPERIMENTS, plan, reading, keys)
+    return show_plan(tuple(EXPERIMENTS), plan, reading, keys)
 
 
 @command(app, "learn", "samples.csv --out W.csv --method notears")

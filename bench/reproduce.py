@@ -1,6 +1,6 @@
-"""The whole path, walked once: plan -> cells -> engine -> store -> tables, findings, verdicts, figures -> files."""
+"""The whole path, walked once: plan -> cells -> engine -> store -> results -> findings -> verdicts."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from bench.cells.store import Store
@@ -9,7 +9,7 @@ from bench.engine.progress import Progress
 from bench.engine.run import run_cells
 from bench.engine.shards import Shard
 from bench.engine.workers import Pool
-from bench.experiments import load_experiment
+from bench.experiments import find
 from bench.judge.claims import Claim, Finding, Margins, Verdict, judge, read_register
 from bench.plan.results import Result, collect
 from bench.plan.setup import Setup
@@ -21,9 +21,18 @@ from bench.show.verdicts import verdict_table
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a walk ended with: its experiments, tables for readers, more for files, figures, verdicts, what failed.
+    """What a walk ended with.
 
-    made_by: the experiment of each table and figure, by its name; those that are of the whole run are not in it.
+    Args:
+        setup: what it was planned from.
+        experiments: names of those that ran.
+        tables: what a reader sees.
+        details: tables that go to files only.
+        figures: what is drawn, as data.
+        verdicts: one per claim of the register.
+        failures: results of the cells that did not end well.
+        cells: how many there were.
+        made_by: the experiment of each table and figure, by its name; those of the whole run are not in it.
     """
 
     setup: Setup
@@ -37,39 +46,45 @@ class Run:
     made_by: Mapping[str, str]
 
 
-def plan_cells(setup: Setup, names: tuple[str, ...]) -> dict[str, list[Cell]]:
-    """The first cells of each experiment; cells that share a key are one cell, whoever plans them."""
-    return {name: load_experiment(name).plan(setup) for name in names}
+def plan_cells(setup: Setup, names: Collection[str]) -> dict[str, list[Cell]]:
+    """The first cells of each experiment; cells that share a key are one cell, whoever plans them.
+
+    Args:
+        setup: the run's.
+        names: of experiments.
+    """
+    return {name: find(name).plan(setup) for name in names}
 
 
 def walk_shard(
     setup: Setup,
-    names: tuple[str, ...],
+    names: Collection[str],
     store: Store,
     jobs: int,
     shard: Shard,
     memory_mb: float | None = None,
     pool: Pool | None = None,
 ) -> tuple[str, bool]:
-    """Run a shard of what can be planned by now; what is left to do, in a sentence, and whether a cell failed.
+    """Run a shard of what can be planned by now.
 
     Cells that depend on the results of others are planned once all of these are in `store`: those of every shard, whose
     records come together by copying folders into one. A whole run then finds everything there.
+
+    Args:
+        setup, names, store, jobs, memory_mb, pool: as in `walk`.
+        shard: which part.
+
+    Returns:
+        What is left to do, in a sentence, and whether a cell failed.
     """
     planned = plan_cells(setup, names)
-    mine = shard.of([cell for cells in planned.values() for cell in cells])
+    mine = shard.of(_all(planned))
     _run(mine, store, jobs, memory_mb, pool)
-    later: list[Cell] = []
-    waiting = 0
-    for name in names:
-        if not hasattr(load_experiment(name), "refine"):
-            continue
-        missing = sum(result.record is None for result in collect(planned[name], store))
-        waiting += missing
-        later += [] if missing else _refine(setup, name, planned[name], store)
-    rest = shard.of(later)
+    results = {name: collect(cells, store) for name, cells in planned.items() if find(name).refines}
+    missing = {name: sum(result.record is None for result in found) for name, found in results.items()}
+    rest = shard.of(_all({name: find(name).refine(setup, results[name]) for name in results if not missing[name]}))
     _run(rest, store, jobs, memory_mb, pool)
-    failed = sum(not result.ok for result in collect([*mine, *rest], store))
+    failed, waiting = sum(not r.ok for r in collect([*mine, *rest], store)), sum(missing.values())
     told = f"shard {shard.index}/{shard.count}: {len(mine) + len(rest)} cells, {failed} failed"
     if waiting:
         return f"{told}; {waiting} cells of other shards are missing: bring them here, then run this again", failed > 0
@@ -78,7 +93,7 @@ def walk_shard(
 
 def walk(
     setup: Setup,
-    names: tuple[str, ...],
+    names: Collection[str],
     store: Store,
     jobs: int,
     memory_mb: float | None = None,
@@ -86,25 +101,29 @@ def walk(
 ) -> Run:
     """Run the experiments' cells, then those that depend on their results, and read everything off the store.
 
-    Progress goes to stderr. Raises InputError and StoreError as the engine does.
+    Progress goes to stderr.
+
+    Args:
+        setup: what the cells are planned from.
+        names: of experiments.
+        store: where records are kept.
+        jobs: workers.
+        memory_mb: least memory a worker may use, in MiB; None: no limit.
+        pool: of workers; None: processes on this machine.
+
+    Raises:
+        InputError, StoreError: as `bench.engine.run.run_cells`.
     """
     planned = plan_cells(setup, names)
-    _run([cell for cells in planned.values() for cell in cells], store, jobs, memory_mb, pool)
-    later: list[Cell] = []
-    for name in names:
-        more = _refine(setup, name, planned[name], store)
-        planned[name] += more
-        later += more
-    if later:
-        _run(later, store, jobs, memory_mb, pool)
-    return _read(setup, {name: collect(list(dict.fromkeys(cells)), store) for name, cells in planned.items()})
+    _run(_all(planned), store, jobs, memory_mb, pool)
+    later = {name: find(name).refine(setup, collect(cells, store)) for name, cells in planned.items()}
+    if more := _all(later):
+        _run(more, store, jobs, memory_mb, pool)
+    return _read(setup, {name: collect(list(dict.fromkeys(planned[name] + later[name])), store) for name in planned})
 
 
-def _refine(setup: Setup, name: str, cells: list[Cell], store: Store) -> list[Cell]:
-    """The cells of an experiment that depend on the results of its first ones."""
-    module = load_experiment(name)
-    more: list[Cell] = module.refine(setup, collect(cells, store)) if hasattr(module, "refine") else []
-    return more
+def _all(cells: Mapping[str, list[Cell]]) -> list[Cell]:
+    return [cell for part in cells.values() for cell in part]
 
 
 def _run(cells: list[Cell], store: Store, jobs: int, memory_mb: float | None, pool: Pool | None) -> None:
@@ -114,22 +133,22 @@ def _run(cells: list[Cell], store: Store, jobs: int, memory_mb: float | None, po
 
 
 def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
+    """Tables, figures, findings and verdicts of the results by experiment."""
     register = read_register()
     margins, findings, gaps, reasons = Margins(register), list[Finding](), dict[str, str](), dict[str, str]()
     tables, details, figures = list[Table](), list[Table](), list[Figure]()
     made_by: dict[str, str] = {}
     for name, found in results.items():
-        experiment = load_experiment(name)
-        listed: list[Table] = experiment.tables(setup, found)
-        filed: list[Table] = getattr(experiment, "details", lambda *_: [])(setup, found)
-        drawn: list[Figure] = getattr(experiment, "figures", lambda *_: [])(setup, found)
+        experiment = find(name)
+        listed, filed = experiment.tables(setup, found), experiment.details(setup, found)
+        drawn = experiment.figures(setup, found)
         made_by |= {part.name: name for part in (*listed, *filed, *drawn)}
         tables += listed
         details += filed
         figures += drawn
         findings += experiment.findings(setup, found, margins)
         gaps |= _gaps(name, setup, found, register)
-        reasons |= getattr(experiment, "reasons", lambda *_: {})(setup, found)
+        reasons |= experiment.reasons(setup, found)
     verdicts = judge(register, findings, gaps, reasons)
     every = {r.cell.key: r for found in results.values() for r in found}
     failures = tuple(r for r in every.values() if not r.ok)
@@ -140,9 +159,8 @@ def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
 
 def _gaps(name: str, setup: Setup, results: list[Result], register: Mapping[str, Claim]) -> dict[str, str]:
     """By claim, what one experiment left out: what it says itself, and its cells that failed."""
-    gaps: dict[str, str] = getattr(load_experiment(name), "gaps", lambda _: {})(setup)
-    failed = sum(not r.ok for r in results)
-    if failed:
+    gaps = find(name).gaps(setup)
+    if failed := sum(not r.ok for r in results):
         said = f"{failed} of the {len(results)} cells of {name} failed"
         tested = [claim.id for claim in register.values() if claim.experiment == name]
         gaps |= {claim: ". ".join(filter(None, (gaps.get(claim, "").rstrip("."), said))) for claim in tested}
@@ -159,10 +177,12 @@ def _verdict_note(setup: Setup) -> str:
     )
 
 
+def failure_table(failures: Collection[Result]) -> Table:
+    """The cells that did not end well, and why.
 
-
-def failure_table(failures: tuple[Result, ...]) -> Table:
-    """The cells that did not end well, and why."""
+    Args:
+        failures: results of the cells that did not end well.
+    """
     rows = []
     for result in failures:
         record = result.record

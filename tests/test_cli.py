@@ -456,7 +456,7 @@ def test_a_run_is_held_against_what_was_expected_and_its_data_demanded(call, hom
     small = replace(smoke.structure, families=(("er", 1),), nodes=(5,), samples=(100, 200), draws=5)
     wanting = replace(smoke, structure=small, real=replace(smoke.real, datasets=("ml-100k", "beauty")))
     monkeypatch.setitem(PRESETS, "smoke", wanting)
-    monkeypatch.setattr("bench.experiments.EXPERIMENTS", ("recovery",))
+    monkeypatch.setattr("bench.experiments.EXPERIMENTS", {"recovery": EXPERIMENTS["recovery"]})
     drawn = lambda figure, to: [put(to / f"{figure.name}.svg", "<svg/>")]  # noqa: E731
     monkeypatch.setattr("bench.report.write.write_figure", drawn)
     put(home / "data" / "ml-100k" / "u.data", RATINGS)

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -212,7 +213,7 @@ def options() -> dict[str, set[str]]:
     return found
 
 
-def wrong(command: str, experiments: tuple[str, ...] = EXPERIMENTS) -> str | None:
+def wrong(command: str, experiments: Collection[str] = EXPERIMENTS) -> str | None:
     """The first command, option or experiment among the words after `cli.py` that does not exist; None if all do."""
     first, *rest = command.replace("[", "").replace("]", "").split()
     names = [first]
@@ -239,7 +240,7 @@ def test_every_command_and_option_exists(name):
     made = tuple(Path(b.word).stem for b in blocks(text) if b.kind == "file" and "experiments/" in b.word)
     found = commands(text)
     assert found
-    assert [(command, bad) for command in found if (bad := wrong(command, EXPERIMENTS + made))] == []
+    assert [(command, bad) for command in found if (bad := wrong(command, (*EXPERIMENTS, *made)))] == []
     alone = {code.split()[0] for code in INLINE.findall(FENCE.sub("", text)) if code.startswith("--")}
     assert alone <= set().union(*options().values())
 

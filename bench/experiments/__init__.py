@@ -1,52 +1,71 @@
-"""The experiments by name. One module each, with these functions:
+"""The experiments by name.
 
-- `plan(setup) -> list[Cell]`: the cells it needs;
-- `refine(setup, results) -> list[Cell]`: more cells that depend on the results of the first (may be absent);
-- `tables(setup, results) -> list[Table]`: what a reader sees; `details(...)`: what goes to files only (may be absent);
-- `figures(setup, results) -> list[Figure]`: what is drawn, as data (may be absent);
-- `findings(setup, results, margins) -> list[Finding]`: what it says of the register's claims;
-- `reasons(setup, results) -> dict[str, str]`: by claim, of its own or another experiment, why it comes out as it does,
-  which judges nothing (may be absent).
+A new one is a file that defines its `EXPERIMENT`, see `bench.experiments.base.Experiment`, and its name in `_MODULES`.
+`theory` has those on SCMs and graph learners, `model` those on CausalRec.
 """
 
-import importlib
-from collections.abc import Callable
-from types import ModuleType
+from collections.abc import Callable, Collection
 
 from bench.cells.unit import Cell
 from bench.errors import InputError
+from bench.experiments.base import Experiment
+from bench.experiments.model import (
+    ablation,
+    acyclicity,
+    agreement,
+    audit,
+    discovery,
+    example,
+    graph_view,
+    readings,
+    recommend,
+    sensitivity,
+)
+from bench.experiments.theory import attribution, cost, layernorm, limits, mixing, recovery, variance
 from bench.plan.setup import OWN, Setup
 
-THEORY = ("recovery", "variance", "limits", "attribution", "layernorm", "mixing", "cost")
-EXPERIMENTS = (
-    "recovery", "variance", "limits", "attribution", "layernorm", "mixing", "acyclicity", "example", "discovery",
-    "recommend", "sensitivity", "ablation", "audit", "graph_view", "readings", "agreement", "cost",
+_MODULES = (
+    recovery, variance, limits, attribution, layernorm, mixing, acyclicity, example, discovery, recommend, sensitivity,
+    ablation, audit, graph_view, readings, agreement, cost,
 )  # fmt: skip
+EXPERIMENTS: dict[str, Experiment] = {module.EXPERIMENT.name: module.EXPERIMENT for module in _MODULES}
 
 
-def load_experiment(name: str) -> ModuleType:
-    """The experiment's module; InputError lists the valid names."""
+def find(name: str) -> Experiment:
+    """Return the experiment of that name.
+
+    Args:
+        name: of an experiment.
+
+    Raises:
+        InputError: an unknown name; the error lists the valid ones.
+    """
     if name not in EXPERIMENTS:
         raise InputError(f"experiment {name!r} is unknown; choose one of {', '.join(EXPERIMENTS)}")
-    return importlib.import_module(f"bench.experiments.{'theory' if name in THEORY else 'model'}.{name}")
+    return EXPERIMENTS[name]
 
 
-def check_used(setup: Setup, names: tuple[str, ...]) -> None:
-    """Raise InputError where the user's own file, or a model asked for, is in no cell of the experiments `names`.
+def check_used(setup: Setup, names: Collection[str]) -> None:
+    """Check that what a user asked for is used.
 
-    The error tells which experiments would use it.
+    Args:
+        setup: the run's, with the user's own file, learners and recommenders.
+        names: of the experiments to run.
+
+    Raises:
+        InputError: the file or a model is in no cell of these experiments; the error tells which would use it.
     """
-    def users(uses: Callable[[Cell], bool], among: tuple[str, ...]) -> list[str]:
-        return [name for name in among if any(uses(cell) for cell in load_experiment(name).plan(setup))]
-
-    asked: dict[str, Callable[[Cell], bool]] = {
-        f"--learner {name}": lambda cell, name=name: cell.params.get("learner") == name  # type: ignore[misc]
-        for name in setup.learners
-    }
-    for name in setup.recommenders:
-        asked[f"--recommender {name}"] = lambda cell, name=name: cell.params.get("model") == name  # type: ignore[misc]
+    asked: dict[str, Callable[[Cell], bool]] = {}
+    for kind, models in (("learner", setup.learners), ("recommender", setup.recommenders)):
+        param = "model" if kind == "recommender" else kind
+        for model in models:
+            asked[f"--{kind} {model}"] = lambda cell, param=param, model=model: cell.params.get(param) == model  # type: ignore[misc]
     if OWN in setup.found:
         asked["--data"] = lambda cell: cell.params.get("dataset", {}).get("name") == OWN
+
+    def users(uses: Callable[[Cell], bool], among: Collection[str]) -> list[str]:
+        return [name for name in among if any(uses(cell) for cell in find(name).plan(setup))]
+
     for option, uses in asked.items():
         if not users(uses, names):
             where = ", ".join(users(uses, EXPERIMENTS)) or "none at this preset"

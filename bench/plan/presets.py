@@ -6,16 +6,21 @@ from typing import Any
 from bench.errors import InputError
 from bench.methods.recommenders import RIVALS
 
-FURTHER = ("eqvar_bottom_up", "golem_ev", "golem_nv", "dagma")
-SCHEDULES = ((1.0, 2.0), (100.0, 10.0), (1e4, 1.0))  # rho at first and its growth, beside the default (1, 10)
-DECADES = tuple(10.0**exponent for exponent in range(-8, 9))
-
 
 @dataclass(frozen=True)
 class Structure:
-    """Sizes of the recovery half. `families` are (family, edges per node); a draw is one SCM.
+    """Sizes of the experiments on recovery; a draw is one SCM.
 
-    `further`: names of learners that recovery compares beside its own.
+    Args:
+        draws: SCMs per cell.
+        families: kinds of graph, (family, edges per node) each.
+        nodes: sizes of graphs.
+        samples: numbers of samples n, ascending.
+        ratios: largest over smallest noise variance, ascending.
+        stress_nodes: nodes of the graphs of `variance` and of LayerNorm's affine and pooling.
+        placement_nodes: sizes of graphs, or tokens, of `layernorm` and `mixing`.
+        features: features per row there, which are its samples.
+        further: names of learners that recovery compares beside its own. Default none.
     """
 
     draws: int
@@ -31,7 +36,15 @@ class Structure:
 
 @dataclass(frozen=True)
 class Limits:
-    """The map of the limits: ER graphs of `densities` edges a node, on every size, number of samples and ratio."""
+    """The map of the limits: ER graphs at every combination of these.
+
+    Args:
+        draws: SCMs per cell.
+        nodes: sizes of graphs.
+        samples: numbers of samples n, ascending.
+        densities: edges per node, ascending.
+        ratios: largest over smallest noise variance, ascending.
+    """
 
     draws: int
     nodes: tuple[int, ...]
@@ -42,7 +55,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Attribution:
-    """How many draws of ER2 graphs have their misses traced to a cause; at most 14 nodes, since orders are searched."""
+    """ER2 graphs whose misses are traced to a cause.
+
+    Args:
+        draws: SCMs per cell.
+        nodes: of each graph, at most 14, since all causal orders are searched.
+        samples: numbers of samples n, ascending.
+    """
 
     draws: int
     nodes: int
@@ -51,7 +70,12 @@ class Attribution:
 
 @dataclass(frozen=True)
 class Cost:
-    """Sizes at which h(W) is timed, ascending, and how often each."""
+    """How h(W) is timed.
+
+    Args:
+        nodes: sizes of W, ascending.
+        repeats: timings of each size.
+    """
 
     nodes: tuple[int, ...]
     repeats: int
@@ -59,7 +83,16 @@ class Cost:
 
 @dataclass(frozen=True)
 class World:
-    """A behaviour world and how a model is trained on it; `knobs` are those of `synth.behaviour.draw_world`."""
+    """A behaviour world and how a model is trained on it.
+
+    Args:
+        items: in the catalogue.
+        users: with one history each.
+        length: actions per history.
+        width: features per item of a model.
+        epochs: of training.
+        knobs: those of `synth.behaviour.draw_world` that differ from its defaults. Default none.
+    """
 
     items: int
     users: int
@@ -77,12 +110,23 @@ class World:
 
 @dataclass(frozen=True)
 class Real:
-    """How the recommenders are compared on real data: one budget of `trials` settings for every neural model.
+    """How recommenders are compared on real data, with one budget of settings for every trained model.
 
-    The settings are drawn from 4 dropouts and the learning rates here; `batch` and `windows` are those of
-    `causalrec.training.TrainingOptions`. `controls` are what CausalRec's chosen setting
-    is trained with beside it: names of `bench.experiments.model.ablation.REAL`, and "halves" of the users. `agreement`: on
-    which of the datasets implementations are held against each other. `rivals`: those of `RIVALS` that are run.
+    Args:
+        datasets: names of `bench.datasets`.
+        seeds: on which the chosen setting runs.
+        trials: settings tried per model, of 4 dropouts and the learning rates here.
+        length: the latest actions that a history keeps.
+        width: features per item.
+        epochs: of training, at most.
+        patience: epochs without a better validation after which training stops.
+        learning_rates: those that trials draw from.
+        batch: histories per step. Default 32.
+        windows: of a history that are trained on, see `causalrec.training.TrainingOptions`. Default "last".
+        controls: what CausalRec's chosen setting is trained with beside it: "filter", "raw" and "random" of `ablation`,
+            "halves" of the users of `audit`. Default none.
+        agreement: datasets on which implementations are compared. Default none.
+        rivals: names of `RIVALS`. Default SASRec.
     """
 
     datasets: tuple[str, ...]
@@ -104,8 +148,24 @@ class Real:
 class Preset:
     """Everything that a run's size is made of.
 
-    `taus` and `schedules` (rho at first, growth) are tried beside the defaults. `all_readings`: not only the few that
-    `readings` always compares. `faults`: how many the self-test puts in, all where None.
+    Args:
+        name: as users give it.
+        about: what it is for, in words.
+        structure: sizes of the experiments on recovery.
+        limits: sizes of the map of the limits.
+        attribution: sizes of the search for causes of misses.
+        cost: sizes at which h(W) is timed.
+        world: the behaviour world of most experiments.
+        world_seeds: how many such worlds.
+        sweep: the behaviour world of sweeps and variants.
+        sweep_seeds: how many such worlds.
+        alphas: strengths of the boost that are tried, ascending.
+        sparsities: lambdas that are tried beside the default.
+        taus: thresholds of R that are tried beside the default.
+        schedules: (rho at first, its growth) that are tried beside the default.
+        real: how recommenders are compared on real data.
+        timeout: seconds after which a cell is stopped.
+        all_readings: whether `readings` compares all of them and not only the few. Default False.
     """
 
     name: str
@@ -125,197 +185,123 @@ class Preset:
     real: Real
     timeout: float
     all_readings: bool = False
-    faults: int | None = None
 
 
-PRESETS = {
-    preset.name: preset
-    for preset in (
-        Preset(
-            name="smoke",
-            about="every path once, in under two minutes; its verdicts mean little",
-            structure=Structure(
-                draws=40,
-                families=(("er", 2),),
-                nodes=(10,),
-                samples=(100, 1000),
-                ratios=(1.0, 16.0),
-                stress_nodes=10,
-                placement_nodes=(10,),
-                features=(64, 1024),
-            ),
-            limits=Limits(draws=30, nodes=(5, 10), samples=(100, 1000), densities=(1,), ratios=(1.0, 16.0)),
-            attribution=Attribution(draws=30, nodes=6, samples=(1000,)),
-            cost=Cost(nodes=(32, 64, 128), repeats=5),
-            world=World(items=30, users=150, length=12, width=16, epochs=3),
-            world_seeds=2,
-            sweep=World(items=30, users=100, length=10, width=16, epochs=2),
-            sweep_seeds=2,
-            alphas=(1e-8, 1.0, 1e8),
-            sparsities=(0.001, 0.1),
-            taus=(0.1,),
-            schedules=((100.0, 10.0),),
-            real=Real(
-                datasets=(), seeds=2, trials=1, length=20, width=16, epochs=2, patience=2, learning_rates=(3e-3,)
-            ),
-            timeout=120.0,
-            faults=1,
-        ),
-        Preset(
-            name="quick",
-            about="a first look, on 2 cores in 10 to 15 minutes",
-            structure=Structure(
-                draws=40,
-                families=(("er", 1), ("er", 2), ("sf", 2), ("chain", 1)),
-                nodes=(10, 20),
-                samples=(30, 100, 300, 1000, 10_000),
-                ratios=(1.0, 4.0, 16.0, 64.0, 256.0),
-                stress_nodes=20,
-                placement_nodes=(10, 20),
-                features=(64, 256, 1024),
-            ),
-            limits=Limits(
-                draws=30,
-                nodes=(5, 10, 20, 40),
-                samples=(30, 100, 300, 1000, 3000),
-                densities=(1, 2),
-                ratios=(1.0, 4.0, 16.0),
-            ),
-            attribution=Attribution(draws=30, nodes=8, samples=(100, 1000)),
-            cost=Cost(nodes=(64, 128, 256, 512, 1024), repeats=5),
-            world=World(items=100, users=1000, length=30, width=32, epochs=30),
-            world_seeds=5,
-            sweep=World(items=50, users=250, length=20, width=32, epochs=10),
-            sweep_seeds=5,
-            alphas=(1e-8, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e8),
-            sparsities=(0.0, 0.001, 0.01, 0.1, 1.0),
-            taus=(0.1, 0.6),
-            schedules=((100.0, 10.0), (1e4, 1.0)),
-            real=Real(
-                datasets=("ml-100k", "foursquare-nyc"),
-                seeds=3,
-                trials=2,
-                length=50,
-                width=64,
-                epochs=16,
-                patience=5,
-                learning_rates=(3e-3,),
-            ),
-            timeout=600.0,
-        ),
-        Preset(
-            name="standard",
-            about="all rivals and finer grids, overnight on 2 cores; ML-1M and Beauty as well",
-            structure=Structure(
-                draws=100,
-                families=(("er", 1), ("er", 2), ("er", 4), ("sf", 2), ("sf", 4), ("chain", 1), ("layered", 2)),
-                nodes=(10, 20, 50),
-                samples=(30, 100, 300, 1000, 3000, 10_000),
-                ratios=(1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0),
-                stress_nodes=20,
-                placement_nodes=(10, 20, 50),
-                features=(64, 256, 1024, 4096),
-                further=FURTHER,
-            ),
-            limits=Limits(
-                draws=100,
-                nodes=(5, 10, 20, 50, 100),
-                samples=(30, 100, 300, 1000, 3000, 10_000),
-                densities=(1, 2, 4),
-                ratios=(1.0, 2.0, 4.0, 16.0, 64.0),
-            ),
-            attribution=Attribution(draws=100, nodes=12, samples=(30, 100, 300, 1000, 3000, 10_000)),
-            cost=Cost(nodes=(64, 128, 256, 512, 1024, 2048), repeats=10),
-            world=World(items=100, users=3000, length=30, width=64, epochs=40),
-            world_seeds=5,
-            sweep=World(items=100, users=500, length=20, width=32, epochs=20),
-            sweep_seeds=5,
-            alphas=DECADES,
-            sparsities=(0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
-            taus=(0.05, 0.1, 0.2, 0.5, 1.0),
-            schedules=SCHEDULES,
-            real=Real(
-                datasets=("ml-100k", "foursquare-nyc", "beauty", "ml-1m"),
-                seeds=3,
-                trials=2,
-                length=50,
-                width=64,
-                epochs=100,
-                patience=10,
-                learning_rates=(2e-3,),
-                batch=64,
-                windows="all",
-                rivals=RIVALS,
-                controls=("filter", "halves"),
-                agreement=("ml-100k",),
-            ),
-            timeout=3600.0,
-            all_readings=True,
-        ),
-        Preset(
-            name="paper",
-            about="all datasets, ten seeds, on a GPU",
-            structure=Structure(
-                draws=200,
-                families=(("er", 1), ("er", 2), ("er", 4), ("sf", 2), ("sf", 4), ("chain", 1), ("layered", 2)),
-                nodes=(10, 20, 50, 100),
-                samples=(30, 100, 300, 1000, 3000, 10_000, 30_000),
-                ratios=(1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0),
-                stress_nodes=50,
-                placement_nodes=(10, 20, 50),
-                features=(64, 256, 1024, 4096),
-                further=FURTHER,
-            ),
-            limits=Limits(
-                draws=200,
-                nodes=(5, 10, 20, 50, 100, 200),
-                samples=(30, 100, 300, 1000, 3000, 10_000, 30_000),
-                densities=(1, 2, 4),
-                ratios=(1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0),
-            ),
-            attribution=Attribution(draws=200, nodes=14, samples=(30, 100, 300, 1000, 3000, 10_000)),
-            cost=Cost(nodes=(64, 128, 256, 512, 1024, 2048, 4096), repeats=10),
-            world=World(items=100, users=3000, length=40, width=64, epochs=60),
-            world_seeds=10,
-            sweep=World(items=100, users=3000, length=40, width=64, epochs=60),
-            sweep_seeds=10,
-            alphas=DECADES,
-            sparsities=(0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
-            taus=(0.05, 0.1, 0.2, 0.5, 1.0),
-            schedules=SCHEDULES,
-            real=Real(
-                datasets=("ml-100k", "foursquare-nyc", "foursquare-tky", "kgrec-music", "beauty", "ml-1m"),
-                seeds=10,
-                trials=10,
-                length=200,
-                width=64,
-                epochs=200,
-                patience=15,
-                learning_rates=(5e-4, 1e-3, 2e-3),
-                batch=128,
-                windows="all",
-                rivals=RIVALS,
-                controls=("filter", "raw", "random", "halves"),
-                agreement=("ml-100k", "ml-1m"),
-            ),
-            timeout=6 * 3600.0,
-            all_readings=True,
-        ),
-    )
-}
+SMOKE = Preset(
+    "smoke",
+    "every path once, in under two minutes; its verdicts mean little",
+    Structure(
+        draws=40, families=(("er", 2),), nodes=(10,), samples=(100, 1000), ratios=(1.0, 16.0), stress_nodes=10,
+        placement_nodes=(10,), features=(64, 1024),
+    ),
+    Limits(draws=30, nodes=(5, 10), samples=(100, 1000), densities=(1,), ratios=(1.0, 16.0)),
+    Attribution(draws=30, nodes=6, samples=(1000,)),
+    Cost(nodes=(32, 64, 128), repeats=5),
+    world=World(items=30, users=150, length=12, width=16, epochs=3), world_seeds=2,
+    sweep=World(items=30, users=100, length=10, width=16, epochs=2), sweep_seeds=2,
+    alphas=(1e-8, 1.0, 1e8), sparsities=(0.001, 0.1), taus=(0.1,), schedules=((100.0, 10.0),),
+    real=Real((), seeds=2, trials=1, length=20, width=16, epochs=2, patience=2, learning_rates=(3e-3,)),
+    timeout=120.0,
+)  # fmt: skip
+QUICK = Preset(
+    "quick",
+    "a first look, on 2 cores in 10 to 15 minutes",
+    Structure(
+        draws=40, families=(("er", 1), ("er", 2), ("sf", 2), ("chain", 1)), nodes=(10, 20),
+        samples=(30, 100, 300, 1000, 10_000), ratios=(1.0, 4.0, 16.0, 64.0, 256.0), stress_nodes=20,
+        placement_nodes=(10, 20), features=(64, 256, 1024),
+    ),
+    Limits(30, nodes=(5, 10, 20, 40), samples=(30, 100, 300, 1000, 3000), densities=(1, 2), ratios=(1.0, 4.0, 16.0)),
+    Attribution(draws=30, nodes=8, samples=(100, 1000)),
+    Cost(nodes=(64, 128, 256, 512, 1024), repeats=5),
+    world=World(items=100, users=1000, length=30, width=32, epochs=30), world_seeds=5,
+    sweep=World(items=50, users=250, length=20, width=32, epochs=10), sweep_seeds=5,
+    alphas=(1e-8, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e8), sparsities=(0.0, 0.001, 0.01, 0.1, 1.0),
+    taus=(0.1, 0.6), schedules=((100.0, 10.0), (1e4, 1.0)),
+    real=Real(
+        ("ml-100k", "foursquare-nyc"), seeds=3, trials=2, length=50, width=64, epochs=16, patience=5,
+        learning_rates=(3e-3,),
+    ),
+    timeout=600.0,
+)  # fmt: skip
+STANDARD = Preset(
+    "standard",
+    "all rivals and finer grids, overnight on 2 cores; ML-1M and Beauty as well",
+    Structure(
+        draws=100, families=(("er", 1), ("er", 2), ("er", 4), ("sf", 2), ("sf", 4), ("chain", 1), ("layered", 2)),
+        nodes=(10, 20, 50), samples=(30, 100, 300, 1000, 3000, 10_000),
+        ratios=(1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0), stress_nodes=20, placement_nodes=(10, 20, 50),
+        features=(64, 256, 1024, 4096), further=("eqvar_bottom_up", "golem_ev", "golem_nv", "dagma"),
+    ),
+    Limits(
+        draws=100, nodes=(5, 10, 20, 50, 100), samples=(30, 100, 300, 1000, 3000, 10_000), densities=(1, 2, 4),
+        ratios=(1.0, 2.0, 4.0, 16.0, 64.0),
+    ),
+    Attribution(draws=100, nodes=12, samples=(30, 100, 300, 1000, 3000, 10_000)),
+    Cost(nodes=(64, 128, 256, 512, 1024, 2048), repeats=10),
+    world=World(items=100, users=3000, length=30, width=64, epochs=40), world_seeds=5,
+    sweep=World(items=100, users=500, length=20, width=32, epochs=20), sweep_seeds=5,
+    alphas=tuple(10.0**exponent for exponent in range(-8, 9)), sparsities=(0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
+    taus=(0.05, 0.1, 0.2, 0.5, 1.0), schedules=((1.0, 2.0), (100.0, 10.0), (1e4, 1.0)),
+    real=Real(
+        ("ml-100k", "foursquare-nyc", "beauty", "ml-1m"), seeds=3, trials=2, length=50, width=64, epochs=100,
+        patience=10, learning_rates=(2e-3,), batch=64, windows="all", controls=("filter", "halves"),
+        agreement=("ml-100k",), rivals=RIVALS,
+    ),
+    timeout=3600.0, all_readings=True,
+)  # fmt: skip
+PAPER = replace(
+    STANDARD,
+    name="paper",
+    about="all datasets, ten seeds, on a GPU",
+    structure=replace(
+        STANDARD.structure, draws=200, nodes=(10, 20, 50, 100), samples=(30, 100, 300, 1000, 3000, 10_000, 30_000),
+        stress_nodes=50,
+    ),
+    limits=replace(
+        STANDARD.limits, draws=200, nodes=(5, 10, 20, 50, 100, 200), ratios=(1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0),
+        samples=(30, 100, 300, 1000, 3000, 10_000, 30_000),
+    ),
+    attribution=replace(STANDARD.attribution, draws=200, nodes=14),
+    cost=Cost(nodes=(64, 128, 256, 512, 1024, 2048, 4096), repeats=10),
+    world=World(items=100, users=3000, length=40, width=64, epochs=60), world_seeds=10,
+    sweep=World(items=100, users=3000, length=40, width=64, epochs=60), sweep_seeds=10,
+    real=replace(
+        STANDARD.real, datasets=("ml-100k", "foursquare-nyc", "foursquare-tky", "kgrec-music", "beauty", "ml-1m"),
+        seeds=10, trials=10, length=200, epochs=200, patience=15, learning_rates=(5e-4, 1e-3, 2e-3), batch=128,
+        controls=("filter", "raw", "random", "halves"), agreement=("ml-100k", "ml-1m"),
+    ),
+    timeout=6 * 3600.0,
+)  # fmt: skip
+PRESETS = {preset.name: preset for preset in (SMOKE, QUICK, STANDARD, PAPER)}
 
 
 def find_preset(name: str) -> Preset:
-    """The preset of that name; InputError lists the valid ones."""
+    """The preset of that name.
+
+    Args:
+        name: of a preset.
+
+    Raises:
+        InputError: an unknown name; the error lists the valid ones.
+    """
     if name not in PRESETS:
         raise InputError(f"preset {name!r} is unknown; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
 def narrow(preset: Preset, datasets: tuple[str, ...] = (), rivals: tuple[str, ...] = ()) -> Preset:
-    """The preset on these datasets and against these rivals alone; none named: its own. InputError for unknown rivals.
+    """The preset on these datasets and against these rivals alone.
 
     What is left out is said beside the preset's description, and so below every verdict.
+
+    Args:
+        preset: any.
+        datasets: names; none: the preset's own.
+        rivals: names of `RIVALS`; none: the preset's own.
+
+    Raises:
+        InputError: an unknown rival.
     """
     if unknown := [name for name in rivals if name not in RIVALS]:
         raise InputError(f"rival {unknown[0]!r} is unknown; choose among {', '.join(RIVALS)}")

@@ -25,7 +25,14 @@ OWN = "own file"
 class Preparation:
     """How datasets are prepared where their own defaults are not wanted, and how they are split.
 
-    repeats: "kept" or "dropped". user_core, item_core: fewest actions. split: a name of `SPLITS`.
+    Args:
+        repeats: "kept" or "dropped". Default the dataset's own.
+        user_core: fewest actions per user. Default the dataset's own.
+        item_core: fewest actions per item. Default the dataset's own.
+        split: a name of `SPLITS`. Default "leave_one_out".
+
+    Raises:
+        InputError: an unknown name, or a core below 1.
     """
 
     repeats: str | None = None
@@ -51,10 +58,18 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a plan is made from: the preset, the root seed, the device, the datasets found and those missing.
+    """What a plan is made from.
 
-    learners: names of `bench.methods.learners` that were asked for beside an experiment's own. recommenders: classes of the
-    user's own, see `bench.methods.user_recommender`. rectools: the version of RecTools where there is one.
+    Args:
+        preset: sizes.
+        root: the seed of all random streams.
+        device: "cpu" or "cuda", where neural models are trained.
+        found: datasets that are there, by name. Default none.
+        missing: datasets that are not, by name, and what to do about it. Default none.
+        split: a name of `SPLITS`.
+        learners: names of `bench.methods.learners` that were asked for beside an experiment's own.
+        recommenders: classes of the user's own, see `bench.methods.user_recommender`.
+        rectools: the version of RecTools where there is one.
     """
 
     preset: Preset
@@ -68,8 +83,36 @@ class Setup:
     rectools: str | None = None
 
     def beside(self, ours: tuple[str, ...]) -> tuple[str, ...]:
-        """An experiment's own learners and after them those asked for, each once."""
+        """An experiment's own learners and after them those asked for, each once.
+
+        Args:
+            ours: names of learners.
+        """
         return tuple(dict.fromkeys((*ours, *self.learners)))
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where recommenders run: the behaviour worlds, and every dataset found."""
+        return ("behaviour", *self.found)
+
+    @property
+    def judged(self) -> list[str]:
+        """The datasets that claims are judged on: a user's own file is shown beside them and judges nothing."""
+        return [name for name in self.found if name != OWN]
+
+    @property
+    def lacking(self) -> str:
+        """What to know of the datasets that are missing, a sentence each; empty where none is."""
+        return " ".join(f"{text}." for text in self.missing.values())
+
+    def statistic(self, name: str, what: str) -> float:
+        """A figure of a dataset found, 0 where it has none.
+
+        Args:
+            name: of the dataset.
+            what: a name of its statistics, such as "users", "items" or "actions".
+        """
+        return float(self.found[name].statistics[what] or 0)
 
 
 def make_setup(
@@ -82,13 +125,23 @@ def make_setup(
     learners: tuple[str, ...] = (),
     recommenders: tuple[str, ...] = (),
 ) -> Setup:
-    """Read the preset's datasets once, to know which are there and what they hold; workers are told where.
+    """Read the preset's datasets once, to know which are there and what they hold, and tell workers where they are.
 
-    `own` names a user's own file and its columns: path, user, item, time. `learners` are names of `bench.methods.learners`
-    and `recommenders` of `bench.methods.user_recommender`, each loaded once here, so that one that is not there is an InputError
-    now and not a failure in every cell.
-    A missing dataset, or under the temporal split one without times, is noted with what to do about it; a bad file
-    raises InputError.
+    A missing dataset, or under the temporal split one without times, is noted with what to do about it. Each learner
+    and recommender is loaded once here, so that one that is not there is one error and not a failure in every cell.
+
+    Args:
+        preset: sizes.
+        root: the seed of all random streams.
+        data_dir: folder of the datasets. Default that of the environment, see `data_folder`.
+        device: "cpu", "cuda" or "auto".
+        preparation: of the datasets. Default their own.
+        own: a user's own file and its columns: path, user, item, time. Default none.
+        learners: names of `bench.methods.learners`.
+        recommenders: names of `bench.methods.user_recommender`.
+
+    Raises:
+        InputError: a bad file, or a learner, recommender or device that is not there.
     """
     prepared = preparation or Preparation()
     for name in learners:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bench.engine.local import default_jobs
 from bench.errors import InputError
-from bench.experiments import load_experiment
+from bench.experiments import find
 from bench.judge.claims import Claim, read_register
 from bench.judge.intervals import Value
 from bench.plan.presets import find_preset
@@ -57,13 +57,13 @@ def _card(name: str, rows: list[tuple[Value, ...]]) -> Table:
 
 def _planned(claim: Claim, setup: Setup) -> list[tuple[Value, ...]]:
     """What the claim's experiment takes at this preset: data, command, time."""
-    experiment = load_experiment(claim.experiment)
+    experiment = find(claim.experiment)
     cells = list(dict.fromkeys(experiment.plan(setup)))
     data = dict.fromkeys(cell.params.get("dataset", {}).get("name", GRAPHS) for cell in cells)
-    gaps: dict[str, str] = getattr(experiment, "gaps", lambda _: {})(setup)
+    gaps = experiment.gaps(setup)
     jobs = default_jobs(setup.device)
     seconds = sum(cell.cost for cell in cells) / jobs
-    later = ", and then what follows from their results" if hasattr(experiment, "refine") else ""
+    later = ", and then what follows from their results" if experiment.refines else ""
     time = f"about {duration(seconds)} on {jobs} workers for {len(cells)} cells{later}"
     return [
         ("data here", ", ".join(data) or "none"),

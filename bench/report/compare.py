@@ -218,7 +218,7 @@ def _facts(run: RunFile) -> dict[str, Value]:
         "preset": run.preset,
         "seed": run.seed,
         "device": run.device,
-        "experiments": "all" if run.experiments in (None, EXPERIMENTS) else ", ".join(run.experiments or ()),
+        "experiments": "all" if run.experiments in (None, tuple(EXPERIMENTS)) else ", ".join(run.experiments or ()),
         "missing data": ", ".join(run.missing) or None,
         **run.environment,
     }

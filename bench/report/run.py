@@ -6,7 +6,7 @@ from bench.cells.store import Store
 from bench.engine.local import default_jobs
 from bench.engine.run import make_pool
 from bench.engine.shards import read_shard
-from bench.experiments import check_used, load_experiment
+from bench.experiments import check_used, find
 from bench.plan.request import DataOptions, PlanOptions, RunOptions
 from bench.plan.table import key_lines, plan_table
 from bench.report.compare import compare
@@ -63,7 +63,7 @@ def run_and_write(
         StoreError: records or files cannot be written.
     """
     for name in names:
-        load_experiment(name)  # an unknown one is told before data are read
+        find(name)  # an unknown one is told before data are read
     expected = None if running.expect is None else read_run(running.expect)
     setup = plan.setup(data, own)
     check_used(setup, names)

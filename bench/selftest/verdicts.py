@@ -14,9 +14,9 @@ from bench.cells.record import Record
 from bench.cells.store import Store
 from bench.cells.streams import generator, torch_generator
 from bench.cells.unit import Cell
-from bench.experiments import load_experiment
+from bench.experiments import find
+from bench.experiments.theory.graphs import plan_cell
 from bench.experiments.theory.layernorm import VIEWS
-from bench.experiments.theory.recovery import plan_cell
 from bench.judge.bars import Outcome
 from bench.judge.claims import Finding, Margins, Verdict, judge, read_register
 from bench.judge.intervals import clopper_pearson, t_interval
@@ -45,7 +45,7 @@ def _judge(experiment: str, setup: Setup, cells: list[Cell], claim: str) -> Verd
         for cell in cells:
             outcome = structure.run(cell)
             store.put(Record(cell.key, cell.fields, "ok", dict(outcome.metrics)), outcome.arrays)
-        found = load_experiment(experiment).findings(setup, collect(cells, store), Margins(register))
+        found = find(experiment).findings(setup, collect(cells, store), Margins(register))
     return judge({claim: register[claim]}, [finding for finding in found if finding.claim == claim], {})[0]
 
 

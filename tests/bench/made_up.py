@@ -10,7 +10,7 @@ import numpy as np
 from bench.cells.unit import Cell
 from bench.datasets.load import Provenance
 from bench.datasets.titles import GENRES, TITLED
-from bench.experiments import load_experiment
+from bench.experiments import find as find_experiment
 from bench.judge.claims import Claim, Finding, Margins, Verdict, judge, read_register
 from bench.plan.presets import PRESETS, Preset
 from bench.plan.setup import Setup
@@ -158,18 +158,9 @@ def clocked(cell: Cell) -> Made:
     return Made(cell, {}, {"seconds": np.tile(seconds, (cell.params["repeats"], 1))})
 
 
-def tested(cell: Cell) -> Made:
-    """What the self-test's runner returns."""
-    table = {"name": "selftest_faults", "title": "Faults", "columns": ["fault"], "rows": [["a fault"]], "note": ""}
-    return Made(cell, {"tables": [table], "sound": True})
-
-
 def made_up(cell: Cell) -> Made:
     """A result of the cell's runner, without anything particular."""
-    runners = {
-        "structure": graphs, "attribution": attributed, "mixing": mixed, "cost": clocked, "example": shown,
-        "selftest": tested,
-    }  # fmt: skip
+    runners = {"structure": graphs, "attribution": attributed, "mixing": mixed, "cost": clocked, "example": shown}
     return runners.get(cell.runner, model)(cell)
 
 
@@ -214,15 +205,14 @@ def with_data(preset: Preset | str = FIXED, names: tuple[str, ...] = DATASETS) -
 
 def plan_all(experiment: str, setup: Setup) -> list[Cell]:
     """All cells of an experiment, those included that depend on results."""
-    module = load_experiment(experiment)
-    cells = module.plan(setup)
-    refine = getattr(module, "refine", None)
-    return cells + (refine(setup, [made_up(cell) for cell in cells]) if refine else [])
+    found = find_experiment(experiment)
+    cells = found.plan(setup)
+    return cells + found.refine(setup, [made_up(cell) for cell in cells])
 
 
 def find(experiment: str, setup: Setup, results: list[Made]) -> list[Finding]:
     """What an experiment finds under the register's margins."""
-    return load_experiment(experiment).findings(setup, results, Margins(read_register()))
+    return find_experiment(experiment).findings(setup, results, Margins(read_register()))
 
 
 def outcomes(found: list[Finding], claim: str) -> dict[str, str]:
@@ -233,7 +223,7 @@ def outcomes(found: list[Finding], claim: str) -> dict[str, str]:
 def recovered(setup: Setup, rate: Callable[[int | None], float]) -> list[Made]:
     """Results of `recovery`: the share of exactly recovered graphs by n, None being the exact covariance."""
     made = []
-    for cell in load_experiment("recovery").plan(setup):
+    for cell in find_experiment("recovery").plan(setup):
         draws = cell.params["draws"]
         wrong = draws - round(rate(cell.params["samples"]) * draws)
         made.append(graphs(cell, shd=3 * (np.arange(draws) < wrong)))
@@ -245,7 +235,6 @@ def judged(
 ) -> dict[str, Verdict]:
     """Verdicts by claim from the findings and gaps of one experiment."""
     register = register or read_register()
-    module = load_experiment(experiment)
-    found = module.findings(setup, results, Margins(register))
-    gaps = getattr(module, "gaps", lambda _: {})(setup)
-    return {verdict.claim.id: verdict for verdict in judge(register, found, gaps)}
+    asked = find_experiment(experiment)
+    found = asked.findings(setup, results, Margins(register))
+    return {verdict.claim.id: verdict for verdict in judge(register, found, asked.gaps(setup))}

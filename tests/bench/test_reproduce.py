@@ -22,6 +22,8 @@ from bench.cells.store import Store
 from bench.experiments import EXPERIMENTS
 from bench.plan.presets import PRESETS, World
 from bench.plan.setup import make_setup
+from bench.report.write import document as document_of
+from bench.report.write import write
 from bench.runners import execute
 from bench.show.figures import Curves
 from bench.show.tables import Table
@@ -190,7 +192,7 @@ def tiny(data, tmp_path_factory) -> reproduce.Run:
 
 
 def test_real_data_is_tuned_then_run_on_every_seed(tiny):
-    document = reproduce.document(tiny)
+    document = document_of(tiny)
     assert list(document["datasets"]) == ["ml-100k"]
     (table,) = [table for table in document["tables"] if table["name"] == "recommend"]
     seeds = {tuple(row[:2]): row[table["columns"].index("seeds")] for row in table["rows"]}
@@ -205,7 +207,7 @@ def test_real_data_is_tuned_then_run_on_every_seed(tiny):
 
 
 def test_every_table_and_figure_names_its_experiment(tiny):
-    document = reproduce.document(tiny)
+    document = document_of(tiny)
     parts = [part for kind in ("tables", "details", "figures") for part in document[kind]]
     made = {(part["name"], part["experiment"]) for part in parts}
     assert made >= {("recovery_shd", "recovery"), ("recovery_all", "recovery"), ("recommend", "recommend")}
@@ -218,7 +220,7 @@ def test_every_table_and_figure_names_its_experiment(tiny):
 
 def test_a_missing_dataset_is_said_and_is_no_failure(tiny):
     assert tiny.failures == ()
-    document = reproduce.document(tiny)
+    document = document_of(tiny)
     assert "Amazon Beauty is not there" in document["missing"]["beauty"]
     (verdict,) = [v for v in document["verdicts"] if v["claim"] == "beats-rivals"]
     assert "Datasets: ml-100k; " in verdict["left_out"]
@@ -228,30 +230,30 @@ def test_a_missing_dataset_is_said_and_is_no_failure(tiny):
 
 def test_one_worker_or_two_the_numbers_are_equal(tiny, data, tmp_path):
     alone = walk(tmp_path, data, jobs=1)
-    assert numbers(reproduce.document(alone)) == numbers(reproduce.document(tiny))
+    assert numbers(document_of(alone)) == numbers(document_of(tiny))
     assert alone.figures == tiny.figures != ()
 
 
 def test_another_seed_gives_other_numbers(tiny, data, tmp_path):
     """In every table of recovery, and in what its verdict rests on; one seed again gives the same."""
-    mine, other = (reproduce.document(walk(tmp_path, data, jobs=1, root=root, names=NAMES[:1])) for root in (0, 1))
+    mine, other = (document_of(walk(tmp_path, data, jobs=1, root=root, names=NAMES[:1])) for root in (0, 1))
     first, second = numbers(mine)["tables"], numbers(other)["tables"]
     assert first.keys() == second.keys()
     assert all(rows != second[title] for title, rows in first.items())
-    whole = numbers(reproduce.document(tiny))["tables"]
+    whole = numbers(document_of(tiny))["tables"]
     assert all(rows == whole[title] for title, rows in first.items() if not title.startswith("Verdicts"))
 
 
 def test_a_folder_that_cannot_be_written_is_an_input_error(tiny, tmp_path):
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(StoreError, match=r"taken: .*; choose another place, free space"):
-        reproduce.write(tiny, tmp_path / "taken")
+        write(tiny, tmp_path / "taken")
 
 
 def test_a_figures_title_is_text_in_markdown(tiny, tmp_path):
     title = "a](x) <b> *c* `d` [e] \\"
     figure = Curves("odd", title, "x", "y", ())
-    reproduce.write(replace(tiny, figures=(figure,)), tmp_path)
+    write(replace(tiny, figures=(figure,)), tmp_path)
     readable = (tmp_path / "tables.md").read_text()
     escaped = r"a\](x) \<b\> \*c\* \`d\` \[e\] \\"
     assert f"\n**{escaped}**\n\n![{escaped}](figures/odd.svg)\n\n" in readable
@@ -265,10 +267,10 @@ def test_a_text_that_is_no_unicode_is_escaped_in_every_file(tiny, tmp_path):
     table = Table("odd", odd, ("what", odd), ((odd, 1),), odd)
     setup = replace(tiny.setup, missing={odd: f"{odd} is bad"})
     run = replace(tiny, setup=setup, tables=(table,), details=(table,), figures=(Curves("odd", odd, odd, odd, ()),))
-    for path in reproduce.write(run, tmp_path):
+    for path in write(run, tmp_path):
         assert path.suffix == ".png" or path.read_bytes().decode()
     document = json.loads((tmp_path / "run.json").read_text())
-    assert document == reproduce.document(run)
+    assert document == document_of(run)
     assert document["missing"] == {r"a\udcff.csv": r"a\udcff.csv is bad"}
     assert document["tables"][0]["rows"] == [[r"a\udcff.csv", 1]]
     for name in ("tables.md", "tables/odd.csv", "report.html"):

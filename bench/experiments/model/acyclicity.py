@@ -3,13 +3,15 @@
 import numpy as np
 
 from bench.cells.unit import Cell
-from bench.experiments.theory.recovery import plan_cell
+from bench.experiments.base import Experiment, Results, Rows, table
+from bench.experiments.theory.graphs import graph_name, plan_cell
 from bench.judge.bars import Outcome
 from bench.judge.claims import Finding, Margins
-from bench.judge.intervals import Value, clopper_pearson
-from bench.plan import trials
-from bench.plan.results import Result
-from bench.plan.setup import OWN, Setup
+from bench.judge.intervals import clopper_pearson
+from bench.plan.recommender_cells import world_cells
+from bench.plan.results import Result, values
+from bench.plan.setup import Setup
+from bench.plan.tuning import chosen_runs, other_seeds, tuning_cells
 from bench.show.figures import NAN, Curves, Figure, Panel, Series
 from bench.show.tables import Table
 from causalrec.lagrangian import Lagrangian
@@ -25,26 +27,18 @@ def plan(setup: Setup) -> list[Cell]:
     cells = [
         plan_cell(setup, "notears", family, edges, nodes, SAMPLES) for family, edges in s.families for nodes in s.nodes
     ]
-    cells += _world_cells(setup)
-    return cells + [cell for name in setup.found for cell in trials.tuning_cells(setup, name, "causalrec")]
+    cells += world_cells(setup, setup.preset.world, setup.preset.world_seeds, "causalrec")
+    return cells + [cell for name in setup.found for cell in tuning_cells(setup, name, "causalrec")]
 
 
-def refine(setup: Setup, results: list[Result]) -> list[Cell]:
+def refine(setup: Setup, results: Results) -> list[Cell]:
     """The chosen setting on the other seeds."""
-    return [cell for name in setup.found for cell in trials.chosen_cells(setup, results, name, "causalrec")[1:]]
+    return other_seeds(setup, results, list(setup.found))
 
 
-def _world_cells(setup: Setup) -> list[Cell]:
-    return trials.world_cells(setup, setup.preset.world, setup.preset.world_seeds, "causalrec")
-
-
-def _graphs(results: list[Result]) -> list[Result]:
-    return [r for r in results if r.ok and r.cell.runner == "structure"]
-
-
-def _models(setup: Setup, results: list[Result], name: str = "behaviour") -> list[Result]:
+def _models(setup: Setup, results: Results, name: str = "behaviour") -> Results:
     """CausalRec's runs by seed, those that ended well: in the worlds, or at the setting chosen on real data."""
-    return trials.chosen_runs(setup, results, name, "causalrec")
+    return chosen_runs(setup, results, name, "causalrec")
 
 
 def _steps(count: int) -> list[int]:
@@ -52,42 +46,37 @@ def _steps(count: int) -> list[int]:
     return sorted({round(step) for step in np.linspace(0, count - 1, min(8, count))})
 
 
-def tables(setup: Setup, results: list[Result]) -> list[Table]:
+def tables(setup: Setup, results: Results) -> list[Table]:
     """Both traces, thinned, and the state at the end of every run."""
     made = []
-    graphs, models = _graphs(results), _models(setup, results)
+    graphs = [r for r in results if r.ok and r.cell.runner == "structure"]
+    models = _models(setup, results)
     if graphs:
         largest = max(graphs, key=lambda r: (r.params["nodes"], r.params["edges"]))
         h, rho, gamma = (np.asarray(largest.arrays[f"trace_{name}"]) for name in ("h", "rho", "gamma"))
-        rows: list[tuple[Value, ...]] = [
-            (step + 1, float(np.median(h[step])), float(h[step].max()), float(np.median(rho[step])),
-             float(np.median(gamma[step])))
+        rows = [
+            (step + 1, *map(float, (np.median(h[step]), h[step].max(), np.median(rho[step]), np.median(gamma[step]))))
             for step in _steps(len(h))
-        ]  # fmt: skip
-        p = largest.params
-        what = f"{p['family'].upper()}{p['edges']}, {p['nodes']} nodes, {p['draws']} problems"
+        ]
+        title = f"NOTEARS: {graph_name(largest)}, {largest.params['nodes']} nodes, {largest.params['draws']} problems"
         columns = ("multiplier update", "median h", "max h", "median rho", "median gamma")
         note = "h is the exponential's, of the dense W, before any threshold."
-        made.append(Table("acyclicity_notears", f"NOTEARS: {what}", columns, tuple(rows), note))
+        made.append(table("acyclicity_notears", title, columns, rows, note))
     if models:
-        arrays = [r.arrays for r in models]
-        epochs = min(len(a["trace_h"]) for a in arrays)
-        rows = [
-            (epoch + 1, *(float(np.median([a[f"trace_{name}"][epoch] for a in arrays])) for name in ("h", "h_max")),
-             *(float(np.median([a[f"trace_{name}"][epoch] for a in arrays])) for name in ("rho", "gamma", "fit")))
-            for epoch in _steps(epochs)
-        ]  # fmt: skip
+        traces = [[r.arrays[f"trace_{name}"] for r in models] for name in ("h", "h_max", "rho", "gamma", "fit")]
+        steps = _steps(min(map(len, traces[0])))
+        medians = [(at + 1, *(float(np.median([run[at] for run in runs])) for runs in traces)) for at in steps]
         heads = ("epoch", "mean h of sequences", "max h of sequences", "rho", "gamma", "L_fit")
         title = f"CausalRec in {len(models)} behaviour worlds"
-        made.append(Table("acyclicity_causalrec", title, heads, tuple(rows), "Median over the worlds."))
+        made.append(table("acyclicity_causalrec", title, heads, medians, "Median over the worlds."))
     runs = {f"world {r.params['seed']}": r for r in models}
     for name in setup.found:
         runs |= {f"{name}, seed {r.params['seed']}": r for r in _models(setup, results, name)}
     return [*made, _ends(graphs, runs)]
 
 
-def figures(setup: Setup, results: list[Result]) -> list[Figure]:
-    """h and rho of CausalRec over the epochs, a curve a world; an h of 0 is a gap on the logarithmic axis."""
+def figures(setup: Setup, results: Results) -> list[Figure]:
+    """h and rho of CausalRec over the epochs, a curve per world; an h of 0 is a gap on the logarithmic axis."""
     models = _models(setup, results)
     if not models:
         return []
@@ -115,18 +104,15 @@ def figures(setup: Setup, results: list[Result]) -> list[Figure]:
     ]  # fmt: skip
 
 
-def _ends(graphs: list[Result], models: dict[str, Result]) -> Table:
-    rows: list[tuple[Value, ...]] = [
-        (f"NOTEARS, {r.params['family'].upper()}{r.params['edges']}, {r.params['nodes']} nodes", r.metrics["draws"],
-         float(np.mean(r.arrays["h"])), r.metrics["h_max"], int((np.asarray(r.arrays["removed_edges"]) > 0).sum()),
-         float(np.max(np.asarray(r.arrays["trace_rho"])[-1])))
-        for r in graphs
-    ]  # fmt: skip
-    rows += [
-        (f"CausalRec, {name}", len(r.arrays["test_kept"]), r.metrics["h_mean"], r.metrics["h_max"], _cyclic(r),
-         _rho(r))
-        for name, r in models.items()
-    ]  # fmt: skip
+def _ends(graphs: Results, models: dict[str, Result]) -> Table:
+    rows: Rows = []
+    for r in graphs:
+        cyclic, rho = int((np.asarray(r.arrays["removed_edges"]) > 0).sum()), np.asarray(r.arrays["trace_rho"])[-1]
+        name, h = f"NOTEARS, {graph_name(r)}, {r.params['nodes']} nodes", (r.arrays["h"].mean(), r.metrics["h_max"])
+        rows.append((name, r.metrics["draws"], float(h[0]), h[1], cyclic, float(np.max(rho))))
+    for name, r in models.items():
+        h = (r.metrics["h_mean"], r.metrics["h_max"])
+        rows.append((f"CausalRec, {name}", len(r.arrays["test_kept"]), *h, _cyclic(r), _rho(r)))
     columns = ("run", "graphs", "mean h", "max h", "graphs with a cycle", "rho")
     note = (
         "At the end. NOTEARS: one graph a problem; a cycle is one left after the threshold of 0.3. CausalRec: one "
@@ -134,13 +120,13 @@ def _ends(graphs: list[Result], models: dict[str, Result]) -> Table:
         f"rho's cap is {CAP:g} for CausalRec, our choice, and 1e16 for NOTEARS; of CausalRec it is that of "
         "the epoch that validation chose."
     )
-    return Table("acyclicity_end", "What is left of h", columns, tuple(rows), note)
+    return table("acyclicity_end", "What is left of h", columns, rows, note)
 
 
 def _rho(r: Result) -> float:
-    """What the last epoch of the model that is judged trained under: the best epoch's on validation, if one was chosen.
+    """rho in effect during the epoch whose model is judged: the best on validation, or the last.
 
-    The trace has it after each epoch's update; of a first epoch that is what stands here, though it began under less.
+    The trace has rho after each epoch's update. Of a first epoch that is the value here, though it began under less.
     """
     return float(r.arrays["trace_rho"][max(0, int(r.metrics["best_epoch"]) - 2)])
 
@@ -150,29 +136,26 @@ def _cyclic(r: Result) -> int:
     return round(float(r.metrics["cyclic_share"]) * len(r.arrays["test_kept"]))
 
 
-def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
+def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
     """`acyclicity-converges`, for CausalRec; NOTEARS, which is not the paper's model, is a control in the tables.
 
     h above the margin counts against the claim only where rho had reached its cap: before, training was too short.
     """
-    found = []
-    for name in ("behaviour", *(name for name in setup.found if name != OWN)):
-        if models := _models(setup, results, name):
-            found += _of_runs(models, margins.of(CLAIM), name)
-    return found
+    by_name = {name: _models(setup, results, name) for name in ("behaviour", *setup.judged)}
+    return [f for name, models in by_name.items() if models for f in _of_runs(models, margins.of(CLAIM), name)]
 
 
-def _of_runs(models: list[Result], margin: float, name: str) -> list[Finding]:
+def _of_runs(models: Results, margin: float, name: str) -> list[Finding]:
     capped = all(_rho(r) >= CAP for r in models)
     runs = f"{len(models)} {'worlds' if name == 'behaviour' else 'seeds'}"
     found = []
     for metric, what in (("h_mean", "mean h of the histories"), ("h_max", "largest h of a history")):
-        values = np.array([r.metrics[metric] for r in models])
-        good = clopper_pearson(int((values <= margin).sum()), len(values))
+        h = values(models, metric)
+        good = clopper_pearson(int((h <= margin).sum()), len(h))
         outcome: Outcome = "holds" if good.estimate == 1 else "fails" if capped else "unclear"
         detail = (
-            f"share of {runs} with {what} ≤ {margin:g}, full W; median {np.median(values):.1e}, worst "
-            f"{values.max():.1e}; rho {f'at its cap of {CAP:g}' if capped else 'still rising'}"
+            f"share of {runs} with {what} ≤ {margin:g}, full W; median {np.median(h):.1e}, worst "
+            f"{h.max():.1e}; rho {f'at its cap of {CAP:g}' if capped else 'still rising'}"
         )
         found.append(Finding(CLAIM, f"{what}, {name}", outcome, good, detail))
     graphs, cyclic = sum(len(r.arrays["test_kept"]) for r in models), sum(map(_cyclic, models))
@@ -184,4 +167,10 @@ def _of_runs(models: list[Result], margin: float, name: str) -> list[Finding]:
 
 def gaps(setup: Setup) -> dict[str, str]:
     """The datasets that were asked for and are not there."""
-    return {CLAIM: " ".join(f"{text}." for text in setup.missing.values())}
+    return {CLAIM: setup.lacking}
+
+
+EXPERIMENT = Experiment(
+    "acyclicity", "Does the acyclicity constraint converge?", plan, tables, refine, figures=figures, findings=findings,
+    gaps=gaps,
+)  # fmt: skip

@@ -6,16 +6,14 @@ behaviour world at the sizes of the sweeps; on real data where the preset says s
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bench.cells.unit import Cell
-from bench.judge.claims import Finding, Margins
-from bench.judge.intervals import Interval, Value, crossed_gain, t_interval
+from bench.experiments.base import Experiment, Results, Rows, table
+from bench.judge.intervals import Interval
 from bench.methods import rectools as peer_recommenders
 from bench.methods.recommenders import PEERS
-from bench.plan import trials
-from bench.plan.results import Result
+from bench.plan.recommender_cells import model_options, real_dataset, seed_cells, seen_rule, world_sizes, world_training
+from bench.plan.results import all_of, mean_metric
+from bench.plan.scores import gain, level, ranked
 from bench.plan.setup import Setup
 from bench.show.tables import Table
 
@@ -33,14 +31,8 @@ PAIRS: dict[str, tuple[Side, Side]] = {
 
 def plan(setup: Setup) -> list[Cell]:
     """Every side of every pair; RecTools' where there is one."""
-    cells = [
-        cell
-        for name in _places(setup)
-        for pair in _pairs(setup, name).values()
-        for side in pair
-        for cell in _cells(setup, name, side)
-    ]
-    return list(dict.fromkeys(cells))
+    sides = [(name, side) for name in _places(setup) for pair in _pairs(setup, name).values() for side in pair]
+    return list(dict.fromkeys(cell for name, side in sides for cell in _cells(setup, name, side)))
 
 
 def _pairs(setup: Setup, name: str) -> dict[str, tuple[Side, Side]]:
@@ -59,38 +51,29 @@ def _places(setup: Setup) -> list[str]:
 def _cells(setup: Setup, name: str, side: Side) -> list[Cell]:
     """The cells of one side by seed."""
     model, precision = side
-    sizes = setup.preset.sweep if name == "behaviour" else setup.preset.real
-    options = trials.model_options(model, sizes.length, sizes.width, DROPOUT)
+    sweep, real = setup.preset.sweep, setup.preset.real
     changed: dict[str, Any] = {} if precision == "float32" else {"precision": precision}
     if name == "behaviour":
-        world = setup.preset.sweep
-        training = trials.world_training(world.epochs) | changed
-        return [
-            trials.plan_cell(setup, world.dataset, model, options, training, seed)
-            for seed in range(setup.preset.sweep_seeds)
-        ]
-    training = REAL_TRAINING | {"seen": trials.seen_rule(setup, name)} | changed
-    dataset = trials.real_dataset(setup, name)
-    return [
-        trials.plan_cell(setup, dataset, model, options, training, seed) for seed in range(setup.preset.real.seeds)
-    ]
+        options = model_options(model, sweep.length, sweep.width, DROPOUT)
+        training = world_training(sweep.epochs) | changed
+        return seed_cells(setup, sweep.dataset, model, options, training, setup.preset.sweep_seeds)
+    options = model_options(model, real.length, real.width, DROPOUT)
+    training = REAL_TRAINING | {"seen": seen_rule(setup, name)} | changed
+    return seed_cells(setup, real_dataset(setup, name), model, options, training)
 
 
-def tables(setup: Setup, results: list[Result]) -> list[Table]:
+def tables(setup: Setup, results: Results) -> list[Table]:
     """NDCG@10 of both sides, their relative difference, and what that says."""
-    by_cell = {r.cell: r for r in results if r.ok}
-    rows: list[tuple[Value, ...]] = []
+    rows: Rows = []
     for name in _places(setup):
         for title, pair in _pairs(setup, name).items():
-            sides = [[by_cell[cell] for cell in _cells(setup, name, side) if cell in by_cell] for side in pair]
-            asked = setup.preset.sweep_seeds if name == "behaviour" else setup.preset.real.seeds
-            if any(len(found) < asked for found in sides):
-                continue
-            ours, theirs = (trials.ranked(setup, name, found, "ndcg10") for found in sides)
-            costs = [float(np.mean([r.metrics["fit_cpu_s"] for r in found])) for found in sides]
-            gain = _difference(name, ours, theirs)
-            levels = [trials.level(name, values) for values in (ours, theirs)]
-            rows.append((name, title, asked, *levels, gain and gain.scaled(100), _words(gain), *costs))
+            sides = [all_of(results, _cells(setup, name, side)) for side in pair]
+            if all(sides):
+                ours, theirs = (ranked(setup, name, found) for found in sides)
+                more = gain(name, ours, theirs, wide=0.9)  # the level of an equivalence test at 5 %
+                levels = (level(name, side) for side in (ours, theirs))
+                costs = (mean_metric(found, "fit_cpu_s") for found in sides)
+                rows.append((name, title, len(ours), *levels, more and more.scaled(100), _words(more), *costs))
     columns = (
         "data", "one, the other", "seeds", "NDCG@10 of one", "of the other", "difference, %", "says", "CPU s of one",
         "CPU s of the other",
@@ -98,21 +81,12 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
     peer = f"RecTools {setup.rectools}" if setup.rectools else f"RecTools not run: ${peer_recommenders.VARIABLE} unset"
     note = (
         f"Same options, rows and epochs on both sides, dropout {DROPOUT:g}; behaviour: "
-        f"{trials.world_sizes(setup.preset.sweep)}; real data: {REAL_TRAINING['epochs']} epochs, batch "
+        f"{world_sizes(setup.preset.sweep)}; real data: {REAL_TRAINING['epochs']} epochs, batch "
         f"{REAL_TRAINING['batch']}. Relative difference in test NDCG@10 with its 90 % interval, over worlds, or over "
         f"seeds and users crossed; the same: all of it within {100 * MARGIN:g} %. {peer}. RecTools' BERT4Rec is of "
         "another make than the authors' and ours (LayerNorm first). bf16 is of the full softmax's products alone."
     )
-    return [Table("agreement", "What should make no difference", columns, tuple(rows), note)]
-
-
-def _difference(name: str, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Interval | None:
-    """The relative difference at 90 %, the level of an equivalence test at 5 %."""
-    if not theirs.any():
-        return None
-    if name != "behaviour":
-        return crossed_gain(ours, theirs, level=0.9)
-    return t_interval((ours.mean(1) - theirs.mean(1)) / theirs.mean(), level=0.9)
+    return [table("agreement", "What should make no difference", columns, rows, note)]
 
 
 def _words(gain: Interval | None) -> str:
@@ -125,6 +99,4 @@ def _words(gain: Interval | None) -> str:
     return "within noise" if gain.low <= 0 <= gain.high else "differs, by how much is open"
 
 
-def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:  # noqa: ARG001
-    """Compares implementations and judges no claim."""
-    return []
+EXPERIMENT = Experiment("agreement", "Do implementations of one model agree, and float32 with bf16?", plan, tables)

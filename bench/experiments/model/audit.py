@@ -5,21 +5,26 @@ The models are those of `recommend`: the behaviour world, and on real data the s
 
 from dataclasses import replace
 from itertools import combinations, pairwise
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.cells.unit import Cell
+from bench.experiments.base import Experiment, Results, Rows, table
 from bench.judge.bars import Bar, Outcome
 from bench.judge.claims import Finding, Margins, held
 from bench.judge.intervals import Interval, Value, crossed_interval, share_interval, t_interval
-from bench.plan import trials
-from bench.plan.results import Result
-from bench.plan.setup import OWN, Setup
+from bench.plan.recommender_cells import varied, world_cells, world_sizes
+from bench.plan.results import Result, all_of
+from bench.plan.setup import Setup
+from bench.plan.tuning import chosen_cells, chosen_runs, other_seeds, tuning_cells
 from bench.show.tables import Table
 
+Edges: TypeAlias = set[tuple[int, int]]
 CLAIM = "attention-is-scm"
 MODELS = {"causalrec": "CausalRec", "sasrec": "SASRec (control)"}
+HEAVY = ("variance", "size", "noise")  # of the shapes: ratios and sizes, which have heavy tails
 SHAPES = {
     "correlation": "mean |correlation| of V",
     "excess": "beyond independent rows",
@@ -38,68 +43,73 @@ FITS = {
 
 def plan(setup: Setup) -> list[Cell]:
     """Both models in every world; the world of the sweeps whole, again under other draws, and by halves of users."""
-    cells = [
-        cell
-        for model in MODELS
-        for cell in trials.world_cells(setup, setup.preset.world, setup.preset.world_seeds, model)
-    ]
+    p = setup.preset
+    cells = [cell for model in MODELS for cell in world_cells(setup, p.world, p.world_seeds, model)]
     cells += [cell for group in _repeats(setup) for cell in group]
-    real = [(name, model) for name in setup.found for model in MODELS]
-    cells += [cell for name, model in real for cell in trials.tuning_cells(setup, name, model)]
+    cells += [cell for name in setup.found for model in MODELS for cell in tuning_cells(setup, name, model)]
     return list(dict.fromkeys(cells))
 
 
 def _repeats(setup: Setup) -> list[list[Cell]]:
     """By world of the sweeps: as it is, trained again under other draws, and on either half of the users."""
     sweep = setup.preset.sweep
-    worlds = trials.world_cells(setup, sweep, setup.preset.sweep_seeds, "causalrec")
+    worlds = world_cells(setup, sweep, setup.preset.sweep_seeds, "causalrec")
     worlds = [replace(cell, label=f"{cell.label}, {sweep.users} users") for cell in worlds]
-    return [[cell, trials.varied(cell, restart=1), *_halves(cell)] for cell in worlds]
+    return [[cell, varied(cell, restart=1), *_halves(cell)] for cell in worlds]
 
 
 def _halves(cell: Cell) -> list[Cell]:
     """Under draws of their own: common initial weights alone make two graphs alike."""
-    return [trials.varied(cell, half=0), trials.varied(cell, half=1, restart=1)]
+    return [varied(cell, half=0), varied(cell, half=1, restart=1)]
 
 
-def refine(setup: Setup, results: list[Result]) -> list[Cell]:
+def refine(setup: Setup, results: Results) -> list[Cell]:
     """The chosen settings on the other seeds, and where the preset asks for it, on halves of the users."""
     cells = []
     for name in setup.found:
-        for model in MODELS:
-            by_seed = trials.chosen_cells(setup, results, name, model)
-            cells += by_seed[1:]
-            if model == "causalrec" and by_seed and "halves" in setup.preset.real.controls:
-                cells += _halves(by_seed[0])
+        by_seed = chosen_cells(setup, results, name, "causalrec")
+        cells += by_seed[1:]
+        if by_seed and "halves" in setup.preset.real.controls:
+            cells += _halves(by_seed[0])
+        cells += other_seeds(setup, results, [name], "sasrec")
     return cells
 
 
-def _runs(setup: Setup, results: list[Result], name: str, model: str) -> list[Result]:
+def _runs(setup: Setup, results: Results, name: str, model: str) -> Results:
     """A model's results by seed, those that ran and were audited."""
-    return [r for r in trials.chosen_runs(setup, results, name, model) if "audit_error" in r.arrays]
+    return [r for r in chosen_runs(setup, results, name, model) if "audit_error" in r.arrays]
 
 
-def _figures(found: list[Result], name: str) -> list[NDArray[np.float64]]:
-    return [np.asarray(r.arrays[f"audit_{name}"], dtype=np.float64) for r in found]
+def _audited(found: Results, what: str) -> list[NDArray[np.float64]]:
+    """By run, a figure of the audit by history."""
+    return [np.asarray(r.arrays[f"audit_{what}"], dtype=np.float64) for r in found]
 
 
-def _level(name: str, by_run: list[NDArray[np.float64]]) -> Interval:
-    """Over worlds, or over seeds and histories crossed."""
+def _worst(found: Results) -> float:
+    """The largest relative error of the identity."""
+    return max(float(run.max()) for run in _audited(found, "error"))
+
+
+def _level(name: str, found: Results, what: str) -> Interval:
+    """The mean over worlds, or over seeds and histories crossed; of what has heavy tails, see `_typical`."""
+    by_run = _audited(found, what)
+    if what in HEAVY:
+        return _typical(by_run)
     if name == "behaviour":
         return t_interval([float(run.mean()) for run in by_run])
     return crossed_interval(np.stack(by_run))
 
 
 def _typical(by_run: list[NDArray[np.float64]]) -> Interval:
-    """The median of each run's histories, geometric mean over runs: for ratios and sizes, which have heavy tails."""
+    """The median of each run's histories, geometric mean over runs."""
     middle = t_interval(np.log([max(float(np.median(run)), 1e-300) for run in by_run]))
     at, low, high = (float(np.exp(min(bound, 700.0))) for bound in (middle.estimate, middle.low, middle.high))
     return Interval(at, low, high, middle.n)
 
 
-def _explained(found: list[Result], which: str) -> list[float | None]:
+def _explained(found: Results, which: str) -> list[float | None]:
     """By run, the mean over histories that have the figure."""
-    runs = [run[np.isfinite(run)] for run in _figures(found, which)]
+    runs = [run[np.isfinite(run)] for run in _audited(found, which)]
     return [float(run.mean()) if len(run) else None for run in runs]
 
 
@@ -108,20 +118,13 @@ def _over_runs(values: list[float | None]) -> Interval | None:
     return t_interval(known) if known else None
 
 
-def tables(setup: Setup, results: list[Result]) -> list[Table]:
+def tables(setup: Setup, results: Results) -> list[Table]:
     """The two conditions on V and what A implies; how the linear SCM fits; how stable R is."""
-    rows: list[tuple[Value, ...]] = []
-    for name in ("behaviour", *setup.found):
+    rows: Rows = []
+    for name in setup.places:
         for model, title in MODELS.items():
-            found = _runs(setup, results, name, model)
-            if found:
-                worst = max(float(run.max()) for run in _figures(found, "error"))
-                heavy = ("variance", "size", "noise")
-                shapes = [
-                    _typical(_figures(found, shape)) if shape in heavy else _level(name, _figures(found, shape))
-                    for shape in SHAPES
-                ]
-                rows.append((name, title, len(found), worst, *shapes))
+            if found := _runs(setup, results, name, model):
+                rows.append((name, title, len(found), _worst(found), *(_level(name, found, shape) for shape in SHAPES)))
     columns = ("data", "model", "runs", "error of the identity", *SHAPES.values())
     note = (
         "The first layer of trained models on test histories. Error: largest relative error of Cov(Z) = A Cov(V) Aᵀ. "
@@ -130,47 +133,53 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
         "Intervals: behaviour, t over worlds; real data, over seeds and histories crossed; ratios and |B|, the median "
         "of each run, geometric mean and t of the logarithm over runs."
     )
-    shape = Table("audit", "What Eq. 6 asks of attention", columns, tuple(rows), note)
+    shape = table("audit", "What Eq. 6 asks of attention", columns, rows, note)
     return [shape, _fit_table(setup, results), _stability_table(setup, results)]
 
 
-def _fit_table(setup: Setup, results: list[Result]) -> Table:
-    rows: list[tuple[Value, ...]] = []
-    for name in ("behaviour", *setup.found):
-        found = _runs(setup, results, name, "causalrec")
-        if found:
-            values = {which: _explained(found, which) for which in FITS}
-            beyond = {
-                other: _over_runs([a - b if a is not None and b is not None else None
-                                   for a, b in zip(values["r2_parents"], values[other], strict=True)])
+def _fit_table(setup: Setup, results: Results) -> Table:
+    rows: Rows = []
+    for name in setup.places:
+        if found := _runs(setup, results, name, "causalrec"):
+            fits = {which: _explained(found, which) for which in FITS}
+            beyond = (
+                _over_runs([None if a is None or b is None else a - b
+                            for a, b in zip(fits["r2_parents"], fits[other], strict=True)])
                 for other in ("r2_random", "r2_latest")
-            }  # fmt: skip
-            rows.append((name, len(found), *(_over_runs(values[which]) for which in FITS), *beyond.values()))
+            )  # fmt: skip
+            rows.append((name, len(found), *map(_over_runs, fits.values()), *beyond))
     columns = ("data", "runs", *FITS.values(), "parents less random", "parents less latest")
     note = (
         "Adjusted R² of a row of Z regressed on other rows before it, which hold other items: R's parents, random ones "
         "and the latest ones, as many, over rows that have parents and others to choose; and the share of Z's square "
         "that W explains as it is. Mean over histories, t over runs."
     )
-    return Table("audit_fit", "How well the linear SCM fits Z", columns, tuple(rows), note)
+    return table("audit_fit", "How well the linear SCM fits Z", columns, rows, note)
 
 
 # Stability
 
 
-def edges(r: Result, most: int | None = None) -> set[tuple[int, int]]:
-    """Item-level edges (effect, cause) of R, W >= tau; with `most`, as many of the strongest of W instead."""
+def edges(r: Result, most: int | None = None) -> Edges:
+    """Item-level edges (effect, cause) of R, W >= tau.
+
+    Args:
+        r: a result of CausalRec.
+        most: as many of the strongest of W instead, where that many were stored.
+    """
     weight = np.asarray(r.arrays["edge_weight"])
     count = int((weight >= r.params["options"].get("tau", 0.3)).sum()) if most is None else min(most, len(weight))
-    pairs = zip(r.arrays["edge_effect"][:count].tolist(), r.arrays["edge_cause"][:count].tolist(), strict=True)
-    return set(pairs)
+    return set(zip(*(r.arrays[f"edge_{end}"][:count].tolist() for end in ("effect", "cause")), strict=True))
 
 
-def jaccard(a: set[tuple[int, int]], b: set[tuple[int, int]]) -> tuple[float, float] | None:
-    """Overlap over union, and what chance gives graphs with these numbers of effects and causes an item.
+def jaccard(a: Edges, b: Edges) -> tuple[float, float] | None:
+    """Overlap over union, and what chance gives graphs with these numbers of effects and causes per item.
 
     By chance an edge i <- j is in a graph with probability r_i c_j / m, from its effects, causes and edges (Chung &
     Lu 2002); None where both are empty.
+
+    Args:
+        a, b: edges (effect, cause) of each graph.
     """
     if not a and not b:
         return None
@@ -187,68 +196,53 @@ def _overlap(a: list[int], b: list[int]) -> float:
     return float(np.bincount(a, minlength=size) @ np.bincount(b, minlength=size))
 
 
-def _pairs(setup: Setup, results: list[Result]) -> dict[tuple[str, str], list[tuple[Result, Result]]]:
+def _pairs(setup: Setup, results: Results) -> dict[tuple[str, str], list[Results]]:
     """By dataset and what differs, the pairs of runs to compare."""
-    by_cell = {r.cell: r for r in results if r.ok and "edge_weight" in r.arrays}
-
-    def both(one: Cell, two: Cell) -> list[tuple[Result, Result]]:
-        return [(by_cell[one], by_cell[two])] if one in by_cell and two in by_cell else []
-
+    read = [r for r in results if r.ok and "edge_weight" in r.arrays]
     groups = _repeats(setup)
-    found = {
-        ("behaviour", "other draws"): [pair for whole, again, *_ in groups for pair in both(whole, again)],
-        ("behaviour", "halves of the users"): [pair for *_, one, two in groups for pair in both(one, two)],
-    }
+    asked = {("behaviour", "other draws"): [(whole, again) for whole, again, *_ in groups]}
+    asked["behaviour", "halves of the users"] = [(one, two) for *_, one, two in groups]
     for name in setup.found:
-        seeds = trials.chosen_cells(setup, results, name, "causalrec")
-        found[name, "other draws"] = [pair for one, two in combinations(seeds, 2) for pair in both(one, two)]
-        halves = _halves(seeds[0]) if seeds else []
-        found[name, "halves of the users"] = [pair for one, two in pairwise(halves) for pair in both(one, two)]
-    return {key: pairs for key, pairs in found.items() if pairs}
+        seeds = chosen_cells(setup, results, name, "causalrec")
+        asked[name, "other draws"] = list(combinations(seeds, 2))
+        asked[name, "halves of the users"] = list(pairwise(_halves(seeds[0]))) if seeds else []
+    found = {key: [all_of(read, list(pair)) for pair in pairs] for key, pairs in asked.items()}
+    return {key: ran for key, pairs in found.items() if (ran := [pair for pair in pairs if pair])}
 
 
-def _stability_table(setup: Setup, results: list[Result]) -> Table:
-    rows: list[tuple[Value, ...]] = []
+def _stability_table(setup: Setup, results: Results) -> Table:
+    rows: Rows = []
     for (name, what), pairs in _pairs(setup, results).items():
-        items = len(pairs[0][0].arrays["item_graph"]) if name == "behaviour" else _items(setup, name)
+        world = name == "behaviour"
+        items = len(pairs[0][0].arrays["item_graph"]) if world else int(setup.statistic(name, "items"))
         for title, most in (("R", None), (f"strongest {items} of W", items)):
-            sets = [(edges(one, most), edges(two, most)) for one, two in pairs]
+            sets = [[edges(r, most) for r in pair] for pair in pairs]
             overlaps = [overlap for a, b in sets if (overlap := jaccard(a, b)) is not None]
             count = float(np.mean([len(side) for pair in sets for side in pair]))
-            both = zip(*overlaps, strict=True) if overlaps else [(), ()]
-            shares = [_share(name, list(values)) for values in both]
-            rows.append((name, what, title, len(pairs), count, *shares))
+            shares: list[Value] = [
+                share_interval(values) if world else float(np.mean(values)) for values in zip(*overlaps, strict=True)
+            ]
+            rows.append((name, what, title, len(pairs), count, *(shares or (None, None))))
     columns = ("data", "what differs", "edges", "pairs", "edges of one", "Jaccard", "by chance")
     note = (
         "Item-level edges that two runs share, over those that either has; by chance: graphs with the same number of "
         "effects and of causes an item. All pairs differ in initial weights and batches too. Behaviour: "
-        f"{trials.world_sizes(setup.preset.sweep)}, t over worlds; real data: the mean over pairs of seeds, which are "
+        f"{world_sizes(setup.preset.sweep)}, t over worlds; real data: the mean over pairs of seeds, which are "
         "not independent, hence no interval."
     )
-    return Table("audit_stability", "How stable R is", columns, tuple(rows), note)
+    return table("audit_stability", "How stable R is", columns, rows, note)
 
 
-def _items(setup: Setup, name: str) -> int:
-    return int(setup.found[name].statistics["items"] or 0)
-
-
-def _share(name: str, values: list[float]) -> Value:
-    if not values:
-        return None
-    return share_interval(values) if name == "behaviour" else float(np.mean(values))
-
-
-def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
+def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
     """`attention-is-scm`: the identity, and the two conditions on V, of CausalRec on each dataset."""
     rounding, most = (margins.claimed(CLAIM)[name] for name in ("rounding", "variance_ratio"))
     made = []
-    for name in ("behaviour", *(name for name in setup.found if name != OWN)):
+    for name in ("behaviour", *setup.judged):
         found = _runs(setup, results, name, "causalrec")
         if not found:
             continue
-        error = max(float(run.max()) for run in _figures(found, "error"))
-        excess = _level(name, _figures(found, "excess"))
-        variance, noise = (_typical(_figures(found, ratio)) for ratio in ("variance", "noise"))
+        error = _worst(found)
+        excess, variance, noise = (_level(name, found, what) for what in ("excess", "variance", "noise"))
         kind = "worlds" if name == "behaviour" else "seeds"
         rests = f"{len(found)} {kind}, {len(found[0].arrays['audit_error'])} histories each"
         exact: Outcome = "holds" if error <= rounding else "fails"
@@ -268,4 +262,9 @@ def _under(bound: float) -> Bar:
 
 def gaps(setup: Setup) -> dict[str, str]:
     """The datasets that were asked for and are not there."""
-    return {CLAIM: " ".join(f"{text}." for text in setup.missing.values())}
+    return {CLAIM: setup.lacking}
+
+
+EXPERIMENT = Experiment(
+    "audit", "Is trained attention the SCM that Eq. 6 reads it as?", plan, tables, refine, findings=findings, gaps=gaps
+)

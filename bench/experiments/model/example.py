@@ -6,9 +6,9 @@ In a world of six items with this truth, told as one picture and a small table; 
 import numpy as np
 
 from bench.cells.unit import Cell
-from bench.judge.claims import Finding, Margins
-from bench.judge.intervals import Interval, Value, t_interval
-from bench.plan.results import Result
+from bench.experiments.base import Experiment, Results, Rows, table
+from bench.judge.intervals import Interval, t_interval
+from bench.plan.results import select
 from bench.plan.setup import Setup
 from bench.runners.example import CABLE, CASE, HORIZON, ITEMS, PHONE, POPULARITY, WRONG_DECAY
 from bench.show.figures import Figure, Network, make_links
@@ -21,8 +21,8 @@ SCORES = {
     "regression_decayed": f"one-hot regression, decay {WRONG_DECAY:g}",
     "w": "W of CausalRec",
 }
-UNITS = {"lift": "times chance", "w": "no unit"}  # else the share of steps
-NO_EFFECT = {"lift": 1.0}  # else 0
+UNITS = {"lift": "times chance", "w": "no unit"}  # of other scores: the share of steps
+NO_EFFECT = {"lift": 1.0}  # of other scores: 0
 USERS, LENGTH = 300, 20
 OPTIONS = {"length": LENGTH, "width": 16, "dropout": 0.2}
 TRAINING = {"epochs": 15, "patience": None, "batch": 128, "learning_rate": 1e-2}
@@ -34,7 +34,7 @@ Pair = tuple[int, int]
 
 
 def plan(setup: Setup) -> list[Cell]:
-    """The world once a seed."""
+    """The world once per seed."""
     sizes = {"users": USERS, "length": LENGTH, "options": OPTIONS, "training": TRAINING}
     return [
         Cell(
@@ -49,54 +49,53 @@ def plan(setup: Setup) -> list[Cell]:
     ]
 
 
-def interval(done: list[Result], score: str, pair: Pair) -> Interval:
-    """Mean of a score of (cause, effect), items from 1, over the worlds of `done`, with its 95 % t interval."""
+def interval(done: Results, score: str, pair: Pair) -> Interval:
+    """Mean of a score of one pair over worlds, with its 95 % t interval.
+
+    Args:
+        done: results, one per world.
+        score: a name of `SCORES`, or "truth".
+        pair: (cause, effect), items from 1.
+    """
     cause, effect = pair
     return t_interval([r.arrays[score][effect - 1, cause - 1] for r in done])
 
 
-def tables(setup: Setup, results: list[Result]) -> list[Table]:
+def tables(setup: Setup, results: Results) -> list[Table]:  # noqa: ARG001
     """Every score of the pairs of phone, cable and case."""
-    del setup
-    done = [r for r in results if r.ok]
     rest = tuple((cause, effect) for cause, effect in _pairs(SHOWN) if effect == PHONE)
-    return [_table("phone_cable", "The phone–cable example", (*TRUE, *FALSE, *rest), done)]
+    return [_table("phone_cable", "The phone–cable example", (*TRUE, *FALSE, *rest), select(results))]
 
 
-def details(setup: Setup, results: list[Result]) -> list[Table]:
+def details(setup: Setup, results: Results) -> list[Table]:  # noqa: ARG001
     """Every score of all pairs, those with the three everyday items as well."""
-    del setup
-    done = [r for r in results if r.ok]
-    pairs = _pairs(range(1, len(ITEMS) + 1))
-    return [_table("phone_cable_all", "The phone–cable example, every pair of items", pairs, done)]
+    title, pairs = "The phone–cable example, every pair of items", _pairs(range(1, len(ITEMS) + 1))
+    return [_table("phone_cable_all", title, pairs, select(results))]
 
 
 def _pairs(items: range | tuple[int, ...]) -> tuple[Pair, ...]:
     return tuple((cause, effect) for cause in items for effect in items if cause != effect)
 
 
-def _table(name: str, title: str, pairs: tuple[Pair, ...], done: list[Result]) -> Table:
-    rows: list[tuple[Value, ...]] = [
+def _table(name: str, title: str, pairs: tuple[Pair, ...], done: Results) -> Table:
+    rows: Rows = [
         (
-            ITEMS[pair[0] - 1],
-            ITEMS[pair[1] - 1],
-            interval(done, "truth", pair).estimate,
-            *(interval(done, score, pair) for score in SCORES),
-            _strong(done, pair),
+            *(ITEMS[item - 1] for item in pair), interval(done, "truth", pair).estimate,
+            *(interval(done, score, pair) for score in SCORES), _strong(done, pair),
         )
         for pair in (pairs if done else ())
-    ]
+    ]  # fmt: skip
     columns = ("cause", "effect", "truth", *SCORES.values(), f"worlds with W >= {TAU:g}")
-    return Table(name, title, columns, tuple(rows), _note(done) if done else "")
+    return table(name, title, columns, rows, _note(done) if done else "")
 
 
-def _strong(done: list[Result], pair: Pair) -> int:
+def _strong(done: Results, pair: Pair) -> int:
     """In how many worlds CausalRec takes the pair for an edge."""
     cause, effect = pair
     return sum(bool(r.arrays["w"][effect - 1, cause - 1] >= TAU) for r in done)
 
 
-def _note(done: list[Result]) -> str:
+def _note(done: Results) -> str:
     """What was run, what the numbers are, and what they say of cable and case."""
     said = []
     for score, title in SCORES.items():
@@ -119,11 +118,9 @@ def _note(done: list[Result]) -> str:
     )
 
 
-def figures(setup: Setup, results: list[Result]) -> list[Figure]:
+def figures(setup: Setup, results: Results) -> list[Figure]:  # noqa: ARG001
     """Truth, lift and what was learned as graphs of phone, cable and case."""
-    del setup
-    done = [r for r in results if r.ok]
-    panels = []
+    done, panels = select(results), []
     for score, title in {"truth": "truth", **SCORES}.items():
         W, faint = np.zeros((2, len(SHOWN), len(SHOWN)))
         for cause, effect in _pairs(SHOWN) if done else ():
@@ -132,22 +129,17 @@ def figures(setup: Setup, results: list[Result]) -> list[Figure]:
                 W[effect - 1, cause - 1] = found.estimate
                 faint[effect - 1, cause - 1] = not found.above(none) and score != "truth"
         panels.append(make_links(f"{title}, {UNITS.get(score, 'share of steps')}", W, faint.astype(bool)))
-    nodes = tuple(ITEMS[item - 1] for item in SHOWN)
     return [
         Network(
-            "phone_cable",
-            "A phone causes a cable and a case to be taken: who links the two?",
-            "arrow from cause to effect, wider and darker by weight",
-            "items",
-            nodes,
-            tuple(panels) if done else (),
-            "above no effect on average, but the interval over worlds reaches it",
+            "phone_cable", "A phone causes a cable and a case to be taken: who links the two?",
+            "arrow from cause to effect, wider and darker by weight", "items", tuple(ITEMS[item - 1] for item in SHOWN),
+            tuple(panels) if done else (), "above no effect on average, but the interval over worlds reaches it",
             _note(done) if done else "",
         )
-    ]
+    ]  # fmt: skip
 
 
-def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
-    """None: no claim of the register rests on the example."""
-    del setup, results, margins
-    return []
+EXPERIMENT = Experiment(
+    "example", "A phone causes a cable and a case: which score links the two to each other?", plan, tables,
+    details=details, figures=figures,
+)  # fmt: skip

@@ -12,14 +12,15 @@ from bench.cells.unit import Cell
 from bench.datasets.load import data_folder, load
 from bench.datasets.titles import TITLED, Film, read_films
 from bench.errors import DataMissing
+from bench.experiments.base import Experiment, Results, Rows, table
 from bench.experiments.model.audit import edges
 from bench.experiments.model.user_view import user_figure
 from bench.judge.bars import Bar
 from bench.judge.claims import Finding, Margins, held
-from bench.judge.intervals import Interval, Value, crossed_gain
-from bench.plan import trials
+from bench.judge.intervals import Interval, crossed_gain
 from bench.plan.results import Result
 from bench.plan.setup import Setup
+from bench.plan.tuning import chosen_runs, other_seeds, tuning_cells
 from bench.show.figures import Curves, Figure, Panel, Series
 from bench.show.tables import Table
 from causalrec.interactions import Split, leave_one_out
@@ -48,21 +49,21 @@ class Films:
 
 def plan(setup: Setup) -> list[Cell]:
     """CausalRec's tuning trials on the MovieLens datasets found; `recommend` has them too."""
-    return [cell for name in _named(setup) for cell in trials.tuning_cells(setup, name, "causalrec")]
+    return [cell for name in _named(setup) for cell in tuning_cells(setup, name, "causalrec")]
 
 
-def refine(setup: Setup, results: list[Result]) -> list[Cell]:
+def refine(setup: Setup, results: Results) -> list[Cell]:
     """The chosen setting on the other seeds."""
-    return [cell for name in _named(setup) for cell in trials.chosen_cells(setup, results, name, "causalrec")[1:]]
+    return other_seeds(setup, results, _named(setup))
 
 
 def _named(setup: Setup) -> list[str]:
     return [name for name in setup.found if name in TITLED]
 
 
-def _runs(setup: Setup, results: list[Result], name: str) -> list[Result]:
+def _runs(setup: Setup, results: Results, name: str) -> Results:
     """CausalRec's results by seed at the chosen setting, those that ran and have an item graph."""
-    return [r for r in trials.chosen_runs(setup, results, name, "causalrec") if "edge_weight" in r.arrays]
+    return [r for r in chosen_runs(setup, results, name, "causalrec") if "edge_weight" in r.arrays]
 
 
 def _titles(setup: Setup, name: str) -> dict[str, Film] | str:
@@ -73,7 +74,7 @@ def _titles(setup: Setup, name: str) -> dict[str, Film] | str:
         return str(error)
 
 
-def _read(setup: Setup, results: list[Result]) -> dict[str, tuple[list[Result], Films]]:
+def _read(setup: Setup, results: Results) -> dict[str, tuple[Results, Films]]:
     """By dataset that has results and titles, both."""
     found = {}
     for name in _named(setup):
@@ -89,16 +90,18 @@ def make_films(films: list[Film], counts: Ints) -> Films:
 
     Two films are of a series where their titles share a stem and are not the same title, which would be one film
     listed twice; of a genre where they have one in common.
+
+    Args:
+        films: in the order of items.
+        counts: actions in training on each, shape (films,).
     """
     series, title = (np.unique([getattr(film, name) for film in films], return_inverse=True)[1]
                      for name in ("series", "title"))  # fmt: skip
     genres = sorted({genre for film in films for genre in film.genres})
     marks = np.array([[genre in film.genres for genre in genres] for film in films], dtype=np.float32)
     different = ~np.eye(len(films), dtype=bool)
-    linked = {
-        "series": (series[:, None] == series) & (title[:, None] != title),
-        "genre": (marks @ marks.T > 0) & different,
-    }
+    same_series = (series[:, None] == series) & (title[:, None] != title)
+    linked = {"series": same_series, "genre": (marks @ marks.T > 0) & different}
     bins = np.argsort(np.argsort(counts, kind="stable"), kind="stable") * BINS // len(films)
     member = (bins[:, None] == np.arange(BINS)).astype(np.float64)
     pairs = np.maximum(1.0, member.T @ different @ member)
@@ -111,10 +114,16 @@ def _ends(r: Result, source: str, most: int = EDGES) -> tuple[Ints, Ints]:
     return r.arrays[f"{source}_effect"][:most], r.arrays[f"{source}_cause"][:most]
 
 
-def enrichment(runs: list[Result], films: Films, link: str, source: str = "edge") -> Interval | None:
+def enrichment(runs: Results, films: Films, link: str, source: str = "edge") -> Interval | None:
     """Share of linked edges over what equal popularity gives, seeds and effects crossed; None without edges.
 
     A film with all the edges that end in it is one unit, since these are not independent.
+
+    Args:
+        runs: results by seed.
+        films: theirs.
+        link: one of `LINKS`.
+        source: one of `SOURCES`.
     """
     found, expected = np.zeros((2, len(runs), len(films.films)))
     for seed, r in enumerate(runs):
@@ -127,22 +136,21 @@ def enrichment(runs: list[Result], films: Films, link: str, source: str = "edge"
     return Interval(1 + gain.estimate, max(0.0, 1 + gain.low), 1 + gain.high, gain.n, gain.level)
 
 
-def tables(setup: Setup, results: list[Result]) -> list[Table]:
+def tables(setup: Setup, results: Results) -> list[Table]:
     """How many of the largest entries link films, against equal popularity; and the largest by title."""
-    shares: list[tuple[Value, ...]] = []
-    strongest: list[tuple[Value, ...]] = []
+    shares: Rows = []
+    strongest: Rows = []
     for name, (runs, films) in _read(setup, results).items():
         for source, title in SOURCES.items():
             seeds = runs if source == "edge" else runs[:1]
             count = float(np.mean([len(_ends(r, source)[0]) for r in seeds]))
             strong = float(np.mean([len(edges(r)) for r in seeds])) if source == "edge" else None
             for link in LINKS:
-                share, chance = (np.mean([of[link][_ends(r, source)].mean() for r in seeds])
-                                 for of in (films.linked, films.expected))  # fmt: skip
+                linked, chance = (float(np.mean([of[link][_ends(r, source)].mean() for r in seeds]))
+                                  for of in (films.linked, films.expected))  # fmt: skip
                 ratio = enrichment(seeds, films, link, source)
-                one = ratio.estimate if ratio else None
-                shares.append((name, title, len(seeds), count, strong, link, float(share), float(chance),
-                               ratio if len(seeds) > 1 else one))  # fmt: skip
+                shown = ratio if len(seeds) > 1 else ratio and ratio.estimate
+                shares.append((name, title, len(seeds), count, strong, link, linked, chance, shown))
         strongest += _strongest(name, runs[0], films)
     if not shares:
         return []
@@ -155,14 +163,14 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
         "stem, two titles; genre: one in common. Enrichment is their ratio, with seeds and films crossed; lift counts "
         "training actions and has no seeds."
     )
-    view = Table("graph_view", "What the largest entries of W link", heads, tuple(shares), note)
+    view = table("graph_view", "What the largest entries of W link", heads, shares, note)
     columns = ("data", "cause", "effect", "weight", "series", "genres in common", "actions on cause", "on effect")
     note = f"The {SHOWN} largest entries of W on seed 0; actions in training."
-    return [view, Table("graph_edges", "The largest entries (Figure 3)", columns, tuple(strongest), note)]
+    return [view, table("graph_edges", "The largest entries (Figure 3)", columns, strongest, note)]
 
 
-def _strongest(name: str, r: Result, films: Films) -> list[tuple[Value, ...]]:
-    rows: list[tuple[Value, ...]] = []
+def _strongest(name: str, r: Result, films: Films) -> Rows:
+    rows: Rows = []
     for i, j, weight in zip(*_ends(r, "edge", SHOWN), r.arrays["edge_weight"][:SHOWN], strict=True):
         effect, cause = films.films[i], films.films[j]
         shared = ", ".join(sorted(effect.genres & cause.genres)) or "–"
@@ -172,7 +180,7 @@ def _strongest(name: str, r: Result, films: Films) -> list[tuple[Value, ...]]:
     return rows
 
 
-def figures(setup: Setup, results: list[Result]) -> list[Figure]:
+def figures(setup: Setup, results: Results) -> list[Figure]:
     """The share of linked pairs against how many of the largest are counted, mean over seeds; and users' graphs."""
     panels, users = [], list[Figure]()
     for name, (runs, films) in _read(setup, results).items():
@@ -180,10 +188,8 @@ def figures(setup: Setup, results: list[Result]) -> list[Figure]:
             series = [_curve(title, runs, source, films.linked[link]) for source, title in SOURCES.items()]
             series.append(_curve("W, at equal popularity", runs, "edge", films.expected[link]))
             panels.append(Panel(f"{name}, one {link}", tuple(series)))
-        split = _split(setup, name)
-        if split is not None:
-            titles = [film.title for film in films.films]
-            users.append(user_figure(f"graph_user_{name}", name, runs, split, titles))
+        if split := _split(setup, name):
+            users.append(user_figure(f"graph_user_{name}", name, runs, split, [film.title for film in films.films]))
     if not panels:
         return []
     title, x, y = "What the largest entries of W link", "largest entries counted", "share linked"
@@ -202,13 +208,13 @@ def _split(setup: Setup, name: str) -> Split | None:
     return leave_one_out(loaded.sequences) if loaded.provenance.content_hash == p.content_hash else None
 
 
-def _curve(label: str, runs: list[Result], source: str, of: NDArray[np.bool_] | Floats) -> Series:
+def _curve(label: str, runs: Results, source: str, of: NDArray[np.bool_] | Floats) -> Series:
     values = [of[_ends(r, source)] for r in runs]
     steps = [step for step in STEPS if step <= min(map(len, values))]
     return Series(label, tuple(steps), tuple(float(np.mean([v[:step].mean() for v in values])) for step in steps))
 
 
-def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
+def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
     """`graph-is-not-popularity`: the enrichment of each link on each dataset."""
     made = []
     for name, (runs, films) in _read(setup, results).items():
@@ -218,10 +224,11 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
                 continue
             control = enrichment(runs[:1], films, link, "lift")
             reach = ", ".join(str(len(edges(r))) for r in runs)
+            beside = f"; lift {control.estimate:.2f}" if control else ""
             detail = (
                 f"share over that at equal popularity, {EDGES} largest entries of W, of which {reach} reach tau by seed"
+                f"{beside}"
             )
-            detail += f"; lift {control.estimate:.2f}" if control else ""
             bar = Bar(holds=1.0, fails=margins.of(CLAIM))
             made.append(held(CLAIM, f"{link}, {name}", ratio, bar, detail))
     return made
@@ -234,3 +241,9 @@ def gaps(setup: Setup) -> dict[str, str]:
     lacking = [setup.missing[name] for name in TITLED if name in setup.missing]
     lacking += [why for name in _named(setup) if isinstance(why := _titles(setup, name), str)]
     return {CLAIM: " ".join(f"{why}." for why in lacking)}
+
+
+EXPERIMENT = Experiment(
+    "graph_view", "Do the largest entries of W link series and genres, or merely popular films?", plan, tables, refine,
+    figures=figures, findings=findings, gaps=gaps,
+)  # fmt: skip

@@ -9,14 +9,14 @@ losses are not finite: the closed form of bidirectional attention, whose matrix 
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.cells.unit import Cell
-from bench.judge.claims import Finding, Margins
-from bench.judge.intervals import Interval, Value, share_interval, t_interval
-from bench.plan import trials
-from bench.plan.results import Result
+from bench.experiments.base import Experiment, Results, Rows, table
+from bench.judge.intervals import Interval, t_interval
+from bench.plan.recommender_cells import seen_rule, world_cells, world_sizes
+from bench.plan.results import mean_share, of_cells, values
 from bench.plan.setup import Setup
+from bench.plan.tuning import cells_like, chosen, tuning_cells
 from bench.show.tables import Table
 
 DEFAULT, LAST = "default", "default, last positions"
@@ -100,7 +100,6 @@ QUESTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "three layers", "three layers, second boosted", "three layers, third boosted",
     )),
 )  # fmt: skip
-TUNED = {"length", "width", "dropout", "boost"}  # what the options of a tuning trial say
 CONTROLS = {
     "attention": "attention weights (score)",
     "lift": "lift (score)",
@@ -122,10 +121,10 @@ def _seeds(setup: Setup) -> int:
 def plan(setup: Setup) -> list[Cell]:
     """Every reading in every world; CausalRec's tuning trials on the real dataset where readings run there."""
     cells = [cell for title in _readings(setup) for cell in _world_cells(setup, title)]
-    return cells + (trials.tuning_cells(setup, REAL, "causalrec") if _on_real(setup) else [])
+    return cells + (tuning_cells(setup, REAL, "causalrec") if _on_real(setup) else [])
 
 
-def refine(setup: Setup, results: list[Result]) -> list[Cell]:
+def refine(setup: Setup, results: Results) -> list[Cell]:
     """On the real dataset, the readings of `FEW` and the counted graphs around the setting that tuning chose."""
     ran = {r.cell.key for r in results}
     return [cell for cells in _real_cells(setup, results).values() for cell in cells if cell.key not in ran]
@@ -133,63 +132,48 @@ def refine(setup: Setup, results: list[Result]) -> list[Cell]:
 
 def _world_cells(setup: Setup, title: str) -> list[Cell]:
     changes, relation = READINGS[title]
-    cells = trials.world_cells(setup, setup.preset.sweep, _seeds(setup), "causalrec", **changes)
-    return cells if relation is None else [trials.varied(cell, relation=relation) for cell in cells]
+    return world_cells(setup, setup.preset.sweep, _seeds(setup), "causalrec", relation, **changes)
 
 
 def _on_real(setup: Setup) -> bool:
     return setup.preset.all_readings and REAL in setup.found
 
 
-def _real_cells(setup: Setup, results: list[Result]) -> dict[str, list[Cell]]:
+def _real_cells(setup: Setup, results: Results) -> dict[str, list[Cell]]:
     """By title, the cells on the real dataset by seed; empty where no trial ran."""
-    tuned = [r for r in results if "relation" not in r.params and set(r.params["options"]) <= TUNED]
-    best = trials.chosen(setup, tuned, REAL, "causalrec") if _on_real(setup) else None
+    best = chosen(setup, results, REAL, "causalrec") if _on_real(setup) else None
     if best is None:
         return {}
-    p, edges = best.params, EDGES_PER_ITEM * int(float(setup.found[REAL].statistics["items"] or 0))
-    found = {}
+    edges, found = {"edges": EDGES_PER_ITEM * int(setup.statistic(REAL, "items"))}, {}
     for title in (*FEW, "R of lift, as many edges"):
         changes, relation = READINGS[title]
-        if relation is not None and relation["kind"] == "falsified":
-            continue
-        cells = [
-            trials.plan_cell(setup, p["dataset"], "causalrec", {**p["options"], **changes}, p["training"], seed)
-            for seed in range(setup.preset.real.seeds)
-        ]
-        if relation is not None:
-            cells = [trials.varied(cell, relation={**relation, "edges": edges}) for cell in cells]
-        found[title] = cells
+        if relation is None or relation["kind"] != "falsified":  # the true graph is not known here
+            found[title] = cells_like(setup, best, relation and relation | edges, **changes)
     return found
 
 
-def tables(setup: Setup, results: list[Result]) -> list[Table]:
+def tables(setup: Setup, results: Results) -> list[Table]:
     """What each reading recovers and how well it ranks, and the same on the real dataset without the truth."""
-    done = {r.cell.key: r for r in results if r.ok}
-    made = [_world_table(setup, done)]
+    made = [_world_table(setup, results)]
     if real := _real_cells(setup, results):
-        made.append(_real_table(setup, {title: _by_seed(cells, done) for title, cells in real.items()}))
+        made.append(_real_table(setup, {title: of_cells(results, cells) for title, cells in real.items()}))
     return made
 
 
-def _by_seed(cells: list[Cell], done: dict[str, Result]) -> dict[int, Result]:
-    return {int(cell.params["seed"]): done[cell.key] for cell in cells if cell.key in done}
-
-
-def _world_table(setup: Setup, done: dict[str, Result]) -> Table:
-    found = {title: _by_seed(_world_cells(setup, title), done) for title in _readings(setup)}
-    rows: list[tuple[Value, ...]] = []
+def _world_table(setup: Setup, results: Results) -> Table:
+    found = {title: of_cells(results, _world_cells(setup, title)) for title in _readings(setup)}
+    rows: Rows = []
     for title, runs in found.items():
-        base = found.get(LAST if READINGS[title][0].get("positions") == "last" else DEFAULT, {})
+        base = found.get(LAST if READINGS[title][0].get("positions") == "last" else DEFAULT, [])
         item_level = READINGS[title][1] is None  # of a graph that is given, W says nothing
-        measures = [_mean(runs, f"{measure}_w") if item_level else None for measure in MEASURES]
         rows.append((
-            title, *measures, _mean(runs, "auprc_positions"), _mean(runs, "h_mean", shares=False), _largest(runs),
-            *(_mean(runs, name) for name in GRAPH), _mean(runs, "test_ndcg10_kept"),
-            _change(runs, base, "auprc_w") if item_level else None, _change(runs, base, "test_ndcg10_kept"),
+            title, *(mean_share(runs, f"{measure}_w") if item_level else None for measure in MEASURES),
+            mean_share(runs, "auprc_positions"), *_left(runs), *(mean_share(runs, name) for name in GRAPH),
+            mean_share(runs, "test_ndcg10_kept"), _change(runs, base, "auprc_w") if item_level else None,
+            _change(runs, base, "test_ndcg10_kept"),
         ))  # fmt: skip
     rows += [
-        (title, *(_mean(found[DEFAULT], f"{measure}_{score}") for measure in MEASURES), *[None] * 8)
+        (title, *(mean_share(found[DEFAULT], f"{measure}_{score}") for measure in MEASURES), *[None] * 8)
         for score, title in CONTROLS.items()
     ]
     columns = (
@@ -197,20 +181,19 @@ def _world_table(setup: Setup, done: dict[str, Result]) -> Table:
         "change in AUPRC", "change in NDCG@10",
     )  # fmt: skip
     note = (
-        f"{_seeds(setup)} worlds, {trials.world_sizes(setup.preset.sweep)}. Mean [95 % t interval over worlds]; changes"
+        f"{_seeds(setup)} worlds, {world_sizes(setup.preset.sweep)}. Mean [95 % t interval over worlds]; changes"
         f" are to the default, paired over worlds, and of readings trained on last positions alone to '{LAST}'. AUPRC, "
         "orientation and the row's maximum are of W at item level, missing where W is made of each sequence anew; "
         "AUPRC at positions is of W in every sequence against the pointers."
     )
-    return Table("readings", "Every reading of CausalRec in the behaviour world", columns, tuple(rows), note)
+    return table("readings", "Every reading of CausalRec in the behaviour world", columns, rows, note)
 
 
-def _real_table(setup: Setup, found: dict[str, dict[int, Result]]) -> Table:
-    metric = f"test_ndcg10_{trials.seen_rule(setup, REAL)}"
-    rows: list[tuple[Value, ...]] = [
-        (title.replace("as many edges", f"{EDGES_PER_ITEM} edges an item"),
-         *(_mean(runs, name) for name in GRAPH), _mean(runs, "h_mean", shares=False), _largest(runs),
-         _mean(runs, metric), _change(runs, found[DEFAULT], metric))
+def _real_table(setup: Setup, found: dict[str, Results]) -> Table:
+    metric = f"test_ndcg10_{seen_rule(setup, REAL)}"
+    rows = [
+        (title.replace("as many edges", f"{EDGES_PER_ITEM} edges an item"), *(mean_share(runs, name) for name in GRAPH),
+         *_left(runs), mean_share(runs, metric), _change(runs, found[DEFAULT], metric))
         for title, runs in found.items()
     ]  # fmt: skip
     columns = ("reading", *GRAPH.values(), "mean h", "largest h", "NDCG@10", "change in NDCG@10")
@@ -218,35 +201,22 @@ def _real_table(setup: Setup, found: dict[str, dict[int, Result]]) -> Table:
         f"{setup.preset.real.seeds} seeds, at the setting that tuning chose for the default, which favours it. The "
         "density of R is over test histories. Mean [95 % t interval over seeds]; changes are paired."
     )
-    return Table("readings-real", f"Readings of CausalRec on {REAL}", columns, tuple(rows), note)
+    return table("readings-real", f"Readings of CausalRec on {REAL}", columns, rows, note)
 
 
-def _values(runs: dict[int, Result], metric: str) -> NDArray[np.float64]:
-    """The metric of the seeds that have it."""
-    found = [r.metrics.get(metric) for r in runs.values()]
-    return np.array([value for value in found if value is not None and np.isfinite(value)], dtype=np.float64)
+def _left(runs: Results) -> tuple[Interval | None, float | None]:
+    """What is left of h: its mean and the largest."""
+    means, largest = values(runs, "h_mean"), values(runs, "h_max")
+    mean = t_interval(means).within(0.0, np.inf) if len(means) else None
+    return mean, float(largest.max()) if len(largest) else None
 
 
-def _mean(runs: dict[int, Result], metric: str, shares: bool = True) -> Interval | None:
-    values = _values(runs, metric)
-    if not len(values):
-        return None
-    return share_interval(values) if shares else t_interval(values).within(0.0, np.inf)
-
-
-def _largest(runs: dict[int, Result]) -> float | None:
-    return float(values.max()) if len(values := _values(runs, "h_max")) else None
-
-
-def _change(runs: dict[int, Result], base: dict[int, Result], metric: str) -> Interval | None:
+def _change(runs: Results, base: Results, metric: str) -> Interval | None:
     """The mean difference to the base over the seeds of both; none for the base itself."""
-    pairs = [(runs[seed].metrics.get(metric), base[seed].metrics.get(metric)) for seed in runs if seed in base]
-    known = [(a, b) for a, b in pairs if a is not None and b is not None]
-    if not known or runs is base:
-        return None
-    return t_interval([a - b for a, b in known])
+    theirs = {r.params["seed"]: r.metrics.get(metric) for r in base}
+    pairs = [(r.metrics.get(metric), theirs.get(r.params["seed"])) for r in runs]
+    known = [a - b for a, b in pairs if a is not None and b is not None]
+    return t_interval(known) if known and runs is not base else None
 
 
-def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:  # noqa: ARG001
-    """Compares readings and judges no claim."""
-    return []
+EXPERIMENT = Experiment("readings", "What does each reading of the paper's text change?", plan, tables, refine)

@@ -1,73 +1,129 @@
 """Next-item recommendation: CausalRec and its rivals on real data and in the behaviour world.
 
-Cells, tuning and what counts as a model's result are in `bench.plan.trials`.
+What is tuned and how, see `bench.plan.tuning`. The chosen CausalRec also runs with alpha = 0: that row isolates the
+boost from LayerNorm on V and from L_DAG.
 """
+
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.cells.unit import Cell
 from bench.datasets.listing import provenance_table
+from bench.experiments.base import Experiment, Results, Rows, table
 from bench.experiments.model.published import PUBLISHED, SIZES
 from bench.judge.bars import Bar, Outcome, power_words
 from bench.judge.claims import Finding, Margins, held
-from bench.judge.intervals import Interval, Value, crossed_gain, crossed_interval, crossed_p, holm
+from bench.judge.intervals import Interval, crossed_gain, crossed_interval, crossed_p, holm
 from bench.methods.recommenders import CONTROLS, ENTRIES, TRAINED
-from bench.plan.results import Result
-from bench.plan.setup import OWN, Setup
-from bench.plan.trials import (
-    ABLATED,
-    METRICS,
+from bench.plan.recommender_cells import (
     controls,
     is_own,
-    leaders,
-    level,
-    plan,
-    refine,
+    real_dataset,
     rivals,
-    runs,
-    scores,
+    seed_cells,
     seen_rule,
     setting_words,
     timed,
+    world_cells,
 )
+from bench.plan.results import mean_metric, of_cells, select, values
+from bench.plan.scores import METRICS, leaders, level, ranked
+from bench.plan.setup import Setup
+from bench.plan.tuning import cells_like, chosen, chosen_runs, other_seeds, tuning_cells
 from bench.show.figures import Column, Figure, Forest
 from bench.show.tables import Table
 
-__all__ = ["details", "figures", "findings", "gaps", "plan", "refine", "tables"]
-
+ABLATED = "CausalRec, alpha 0"
 ALPHA = 0.05
 AVERAGED = 2  # datasets, fewer of which make no average
 SPLIT_WORDS = {"leave_one_out": "Leave-one-out", "temporal": "Real data cut at a point in time"}
 TITLES = {name: ENTRIES[name].title for name in (*CONTROLS, *TRAINED, "best_possible")}
+Floats: TypeAlias = NDArray[np.float64]
 
 
-def tables(setup: Setup, results: list[Result]) -> list[Table]:
+def plan(setup: Setup) -> list[Cell]:
+    """Tuning trials on real data, the controls and the user's own models, and every model in the behaviour world."""
+    p = setup.preset
+    models = (*CONTROLS, *rivals(setup, "behaviour"), "causalrec", *setup.recommenders, "best_possible")
+    cells = [cell for model in models for cell in world_cells(setup, p.world, p.world_seeds, model)]
+    for name in setup.found:
+        tuned = (*controls(setup, name), *rivals(setup, name), "causalrec")
+        cells += [cell for model in tuned for cell in tuning_cells(setup, name, model)]
+        cells += [
+            cell for own in setup.recommenders for cell in seed_cells(setup, real_dataset(setup, name), own, {}, {})
+        ]
+    return cells
+
+
+def refine(setup: Setup, results: Results) -> list[Cell]:
+    """The chosen setting of each trained model on the remaining seeds, and CausalRec's without boost on all."""
+    cells = []
+    for name in setup.found:
+        for model in (*rivals(setup, name), "causalrec"):
+            cells += other_seeds(setup, results, [name], model)
+        cells += _unboosted(setup, results, name)
+    return cells
+
+
+def _unboosted(setup: Setup, results: Results, name: str) -> list[Cell]:
+    """The cells of CausalRec's chosen setting at alpha 0 by seed; empty where no trial ran."""
+    best = chosen(setup, results, name, "causalrec")
+    return [] if best is None else cells_like(setup, best, boost=best.params["options"]["boost"] | {"alpha": 0.0})
+
+
+def runs(setup: Setup, results: Results, name: str, model: str) -> Results:
+    """A model's results by seed, on real data at the setting chosen on validation.
+
+    Args:
+        setup: the run's.
+        results: of `plan` and `refine`.
+        name: a dataset, or "behaviour".
+        model: a recommender, or `ABLATED`: CausalRec at alpha 0.
+    """
+    if model != ABLATED:
+        return chosen_runs(setup, results, name, model)
+    return [] if name == "behaviour" else of_cells(results, _unboosted(setup, results, name))
+
+
+def _repeated(setup: Setup, name: str, model: str, found: Results, metric: str = "ndcg10", seen: str = "") -> Floats:
+    """A metric by seed and user; a model without randomness stands once for every seed of real data."""
+    scored = ranked(setup, name, found, metric, seen)
+    repeats = setup.preset.real.seeds if len(scored) == 1 and model in CONTROLS and name != "behaviour" else 1
+    return np.repeat(scored, repeats, axis=0)
+
+
+def _scores(setup: Setup, results: Results, name: str, model: str, metric: str = "ndcg10", seen: str = "") -> Floats:
+    return _repeated(setup, name, model, runs(setup, results, name, model), metric, seen)
+
+
+def _titles(setup: Setup) -> dict[str, str]:
+    return TITLES | {ABLATED: ABLATED} | {own: own for own in setup.recommenders}
+
+
+def tables(setup: Setup, results: Results) -> list[Table]:
     """HR@10 and NDCG@10, seen items filtered and kept, by dataset and model; and what the datasets are."""
-    rows: list[tuple[Value, ...]] = []
-    titles = TITLES | {ABLATED: ABLATED} | {own: own for own in setup.recommenders}
-    for name in ("behaviour", *setup.found):
+    rows: Rows = []
+    titles = _titles(setup)
+    for name in setup.places:
         main = seen_rule(setup, name)
-        compared = {model: scores(setup, results, name, model, "ndcg10", main) for model in titles}
-        first = leaders(name, {model: values for model, values in compared.items() if model != "best_possible"})
-        for model, title in titles.items():
-            found = runs(setup, results, name, model)
-            if not found:
-                continue
-            row: list[Value] = [name, title, first.get(model, "")]
-            for seen in (main, "filtered" if main == "kept" else "kept"):
-                for metric in METRICS:
-                    values = scores(setup, results, name, model, metric, seen)
-                    row.append(level(name, values))
-            sampled = [r.metrics["test_hr10_u100"] for r in found if "test_hr10_u100" in r.metrics]
-            neural = "epochs" in found[0].metrics
-            row += [
-                float(np.mean(sampled)) if sampled else None,
+        by_model = {model: found for model in titles if (found := runs(setup, results, name, model))}
+        compared = {m: _repeated(setup, name, m, found) for m, found in by_model.items() if m != "best_possible"}
+        first = leaders(name, compared)
+        for model, found in by_model.items():
+            levels = [
+                level(name, _repeated(setup, name, model, found, metric, seen))
+                for seen in (main, "filtered" if main == "kept" else "kept")
+                for metric in METRICS
+            ]
+            sampled, neural = values(found, "test_hr10_u100"), "epochs" in found[0].metrics
+            rows.append((
+                name, titles[model], first.get(model, ""), *levels, float(sampled.mean()) if len(sampled) else None,
                 str(len(found)) if neural or is_own(model) or name == "behaviour" else "–",
                 setting_words(found[0].params["options"] | found[0].params["training"]),
-                round(float(np.mean([r.metrics["epochs"] for r in found]))) if neural else None,
-                float(np.mean([r.metrics["fit_cpu_s"] for r in found])),
-            ]
-            rows.append(tuple(row))
+                round(mean_metric(found, "epochs")) if neural else None, mean_metric(found, "fit_cpu_s"),
+            ))  # fmt: skip
     columns = (
         "data", "model", "mark", "HR@10", "NDCG@10", "HR@10 other", "NDCG@10 other", "HR@10 u100", "seeds", "setting",
         "epochs", "CPU s",
@@ -85,65 +141,59 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
         "on validation too. Markov with a window above 1 counts later followers, less by its decay a step; EASE with a "
         "decay below 1 ranks by recent items more."
     )
-    tables = [Table("recommend", "Next-item recommendation", columns, tuple(rows), note), _graphs(setup, results)]
-    published = _published(setup, results)
-    if published.rows:
-        tables.append(published)
-    if setup.found:
-        tables.append(provenance_table(setup.found.values()))
-    return tables
+    made = [table("recommend", "Next-item recommendation", columns, rows, note), _graphs(setup, results)]
+    if (published := _published(setup, results)).rows:
+        made.append(published)
+    return [*made, provenance_table(setup.found.values())] if setup.found else made
 
 
-def figures(setup: Setup, results: list[Result]) -> list[Figure]:
+def figures(setup: Setup, results: Results) -> list[Figure]:
     """NDCG@10 of every model on every dataset, and CausalRec's difference to each on real data."""
-    places = [name for name in ("behaviour", *setup.found) if runs(setup, results, name, "causalrec")]
-    names = TITLES | {ABLATED: ABLATED} | {own: own for own in setup.recommenders}
-    models = [model for model in names if any(runs(setup, results, name, model) for name in places)]
+    names = _titles(setup)
+    scored = {
+        (name, model): _scores(setup, results, name, model)
+        for name in setup.places if runs(setup, results, name, "causalrec")
+        for model in names
+    }  # fmt: skip
+    models = [model for model in names if any(scored[at].size for at in scored if at[1] == model)]
     if not models:
         return []
-    values = {
-        (name, model): scores(setup, results, name, model, "ndcg10", seen_rule(setup, name))
-        for name in places
-        for model in models
-    }
-    levels = tuple(Column(name, tuple(_score(name, values[name, model]) for model in models)) for name in places)
+    places = list(dict.fromkeys(name for name, _ in scored))
+    levels = (Column(name, tuple(_score(name, scored[name, model]) for model in models)) for name in places)
     note = "Test NDCG@10, full catalogue, with 95 % intervals, over seeds and users crossed (behaviour: over worlds)."
     drawn: list[Figure] = [
-        Forest("recommend_ndcg10", "NDCG@10 by model", "NDCG@10", tuple(names[m] for m in models), levels, note)
+        Forest("recommend_ndcg10", "NDCG@10 by model", "NDCG@10", tuple(names[m] for m in models), tuple(levels), note)
     ]
     others, real = [m for m in models if m != "causalrec"], [name for name in places if name != "behaviour"]
-    gaps_to = tuple(Column(name, tuple(_lead(values, name, other) for other in others), 0.0) for name in real)
     if real:
+        leads = (Column(n, tuple(_lead(scored[n, "causalrec"], scored[n, m]) for m in others), 0.0) for n in real)
         note = f"CausalRec less each model, paired over seeds and users; right of the line CausalRec is ahead. {note}"
-        title = "What CausalRec is ahead in NDCG@10"
-        drawn.append(Forest("recommend_lead", title, "difference", tuple(names[m] for m in others), gaps_to, note))
+        title, rows = "What CausalRec is ahead in NDCG@10", tuple(names[m] for m in others)
+        drawn.append(Forest("recommend_lead", title, "difference", rows, tuple(leads), note))
     return drawn
 
 
-def _score(name: str, values: NDArray[np.float64]) -> Interval | None:
-    return level(name, values) if values.size else None
+def _score(name: str, scored: Floats) -> Interval | None:
+    return level(name, scored) if scored.size else None
 
 
-def _lead(values: dict[tuple[str, str], NDArray[np.float64]], name: str, other: str) -> Interval | None:
-    ours, theirs = values[name, "causalrec"], values[name, other]
+def _lead(ours: Floats, theirs: Floats) -> Interval | None:
     return crossed_interval(ours - theirs) if ours.shape == theirs.shape and ours.size else None
 
 
-def _published(setup: Setup, results: list[Result]) -> Table:
+def _published(setup: Setup, results: Results) -> Table:
     """Published figures under our protocol, ours beside them, and how far ours fall short in %."""
-    rows: list[tuple[Value, ...]] = []
+    rows: Rows = []
     for figure in PUBLISHED if setup.split == "leave_one_out" else ():
-        if figure.dataset not in setup.found:
+        name = figure.dataset
+        if name not in setup.found or tuple(setup.statistic(name, k) for k in ("users", "items")) != SIZES[name]:
             continue
-        statistics = setup.found[figure.dataset].statistics
-        if (statistics["users"], statistics["items"]) != SIZES[figure.dataset]:
-            continue
-        row: list[Value] = [figure.dataset, figure.title, figure.source, figure.hr10, figure.ndcg10]
+        ours: list[Interval | float | None] = []
         for metric, theirs in (("hr10", figure.hr10), ("ndcg10", figure.ndcg10)):
-            values = scores(setup, results, figure.dataset, figure.model or "", metric, "filtered")
-            row.append(level(figure.dataset, values) if values.size else None)
-            row.append(100 * (1 - float(values.mean()) / theirs) if values.size else None)
-        rows.append(tuple(row))
+            none = np.empty((0, 0))
+            scored = _scores(setup, results, name, figure.model, metric, "filtered") if figure.model else none
+            ours += [_score(name, scored), 100 * (1 - float(scored.mean()) / theirs) if scored.size else None]
+        rows.append((name, figure.title, figure.source, figure.hr10, figure.ndcg10, *ours))
     columns = (
         "data", "model", "source", "HR@10", "NDCG@10", "HR@10 ours", "HR@10 short in %", "NDCG@10 ours",
         "NDCG@10 short in %",
@@ -152,58 +202,53 @@ def _published(setup: Setup, results: list[Result]) -> Table:
         "Leave-one-out, full catalogue, seen items filtered, users and items as many as the source's. Ours is the "
         "model trained by the same loss, if any was run; short is by how much it is behind, negative where it is ahead."
     )
-    return Table("recommend_published", "Published figures and ours", columns, tuple(rows), note)
+    return table("recommend_published", "Published figures and ours", columns, rows, note)
 
 
-def _graphs(setup: Setup, results: list[Result]) -> Table:
+def _graphs(setup: Setup, results: Results) -> Table:
     """What the graph is that CausalRec boosts by."""
-    rows: list[tuple[Value, ...]] = []
-    for name in ("behaviour", *setup.found):
-        found = runs(setup, results, name, "causalrec")
-        if found:
-            metrics = ("density", "empty_rows", "cyclic_share", "h_mean", "h_max")
-            rows.append((name, len(found), *(float(np.mean([r.metrics[metric] for r in found])) for metric in metrics)))
+    metrics = ("density", "empty_rows", "cyclic_share", "h_mean", "h_max")
+    by_name = {name: runs(setup, results, name, "causalrec") for name in setup.places}
+    rows: Rows = [(name, len(r), *(mean_metric(r, which) for which in metrics)) for name, r in by_name.items() if r]
     columns = ("data", "runs", "density of R", "empty rows", "histories with a cycle", "mean h", "max h")
     note = (
         "On test histories, mean over runs. Density: edges over possible pairs of different items, cause first; an "
         "empty row has no edge, so that no boost reaches it. Cycles: in the full W at tau = 0.3 or more."
     )
-    return Table("recommend_graph", "The graph CausalRec boosts by", columns, tuple(rows), note)
+    return table("recommend_graph", "The graph CausalRec boosts by", columns, rows, note)
 
 
-def details(setup: Setup, results: list[Result]) -> list[Table]:  # noqa: ARG001
+def details(setup: Setup, results: Results) -> list[Table]:  # noqa: ARG001
     """Every cell, tuning trials included."""
-    rows = [
+    rows: Rows = [
         (r.params["dataset"]["name"], TITLES.get(r.params["model"], r.params["model"]), r.params["seed"],
          setting_words(r.params["options"] | r.params["training"]),
          *(r.metrics[f"{part}_ndcg10_{seen}"] for part in ("valid", "test") for seen in ("kept", "filtered")),
          r.metrics.get("epochs"), r.metrics.get("best_epoch"), r.metrics.get("skipped_steps"), r.metrics["fit_cpu_s"])
-        for r in results if r.ok
+        for r in select(results)
     ]  # fmt: skip
     columns = (
         "data", "model", "seed", "setting", "valid NDCG@10 kept", "valid NDCG@10 filtered", "test NDCG@10 kept",
         "test NDCG@10 filtered", "epochs", "best epoch", "skipped steps", "CPU s",
     )  # fmt: skip
-    return [Table("recommend_all", "Every recommender cell", columns, tuple(rows))]
+    return [table("recommend_all", "Every recommender cell", columns, rows)]
 
 
-def _gain(setup: Setup, results: list[Result], name: str, metric: str) -> tuple[Interval, str] | None:
+def _gain(setup: Setup, results: Results, name: str, metric: str) -> tuple[Interval, str] | None:
     """Relative gain of CausalRec over the rival with the best test figure, as papers count it; all seeds or none."""
-    seen = seen_rule(setup, name)
-    ours = scores(setup, results, name, "causalrec", metric, seen)
-    figures = [(scores(setup, results, name, model, metric, seen), TITLES[model]) for model in rivals(setup, name)]
-    if len(ours) < setup.preset.real.seeds or any(len(values) != len(ours) for values, _ in figures):
+    ours = _scores(setup, results, name, "causalrec", metric)
+    scored = [(_scores(setup, results, name, model, metric), TITLES[model]) for model in rivals(setup, name)]
+    if len(ours) < setup.preset.real.seeds or any(len(theirs) != len(ours) for theirs, _ in scored):
         return None
-    theirs, best = max(figures, key=lambda rival: float(rival[0].mean()))
+    theirs, best = max(scored, key=lambda rival: float(rival[0].mean()))
     return (crossed_gain(ours, theirs), best) if theirs.any() else None
 
 
-def _ahead(setup: Setup, results: list[Result], name: str, metric: str) -> str:
+def _ahead(setup: Setup, results: Results, name: str, metric: str) -> str:
     """The control that is ahead of the best rival on a dataset, in words; empty where none is."""
-    seen = seen_rule(setup, name)
     tested, asked = controls(setup, name), rivals(setup, name)
-    figures = {model: scores(setup, results, name, model, metric, seen) for model in (*tested, *asked)}
-    means = {model: float(values.mean()) for model, values in figures.items() if values.size}
+    scored = {model: _scores(setup, results, name, model, metric) for model in (*tested, *asked)}
+    means = {model: float(found.mean()) for model, found in scored.items() if found.size}
     rival = max((means[model] for model in asked if model in means), default=0.0)
     control = max((model for model in tested if model in means), key=means.__getitem__, default=None)
     if control is None or not means[control] > rival > 0:
@@ -211,9 +256,9 @@ def _ahead(setup: Setup, results: list[Result], name: str, metric: str) -> str:
     return f"{TITLES[control]} ahead of it by {100 * (means[control] / rival - 1):.1f} %"
 
 
-def _reach(setup: Setup, results: list[Result], name: str) -> str:
+def _reach(setup: Setup, results: Results, name: str) -> str:
     """How much the boost had to work with: a gain cannot come from a graph without edges."""
-    empty = np.mean([r.metrics["empty_rows"] for r in runs(setup, results, name, "causalrec")])
+    empty = mean_metric(runs(setup, results, name, "causalrec"), "empty_rows")
     return f"{100 * empty:.1f} % of R's rows have no edge"
 
 
@@ -233,11 +278,11 @@ def _mean_gain(gains: list[Interval]) -> Interval:
     return Interval(mean, mean - low, mean + high, min(g.n for g in gains))
 
 
-def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
-    """`beats-rivals`, `foursquare-gain` and `beats-each-rival`, on the named datasets that were found."""
+def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
+    """`beats-rivals`, `foursquare-gain`, `beats-each-rival` and `booster-matters`, on the named datasets found."""
     found: list[Finding] = []
     for metric, (title, _) in METRICS.items():
-        gains = {name: pair for name in _named(setup) if (pair := _gain(setup, results, name, metric))}
+        gains = {name: pair for name in setup.judged if (pair := _gain(setup, results, name, metric))}
         ahead = {name: _ahead(setup, results, name, metric) for name in gains}
         claimed = margins.claimed("beats-rivals")[metric]
         if gains:
@@ -247,26 +292,24 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
             total = _mean_gain(counted) if counted else None
             outcome = _against(total, claimed) if total and len(counted) >= AVERAGED else "unclear"
             each += f"; {len(counted)} counted, an average asks for {AVERAGED}" if len(counted) < AVERAGED else ""
-            part = f"{title} +{100 * claimed:.2f} %"
-            estimate = total.scaled(100) if total else None
+            part, estimate = f"{title} +{100 * claimed:.2f} %", total.scaled(100) if total else None
             found.append(Finding("beats-rivals", part, outcome, estimate, f"gain in %: {each}"))
+        claimed = margins.claimed("foursquare-gain")[metric]
         for name, (gain, rival) in gains.items():
             if name.startswith("foursquare"):
-                claimed = margins.claimed("foursquare-gain")[metric]
                 part = f"{title} +{100 * claimed:.2f} %, {name}"
                 detail = f"gain in % over {rival}, {gain.n} seeds, {setup.found[name].statistics['users']} users"
                 outcome = "unclear" if ahead[name] else _against(gain, claimed)
-                detail += f"; {ahead[name]}" if ahead[name] else f"; {_reach(setup, results, name)}"
+                detail += f"; {ahead[name] or _reach(setup, results, name)}"
                 found.append(Finding("foursquare-gain", part, outcome, gain.scaled(100), detail))
     return found + _each_rival(setup, results) + _booster(setup, results, margins)
 
 
-def _booster(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
+def _booster(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
     """The chosen CausalRec against itself at alpha = 0, same seeds."""
     claim, found = "booster-matters", []
-    for name in _named(setup):
-        seen = seen_rule(setup, name)
-        boosted, plain = (scores(setup, results, name, model, "ndcg10", seen) for model in ("causalrec", ABLATED))
+    for name in setup.judged:
+        boosted, plain = (_scores(setup, results, name, model) for model in ("causalrec", ABLATED))
         if len(boosted) < setup.preset.real.seeds or boosted.shape != plain.shape or not plain.any():
             continue
         gain = crossed_gain(boosted, plain)
@@ -278,26 +321,21 @@ def _booster(setup: Setup, results: list[Result], margins: Margins) -> list[Find
     return found
 
 
-def _named(setup: Setup) -> list[str]:
-    """The datasets that claims are judged on: a user's own file is shown beside them and judges nothing."""
-    return [name for name in setup.found if name != OWN]
-
-
-def _each_rival(setup: Setup, results: list[Result]) -> list[Finding]:
+def _each_rival(setup: Setup, results: Results) -> list[Finding]:
     """Every paired difference in NDCG@10, controls included; the p-values are Holm's of all that were made."""
-    pairs = [(name, rival) for name in _named(setup) for rival in (*controls(setup, name), *rivals(setup, name))]
     differences = {}
-    for name, rival in pairs:
-        seen = seen_rule(setup, name)
-        ours, theirs = (scores(setup, results, name, model, "ndcg10", seen) for model in ("causalrec", rival))
-        if len(ours) == setup.preset.real.seeds and ours.shape == theirs.shape:
-            differences[name, rival] = ours - theirs
+    for name in setup.judged:
+        ours = _scores(setup, results, name, "causalrec")
+        for rival in (*controls(setup, name), *rivals(setup, name)):
+            theirs = _scores(setup, results, name, rival)
+            if len(ours) == setup.preset.real.seeds and ours.shape == theirs.shape:
+                differences[name, rival] = ours - theirs
     if not differences:
         return []
-    adjusted = holm([crossed_p(values) for values in differences.values()])
+    adjusted = holm([crossed_p(each) for each in differences.values()])
     found = []
-    for ((name, rival), values), p in zip(differences.items(), adjusted, strict=True):
-        difference, (seeds, users) = crossed_interval(values), values.shape
+    for ((name, rival), each), p in zip(differences.items(), adjusted, strict=True):
+        difference, (seeds, users) = crossed_interval(each), each.shape
         outcome: Outcome = "unclear" if p >= ALPHA else "holds" if difference.estimate > 0 else "fails"
         detail = f"NDCG@10 difference, {seeds} seeds, {users} users, Holm's p {p:.2g} of {len(differences)}"
         detail += f"; {power_words(difference, Bar(0.0, 0.0))}"
@@ -310,16 +348,21 @@ def gaps(setup: Setup) -> dict[str, str]:
     if not setup.preset.real.datasets:
         claims = ("beats-rivals", "foursquare-gain", "beats-each-rival", "booster-matters")
         return dict.fromkeys(claims, f"preset {setup.preset.name} uses no real data")
-    missing = "".join(f" {text}." for text in setup.missing.values())
-    asked = [TITLES[model] for model in setup.preset.real.rivals]
-    run = f"Rivals run: {'; '.join(asked)}. The paper's own list is not in our source."
-    timeless = [name for name in setup.found if "tisasrec" in setup.preset.real.rivals and not timed(setup, name)]
-    if timeless:
+    asked = setup.preset.real.rivals
+    run = f"Rivals run: {'; '.join(TITLES[model] for model in asked)}. The paper's own list is not in our source."
+    if timeless := [name for name in setup.found if "tisasrec" in asked and not timed(setup, name)]:
         run += f" TiSASRec needs times, which {', '.join(timeless)} lacks."
-    named = ", ".join(_named(setup)) or "none"
+    missing = f" {setup.lacking}".rstrip()
+    named = ", ".join(setup.judged) or "none"
     return {
         "beats-rivals": f"{run} Datasets: {named}; which four the paper used is not in our source.{missing}",
         "foursquare-gain": f"{run}{missing if not any(n.startswith('foursquare') for n in setup.found) else ''}",
         "beats-each-rival": f"{run}{missing}",
-        "booster-matters": missing.strip(),
+        "booster-matters": setup.lacking,
     }
+
+
+EXPERIMENT = Experiment(
+    "recommend", "Does CausalRec recommend better than its rivals?", plan, tables, refine, details, figures, findings,
+    gaps=gaps,
+)  # fmt: skip

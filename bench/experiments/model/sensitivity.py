@@ -6,14 +6,14 @@ Seeds are shared along a sweep.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.cells.unit import Cell
+from bench.experiments.base import Experiment, Results, Rows, table
 from bench.judge.bars import Bar, Outcome, power_words
 from bench.judge.claims import Finding, Margins, held
-from bench.judge.intervals import Interval, Value, paired_difference, share_interval, spearman_interval, t_interval
-from bench.plan import trials
-from bench.plan.results import Result, select
+from bench.judge.intervals import Interval, paired_difference, spearman_interval, t_interval
+from bench.plan.recommender_cells import world_cells, world_sizes
+from bench.plan.results import all_of, mean_share, values
 from bench.plan.setup import Setup
 from bench.show.figures import Curves, Figure, Panel, make_series
 from bench.show.tables import Table
@@ -21,22 +21,17 @@ from bench.show.tables import Table
 BOOSTS = ("renorm", "raw")
 DEFAULT_SPARSITY = 0.01
 DEFAULT_TAU, DEFAULT_SCHEDULE = 0.3, (1.0, 10.0)
+NDCG = "test_ndcg10_kept"
 
 
 def plan(setup: Setup) -> list[Cell]:
     """alpha = 0 once, every alpha under both boosts, every lambda at alpha = 1, in every world."""
     p = setup.preset
-    cells = _cells(setup, alpha=0.0)
-    for alpha in p.alphas:
-        for mode in BOOSTS:
-            cells += _cells(setup, alpha=alpha, mode=mode)
-    for sparsity in sorted({*p.sparsities, DEFAULT_SPARSITY}):
-        cells += _cells(setup, sparsity=sparsity)
-    for tau in p.taus:
-        cells += _cells(setup, tau=tau)
-    for schedule in p.schedules:
-        cells += _cells(setup, schedule=schedule)
-    return list(dict.fromkeys(cells))
+    settings: list[dict[str, Any]] = [{"alpha": 0.0}]
+    settings += [{"alpha": alpha, "mode": mode} for alpha in p.alphas for mode in BOOSTS]
+    settings += [{"sparsity": sparsity} for sparsity in sorted({*p.sparsities, DEFAULT_SPARSITY})]
+    settings += [{"tau": tau} for tau in p.taus] + [{"schedule": schedule} for schedule in p.schedules]
+    return list(dict.fromkeys(cell for setting in settings for cell in _cells(setup, **setting)))
 
 
 def _cells(
@@ -55,168 +50,147 @@ def _cells(
         changes["tau"] = tau
     if schedule != DEFAULT_SCHEDULE:
         changes |= dict(zip(("rho", "growth"), schedule, strict=True))
-    return trials.world_cells(setup, setup.preset.sweep, setup.preset.sweep_seeds, "causalrec", **changes)
+    return world_cells(setup, setup.preset.sweep, setup.preset.sweep_seeds, "causalrec", **changes)
 
 
-def _at(setup: Setup, results: list[Result], **setting: Any) -> list[Result]:
+def _at(setup: Setup, results: Results, **setting: Any) -> Results:
     """The results at one setting, that of `_cells`, by seed; all seeds or none."""
-    want = _cells(setup, **setting)[0].params["options"]
-    found = sorted(select(results, options=want), key=lambda r: int(r.params["seed"]))
-    return found if len(found) == setup.preset.sweep_seeds else []
+    return all_of(results, _cells(setup, **setting))
 
 
-def _values(found: list[Result], metric: str) -> NDArray[np.float64]:
-    return np.array([r.metrics[metric] for r in found], dtype=np.float64)
+def _by_alpha(setup: Setup, results: Results, mode: str) -> dict[float, Results]:
+    found = {alpha: _at(setup, results, alpha=alpha, mode=mode) for alpha in setup.preset.alphas}
+    return {alpha: runs for alpha, runs in found.items() if runs}
 
 
-def tables(setup: Setup, results: list[Result]) -> list[Table]:
+def tables(setup: Setup, results: Results) -> list[Table]:
     """NDCG@10 and HR@10 against alpha, and against lambda with the density of R."""
     note = (
-        f"{setup.preset.sweep_seeds} worlds, {trials.world_sizes(setup.preset.sweep)}; test NDCG@10 over the full "
+        f"{setup.preset.sweep_seeds} worlds, {world_sizes(setup.preset.sweep)}; test NDCG@10 over the full "
         "catalogue, mean [95 % t interval]; gains are paired over worlds and relative to alpha = 0."
     )
     p = setup.preset
-    sparsities, taus, schedules = (
-        tuple(sorted({*grid, default}))
-        for grid, default in (
-            (p.sparsities, DEFAULT_SPARSITY), (p.taus, DEFAULT_TAU), (p.schedules, DEFAULT_SCHEDULE)
-        )
+    grids: tuple[tuple[str, str, str, str, Any], ...] = (
+        ("lambda", "The lambda grid, alpha = 1 under renorm", "lambda", "sparsity", {*p.sparsities, DEFAULT_SPARSITY}),
+        ("tau", "The threshold of R, alpha = 1 under renorm", "tau", "tau", {*p.taus, DEFAULT_TAU}),
+        ("rho", "The schedule of rho, alpha = 1 under renorm", "rho at first, growth", "schedule",
+         {*p.schedules, DEFAULT_SCHEDULE}),
     )  # fmt: skip
-    grids = (
-        ("lambda", "The lambda grid, alpha = 1 under renorm", "lambda", "sparsity", sparsities),
-        ("tau", "The threshold of R, alpha = 1 under renorm", "tau", "tau", taus),
-        ("rho", "The schedule of rho, alpha = 1 under renorm", "rho at first, growth", "schedule", schedules),
-    )
     return [_alpha_table(setup, results, note), *(_grid_table(setup, results, note, *grid) for grid in grids)]
 
 
-def _gain(found: list[Result], base: list[Result]) -> Interval:
-    """The gain in NDCG@10 over `base` in %, paired over worlds."""
-    ndcg, plain = (_values(part, "test_ndcg10_kept") for part in (found, base))
-    return t_interval(100 * (ndcg - plain) / plain.mean())
+def _gain(found: Results, base: Results, level: float = 0.95, unit: float = 1.0) -> Interval:
+    """The relative gain in NDCG@10 over `base`, paired over worlds; in % where `unit` is 100."""
+    ndcg, plain = values(found, NDCG), values(base, NDCG)
+    return t_interval(unit * (ndcg - plain) / plain.mean(), level)
 
 
-def _alpha_table(setup: Setup, results: list[Result], note: str) -> Table:
+def _alpha_table(setup: Setup, results: Results, note: str) -> Table:
     base = _at(setup, results, alpha=0.0)
-    rows: list[tuple[Value, ...]] = []
+    rows: Rows = []
     if base:
-        rows.append(("0", "–", *(share_interval(_values(base, f"test_{m}_kept")) for m in ("ndcg10", "hr10")), None))
-    for mode in BOOSTS:
-        for alpha in setup.preset.alphas:
-            found = _at(setup, results, alpha=alpha, mode=mode)
-            if found and base:
-                ndcg = _values(found, "test_ndcg10_kept")
-                hr = share_interval(_values(found, "test_hr10_kept"))
-                rows.append((f"{alpha:g}", mode, share_interval(ndcg), hr, _gain(found, base)))
+        runs = [("0", "–", base)]
+        runs += [(f"{alpha:g}", m, run) for m in BOOSTS for alpha, run in _by_alpha(setup, results, m).items()]
+        for alpha, mode, run in runs:
+            levels = (mean_share(run, metric) for metric in (NDCG, "test_hr10_kept"))
+            rows.append((alpha, mode, *levels, None if run is base else _gain(run, base, unit=100)))
     columns = ("alpha", "boost", "NDCG@10", "HR@10", "gain in NDCG@10, %")
-    return Table("alpha", "The alpha grid", columns, tuple(rows), note)
+    return table("alpha", "The alpha grid", columns, rows, note)
 
 
-def figures(setup: Setup, results: list[Result]) -> list[Figure]:
+def figures(setup: Setup, results: Results) -> list[Figure]:
     """The gain against alpha under both boosts; density of R and NDCG@10 against lambda above 0."""
     base, made = _at(setup, results, alpha=0.0), list[Figure]()
-    note = f"{setup.preset.sweep_seeds} worlds, {trials.world_sizes(setup.preset.sweep)}; 95 % t intervals over worlds."
-    gains = []
-    for mode in BOOSTS:
-        points = [
-            (alpha, _gain(found, base))
-            for alpha in setup.preset.alphas
-            if base and (found := _at(setup, results, alpha=alpha, mode=mode))
-        ]
-        if points:
-            gains.append(Panel(mode, (make_series("gain over alpha 0", points),), levels=((0.0, "no difference"),)))
+    note = f"{setup.preset.sweep_seeds} worlds, {world_sizes(setup.preset.sweep)}; 95 % t intervals over worlds."
+    runs = {mode: _by_alpha(setup, results, mode) for mode in BOOSTS if base}
+    gains = {
+        mode: make_series("gain over alpha 0", [(at, _gain(found, base, unit=100)) for at, found in by_alpha.items()])
+        for mode, by_alpha in runs.items() if by_alpha
+    }  # fmt: skip
     if gains:
         title = "NDCG@10 against the strength of the boost"
-        made.append(Curves("alpha", title, "alpha", "gain in NDCG@10, %", tuple(gains), log_x=True, note=note))
+        panels = tuple(Panel(mode, (curve,), levels=((0.0, "no difference"),)) for mode, curve in gains.items())
+        made.append(Curves("alpha", title, "alpha", "gain in NDCG@10, %", panels, log_x=True, note=note))
     tried = (s for s in sorted({*setup.preset.sparsities, DEFAULT_SPARSITY}) if s > 0)
-    grid = [s for s in tried if _at(setup, results, sparsity=s)]
-    if grid:
+    if grid := {s: found for s in tried if (found := _at(setup, results, sparsity=s))}:
         panels = tuple(
-            Panel(title, (make_series("CausalRec", [
-                (s, share_interval(_values(_at(setup, results, sparsity=s), metric))) for s in grid
-            ]),))
-            for title, metric in (("density of R", "density"), ("NDCG@10", "test_ndcg10_kept"))
-        )  # fmt: skip
+            Panel(title, (make_series("CausalRec", [(s, mean_share(found, metric)) for s, found in grid.items()]),))
+            for title, metric in (("density of R", "density"), ("NDCG@10", NDCG))
+        )
         title = "What the sparsity lambda does, alpha = 1"
         made.append(Curves("lambda", title, "lambda", "share", panels, log_x=True, y_range=(0.0, 1.0), note=note))
     return made
 
 
 def _grid_table(
-    setup: Setup, results: list[Result], note: str, name: str, title: str, column: str, option: str, grid: Any
+    setup: Setup, results: Results, note: str, name: str, title: str, column: str, option: str, grid: set[Any]
 ) -> Table:
     """What a change of one option of L_DAG or of R does to the graph and to the ranking."""
-    rows: list[tuple[Value, ...]] = []
-    for value in grid:
-        found = _at(setup, results, **{option: value})
-        if found:
-            said = ", ".join(f"{part:g}" for part in value) if isinstance(value, tuple) else f"{value:g}"
-            metrics = ("density", "empty_rows", "auprc_w", "test_ndcg10_kept", "test_hr10_kept")
-            shares = [share_interval(_values(found, metric)) for metric in metrics]
-            h = t_interval(_values(found, "h_mean")).within(0.0, np.inf)
-            rows.append((said, *shares, h, float(_values(found, "h_max").max())))
+    rows: Rows = []
+    for value in sorted(grid):
+        if found := _at(setup, results, **{option: value}):
+            said = ", ".join(f"{part:g}" for part in (value if isinstance(value, tuple) else (value,)))
+            metrics = ("density", "empty_rows", "auprc_w", NDCG, "test_hr10_kept")
+            h = t_interval(values(found, "h_mean")).within(0.0, np.inf)
+            rows.append((said, *(mean_share(found, m) for m in metrics), h, float(values(found, "h_max").max())))
     columns = (column, "density of R", "empty rows", "AUPRC of W", "NDCG@10", "HR@10", "mean h", "largest h")
-    return Table(name, title, columns, tuple(rows), note)
+    return table(name, title, columns, rows, note)
 
 
-def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
+def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
     """`alpha-window` and `lambda-saturates`."""
     base = _at(setup, results, alpha=0.0)
-    return [
-        *(finding for mode in BOOSTS if base for finding in _window(setup, results, base, mode, margins)),
-        *_saturation(setup, results, margins),
-    ]
+    windows = [f for mode in BOOSTS if base for f in _window(setup, results, base, mode, margins.of("alpha-window"))]
+    return windows + _saturation(setup, results, margins)
 
 
-def _window(setup: Setup, results: list[Result], base: list[Result], mode: str, margins: Margins) -> list[Finding]:
+def _window(setup: Setup, results: Results, base: Results, mode: str, margin: float) -> list[Finding]:
     """Two halves: some alpha helps, and the largest alpha harms. An alpha that changes no rank is not a try."""
-    claim = "alpha-window"
-    plain, alphas = _values(base, "test_ndcg10_kept"), setup.preset.alphas
-    ran = {alpha: found for alpha in alphas if (found := _at(setup, results, alpha=alpha, mode=mode))}
+    claim, most = "alpha-window", max(setup.preset.alphas)
+    ran = _by_alpha(setup, results, mode)
     tried = {alpha: found for alpha, found in ran.items() if _differs(found, base)}
     if not ran:
         return []
     if not tried:
         return [Finding(claim, f"a helpful alpha under {mode}", "unclear", None, "no alpha changed a single rank")]
-    level, bar = 1 - 0.05 / len(tried), Bar(holds=0.0, fails=margins.of(claim))
-    changes = {alpha: (_values(found, "test_ndcg10_kept") - plain) / plain.mean() for alpha, found in tried.items()}
-    gains = {alpha: t_interval(change, level) for alpha, change in changes.items()}
+    level, bar = 1 - 0.05 / len(tried), Bar(holds=0.0, fails=margin)
+    gains = {alpha: _gain(found, base, level) for alpha, found in tried.items()}
     best, gain = max(gains.items(), key=lambda entry: entry[1].estimate)
     helps: Outcome = "unclear"
     if any(interval.above(0) for interval in gains.values()):
         helps = "holds"
         best, gain = max(gains.items(), key=lambda entry: entry[1].low)
-    elif all(interval.below(margins.of(claim)) for interval in gains.values()):
+    elif all(interval.below(margin) for interval in gains.values()):
         helps = "fails"
     detail = f"relative gain at alpha {best:g}, the best of {len(tried)}, level {100 * level:.1f} %; {gain.n} worlds"
     detail += f"; {power_words(gain, bar, 'worlds')}"
     halves = [Finding(claim, f"a helpful alpha under {mode}", helps, gain, detail)]
-    if max(alphas) in changes:
-        loss = t_interval(changes[max(alphas)])
-        onset = [f"{alpha:g}" for alpha, interval in gains.items() if interval.below(0)]
-        detail = f"relative gain there; {loss.n} worlds; harm first seen at alpha {onset[0] if onset else '–'}"
-        bar = Bar(holds=0.0, fails=-margins.of(claim), large=False)
-        halves.append(held(claim, f"harm at alpha {max(alphas):g} under {mode}", loss, bar, detail, "worlds"))
+    if most in tried:
+        loss = _gain(tried[most], base)
+        onset = next((f"{alpha:g}" for alpha, interval in gains.items() if interval.below(0)), "–")
+        detail = f"relative gain there; {loss.n} worlds; harm first seen at alpha {onset}"
+        bar = Bar(holds=0.0, fails=-margin, large=False)
+        halves.append(held(claim, f"harm at alpha {most:g} under {mode}", loss, bar, detail, "worlds"))
     return halves
 
 
-def _differs(found: list[Result], base: list[Result]) -> bool:
+def _differs(found: Results, base: Results) -> bool:
     """Whether a single user's rank differs from those without boost."""
     pairs = zip(found, base, strict=True)
     return any(not np.array_equal(a.arrays["test_kept"], b.arrays["test_kept"]) for a, b in pairs)
 
 
-def _saturation(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
+def _saturation(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
     claim = "lambda-saturates"
     grid = {s: found for s in sorted(setup.preset.sparsities) if (found := _at(setup, results, sparsity=s))}
     default = _at(setup, results)
     if len(grid) < 2 or not default:
         return []
-    density = np.stack([_values(found, "density") for found in grid.values()])
+    density = np.stack([values(found, "density") for found in grid.values()])
     rank = t_interval([spearman_interval(list(grid), world).estimate for world in density.T]).within(-1.0, 1.0)
     least, saturated = min(grid), margins.claimed(claim)["saturated"]
-    plain = _values(default, "test_ndcg10_kept")
-    drop = paired_difference(_values(grid[least], "test_ndcg10_kept") / plain.mean(), plain / plain.mean())
+    plain = values(default, NDCG)
+    drop = paired_difference(values(grid[least], NDCG) / plain.mean(), plain / plain.mean())
     bar = Bar(holds=0.0, fails=-margins.of(claim), large=False)
     hurts = bar.judge(drop)
     reached = float(density[0].mean())
@@ -235,3 +209,9 @@ def _saturation(setup: Setup, results: list[Result], margins: Margins) -> list[F
 def gaps(setup: Setup) -> dict[str, str]:  # noqa: ARG001
     """The sweeps run in the behaviour world alone."""
     return dict.fromkeys(("alpha-window", "lambda-saturates"), "The sweep is not run on real data yet.")
+
+
+EXPERIMENT = Experiment(
+    "sensitivity", "How do alpha, lambda, tau and the schedule of rho matter?", plan, tables, figures=figures,
+    findings=findings, gaps=gaps,
+)  # fmt: skip

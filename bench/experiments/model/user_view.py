@@ -18,10 +18,16 @@ Ints = NDArray[np.int64]
 
 
 def user_figure(name: str, data: str, runs: list[Result], split: Split, titles: list[str]) -> Network:
-    """W of the first of `runs`, and lift, among the latest items of one user's test history, oldest on top.
+    """W of the first run, and lift, among the latest items of one user's test history, oldest on top.
 
-    name: the figure's. data: the dataset's name. titles: of items 1.. in order. Only pairs whose cause came first are
-    shown, as in R; the `ARROWS` strongest.
+    Only pairs whose cause came first are shown, as in R; the `ARROWS` strongest.
+
+    Args:
+        name: the figure's.
+        data: the dataset's name.
+        runs: results by seed.
+        split: of the dataset.
+        titles: of items 1.. in order.
     """
     histories, tau = _latest(split), runs[0].params["options"].get("tau", Reading.tau)
     graphs = [_item_graph(r, len(titles)) for r in runs]
@@ -58,7 +64,8 @@ def user_figure(name: str, data: str, runs: list[Result], split: Split, titles: 
 def median_user(edges: Ints) -> int:
     """The first user with the (lower) median number of edges among users with any; the first of all if none has.
 
-    edges: (users,) counts.
+    Args:
+        edges: counts, shape (users,).
     """
     some = np.sort(edges[edges > 0])
     return int(np.flatnonzero(edges == some[(len(some) - 1) // 2])[0]) if len(some) else 0

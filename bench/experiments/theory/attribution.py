@@ -5,17 +5,18 @@ it. A miss is *not identifiable by its score* if that optimum is wrong on the ex
 if it is wrong at this n; else *the optimiser* did not reach it.
 """
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from bench.cells.unit import Cell
-from bench.experiments.theory.recovery import plan_cell
-from bench.judge.claims import Finding, Margins
-from bench.judge.intervals import Value, clopper_pearson
+from bench.experiments.base import Experiment, Results, Rows, table
+from bench.experiments.theory.graphs import first, plan_cell
+from bench.judge.intervals import Interval, clopper_pearson
 from bench.methods.learners import title
-from bench.plan.results import Result, select
+from bench.plan.results import Result
 from bench.plan.setup import Setup
 from bench.runners.attribution import CAUSES
 from bench.show.figures import Curves, Figure, Panel, make_series
@@ -28,6 +29,9 @@ SCORES: dict[str, dict[str, Any]] = {
     "notears": {"score": "equal_l1", "sparsity": 0.02},
     "dagma": {"score": "equal_l1", "sparsity": 0.02},
 }
+COLUMNS = (
+    "world", "n", "learner", "recovered", *CAUSES[1:], "right against its score", "true order optimal"
+)  # fmt: skip
 DRAWN = ("eqvar_lasso", "notears")
 EQUAL: dict[str, Any] = {"profile": "equal", "ratio": 1.0}
 WORLDS: dict[str, dict[str, Any]] = {
@@ -42,13 +46,8 @@ WORLDS: dict[str, dict[str, Any]] = {
 
 def plan(setup: Setup) -> list[Cell]:
     """Every world, number of samples and learner whose score is known."""
-    a = setup.preset.attribution
-    return [
-        _cell(setup, learner, samples, world)
-        for world in WORLDS.values()
-        for samples in a.samples
-        for learner in SCORES
-    ]
+    asked = itertools.product(WORLDS.values(), setup.preset.attribution.samples, SCORES)
+    return [_cell(setup, learner, samples, world) for world, samples, learner in asked]
 
 
 def _cell(setup: Setup, learner: str, samples: int, world: dict[str, Any]) -> Cell:
@@ -69,12 +68,7 @@ def _seconds(score: str, nodes: int) -> float:
     return (2e-7 if score == "equal_l1" else 1e-8) * nodes**2 * 2.0**nodes
 
 
-COLUMNS = (
-    "world", "n", "learner", "recovered", *CAUSES[1:], "right against its score", "true order optimal"
-)  # fmt: skip
-
-
-def tables(setup: Setup, results: list[Result]) -> list[Table]:
+def tables(setup: Setup, results: Results) -> list[Table]:
     """The misses of each world and learner by cause, at the most samples; the other n are in `details`."""
     a = setup.preset.attribution
     most = a.samples[-1]
@@ -87,51 +81,44 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
         "log-determinant path is penalised least squares with lambda 0.02, which shrinks and so can be wrong where "
         "variances are equal. Last column: on the exact covariance no order has a better score than the true graph's."
     )
-    return [Table("attribution", f"Why recovery fails, n = {most}", COLUMNS, _rows(results, (most,)), note)]
+    return [table("attribution", f"Why recovery fails, n = {most}", COLUMNS, _rows(results, (most,)), note)]
 
 
-def details(setup: Setup, results: list[Result]) -> list[Table]:
+def details(setup: Setup, results: Results) -> list[Table]:
     """The same at every n."""
     rows = _rows(results, setup.preset.attribution.samples)
-    return [Table("attribution_all", "Why recovery fails, every n", COLUMNS, rows)]
+    return [table("attribution_all", "Why recovery fails, every n", COLUMNS, rows)]
 
 
-def _rows(results: list[Result], sizes: tuple[int, ...]) -> tuple[tuple[Value, ...], ...]:
-    rows: list[tuple[Value, ...]] = []
-    for name in WORLDS:
-        for samples in sizes:
-            for learner in SCORES:
-                for r in _find(results, name, learner, samples):
-                    draws = r.metrics["draws"]
-                    lucky = int((r.arrays["right"] & ~r.arrays["right_at_n"]).sum())
-                    rows.append(
-                        (name, samples, title(learner), clopper_pearson(r.metrics["cause_0"], draws),
-                         *(r.metrics[f"cause_{k}"] for k in range(1, len(CAUSES))), lucky,
-                         clopper_pearson(int(np.sum(r.arrays["order_optimal"])), draws))
-                    )  # fmt: skip
-    return tuple(rows)
+def _rows(results: Results, sizes: tuple[int, ...]) -> Rows:
+    rows: Rows = []
+    for world, samples, learner in itertools.product(WORLDS, sizes, SCORES):
+        if r := _find(results, world, learner, samples):
+            lucky = int((r.arrays["right"] & ~r.arrays["right_at_n"]).sum())
+            optimal = clopper_pearson(int(np.sum(r.arrays["order_optimal"])), r.metrics["draws"])
+            counts = (r.metrics[f"cause_{k}"] for k in range(1, len(CAUSES)))
+            rows.append((world, samples, title(learner), _share(r, 0), *counts, lucky, optimal))
+    return rows
 
 
-def _find(results: list[Result], world: str, learner: str, samples: int) -> list[Result]:
-    return select(results, learner=learner, samples=samples, **{"violation": None} | WORLDS[world])
+def _find(results: Results, world: str, learner: str, samples: int) -> Result | None:
+    return first(results, learner=learner, samples=samples, **{"violation": None} | WORLDS[world])
 
 
-def figures(setup: Setup, results: list[Result]) -> list[Figure]:
-    """The share of draws lost to each cause against n: a panel a world and learner."""
+def _share(r: Result, cause: int) -> Interval:
+    """The share of draws that are due to a cause, by its place in `CAUSES`."""
+    return clopper_pearson(r.metrics[f"cause_{cause}"], r.metrics["draws"])
+
+
+def figures(setup: Setup, results: Results) -> list[Figure]:
+    """The share of draws lost to each cause against n: a panel per world and learner."""
     a = setup.preset.attribution
     panels = []
-    for name in WORLDS:
-        for learner in DRAWN:
-            cells = [(n, _find(results, name, learner, n)) for n in a.samples]
-            series = tuple(
-                make_series(
-                    CAUSES[k],
-                    [(n, clopper_pearson(r[0].metrics[f"cause_{k}"], r[0].metrics["draws"]) if r else None)
-                     for n, r in cells],
-                )
-                for k in range(1, len(CAUSES))
-            )  # fmt: skip
-            panels.append(Panel(f"{name}: {title(learner)}", series))
+    for world, learner in itertools.product(WORLDS, DRAWN):
+        cells = [(n, _find(results, world, learner, n)) for n in a.samples]
+        curves = {cause: [(n, _share(r, k) if r else None) for n, r in cells] for k, cause in enumerate(CAUSES) if k}
+        series = (make_series(cause, points) for cause, points in curves.items())
+        panels.append(Panel(f"{world}: {title(learner)}", tuple(series)))
     note = (
         f"{a.draws} draws of ER2 with {a.nodes} nodes; 95 % Clopper-Pearson intervals. The cause of a miss is found by "
         "exact search over all orders for the optimum of the learner's own score."
@@ -144,13 +131,13 @@ def figures(setup: Setup, results: list[Result]) -> list[Figure]:
     ]  # fmt: skip
 
 
-def reasons(setup: Setup, results: list[Result]) -> dict[str, str]:
+def reasons(setup: Setup, results: Results) -> dict[str, str]:
     """By claim, what its misses are due to: the worlds of equal variances and those of unequal ones, at the most n."""
     most = setup.preset.attribution.samples[-1]
     by_claim: dict[str, list[str]] = {}
     for name, world in WORLDS.items():
         claim = "equal-variance-identifies" if world == EQUAL else "unequal-variance-breaks"
-        for r in (r for learner in DRAWN for r in _find(results, name, learner, most)):
+        for r in filter(None, (_find(results, name, learner, most) for learner in DRAWN)):
             counts = [int(r.metrics[f"cause_{k}"]) for k in range(len(CAUSES))]
             causes = ", ".join(f"{n} {cause}" for n, cause in zip(counts[1:], CAUSES[1:], strict=True) if n)
             missed = f"misses {sum(counts[1:])} of {sum(counts)}" + (f" ({causes})" if causes else "")
@@ -158,6 +145,7 @@ def reasons(setup: Setup, results: list[Result]) -> dict[str, str]:
     return {claim: f"Cause of misses by exact search: {'; '.join(said)}." for claim, said in by_claim.items()}
 
 
-def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:  # noqa: ARG001
-    """No claim of the register rests on it; it explains the failures of `recovery` and `variance`."""
-    return []
+EXPERIMENT = Experiment(
+    "attribution", "Are misses of recovery due to identifiability, to the number of samples, or to the optimiser?",
+    plan, tables, details=details, figures=figures, reasons=reasons,
+)  # fmt: skip

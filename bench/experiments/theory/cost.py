@@ -3,10 +3,11 @@
 import numpy as np
 
 from bench.cells.unit import Cell
+from bench.experiments.base import Experiment, Results, table
 from bench.judge.bars import Outcome
 from bench.judge.claims import Finding, Margins
-from bench.judge.intervals import Interval, Value, t_interval
-from bench.plan.results import Result
+from bench.judge.intervals import Interval, t_interval
+from bench.plan.results import Result, select
 from bench.plan.setup import Setup
 from bench.runners.cost import SERIES
 from bench.show.figures import Curves, Figure, Panel, make_series
@@ -23,11 +24,11 @@ TITLES = {
     SERIES: "as CausalRec trains: series, float32",
 }
 PRODUCTS = {"polynomial": 25, "exponential": 9, "log_determinant": 2, SERIES: 7}
-RATE = 2e10  # operations a second, for the estimate of a cell's time
+RATE = 2e10  # operations per second, for the estimate of a cell's time
 
 
 def plan(setup: Setup) -> list[Cell]:
-    """One cell a form, which times all sizes in turn."""
+    """One cell per form, which times all sizes in turn."""
     c = setup.preset.cost
     return [
         Cell(
@@ -42,12 +43,10 @@ def plan(setup: Setup) -> list[Cell]:
     ]
 
 
-def tables(setup: Setup, results: list[Result]) -> list[Table]:
+def tables(setup: Setup, results: Results) -> list[Table]:
     """Milliseconds by size, and the exponent at the large ones."""
     sizes = setup.preset.cost.nodes
-    rows: list[tuple[Value, ...]] = [
-        (TITLES[r.params["form"]], *_times(r), _exponent(r)) for r in results if r.ok
-    ]
+    rows = [(TITLES[r.params["form"]], *_times(r), _exponent(r)) for r in select(results)]
     note = (
         f"CPU milliseconds of one thread for h and its gradient, one dense W of norm 1, float64 unless said; "
         f"{setup.preset.cost.repeats} repeats, sizes in turn. Exponent: slope of log time on log n over n of {LARGE} "
@@ -55,15 +54,13 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
         "Matrix products run faster on larger matrices, which lowers it."
     )
     columns = ("form of h", *(f"n = {n}" for n in sizes), "exponent")
-    return [Table("cost", "What acyclicity costs", columns, tuple(rows), note)]
+    return [table("cost", "What acyclicity costs", columns, rows, note)]
 
 
-def figures(setup: Setup, results: list[Result]) -> list[Figure]:
+def figures(setup: Setup, results: Results) -> list[Figure]:
     """Time against n on logarithmic axes."""
-    sizes = tuple(float(n) for n in setup.preset.cost.nodes)
-    series = [
-        make_series(TITLES[r.params["form"]], zip(sizes, _times(r), strict=True)) for r in results if r.ok
-    ]
+    sizes = setup.preset.cost.nodes
+    series = [make_series(TITLES[r.params["form"]], zip(sizes, _times(r), strict=True)) for r in select(results)]
     if not series:
         return []
     title = "CPU time of h(W) and its gradient"
@@ -77,7 +74,7 @@ def _times(r: Result) -> list[Interval]:
 
 
 def _exponent(r: Result) -> Interval | None:
-    """One slope a repeat, so that what slows one repeat slows all of its sizes; None where too few sizes are large."""
+    """One slope per repeat, since what slows one repeat slows all its sizes; None where too few sizes are large."""
     nodes = np.array(r.params["nodes"], dtype=np.float64)
     large = nodes >= LARGE
     if large.sum() < FEWEST:
@@ -86,13 +83,11 @@ def _exponent(r: Result) -> Interval | None:
     return t_interval(y @ (x - x.mean()) / np.square(x - x.mean()).sum())
 
 
-def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
+def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
     """`cubic-cost`, of the paper's h; the other forms stand beside it."""
     found = []
     sizes = ", ".join(str(n) for n in setup.preset.cost.nodes if n >= LARGE) or "none"
-    for r in results:
-        if not r.ok or r.params["form"] != JUDGED:
-            continue
+    for r in select(results, form=JUDGED):
         exponent, margin = _exponent(r), margins.of(CLAIM)
         outcome: Outcome = "unclear"
         detail = f"n of {LARGE} and more: {sizes}; fewer than {FEWEST}, so that nothing is tested"
@@ -104,3 +99,8 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
                 outcome = "fails"
         found.append(Finding(CLAIM, "exponent of h and its gradient in n", outcome, exponent, detail))
     return found
+
+
+EXPERIMENT = Experiment(
+    "cost", "Does the acyclicity constraint cost O(n³)?", plan, tables, figures=figures, findings=findings
+)

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from bench.cells.unit import Cell
-from bench.experiments.theory.recovery import mean_known, plan_cell
+from bench.experiments.base import Experiment, Results, Rows, table
+from bench.experiments.theory.graphs import first, mean_shd, plan_cell
 from bench.judge.bars import Bar
 from bench.judge.claims import Finding, Margins, held
-from bench.judge.intervals import Interval, Value, paired_difference, t_interval
+from bench.judge.intervals import Interval, paired_difference, t_interval
 from bench.methods.learners import title
-from bench.plan.results import Result, select
+from bench.plan.results import Result, mean_known
 from bench.plan.setup import Setup
 from bench.show.tables import Table, format_value
 
@@ -48,12 +49,9 @@ def plan(setup: Setup) -> list[Cell]:
     """Every view at every number of nodes and features, controls at the most; then affines and pooled sequences."""
     s = setup.preset.structure
     cells = [
-        plan_cell(
-            setup, learner, "er", 2, nodes, features, violation=_seen(place), ratio=ratio, profile=_profile(ratio)
-        )
-        for nodes in s.placement_nodes
-        for features in s.features
-        for learner in ("eqvar", *(CONTROLS if features == s.features[-1] else ()))
+        plan_cell(setup, learner, "er", 2, nodes, d, violation=_seen(place), ratio=ratio, profile=_profile(ratio))
+        for nodes, d in itertools.product(s.placement_nodes, s.features)
+        for learner in ("eqvar", *(CONTROLS if d == s.features[-1] else ()))
         for _, place, ratio in VIEWS
     ]
     seen = [(d, _seen(place, affine)) for d in s.features for affine in AFFINES for _, place in AFFINE_VIEWS]
@@ -73,70 +71,61 @@ def _profile(ratio: float) -> str:
 
 
 def _find(
-    results: list[Result], nodes: int, features: int, view: tuple[str, str, float], learner: str = "eqvar"
+    results: Results, nodes: int, features: int, view: tuple[str, str, float], learner: str = "eqvar"
 ) -> Result | None:
     _, place, ratio = view
-    cells = select(results, learner=learner, nodes=nodes, samples=features, violation=_seen(place), ratio=ratio)
-    return cells[0] if cells else None
+    return first(results, learner=learner, nodes=nodes, samples=features, violation=_seen(place), ratio=ratio)
 
 
-def tables(setup: Setup, results: list[Result]) -> list[Table]:
+def tables(setup: Setup, results: Results) -> list[Table]:
     """SHD and order accuracy by view, nodes and features."""
     s = setup.preset.structure
-    rows: list[tuple[Value, ...]] = []
-    for nodes in s.placement_nodes:
-        for view in VIEWS:
-            row: list[Any] = [nodes, view[0]]
-            for features in s.features:
-                r = _find(results, nodes, features, view)
-                row += [None, None] if r is None else [_mean(r), _order(r)]
-            rows.append(tuple(row))
+    rows: Rows = []
+    for nodes, view in itertools.product(s.placement_nodes, VIEWS):
+        found = [_find(results, nodes, features, view) for features in s.features]
+        rows.append((nodes, view[0], *(x for r in found for x in ((mean_shd(r), _order(r)) if r else (None, None)))))
     heads = [f"{what}, d={features}" for features in s.features for what in ("SHD", "order acc.")]
     note = (
         f"EqVar, ER2, {s.draws} draws that share graph and weights over the views; d features are the samples. "
         "Order accuracy: share of true edges whose cause is ordered first, chance 0.5. SHD: mean [95 % interval]. "
         "LayerNorm on V erases the variance ratio, so that its two views agree; the last view shows what it mends."
     )
-    stands = Table("layernorm", "Where LayerNorm stands", ("nodes", "view", *heads), tuple(rows), note)
+    stands = table("layernorm", "Where LayerNorm stands", ("nodes", "view", *heads), rows, note)
     return [stands, _controls(setup, results), _affine(setup, results), _pooling(setup, results)]
 
 
-def _controls(setup: Setup, results: list[Result]) -> Table:
+def _controls(setup: Setup, results: Results) -> Table:
     s = setup.preset.structure
     names, d = ("eqvar", *CONTROLS), s.features[-1]
-    rows: list[tuple[Value, ...]] = []
-    for nodes in s.placement_nodes:
-        for view in VIEWS:
-            found = [_find(results, nodes, d, view, name) for name in names]
-            means = (None if r is None else _mean(r) for r in found)
-            sorts = (None if found[0] is None else mean_known(found[0].arrays[k]) for k in SORTABILITIES)
-            rows.append((nodes, view[0], *means, *sorts))
+    rows: Rows = []
+    for nodes, view in itertools.product(s.placement_nodes, VIEWS):
+        found = [_find(results, nodes, d, view, name) for name in names]
+        sorts = (mean_known(found[0].arrays[k]) if found[0] else None for k in SORTABILITIES)
+        rows.append((nodes, view[0], *(mean_shd(r) if r else None for r in found), *sorts))
     note = (
         f"The same draws, d = {d}; mean SHD [95 % interval]. What the known order misses as well is due to sampling or "
         "to the scale of weights against the threshold of 0.3, not to the order."
     )
     heads = ("nodes", "view", *map(title, names), "varsort.", "R2-sort.")
-    return Table("layernorm_controls", "Where LayerNorm stands, beside controls", heads, tuple(rows), note)
+    return table("layernorm_controls", "Where LayerNorm stands, beside controls", heads, rows, note)
 
 
-def _affine(setup: Setup, results: list[Result]) -> Table:
+def _affine(setup: Setup, results: Results) -> Table:
     s = setup.preset.structure
-    rows = [
-        (view, "none" if not affine else f"spread {affine:g}", *cells)
-        for view, place in AFFINE_VIEWS
-        for affine in AFFINES
-        for cells in [[_shd(results, s.stress_nodes, d, _seen(place, affine)) for d in s.features]]
-    ]
+    rows: Rows = []
+    for (view, place), affine in itertools.product(AFFINE_VIEWS, AFFINES):
+        shds = (_shd(results, s.stress_nodes, d, _seen(place, affine)) for d in s.features)
+        rows.append((view, "none" if not affine else f"spread {affine:g}", *shds))
     note = (
         f"EqVar, ER2, {s.stress_nodes} nodes, equal variances, {s.draws} draws; mean SHD [95 % interval]. Gain "
         "N(1, spread²) and bias N(0, spread²) by feature, the same for every row: the bias is a factor that all rows "
         "share, and no number of features averages it away."
     )
     heads = ("view", "affine", *(f"SHD, d={d}" for d in s.features))
-    return Table("layernorm_affine", "What LayerNorm's affine does", heads, tuple(rows), note)
+    return table("layernorm_affine", "What LayerNorm's affine does", heads, rows, note)
 
 
-def _pooling(setup: Setup, results: list[Result]) -> Table:
+def _pooling(setup: Setup, results: Results) -> Table:
     s = setup.preset.structure
     d = s.features[0]
     rows = [
@@ -148,23 +137,19 @@ def _pooling(setup: Setup, results: list[Result]) -> Table:
         "[95 % interval]. Sequences share graph, weights and affine; their covariances are averaged."
     )
     heads = ("view", *(f"{k} sequences" if k > 1 else "1 sequence" for k in SEQUENCES))
-    return Table("layernorm_pooling", "Sequences that share the graph, pooled", heads, tuple(rows), note)
+    return table("layernorm_pooling", "Sequences that share the graph, pooled", heads, rows, note)
 
 
-def _shd(results: list[Result], nodes: int, features: int, violation: dict[str, Any]) -> Interval | None:
-    cells = select(results, learner="eqvar", nodes=nodes, samples=features, violation=violation, ratio=1.0)
-    return _mean(cells[0]) if cells else None
-
-
-def _mean(r: Result) -> Interval:
-    return t_interval(r.arrays["shd"]).within(0.0, np.inf)
+def _shd(results: Results, nodes: int, features: int, violation: dict[str, Any]) -> Interval | None:
+    r = first(results, learner="eqvar", nodes=nodes, samples=features, violation=violation, ratio=1.0)
+    return mean_shd(r) if r else None
 
 
 def _order(r: Result) -> float | None:
     return mean_known(r.arrays["order_accuracy"])
 
 
-def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
+def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
     """`layernorm-identifies`, each placement on its own, at the most nodes, the fewest and the most features."""
     s, claim, found = setup.preset.structure, "layernorm-identifies", list[Finding]()
     nodes = s.placement_nodes[-1]
@@ -188,3 +173,6 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
             detail += f"; raw rows are ordered no better than chance ({format_value(raw)}), so that nothing is tested"
             found.append(Finding(claim, part, "unclear", difference, detail))
     return found
+
+
+EXPERIMENT = Experiment("layernorm", "Does LayerNorm on V identify the SCM?", plan, tables, findings=findings)

@@ -6,16 +6,14 @@ not a threshold on least squares. Beside them the rate n = c q log(d/q), q the m
 variances and when the order is known. A rate has no constant; c is fitted once, to the oracle on the sparsest graphs.
 """
 
-from typing import Any
-
 import numpy as np
 
 from bench.cells.unit import Cell
-from bench.experiments.theory.recovery import failed_draws, plan_cell
-from bench.judge.claims import Finding, Margins
-from bench.judge.intervals import Interval, Value, clopper_pearson, crossing
+from bench.experiments.base import Experiment, Results, Rows, table
+from bench.experiments.theory.graphs import failed_draws, graph_name, plan_cell, rate, samples_words
+from bench.judge.intervals import Interval, crossing
 from bench.methods.learners import can_run, title
-from bench.plan.results import Result, select
+from bench.plan.results import select
 from bench.plan.setup import Setup
 from bench.show.figures import Figure, Grid, Map, Mark, position
 from bench.show.tables import Table
@@ -46,43 +44,55 @@ def _graphs(setup: Setup) -> list[tuple[int, int]]:
     return [(density, nodes) for density in m.densities for nodes in m.nodes if 2 * density < nodes - 1]
 
 
-def _curve(setup: Setup, results: list[Result], **wanted: Any) -> list[Result]:
-    """One learner's cells at one density, size and ratio, by rising n; without the exact covariance."""
-    cells = select(results, **wanted)
-    return [r for n in setup.preset.limits.samples for r in cells if r.params["samples"] == n]
+def _curve(setup: Setup, results: Results, learner: str) -> Results:
+    """One learner's cells of results at one density, size and ratio, by rising n; without the exact covariance."""
+    cells = {r.params["samples"]: r for r in select(results, learner=learner)}
+    return [cells[n] for n in setup.preset.limits.samples if n in cells]
 
 
-def _rate(r: Result) -> Value:
-    return clopper_pearson(r.metrics["exact"], r.metrics["draws"])
+def parents(results: Results) -> float:
+    """Mean over draws of q, the most parents that a node has; NaN without results.
 
-
-def parents(results: list[Result]) -> float:
-    """Mean over draws of q, the most parents that a node has."""
+    Args:
+        results: of one density and size.
+    """
     return float(np.mean(results[0].arrays["max_parents"])) if results else np.nan
 
 
 def minimax_rate(nodes: int, q: float) -> float:
-    """q log(d/q), without its constant; q at least 1."""
+    """q log(d/q), without its constant.
+
+    Args:
+        nodes: d.
+        q: the most parents of a node; at least 1 is taken.
+    """
     return max(q, 1.0) * float(np.log(nodes / max(q, 1.0)))
 
 
-def constant(setup: Setup, results: list[Result]) -> float | None:
+def constant(setup: Setup, results: Results) -> float | None:
     """c of n = c q log(d/q): geometric mean, over sizes, of the oracle's n at one half over the rate.
 
     At the sparsest density and ratio 1. None where the oracle crosses one half at no size.
+
+    Args:
+        setup: the run's.
+        results: any of the map.
     """
-    found = []
-    density = setup.preset.limits.densities[0]
+    found, sparsest = [], select(results, edges=setup.preset.limits.densities[0], ratio=1.0)
     for nodes in setup.preset.limits.nodes:
-        curve = _curve(setup, results, learner=LEARNERS[1], edges=density, nodes=nodes, ratio=1.0)
+        curve = _curve(setup, select(sparsest, nodes=nodes), LEARNERS[1])
         n = half(curve)
         if n is not None and n.bounded:
             found.append(n.estimate / minimax_rate(nodes, parents(curve)))
     return float(np.exp(np.mean(np.log(found)))) if found else None
 
 
-def half(curve: list[Result]) -> Interval | None:
-    """The n at which exact recovery passes one half, interpolated in log n; its ends may be 0 or infinite."""
+def half(curve: Results) -> Interval | None:
+    """The n at which exact recovery passes one half, interpolated in log n; its ends may be 0 or infinite.
+
+    Args:
+        curve: results by rising n.
+    """
     if not curve:
         return None
     exact, draws = ([r.metrics[name] for r in curve] for name in ("exact", "draws"))
@@ -93,7 +103,7 @@ def half(curve: list[Result]) -> Interval | None:
     return Interval(estimate, low, high, found.n, found.level)
 
 
-def _reached(curve: list[Result]) -> str:
+def _reached(curve: Results) -> str:
     """`half` in words, with what the exact covariance and the n tried say where it is not crossed."""
     n = half(curve)
     if n is None:
@@ -107,24 +117,19 @@ def _reached(curve: list[Result]) -> str:
     return f"{n.estimate:.0f} [{low}, {high}]"
 
 
-def tables(setup: Setup, results: list[Result]) -> list[Table]:
+def tables(setup: Setup, results: Results) -> list[Table]:
     """The n at which half of the graphs are recovered exactly, by density, ratio and size, beside the rate."""
     m, c = setup.preset.limits, constant(setup, results)
     learners = setup.beside(LEARNERS)
-    rows: list[tuple[Value, ...]] = []
+    rows: Rows = []
     for density, nodes in _graphs(setup):
         for ratio in m.ratios:
-            row: list[Value] = [f"ER{density}", nodes, f"{ratio:g}"]
-            every = select(results, edges=density, nodes=nodes, ratio=ratio)
-            if not every:
-                continue
-            q = parents(every)
-            row += [q, None if c is None else c * minimax_rate(nodes, q)]
-            for learner in learners:
-                row.append(_reached(_curve(setup, every, learner=learner)))
-                exact = select(every, learner=learner, samples=None)
-                row.append(_rate(exact[0]) if exact else None)
-            rows.append(tuple(row))
+            if every := select(results, edges=density, nodes=nodes, ratio=ratio):
+                q = parents(every)
+                exact = {r.params["learner"]: rate(r) for r in select(every, samples=None)}
+                pairs = [(_reached(_curve(setup, every, learner)), exact.get(learner)) for learner in learners]
+                expected = None if c is None else c * minimax_rate(nodes, q)
+                rows.append((f"ER{density}", nodes, f"{ratio:g}", q, expected, *(x for pair in pairs for x in pair)))
     heads = [f"{title(learner)}: {what}" for learner in learners for what in ("n at 1/2", "exact covariance")]
     note = (
         f"The n at which half of the graphs are recovered exactly [95 % interval], interpolated in log n; {m.draws} "
@@ -136,27 +141,27 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
         + failed_draws(results)
     )  # fmt: skip
     columns = ("graphs", "nodes", "ratio", "q", "c q log(d/q)", *heads)
-    return [Table("limits", "Where exact recovery stops", columns, tuple(rows), note)]
+    return [table("limits", "Where exact recovery stops", columns, rows, note)]
 
 
-def details(setup: Setup, results: list[Result]) -> list[Table]:
+def details(setup: Setup, results: Results) -> list[Table]:
     """Every cell of the map: the share of graphs recovered exactly."""
     rows = [
         (
-            f"ER{r.params['edges']}", r.params["nodes"], f"{r.params['ratio']:g}", title(r.params["learner"]),
-            "exact" if r.params["samples"] is None else r.params["samples"], _rate(r), float(r.arrays["shd"].mean()),
+            graph_name(r), r.params["nodes"], f"{r.params['ratio']:g}", title(r.params["learner"]),
+            samples_words(r.params["samples"]), rate(r), float(r.arrays["shd"].mean()),
         )
-        for r in results if r.ok
+        for r in select(results)
     ]  # fmt: skip
     columns = ("graphs", "nodes", "ratio", "learner", "n", "exact recovery", "mean SHD")
     note = (
         f"{setup.preset.limits.draws} draws a cell; Clopper-Pearson intervals; SHD at the threshold 0.3."
         f"{failed_draws(results)}"
     )
-    return [Table("limits_all", "The map of the limits, every cell", columns, tuple(rows), note)]
+    return [table("limits_all", "The map of the limits, every cell", columns, rows, note)]
 
 
-def figures(setup: Setup, results: list[Result]) -> list[Figure]:
+def figures(setup: Setup, results: Results) -> list[Figure]:
     """The map: exact recovery over nodes and n, by density and ratio, the rate drawn over it."""
     m, c = setup.preset.limits, constant(setup, results)
     learners = setup.beside(LEARNERS[::-1])
@@ -181,11 +186,10 @@ def figures(setup: Setup, results: list[Result]) -> list[Figure]:
     ]  # fmt: skip
 
 
-def _map(setup: Setup, results: list[Result], learner: str, where: str, c: float | None) -> Map:
-    """One learner at one density and ratio."""
+def _map(setup: Setup, results: Results, learner: str, where: str, c: float | None) -> Map:
+    """One learner at one density and ratio, those of `results`."""
     m = setup.preset.limits
-    cells = {(r.params["samples"], r.params["nodes"]): r for r in select(results, learner=learner)}
-    found = {at: clopper_pearson(r.metrics["exact"], r.metrics["draws"]) for at, r in cells.items()}
+    found = {(r.params["samples"], r.params["nodes"]): rate(r) for r in select(results, learner=learner)}
     values, low, high = (
         tuple(tuple(getattr(found[n, d], name) if (n, d) in found else np.nan for d in m.nodes) for n in m.samples)
         for name in ("estimate", "low", "high")
@@ -199,6 +203,4 @@ def _map(setup: Setup, results: list[Result], learner: str, where: str, c: float
     return Map(f"{where}: {title(learner)}", values, low, high, marks)
 
 
-def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:  # noqa: ARG001
-    """No claim of the register rests on the map."""
-    return []
+EXPERIMENT = Experiment("limits", "Where does exact recovery stop?", plan, tables, details=details, figures=figures)

@@ -4,12 +4,14 @@ Random causal attentions mix rows of equal variance in four ways; from the resul
 implies an SCM along time, so what differs is whether its noise variances are equal.
 """
 
+import itertools
+
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.cells.unit import Cell
-from bench.judge.claims import Finding, Margins
-from bench.judge.intervals import Interval, Value, share_interval, t_interval
+from bench.experiments.base import Experiment, Results, Rows, table
+from bench.experiments.theory.graphs import mean_shd, samples_words
+from bench.judge.intervals import Interval, share_interval
 from bench.methods.learners import seconds, title
 from bench.plan.results import Result, select
 from bench.plan.setup import Setup
@@ -32,32 +34,26 @@ def plan(setup: Setup) -> list[Cell]:
     return [
         Cell(
             "mixing",
-            {"reading": reading, "tokens": tokens, "features": features, "scale": scale, "draws": s.draws}
-            | {"root": setup.root},
+            {"reading": reading, "tokens": n, "features": d, "scale": scale, "draws": s.draws, "root": setup.root},
             ("bench.runners.mixing:run",),
-            cost=0.005 + s.draws * (2e-4 + seconds(LEARNER, tokens, features)),
+            cost=0.005 + s.draws * (2e-4 + seconds(LEARNER, n, d)),
             timeout=setup.preset.timeout,
-            label=f"{reading} attention, {tokens} tokens, d = {features or 'infinite'}, logits of sd {scale:g}",
+            label=f"{reading} attention, {n} tokens, d = {d or 'infinite'}, logits of sd {scale:g}",
         )
-        for tokens in s.placement_nodes
-        for features in (*s.features, None)
-        for scale in SCALES
-        for reading in READINGS
+        for n, d, scale, reading in itertools.product(s.placement_nodes, (*s.features, None), SCALES, READINGS)
     ]
 
 
-def tables(setup: Setup, results: list[Result]) -> list[Table]:
+def tables(setup: Setup, results: Results) -> list[Table]:
     """Order accuracy by reading, tokens, logit scale and features, beside what the mixing implies."""
     s = setup.preset.structure
-    rows: list[tuple[Value, ...]] = []
-    for tokens in s.placement_nodes:
-        for scale in SCALES:
-            for reading, formula in READINGS.items():
-                found = select(results, tokens=tokens, scale=scale, reading=reading)
-                cells = {r.params["features"]: r for r in found}
-                implied = [_median(found[0], name) if found else None for name in ("noise_ratio", "first_over_last")]
-                shares = [_share(cells.get(d), "order_accuracy") for d in (*s.features, None)]
-                rows.append((tokens, scale, formula, *implied, *shares, _share(cells.get(None), "auprc")))
+    rows: Rows = []
+    for tokens, scale, reading in itertools.product(s.placement_nodes, SCALES, READINGS):
+        found = select(results, tokens=tokens, scale=scale, reading=reading)
+        cells = {r.params["features"]: r for r in found}
+        implied = (_median(found[0], name) if found else None for name in ("noise_ratio", "first_over_last"))
+        shares = (_share(cells.get(d), "order_accuracy") for d in (*s.features, None))
+        rows.append((tokens, scale, READINGS[reading], *implied, *shares, _share(cells.get(None), "auprc")))
     heads = (*(f"order acc., d={features}" for features in s.features), "order acc., exact", "AUPRC, exact")
     note = (
         f"{title(LEARNER)} on Z, {s.draws} draws of A = softmax of N(0, sd²) logits under the causal mask, shared by "
@@ -66,28 +62,19 @@ def tables(setup: Setup, results: list[Result]) -> list[Table]:
         "attention the more the order runs backwards; only a mixing with 1 on its diagonal has equal noise variances."
     )
     columns = ("tokens", "logit sd", "Z", "noise var. ratio", "Var Z first / last", *heads)
-    return [Table("mixing", "Attention as an SCM: what its form allows", columns, tuple(rows), note)]
+    return [table("mixing", "Attention as an SCM: what its form allows", columns, rows, note)]
 
 
-def details(setup: Setup, results: list[Result]) -> list[Table]:
+def details(setup: Setup, results: Results) -> list[Table]:  # noqa: ARG001
     """Every cell as a row."""
-    del setup
     rows = [
         (
-            r.params["tokens"],
-            "exact" if r.params["features"] is None else r.params["features"],
-            r.params["scale"],
-            READINGS[r.params["reading"]],
-            _share(r, "order_accuracy"),
-            _share(r, "auprc"),
-            t_interval(r.arrays["shd"].astype(float)).within(0.0, np.inf),
-            float(r.arrays["true_edges"].mean()),
-            _median(r, "noise_ratio"),
-            float(r.arrays["effect"].max()),
+            r.params["tokens"], samples_words(r.params["features"]), r.params["scale"], READINGS[r.params["reading"]],
+            _share(r, "order_accuracy"), _share(r, "auprc"), mean_shd(r), float(r.arrays["true_edges"].mean()),
+            _median(r, "noise_ratio"), float(r.arrays["effect"].max()),
         )
-        for r in results
-        if r.ok
-    ]
+        for r in select(results)
+    ]  # fmt: skip
     columns = (
         "tokens", "d", "logit sd", "Z", "order accuracy", "AUPRC", "SHD", "implied edges", "noise var. ratio",
         "largest |B|",
@@ -97,24 +84,17 @@ def details(setup: Setup, results: list[Result]) -> list[Table]:
         "of |W|; a constant score has edges / (tokens (tokens - 1)). Where |B| passes 1e8, double precision ends "
         "before the order does."
     )
-    return [Table("mixing_all", "Attention as an SCM, every cell", columns, tuple(rows), note)]
-
-
-def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values[~np.isnan(values)]
+    return [table("mixing_all", "Attention as an SCM, every cell", columns, rows, note)]
 
 
 def _share(r: Result | None, name: str) -> Interval | None:
     """Mean over the draws that have an edge."""
-    known = np.array([]) if r is None else _known(np.asarray(r.arrays[name], dtype=np.float64))
-    return share_interval(known) if len(known) else None
+    known = [] if r is None else [value for value in r.arrays[name] if not np.isnan(value)]
+    return share_interval(known) if known else None
 
 
 def _median(r: Result, name: str) -> float:
     return float(np.median(r.arrays[name]))
 
 
-def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
-    """None: no claim of the register rests on random attentions."""
-    del setup, results, margins
-    return []
+EXPERIMENT = Experiment("mixing", "Which SCMs does attention's form allow?", plan, tables, details=details)

@@ -3,66 +3,38 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bench.cells.unit import Cell
+from bench.experiments.base import Experiment, Results, Row, table
+from bench.experiments.theory.graphs import failed_draws, first, graph_name, mean_shd, plan_cell, rate, samples_words
 from bench.judge.bars import Bar
 from bench.judge.claims import Finding, Margins, held
-from bench.judge.intervals import Interval, clopper_pearson, paired_difference, t_interval
+from bench.judge.intervals import Interval, clopper_pearson, paired_difference
 from bench.methods import learners
-from bench.plan.results import Result, select, stacked
+from bench.plan.results import Result, mean_known, select, stacked
 from bench.plan.setup import Setup
-from bench.show.figures import Curves, Figure, Panel, Series, make_series
+from bench.show.figures import Curves, Figure, Panel, make_series
 from bench.show.tables import Table
 
 LEARNERS = (
     "eqvar", "eqvar_lasso", "notears", "variance_sort", "r2_sort", "random_order", "oracle", "oracle_lasso",
 )  # fmt: skip
+COLUMNS = (
+    "graphs", "nodes", "n", "learner", "median SHD", "at the best threshold", "median CPDAG SHD", "mean SHD", "TPR",
+    "FDR", "exact recovery", "max h", "cyclic", "cyclic at 0.3", "edges cut", "not converged", "failures",
+    "median iterations", "varsort.", "R2-sort.", "CPU ms a graph",
+)  # fmt: skip
+AFTER_RATE = (
+    "h_max", "cyclic", "cyclic_thresholded", "removed_edges", "not_converged", "failures", "median_iterations",
+)  # fmt: skip
 
 
 def compared(setup: Setup) -> tuple[str, ...]:
-    """The learners of this run: ours, the preset's further ones, and those asked for."""
-    return setup.beside((*LEARNERS, *setup.preset.structure.further))
+    """The learners of this run: ours, the preset's further ones, and those asked for.
 
-
-def plan_cell(
-    setup: Setup, learner: str, family: str, edges: int, nodes: int, samples: int | None, **changes: Any
-) -> Cell:
-    """A cell of the structure runner; `changes` may set weights, signed, noise, profile, ratio, violation, draws.
-
-    violation: None, or a kind of `synth.violations.VIOLATIONS` with its knobs: {"kind": "confounded", "latents": 2}.
+    Args:
+        setup: the run's.
     """
-    params: dict[str, Any] = {
-        "family": family,
-        "edges": edges,
-        "nodes": nodes,
-        "samples": samples,
-        "weights": [0.5, 2.0],
-        "signed": True,
-        "noise": "gaussian",
-        "profile": "equal",
-        "ratio": 1.0,
-        "violation": None,
-        "learner": learner,
-        "identity": learners.identity(learner),
-        "options": {},
-        "draws": setup.preset.structure.draws,
-        "root": setup.root,
-    } | changes
-    return Cell(
-        "structure",
-        params,
-        ("bench.runners.structure:run", *learners.code(learner)),
-        cost=0.1 + params["draws"] * learners.seconds(learner, nodes, samples),
-        timeout=setup.preset.timeout,
-        label=f"{learner} on {family}{edges}, {nodes} nodes, n = {samples or 'infinite'}"
-        + "".join(f", {name} {_describe(value)}" for name, value in changes.items()),
-    )
-
-
-def _describe(value: object) -> str:
-    return " ".join(map(str, value.values())) if isinstance(value, dict) else str(value)
+    return setup.beside((*LEARNERS, *setup.preset.structure.further))
 
 
 def plan(setup: Setup) -> list[Cell]:
@@ -78,97 +50,54 @@ def plan(setup: Setup) -> list[Cell]:
     ]
 
 
-def _row(r: Result) -> tuple[Any, ...]:
-    p, m, a = r.params, r.metrics, r.arrays
-    return (
-        f"{p['family'].upper()}{p['edges']}",
-        p["nodes"],
-        "exact" if p["samples"] is None else p["samples"],
-        learners.title(p["learner"]),
-        m["median_shd"],
-        m["median_shd_best"],
-        m["median_cpdag_shd"],
-        t_interval(a["shd"]).within(0.0, np.inf),
-        float(a["tpr"].mean()),
-        float(a["fdr"].mean()),
-        clopper_pearson(m["exact"], m["draws"]),
-        m["h_max"],
-        m["cyclic"],
-        m["cyclic_thresholded"],
-        m["removed_edges"],
-        m["not_converged"],
-        m["failures"],
-        m["median_iterations"],
-        mean_known(a["varsortability"]),
-        mean_known(a["r2_sortability"]),
-        1000 * m["fit_cpu_s"] / m["draws"],
-    )
-
-
-def mean_known(values: NDArray[np.float64]) -> float | None:
-    """The mean of the values that are defined, None where none is."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else None
-
-
-COLUMNS = (
-    "graphs", "nodes", "n", "learner", "median SHD", "at the best threshold", "median CPDAG SHD", "mean SHD", "TPR",
-    "FDR", "exact recovery", "max h", "cyclic", "cyclic at 0.3", "edges cut", "not converged", "failures",
-    "median iterations", "varsort.", "R2-sort.", "CPU ms a graph",
-)  # fmt: skip
-
-
-def details(setup: Setup, results: list[Result]) -> list[Table]:
+def details(setup: Setup, results: Results) -> list[Table]:
     """Every cell as a row."""
-    rows = [_row(r) for r in results if r.ok]
     note = (
         f"{_note(setup, results)} Cyclic: draws whose |w| above 1e-8 have a cycle; at 0.3: those that kept one, cut at "
         "its weakest edges. Of a CPDAG an undirected edge is an error in the SHD; the CPDAG SHD compares "
         "it with the CPDAG of the truth."
     )
-    return [Table("recovery_all", "Recovery of known DAGs, every cell", COLUMNS, tuple(rows), note)]
+    rows = map(_row, select(results))
+    return [table("recovery_all", "Recovery of known DAGs, every cell", COLUMNS, rows, note)]
 
 
-def tables(setup: Setup, results: list[Result]) -> list[Table]:
+def _row(r: Result) -> Row:
+    p, m, a = r.params, r.metrics, r.arrays
+    return (
+        graph_name(r), p["nodes"], samples_words(p["samples"]), learners.title(p["learner"]),
+        *(m[f"median_{name}"] for name in ("shd", "shd_best", "cpdag_shd")), mean_shd(r),
+        float(a["tpr"].mean()), float(a["fdr"].mean()), rate(r), *(m[name] for name in AFTER_RATE),
+        *(mean_known(a[name]) for name in ("varsortability", "r2_sortability")), 1000 * m["fit_cpu_s"] / m["draws"],
+    )  # fmt: skip
+
+
+def tables(setup: Setup, results: Results) -> list[Table]:
     """Median SHD by family at one n, and exact recovery by n at the largest size."""
     s, names = setup.preset.structure, compared(setup)
     n = 1000 if 1000 in s.samples else s.samples[-1]
+    at_n, largest = select(results, samples=n), select(results, nodes=s.nodes[-1])
+    heads = tuple(map(learners.title, names))
     by_family = []
     for family, edges in s.families:
         for nodes in s.nodes:
-            cells = [select(results, family=family, edges=edges, nodes=nodes, samples=n, learner=k) for k in names]
-            medians = [c[0].metrics["median_shd"] if c else None for c in cells]
+            found = (first(at_n, family=family, edges=edges, nodes=nodes, learner=name) for name in names)
+            medians = (r.metrics["median_shd"] if r else None for r in found)
             by_family.append((f"{family.upper()}{edges}", nodes, *medians))
     by_n = []
     for samples in (*s.samples, None):
-        row: list[Any] = ["exact" if samples is None else samples]
-        for learner in names:
-            found = select(results, nodes=s.nodes[-1], samples=samples, learner=learner)
-            exact, draws = (sum(r.metrics[name] for r in found) for name in ("exact", "draws"))
-            row.append(clopper_pearson(exact, draws) if draws else None)
-        by_n.append(tuple(row))
-    heads = tuple(learners.title(learner) for learner in names)
+        cells = (select(largest, samples=samples, learner=name) for name in names)
+        by_n.append((samples_words(samples), *(rate(*found) if found else None for found in cells)))
+    shares = f"Share of graphs of {s.nodes[-1]} nodes recovered exactly, all families"
+    note = f"{s.draws} draws a family; Clopper-Pearson intervals. exact: the population covariance."
+    note += failed_draws(results)
     return [
-        Table("recovery_shd", f"Median SHD at n = {n}, equal variances", ("graphs", "nodes", *heads), tuple(by_family),
+        table("recovery_shd", f"Median SHD at n = {n}, equal variances", ("graphs", "nodes", *heads), by_family,
               _note(setup, results)),
-        Table("recovery_rate", f"Share of graphs of {s.nodes[-1]} nodes recovered exactly, all families", ("n", *heads),
-              tuple(by_n), f"{s.draws} draws a family; Clopper-Pearson intervals. exact: the population covariance."
-              f"{failed_draws(results)}"),
+        table("recovery_rate", shares, ("n", *heads), by_n, note),
     ]  # fmt: skip
 
 
-def failed_draws(results: list[Result]) -> str:
-    """A sentence for the note of a table: which learners failed on some of their draws; "" where none did."""
-    ran = [r for r in results if r.ok]
-    learner_names = dict.fromkeys(r.params["learner"] for r in ran if r.metrics["failures"])
-    said = []
-    for name in learner_names:
-        failures, draws = (sum(r.metrics[k] for r in select(ran, learner=name)) for k in ("failures", "draws"))
-        said.append(f"{learners.title(name)} on {failures} of {draws}")
-    return f" Draws that a learner failed on count as the empty graph: {', '.join(said)}." if said else ""
-
-
-def _note(setup: Setup, results: list[Result]) -> str:
+def _note(setup: Setup, results: Results) -> str:
     return (
         f"{setup.preset.structure.draws} draws; weights ±U(0.5, 2), Gaussian noise of equal variance; SHD counts a "
         "reversed edge once; threshold 0.3 on |W|. NOTEARS: lambda 0.02, log-determinant h. The lasso refit keeps the "
@@ -178,36 +107,30 @@ def _note(setup: Setup, results: list[Result]) -> str:
     )
 
 
-def figures(setup: Setup, results: list[Result]) -> list[Figure]:
-    """Exact-recovery rate and mean SHD against n: a panel a size, a curve a learner, over all families."""
+def figures(setup: Setup, results: Results) -> list[Figure]:
+    """Exact-recovery rate and mean SHD against n: a panel per size, a curve per learner, over all families."""
     s, names = setup.preset.structure, dict.fromkeys(r.params["learner"] for r in results)
     graphs = ", ".join(f"{family.upper()}{edges}" for family, edges in s.families)
     note = f"{s.draws} draws each of {graphs}, taken together; weights ±U(0.5, 2), Gaussian noise of equal variance; "
 
-    def panels(measure: Callable[[list[Result]], Interval]) -> tuple[Panel, ...]:
-        return tuple(
-            Panel(f"{nodes} nodes", tuple(curve(measure, nodes, learner) for learner in names)) for nodes in s.nodes
+    def panel(measure: Callable[..., Interval], nodes: int) -> Panel:
+        cells = {name: {n: select(results, nodes=nodes, samples=n, learner=name) for n in s.samples} for name in names}
+        curves = (
+            make_series(learners.title(name), [(n, measure(*c) if c else None) for n, c in by_n.items()])
+            for name, by_n in cells.items()
         )
+        return Panel(f"{nodes} nodes", tuple(curves))
 
-    def curve(measure: Callable[[list[Result]], Interval], nodes: int, learner: str) -> Series:
-        cells = {n: select(results, nodes=nodes, samples=n, learner=learner) for n in s.samples}
-        return make_series(learners.title(learner), [(n, measure(c) if c else None) for n, c in cells.items()])
-
-    def rate(cells: list[Result]) -> Interval:
-        return clopper_pearson(*(sum(r.metrics[name] for r in cells) for name in ("exact", "draws")))
-
-    def distance(cells: list[Result]) -> Interval:
-        return t_interval(stacked(cells, "shd")).within(0.0, np.inf)
-
+    rates, distances = (tuple(panel(measure, nodes) for nodes in s.nodes) for measure in (rate, mean_shd))
     return [
         Curves("recovery_rate_by_n", "Graphs recovered exactly, equal variances", "samples n", "share of graphs",
-               panels(rate), log_x=True, y_range=(0.0, 1.0), note=f"{note}95 % Clopper-Pearson intervals."),
+               rates, log_x=True, y_range=(0.0, 1.0), note=f"{note}95 % Clopper-Pearson intervals."),
         Curves("recovery_shd_by_n", "Distance to the true graph, equal variances", "samples n", "mean SHD (edges)",
-               panels(distance), log_x=True, note=f"{note}95 % t intervals. A reversed edge counts once."),
+               distances, log_x=True, note=f"{note}95 % t intervals. A reversed edge counts once."),
     ]  # fmt: skip
 
 
-def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
+def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
     """`equal-variance-identifies`, by EqVar: exact on the exact covariance, and consistent in n."""
     claim, samples = "equal-variance-identifies", setup.preset.structure.samples
     population, small, large = (
@@ -216,13 +139,12 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
     both = [graphs for graphs in large if graphs in small]
     if not (population and both):
         return []
-    shd = stacked(list(population.values()), "shd")
-    rate = clopper_pearson(int((shd == 0).sum()), len(shd))
+    right = stacked(list(population.values()), "shd") == 0
     exact = Finding(
-        claim, "SHD 0 on the exact covariance", "holds" if (shd == 0).all() else "fails", rate,
-        f"exact recovery, {len(shd)} draws",
+        claim, "SHD 0 on the exact covariance", "holds" if right.all() else "fails",
+        clopper_pearson(int(right.sum()), len(right)), f"exact recovery, {len(right)} draws",
     )  # fmt: skip
-    rates = {graphs: clopper_pearson(r.metrics["exact"], r.metrics["draws"]) for graphs, r in large.items()}
+    rates = {graphs: rate(r) for graphs, r in large.items()}
     (family, edges, nodes), worst = min(rates.items(), key=lambda entry: entry[1].low)
     floor = margins.of(claim)
     detail = f"the worst of {len(rates)} kinds of graph, {family.upper()}{edges} of {nodes} nodes; {worst.n} draws"
@@ -231,10 +153,15 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
     before, after = (stacked([part[graphs] for graphs in both], "shd") == 0 for part in (small, large))
     rise = paired_difference(after.astype(float), before.astype(float)).within(-1.0, 1.0)
     part, paired = f"rate rises from n = {samples[0]} to {samples[-1]}", f"paired over {len(after)} draws"
-    rises = held(claim, part, rise, Bar(holds=0.0, fails=0.0), paired, "draws")
-    return [exact, passes, rises]
+    return [exact, passes, held(claim, part, rise, Bar(holds=0.0, fails=0.0), paired, "draws")]
 
 
-def _by_graphs(results: list[Result]) -> dict[tuple[Any, ...], Result]:
+def _by_graphs(results: Results) -> dict[tuple[Any, ...], Result]:
     """Results by what their graphs depend on, so that different n can be paired draw by draw."""
     return {tuple(r.params[name] for name in ("family", "edges", "nodes")): r for r in results}
+
+
+EXPERIMENT = Experiment(
+    "recovery", "Are known DAGs recovered where noise variances are equal?", plan, tables,
+    details=details, figures=figures, findings=findings,
+)  # fmt: skip

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from bench.cells.unit import Cell
-from bench.experiments.theory.recovery import failed_draws, mean_known, plan_cell
+from bench.experiments.base import Experiment, Results, Rows, table
+from bench.experiments.theory.graphs import failed_draws, first, mean_shd, plan_cell, rate
 from bench.judge.bars import Bar
 from bench.judge.claims import Finding, Margins, held
-from bench.judge.intervals import Interval, Value, clopper_pearson, crossing, t_interval
+from bench.judge.intervals import Interval, crossing, t_interval
 from bench.methods.learners import can_run, title
-from bench.plan.results import Result, select
+from bench.plan.results import mean_known
 from bench.plan.setup import Setup
-from bench.show.figures import Curves, Figure, Panel, Series, make_series
+from bench.show.figures import Curves, Figure, Panel, make_series
 from bench.show.tables import Table
 
 LEARNERS = ("eqvar", "notears", "variance_sort", "r2_sort", "random_order", "oracle")
@@ -54,13 +55,12 @@ def plan(setup: Setup) -> list[Cell]:
     s = setup.preset.structure
     changes: list[dict[str, Any]] = [{"profile": "equal", "violation": STANDARDISED}]
     for ratio in s.ratios:
-        profiles = ("equal",) if ratio == 1 else PROFILES
-        changes += [{"profile": profile, "ratio": ratio} for profile in profiles]
-    asked = [(learner, samples, c) for c in changes for learner, samples in _seen_by(setup, LEARNERS)]
+        changes += [{"profile": profile, "ratio": ratio} for profile in (("equal",) if ratio == 1 else PROFILES)]
+    asked = [(learner, samples, c) for c in changes for learner, samples in _seen_by(setup)]
     strongest = {what: knob for what, knob, _ in BREAKS}
     for what, knob, c in BREAKS:
         nonlinear = (c.get("violation") or {}).get("kind") == "nonlinear"
-        for learner, samples in _seen_by(setup, LEARNERS):
+        for learner, samples in _seen_by(setup):
             # NOTEARS costs most of all; a nonlinear SCM has no exact covariance.
             if not (learner == "notears" and strongest[what] != knob) and not (samples is None and nonlinear):
                 asked.append((learner, samples, c))
@@ -68,10 +68,10 @@ def plan(setup: Setup) -> list[Cell]:
     return list(dict.fromkeys(cells))
 
 
-def _seen_by(setup: Setup, ours: tuple[str, ...]) -> list[tuple[str, int | None]]:
+def _seen_by(setup: Setup) -> list[tuple[str, int | None]]:
     """Learners, those asked for included, each with its number of samples; last EqVar on the exact covariance."""
     nodes = setup.preset.structure.stress_nodes
-    sampled = [(learner, SAMPLES) for learner in setup.beside(ours) if can_run(learner, nodes, SAMPLES)]
+    sampled = [(learner, SAMPLES) for learner in setup.beside(LEARNERS) if can_run(learner, nodes, SAMPLES)]
     return [*sampled, ("eqvar", None)]
 
 
@@ -79,34 +79,30 @@ def _head(learner: str, samples: int | None) -> str:
     return title(learner) if samples else f"{title(learner)}, exact covariance"
 
 
-def _curve(
-    setup: Setup, results: list[Result], learner: str, profile: str, samples: int | None = SAMPLES
-) -> list[Result]:
+def _curve(setup: Setup, results: Results, learner: str, profile: str, samples: int | None = SAMPLES) -> Results:
     """The cells of one learner and profile by rising ratio, the equal profile first."""
-    cells = []
-    for ratio in setup.preset.structure.ratios:
-        name = "equal" if ratio == 1 else profile
-        cells += select(results, learner=learner, profile=name, ratio=ratio, samples=samples, **PLAIN)
-    return cells
+    by_ratio = (
+        first(results, learner=learner, profile="equal" if x == 1 else profile, ratio=x, samples=samples, **PLAIN)
+        for x in setup.preset.structure.ratios
+    )
+    return [r for r in by_ratio if r]
 
 
-def tables(setup: Setup, results: list[Result]) -> list[Table]:
+def tables(setup: Setup, results: Results) -> list[Table]:
     """SHD against the ratio, the ratio at which exact recovery drops under a half, and what else breaks it."""
     return [_against_ratio(setup, results), _half(setup, results), *_broken(setup, results)]
 
 
-def _against_ratio(setup: Setup, results: list[Result]) -> Table:
+def _against_ratio(setup: Setup, results: Results) -> Table:
     s = setup.preset.structure
-    rows: list[tuple[Value, ...]] = []
-    for learner, samples in _seen_by(setup, LEARNERS):
+    rows: Rows = []
+    for learner, samples in _seen_by(setup):
         head = _head(learner, samples)
         for profile in PROFILES:
-            cells = {r.params["ratio"]: r for r in _curve(setup, results, learner, profile, samples)}
-            means = [_mean(cells[x]) if x in cells else None for x in s.ratios]
-            rows.append((head, profile, *means))
-        done = select(results, learner=learner, violation=STANDARDISED, samples=samples)
-        if done:
-            rows.append((head, "standardised", _mean(done[0]), *(None,) * (len(s.ratios) - 1)))
+            cells = {r.params["ratio"]: mean_shd(r) for r in _curve(setup, results, learner, profile, samples)}
+            rows.append((head, profile, *map(cells.get, s.ratios)))
+        if done := first(results, learner=learner, violation=STANDARDISED, samples=samples):
+            rows.append((head, "standardised", mean_shd(done), *(None,) * (len(s.ratios) - 1)))
     columns = ("learner", "profile", *(f"ratio {x:g}" for x in s.ratios))
     note = (
         f"Mean SHD [95 % interval], ER2, {s.stress_nodes} nodes, n = {SAMPLES}, {s.draws} draws that share graph and "
@@ -115,15 +111,15 @@ def _against_ratio(setup: Setup, results: list[Result]) -> Table:
         "identify. NOTEARS is penalised and may miss less by that."
         f"{failed_draws(results)}"
     )
-    return Table("variance", "When noise variances differ", columns, tuple(rows), note)
+    return table("variance", "When noise variances differ", columns, rows, note)
 
 
-def _half(setup: Setup, results: list[Result]) -> Table:
+def _half(setup: Setup, results: Results) -> Table:
     s = setup.preset.structure
-    rows: list[tuple[Value, ...]] = []
-    for learner, samples in _seen_by(setup, LEARNERS):
-        drops = [half_crossing(_curve(setup, results, learner, profile, samples)) for profile in PROFILES]
-        rows.append((_head(learner, samples), *drops))
+    rows = [
+        (_head(*seen), *(half_crossing(_curve(setup, results, seen[0], profile, seen[1])) for profile in PROFILES))
+        for seen in _seen_by(setup)
+    ]
     note = (
         f"ER2, {s.stress_nodes} nodes, n = {SAMPLES}, {s.draws} draws a ratio. Ratio [95 % interval], linear in log2 "
         f"between the ratios tried ({', '.join(f'{x:g}' for x in s.ratios)}) once the rates are made to fall "
@@ -131,14 +127,16 @@ def _half(setup: Setup, results: list[Result]) -> Table:
         "one half."
     )
     name = "Variance ratio at which exact recovery drops under one half"
-    return Table("variance_half", name, ("learner", *PROFILES), tuple(rows), note)
+    return table("variance_half", name, ("learner", *PROFILES), rows, note)
 
 
-def half_crossing(curve: list[Result]) -> str | None:
+def half_crossing(curve: Results) -> str | None:
     """The ratio at which the exact-recovery rate drops under one half, with its interval; None without a curve.
 
-    See `bench.judge.intervals.crossing`. Where the rate does not cross within the ratios tried: on which side, and the rate
-    at that end.
+    Where the rate does not cross within the ratios tried: on which side, and the rate at that end.
+
+    Args:
+        curve: results by rising ratio. See `bench.judge.intervals.crossing`.
     """
     if not curve:
         return None
@@ -151,26 +149,21 @@ def half_crossing(curve: list[Result]) -> str | None:
         high = f"{2**-found.low:.3g}" if np.isfinite(found.low) else f"above {ratios[-1]:g}"
         return f"{2**-found.estimate:.3g} [{low}, {high}]"
     side, end = ("above", -1) if 2 * exact.sum() >= draws.sum() else ("under", 0)
-    rate = clopper_pearson(int(exact[end]), int(draws[end]))
-    return f"{side} {ratios[end]:g} (rate there {rate.estimate:.2f} [{rate.low:.2f}, {rate.high:.2f}])"
+    there = rate(curve[end])
+    return f"{side} {ratios[end]:g} (rate there {there.estimate:.2f} [{there.low:.2f}, {there.high:.2f}])"
 
 
-def _broken(setup: Setup, results: list[Result]) -> list[Table]:
-    s = setup.preset.structure
-    shds, rates = list[tuple[Value, ...]](), list[tuple[Value, ...]]()
-    columns = _seen_by(setup, LEARNERS)
+def _broken(setup: Setup, results: Results) -> list[Table]:
+    s, columns = setup.preset.structure, _seen_by(setup)
+    shds: Rows = []
+    rates: Rows = []
     plain = PLAIN | {"profile": "equal", "ratio": 1.0}
     for what, knob, changes in BREAKS:
-        cells = {
-            (learner, samples): r
-            for learner, samples in columns
-            for r in select(results, learner=learner, samples=samples, **plain | changes)
-        }
-        seen = cells.get(("eqvar", SAMPLES))
-        sorts = [mean_known(seen.arrays[name]) if seen else None for name in ("varsortability", "r2_sortability")]
-        means = [_mean(cells[c]) if c in cells else None for c in columns]
-        shds.append((what, knob, *means, *sorts))
-        rates.append((what, knob, *(_rate(cells[c]) if c in cells else None for c in columns)))
+        cells = [first(results, learner=learner, samples=n, **plain | changes) for learner, n in columns]
+        seen = cells[columns.index(("eqvar", SAMPLES))]
+        sorts = (mean_known(seen.arrays[name]) if seen else None for name in ("varsortability", "r2_sortability"))
+        shds.append((what, knob, *(mean_shd(r) if r else None for r in cells), *sorts))
+        rates.append((what, knob, *(rate(r) if r else None for r in cells)))
     heads = ("world", "how", *(_head(*column) for column in columns))
     note = (
         f"ER2, {s.stress_nodes} nodes, n = {SAMPLES}, noise variances equal, {s.draws} draws that share graph and "
@@ -180,46 +173,37 @@ def _broken(setup: Setup, results: list[Result]) -> list[Table]:
     )
     shared = "The same cells; Clopper-Pearson intervals."
     return [
-        Table("breaks", "What else breaks it: SHD", (*heads, "varsort.", "R2-sort."), tuple(shds), note),
-        Table("breaks_rate", "What else breaks it: share recovered exactly", heads, tuple(rates), shared),
+        table("breaks", "What else breaks it: SHD", (*heads, "varsort.", "R2-sort."), shds, note),
+        table("breaks_rate", "What else breaks it: share recovered exactly", heads, rates, shared),
     ]
 
 
-def _rate(r: Result) -> Interval:
-    return clopper_pearson(r.metrics["exact"], r.metrics["draws"])
-
-
-def _mean(r: Result) -> Interval:
-    return t_interval(r.arrays["shd"]).within(0.0, np.inf)
-
-
-def figures(setup: Setup, results: list[Result]) -> list[Figure]:
-    """Mean SHD and exact recovery against the variance ratio: a panel a profile, a curve a learner."""
+def figures(setup: Setup, results: Results) -> list[Figure]:
+    """Mean SHD and exact recovery against the variance ratio: a panel per profile, a curve per learner."""
     s = setup.preset.structure
 
-    def panels(measure: Callable[[Result], Interval]) -> tuple[Panel, ...]:
-        return tuple(Panel(profile, tuple(curve(measure, profile, *seen) for seen in who)) for profile in PROFILES)
+    def panel(measure: Callable[..., Interval], profile: str) -> Panel:
+        curves = {seen: _curve(setup, results, seen[0], profile, seen[1]) for seen in _seen_by(setup)}
+        points = {seen: {r.params["ratio"]: measure(r) for r in curve} for seen, curve in curves.items()}
+        drawn = (make_series(_head(*seen), [(x, by.get(x)) for x in s.ratios]) for seen, by in points.items())
+        return Panel(profile, tuple(drawn))
 
-    def curve(measure: Callable[[Result], Interval], profile: str, learner: str, samples: int | None) -> Series:
-        cells = {r.params["ratio"]: measure(r) for r in _curve(setup, results, learner, profile, samples)}
-        return make_series(_head(learner, samples), [(ratio, cells.get(ratio)) for ratio in s.ratios])
-
-    who = _seen_by(setup, LEARNERS)
+    shds, rates = (tuple(panel(measure, profile) for profile in PROFILES) for measure in (mean_shd, rate))
     note = (
         f"ER2, {s.stress_nodes} nodes, n = {SAMPLES}, {s.draws} draws that share graph and weights over ratios and "
         "profiles; 95 %"
     )
     x_label = "largest over smallest noise variance"
     return [
-        Curves("variance_shd_by_ratio", "When noise variances differ", x_label, "mean SHD (edges)", panels(_mean),
+        Curves("variance_shd_by_ratio", "When noise variances differ", x_label, "mean SHD (edges)", shds,
                log_x=True, note=f"{note} t intervals. A reversed edge counts once."),
         Curves("variance_rate_by_ratio", "Graphs recovered exactly when noise variances differ", x_label,
-               "share of graphs", panels(_rate), log_x=True, y_range=(0.0, 1.0),
+               "share of graphs", rates, log_x=True, y_range=(0.0, 1.0),
                note=f"{note} Clopper-Pearson intervals."),
     ]  # fmt: skip
 
 
-def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Finding]:
+def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
     """`unequal-variance-breaks`: per draw the slope, on log2 of the ratio, of the SHD beyond the oracle's."""
     claim, found = "unequal-variance-breaks", list[Finding]()
     for learner in ("eqvar", "notears"):
@@ -239,3 +223,9 @@ def findings(setup: Setup, results: list[Result], margins: Margins) -> list[Find
             bar = Bar(holds=0.0, fails=margins.of(claim))
             found.append(held(claim, f"{title(learner)}, {profile}", slope, bar, detail, "draws"))
     return found
+
+
+EXPERIMENT = Experiment(
+    "variance", "What do unequal noise variances break, and what else breaks recovery?", plan, tables,
+    figures=figures, findings=findings,
+)  # fmt: skip

@@ -17,7 +17,7 @@ from bench.cells.store import Store
 from bench.cells.unit import Outcome, checkpoint_at
 from bench.engine.run import run_cells
 from bench.engine.workers import Server
-from bench.plan import trials
+from bench.plan import recommender_cells
 from bench.plan.presets import PRESETS, World
 from bench.plan.setup import Setup
 from bench.report import records
@@ -29,7 +29,7 @@ from tests.bench.hurried_runner import execute as execute_hurried
 EPOCHS = 5
 WORLD = World(items=12, users=60, length=8, width=8, epochs=EPOCHS)
 CELLS = {
-    model: trials.world_cells(Setup(PRESETS["smoke"], 0, "cpu"), WORLD, 1, model)[0]
+    model: recommender_cells.world_cells(Setup(PRESETS["smoke"], 0, "cpu"), WORLD, 1, model)[0]
     for model in ("sasrec", "causalrec", "fpmc")
 }
 CELL = CELLS["causalrec"]

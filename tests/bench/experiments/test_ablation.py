@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import InputError
-from bench.experiments import load_experiment
+from bench.experiments import EXPERIMENTS
 from bench.experiments.model import ablation
 from bench.plan.presets import PRESETS
 from bench.runners import execute
@@ -91,7 +91,7 @@ def ran(setup, quality, luck=lambda title: 0, density=0.05, names=("filter", "ra
     def made(cells):
         return [model(c, quality(kind(c)), luck=luck(kind(c)), data_density=density) for c in cells]
 
-    module = load_experiment("ablation")
+    module = EXPERIMENTS["ablation"]
     first = made(module.plan(setup))
     return first + made(module.refine(setup, first))
 
@@ -122,7 +122,7 @@ def test_sparse_data_are_shown_and_judge_nothing():
     setup = with_data(names=("beauty",))
     results = ran(setup, lambda kind: 0.5, density=0.0166)
     assert outcomes(find("ablation", setup, results), "boost-beats-filter") == {}
-    shown = load_experiment("ablation").tables(setup, results)[0]
+    shown = EXPERIMENTS["ablation"].tables(setup, results)[0]
     assert {row[2] for row in shown.rows if row[0] == "beauty"} == {
         "chosen", "alpha 0", "filter", "raw", "no graph", "random R",
     }  # fmt: skip
@@ -180,7 +180,7 @@ def test_gains_stand_against_the_right_baseline():
         none = not p["options"]["boost"]["alpha"]
         return (0.4 if none else 0.6) if "relation" in p else (0.2 if none else 0.3)
 
-    module = load_experiment("ablation")
+    module = EXPERIMENTS["ablation"]
     results = [model(cell, score(cell)) for cell in module.plan(setup)]
     gains = {row[2]: row[5] for row in module.tables(setup, results)[0].rows}
     assert gains["no graph"].estimate == pytest.approx(100, abs=25)
@@ -190,7 +190,7 @@ def test_gains_stand_against_the_right_baseline():
 
 
 def test_the_ceiling_is_what_the_true_graph_is_worth_over_no_graph():
-    setup, module = bare(), load_experiment("ablation")
+    setup, module = bare(), EXPERIMENTS["ablation"]
     results = [
         model(cell, 0.6 if cell.params["options"]["boost"]["alpha"] else 0.4)
         for cell in module.plan(setup)
@@ -208,6 +208,6 @@ def test_the_ceiling_is_what_the_true_graph_is_worth_over_no_graph():
 
 def test_the_figure_draws_the_shares():
     setup = bare()
-    (figure,) = load_experiment("ablation").figures(setup, ran(setup, lambda kind: 0.5))
+    (figure,) = EXPERIMENTS["ablation"].figures(setup, ran(setup, lambda kind: 0.5))
     assert {series.x for series in figure.panels[0].series} == {ablation.SHARES}
-    assert load_experiment("ablation").figures(setup, []) == []
+    assert EXPERIMENTS["ablation"].figures(setup, []) == []

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.experiments import load_experiment
+from bench.experiments import EXPERIMENTS
 from bench.experiments.model import audit as experiment
 from bench.runners import audit
 from causalrec.attention import causal_mask
@@ -113,7 +113,7 @@ def test_jaccard_and_its_chance_by_hand():
 
 def audited_runs(setup, excess=lambda seed: 0.02, **more) -> list:
     """Results of the audit with what CausalRec's histories show; SASRec's are as made up."""
-    module = load_experiment("audit")
+    module = EXPERIMENTS["audit"]
     made = [made_up(cell) for cell in module.plan(setup)]
     made += [made_up(cell) for cell in module.refine(setup, made)]
     for r in made:
@@ -150,7 +150,7 @@ def test_the_control_judges_nothing_and_is_shown():
         if r.params["model"] == "sasrec":
             r.arrays["audit_error"] = np.ones(8)
     assert set(outcomes(find("audit", setup, results), "attention-is-scm").values()) == {HOLDS}
-    (table, *_) = load_experiment("audit").tables(setup, results)
+    (table, *_) = EXPERIMENTS["audit"].tables(setup, results)
     assert {row[1]: row[3] for row in table.rows} == {"CausalRec": 1e-7, "SASRec (control)": 1.0}
 
 
@@ -160,7 +160,7 @@ def test_runs_without_parents_say_nothing_of_the_fit():
     for r in results:
         if r.params["seed"] == 0 and r.params["model"] == "causalrec":
             r.arrays |= {f"audit_{name}": np.full(8, np.nan) for name in ("r2_parents", "r2_random", "r2_latest")}
-    fit = load_experiment("audit").tables(setup, results)[1]
+    fit = EXPERIMENTS["audit"].tables(setup, results)[1]
     assert [entry.n for entry in fit.rows[0][2:]] == [4, 4, 4, 5, 4, 4]
     assert fit.rows[0][-2].estimate == pytest.approx(0.1)
 
@@ -172,7 +172,7 @@ def test_stability_compares_runs_that_differ_as_said():
     for r in results:
         if "restart" in r.params and "half" not in r.params:
             r.arrays["edge_cause"] = r.arrays["edge_effect"][::-1].copy()
-    table = load_experiment("audit").tables(setup, results)[2]
+    table = EXPERIMENTS["audit"].tables(setup, results)[2]
     found = {row[:3]: row for row in table.rows}
     assert found["behaviour", "other draws", "R"][5].estimate < 0.1
     assert found["behaviour", "halves of the users", "R"][5].estimate == 1.0
@@ -183,7 +183,7 @@ def test_stability_compares_runs_that_differ_as_said():
 
 def test_a_chosen_setting_is_never_one_of_the_halves():
     setup = with_data(names=("ml-1m",))
-    module = load_experiment("audit")
+    module = EXPERIMENTS["audit"]
     first = [made_up(cell) for cell in module.plan(setup)]
     more = [model(cell, valid=0.9) for cell in module.refine(setup, first)]
     assert [c.key for c in module.refine(setup, first + more)] == [c.key for c in module.refine(setup, first)]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from bench import reproduce
 from bench.errors import InputError
-from bench.experiments import EXPERIMENTS, load_experiment
+from bench.experiments import EXPERIMENTS
+from bench.experiments import find as find_experiment
 from bench.judge.claims import read_register
 from bench.plan.presets import PRESETS
 from bench.show.tables import Table, to_csv, to_text
@@ -42,12 +43,19 @@ def films(tmp_path_factory):
         patch.setenv("CAUSALREC_DATA", str(folder))
         yield
 
-SEEDLESS = ("selftest",)  # its checks draw from seeds of their own
+
+def test_every_experiment_has_its_name_and_a_question():
+    for name, experiment in EXPERIMENTS.items():
+        assert find_experiment(name) is experiment
+        assert experiment.name == name
+        assert experiment.question.endswith("?")
+        assert "\n" not in experiment.question
+    assert len({experiment.question for experiment in EXPERIMENTS.values()}) == len(EXPERIMENTS)
 
 
 def test_unknown_experiments_are_refused():
     with pytest.raises(InputError, match="experiment 'recovry' is unknown; choose one of recovery, variance"):
-        load_experiment("recovry")
+        find_experiment("recovry")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -61,8 +69,8 @@ def test_plans_are_plain_unique_and_told_apart(experiment, data, preset):
     assert len({cell.label for cell in cells}) == len(cells)
     for cell in cells:
         assert json.loads(json.dumps(cell.params, allow_nan=False)) == cell.params
-        assert experiment in SEEDLESS or cell.params["root"] == setup.root
-        known = ("structure", "attribution", "mixing", "recommender", "cost", "example", "selftest")
+        assert cell.params["root"] == setup.root
+        known = ("structure", "attribution", "mixing", "recommender", "cost", "example")
         assert cell.runner in known
         assert f"bench.runners.{cell.runner}:run" in cell.code
         assert cell.timeout == setup.preset.timeout
@@ -72,7 +80,7 @@ def test_plans_are_plain_unique_and_told_apart(experiment, data, preset):
             assert cell.data == setup.found[cell.params["dataset"]["name"]].content_hash
 
 
-@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name not in SEEDLESS])
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_the_root_seed_changes_every_key_and_nothing_else(experiment):
     one, two = (plan_all(experiment, replace(with_data(), root=root)) for root in (0, 1))
     assert not {cell.key for cell in one} & {cell.key for cell in two}
@@ -91,16 +99,17 @@ def test_any_part_of_the_results_can_be_read(experiment, data, draw):
     share = draw.draw(st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0]))
     ran = np.random.default_rng(draw.draw(st.integers(0, 2**32))).random(len(cells)) < share
     results = [made_up(cell) if ok else failed(cell) for cell, ok in zip(cells, ran, strict=True)]
-    module = load_experiment(experiment)
+    asked = EXPERIMENTS[experiment]
     for part in (results, [], [r for r in results if r.ok]):
-        tables = [*module.tables(setup, part), *getattr(module, "details", lambda *_: [])(setup, part)]
+        tables = [*asked.tables(setup, part), *asked.details(setup, part)]
         assert all(isinstance(table, Table) and to_text(table) and to_csv(table) for table in tables)
         assert len({table.name for table in tables}) == len(tables)
         found = find(experiment, setup, part)
         assert all(f.outcome in (HOLDS, FAILS, UNCLEAR) for f in found)
         assert len({(f.claim, f.part) for f in found}) == len(found)
-        if hasattr(module, "refine"):
-            module.refine(setup, part)
+        asked.refine(setup, part)
+        asked.figures(setup, part)
+        asked.reasons(setup, part)
         if not any(r.ok for r in part):
             assert found == []
 

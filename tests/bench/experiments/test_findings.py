@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from bench.cells.unit import digest
-from bench.experiments import load_experiment
+from bench.experiments import EXPERIMENTS
 from bench.experiments.model import acyclicity, sensitivity
 from bench.experiments.theory import variance
-from bench.experiments.theory.recovery import plan_cell
+from bench.experiments.theory.graphs import plan_cell
 from bench.judge.claims import Finding
 from bench.plan.setup import OWN, Setup
 from tests.bench.made_up import (
@@ -111,7 +111,7 @@ def test_unequal_variance_breaks(slope, scatter, outcome, shared):
     """SHD rises by `slope`, ± scatter by draw, a doubling of the ratio beyond what it rises for the oracle as well."""
     setup = bare()
     results = []
-    for cell in load_experiment("variance").plan(setup):
+    for cell in EXPERIMENTS["variance"].plan(setup):
         beyond = slope + scatter * (-1.0) ** np.arange(cell.params["draws"])
         rise = shared + beyond * (cell.params["learner"] != "oracle")
         results.append(graphs(cell, shd=20 + rise * np.log2(cell.params["ratio"])))
@@ -125,7 +125,7 @@ def test_the_ratio_at_which_recovery_breaks_is_reported():
     setup = bare()
     results = [
         graphs(cell, shd=np.arange(cell.params["draws"]) * (cell.params["ratio"] >= 16))
-        for cell in load_experiment("variance").plan(setup)
+        for cell in EXPERIMENTS["variance"].plan(setup)
     ]
     drop = 0.5 / (1 - 1 / setup.preset.structure.draws)  # of the way from ratio 4 to 16
     found = find("variance", setup, results)
@@ -174,7 +174,7 @@ def test_the_drops_interval_holds_the_truth(true_log_ratio):
 
 
 def table(experiment, results, name, setup):
-    return next(t for t in load_experiment(experiment).tables(setup, results) if t.name == name)
+    return next(t for t in EXPERIMENTS[experiment].tables(setup, results) if t.name == name)
 
 
 def test_profiles_drop_each_by_its_own_curve():
@@ -182,7 +182,7 @@ def test_profiles_drop_each_by_its_own_curve():
     drops = {"equal": 1.0, "random": 4.0, "rising": 64.0, "falling": 16.0}
     results = [
         graphs(cell, shd=int(cell.params["ratio"] >= drops[cell.params["profile"]] > 1))
-        for cell in load_experiment("variance").plan(setup)
+        for cell in EXPERIMENTS["variance"].plan(setup)
     ]
     rows = table("variance", results, "variance_half", setup).rows
     assert len(rows) == 7
@@ -191,7 +191,7 @@ def test_profiles_drop_each_by_its_own_curve():
 
 def test_each_break_shows_its_own_cells_and_none_tells_in_the_claim():
     setup = bare()
-    cells = load_experiment("variance").plan(setup)
+    cells = EXPERIMENTS["variance"].plan(setup)
     assert len(set(cells)) == len(cells)
 
     def score(cell):
@@ -216,7 +216,7 @@ def test_each_break_shows_its_own_cells_and_none_tells_in_the_claim():
 
 def test_a_learner_asked_for_stands_beside_ours():
     setup = replace(bare(), learners=("exact", "eqvar_bottom_up"))
-    results = [made_up(cell) for cell in load_experiment("variance").plan(setup)]
+    results = [made_up(cell) for cell in EXPERIMENTS["variance"].plan(setup)]
     asked = {r.params["learner"] for r in results} - set(variance.LEARNERS)
     assert asked == {"eqvar_bottom_up"}  # the exact search takes no graph of 20 nodes
     assert "EqVar bottom-up" in {row[0] for row in table("variance", results, "variance_half", setup).rows}
@@ -235,7 +235,7 @@ def test_affines_and_pooled_sequences_show_their_own_cells():
         ratio = 1e7 * (p["ratio"] > 1) + 1e6 * (p["nodes"] != 20)
         return ratio + 10_000 * place + p["samples"] + 1000 * seen.get("affine", 0) + 0.001 * seen.get("sequences", 1)
 
-    results = [graphs(cell, shd=score(cell)) for cell in load_experiment("layernorm").plan(setup)[::-1]]
+    results = [graphs(cell, shd=score(cell)) for cell in EXPERIMENTS["layernorm"].plan(setup)[::-1]]
     affine = {(row[0], row[1]): row[2:] for row in table("layernorm", results, "layernorm_affine", setup).rows}
     assert [round(e.estimate, 3) for e in affine["LayerNorm on V", "none"]] == [10_064.001, 11_024.001]
     assert [round(e.estimate, 3) for e in affine["LayerNorm on Z", "spread 0.5"]] == [20_564.001, 21_524.001]
@@ -254,7 +254,7 @@ def test_each_control_stands_beside_eqvar_in_its_view():
         place = ("raw", "exogenous", "mixed").index(p["violation"]["placement"])
         return 100 * names.index(p["learner"]) + 10 * place + (p["ratio"] > 1) + 1000 * p["samples"]
 
-    results = [graphs(cell, shd=score(cell)) for cell in load_experiment("layernorm").plan(setup)[::-1]]
+    results = [graphs(cell, shd=score(cell)) for cell in EXPERIMENTS["layernorm"].plan(setup)[::-1]]
     s = setup.preset.structure
     rows = table("layernorm", results, "layernorm_controls", setup).rows
     assert len(rows) == 5 * len(s.placement_nodes)
@@ -269,7 +269,7 @@ def test_each_control_stands_beside_eqvar_in_its_view():
 @pytest.mark.parametrize("accuracy", [0.5, 0.0, np.nan])
 def test_layernorm_is_not_judged_beside_raw_rows_that_nothing_recovers(accuracy):
     setup = bare()
-    results = [graphs(cell, shd=3) for cell in load_experiment("layernorm").plan(setup)]
+    results = [graphs(cell, shd=3) for cell in EXPERIMENTS["layernorm"].plan(setup)]
     assert set(outcomes(find("layernorm", setup, results), "layernorm-identifies").values()) == {HOLDS}
     for result in results:
         result.arrays["order_accuracy"] = np.full(len(result.arrays["shd"]), accuracy)
@@ -281,7 +281,7 @@ def test_layernorm_says_how_many_graphs_are_recovered_exactly():
     setup, wrong = bare(), {"raw": 7, "exogenous": 8, "mixed": 9}
     results = [
         graphs(cell, shd=np.arange(cell.params["draws"]) < wrong[cell.params["violation"]["placement"]])
-        for cell in load_experiment("layernorm").plan(setup)
+        for cell in EXPERIMENTS["layernorm"].plan(setup)
     ]
     draws = setup.preset.structure.draws
     for part in find("layernorm", setup, results):
@@ -300,7 +300,7 @@ def test_layernorm_identifies_each_placement_apart(more, noise, outcome):
         changed = cell.params["violation"]["placement"] == "mixed"
         return base + (more + noise * rng.normal(size=len(base)) if changed else 0.0)
 
-    results = [graphs(cell, shd=shd(cell)) for cell in load_experiment("layernorm").plan(setup)]
+    results = [graphs(cell, shd=shd(cell)) for cell in EXPERIMENTS["layernorm"].plan(setup)]
     found = outcomes(find("layernorm", setup, results), "layernorm-identifies")
     on_z = [found.pop(part) for part in list(found) if part.startswith("LayerNorm on Z, equal variances")]
     assert on_z == [outcome, outcome]
@@ -328,7 +328,7 @@ def test_layernorm_identifies_each_placement_apart(more, noise, outcome):
 def test_acyclicity_converges_in_every_single_world(state, failing, rho):
     """One world decides, the margin itself is inside, and before rho is at its cap nothing has failed yet."""
     setup = bare()
-    results = [made_up(cell) for cell in load_experiment("acyclicity").plan(setup)]
+    results = [made_up(cell) for cell in EXPERIMENTS["acyclicity"].plan(setup)]
     results[-1] = model(results[-1].cell, **state)
     for result in results:
         result.arrays["trace_rho"] = np.array([1.0, rho, 1e8])
@@ -340,7 +340,7 @@ def test_acyclicity_converges_in_every_single_world(state, failing, rho):
 
 
 def test_the_rho_that_counts_is_the_one_the_chosen_epoch_trained_under():
-    (cell, *_) = acyclicity._world_cells(bare())
+    (cell, *_) = EXPERIMENTS["discovery"].plan(bare())
     result = made_up(cell)
     result.arrays["trace_rho"] = np.array([1e1, 1e2, 1e3, 1e4])  # after epochs 1 to 4
     for best, rho in ((1, 1e1), (2, 1e1), (3, 1e2), (4, 1e3)):
@@ -350,7 +350,7 @@ def test_the_rho_that_counts_is_the_one_the_chosen_epoch_trained_under():
 
 def real_runs(setup: Setup) -> list:
     """Results of `acyclicity` with rho at its cap, the chosen setting's other seeds included."""
-    module = load_experiment("acyclicity")
+    module = EXPERIMENTS["acyclicity"]
     made = [made_up(cell) for cell in module.plan(setup)]
     made += [made_up(cell) for cell in module.refine(setup, made)]
     for result in made:
@@ -398,12 +398,12 @@ def test_acyclicity_is_partly_reproduced_at_best_where_data_is_missing():
 
 def test_notears_is_a_control_and_judges_nothing():
     setup = bare()
-    cells = load_experiment("acyclicity").plan(setup)
+    cells = EXPERIMENTS["acyclicity"].plan(setup)
     good, bad = (
         [graphs(cell, h=h) if cell.runner == "structure" else made_up(cell) for cell in cells] for h in (0.0, 1.0)
     )
     assert find("acyclicity", setup, good) == find("acyclicity", setup, bad)
-    (_, _, ends) = load_experiment("acyclicity").tables(setup, bad)
+    (_, _, ends) = EXPERIMENTS["acyclicity"].tables(setup, bad)
     assert {row[2] for row in ends.rows if row[0].startswith("NOTEARS")} == {1.0}
 
 
@@ -416,7 +416,7 @@ def test_discovery_recovers_against_every_control_apart(control, more, outcome):
     setup = bare()
     results = [
         model(cell, auprc_w=0.8, **{f"auprc_{name}": 0.1 for name in ("attention", "lift", "regression", "random")})
-        for cell in load_experiment("discovery").plan(setup)
+        for cell in EXPERIMENTS["discovery"].plan(setup)
     ]
     for number, result in enumerate(results):
         result.metrics |= {f"auprc_{control}": 0.8 - more + 0.05 * (-1) ** number}
@@ -432,7 +432,7 @@ def test_discovery_recovers_against_every_control_apart(control, more, outcome):
 def swept(setup: Setup, quality=lambda options: 0.5, luck=lambda options: 0, **metrics) -> list:
     """Results of the sweeps by a cell's options; metrics are functions of the options too."""
     made = []
-    for cell in dict.fromkeys(load_experiment("sensitivity").plan(setup)):
+    for cell in dict.fromkeys(EXPERIMENTS["sensitivity"].plan(setup)):
         options = cell.params["options"]
         more = {name: of(options, cell.params["seed"]) for name, of in metrics.items()}
         made.append(model(cell, quality(options), luck=luck(options), **more))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.datasets.titles import Film
-from bench.experiments import load_experiment
+from bench.experiments import EXPERIMENTS
 from bench.experiments.model import graph_view
 from tests.bench.made_up import FAILS, HOLDS, bare, find, judged, made_up, outcomes, with_data, write_films
 
@@ -19,7 +19,7 @@ def setup(tmp_path, monkeypatch):
 
 
 def runs(setup) -> list:
-    module = load_experiment("graph_view")
+    module = EXPERIMENTS["graph_view"]
     first = [made_up(cell) for cell in module.plan(setup)]
     return first + [made_up(cell) for cell in module.refine(setup, first)]
 
@@ -49,8 +49,8 @@ def test_equal_popularity_by_brute_force():
 
 def test_edges_drawn_by_popularity_alone_are_not_enriched(setup):
     """Ends by popularity, whatever the films; all linked pairs, most enriched."""
-    module, results = load_experiment("graph_view"), runs(setup)
-    ((_, films),) = module._read(setup, results).values()
+    results = runs(setup)
+    ((_, films),) = graph_view._read(setup, results).values()
     rng, weight = np.random.default_rng(1), films.counts / films.counts.sum()
     for r in results:
         i, j = rng.choice(200, 2000, p=weight), rng.choice(200, 2000, p=weight)
@@ -69,7 +69,7 @@ def test_edges_drawn_by_popularity_alone_are_not_enriched(setup):
 
 
 def test_tables_and_figure_tell_titles_and_shares(setup):
-    module, results = load_experiment("graph_view"), runs(setup)
+    module, results = EXPERIMENTS["graph_view"], runs(setup)
     view, strongest = module.tables(setup, results)
     assert [row[1:6] for row in view.rows] == [
         (title, seeds, 200.0, reach, link)
@@ -91,7 +91,7 @@ def test_how_many_of_the_largest_entries_reach_tau_is_counted_by_seed(setup):
     chosen = graph_view._runs(setup, results, "ml-100k")
     for r, reach in zip(chosen, (0, 1, 7), strict=True):
         r.arrays["edge_weight"] = np.where(np.arange(200) < reach, 0.3, 0.29)
-    (view, _) = load_experiment("graph_view").tables(setup, results)
+    (view, _) = EXPERIMENTS["graph_view"].tables(setup, results)
     assert [row[4] for row in view.rows] == [pytest.approx(8 / 3)] * 2 + [None] * 2
     details = [f.detail for f in find("graph_view", setup, results)]
     assert len(details) == 2
@@ -104,12 +104,12 @@ def test_without_titles_nothing_is_judged_and_the_gap_says_why(setup, tmp_path):
     verdict = judged("graph_view", setup, results)[graph_view.CLAIM]
     assert verdict.judgement == "not run"
     assert "u.item is not there" in verdict.note
-    assert all(not table.rows for table in load_experiment("graph_view").tables(setup, results))
-    assert load_experiment("graph_view").figures(setup, results) == []
+    assert all(not table.rows for table in EXPERIMENTS["graph_view"].tables(setup, results))
+    assert EXPERIMENTS["graph_view"].figures(setup, results) == []
 
 
 def test_without_movielens_nothing_runs():
-    assert load_experiment("graph_view").plan(with_data(names=("beauty",))) == []
+    assert EXPERIMENTS["graph_view"].plan(with_data(names=("beauty",))) == []
     verdict = judged("graph_view", bare("smoke"), [])[graph_view.CLAIM]
     assert verdict.note == "preset smoke uses no MovieLens data"
     gone = replace(bare(), missing={"ml-100k": "it is gone"})

@@ -10,7 +10,7 @@ from bench.errors import InputError
 from bench.experiments.model import readings
 from bench.experiments.model.readings import DEFAULT, FEW, LAST, QUESTIONS, READINGS
 from bench.judge.intervals import t_interval
-from bench.plan import trials
+from bench.plan import tuning
 from bench.plan.presets import PRESETS, World
 from bench.plan.setup import Setup
 from bench.runners import execute
@@ -89,8 +89,8 @@ def test_real_readings_are_the_tuned_setting_with_one_change():
     setup = with_data(replace(ALL, real=replace(ALL.real, seeds=2)), ("beauty", "ml-100k"))
     cells = [c for c in plan_all("readings", setup) if c.params["dataset"]["name"] != "behaviour"]
     assert {c.params["dataset"]["name"] for c in cells} == {"ml-100k"}
-    tuned = trials.tuning_cells(setup, "ml-100k", "causalrec")
-    best = trials.chosen(setup, [made_up(c) for c in tuned], "ml-100k", "causalrec").params["options"]
+    tuned = tuning.tuning_cells(setup, "ml-100k", "causalrec")
+    best = tuning.chosen(setup, [made_up(c) for c in tuned], "ml-100k", "causalrec").params["options"]
     assert cells[: len(tuned)] == tuned
     titles = {*FEW, "R of lift, as many edges"} - {"R true"}
     assert len(cells) == len(tuned) - 1 + 2 * len(titles)

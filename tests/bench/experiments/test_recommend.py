@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.experiments import load_experiment
+from bench.experiments import EXPERIMENTS
 from bench.experiments.model import recommend as experiment
 from bench.judge.claims import Finding
 from bench.methods.recommenders import CONTROLS, RIVALS
-from bench.plan import trials
+from bench.plan import tuning
 from bench.plan.presets import PRESETS
+from bench.plan.recommender_cells import FACTOR_WEIGHTS, on_pairs, rivals, seen_rule
+from bench.plan.scores import leaders
 from bench.plan.setup import OWN, Setup
 from causalrec.rivals.ease import MOST_ITEMS
 from tests.bench.made_up import (
@@ -153,7 +155,7 @@ def test_an_own_file_is_shown_and_judges_nothing_the_paper_claims():
     setup = with_data(names=(OWN,))
     results = trained(setup, 0.9, 0.3, 0)
     assert find("recommend", setup, results) == []
-    (table, *_) = load_experiment("recommend").tables(setup, results)
+    (table, *_) = EXPERIMENTS["recommend"].tables(setup, results)
     assert {row[0] for row in table.rows} == {"behaviour", OWN}
     assert "Datasets: none" in judged("recommend", setup, results)["beats-rivals"].note
 
@@ -187,12 +189,12 @@ def test_rivals_that_never_hit_leave_no_relative_gain():
 def test_every_neural_model_has_the_same_budget_of_different_trials(preset):
     setup = with_data(preset, ("ml-100k",))
     tried = {model: [] for model in (*setup.preset.real.rivals, "causalrec") if model != "tisasrec"}
-    weights = {weight: dropout for dropout, weight in trials.FACTOR_WEIGHTS.items()}
-    for cell in load_experiment("recommend").plan(setup):
+    weights = {weight: dropout for dropout, weight in FACTOR_WEIGHTS.items()}
+    for cell in EXPERIMENTS["recommend"].plan(setup):
         if cell.params["model"] in tried and cell.params["dataset"]["name"] == "ml-100k":
             p = cell.params
             options = p["options"]
-            dropout = weights[options["regularisation"]] if trials.on_pairs(p["model"]) else options["dropout"]
+            dropout = weights[options["regularisation"]] if on_pairs(p["model"]) else options["dropout"]
             tried[p["model"]].append((dropout, p["training"]["learning_rate"]))
             assert ("boost" in p["options"]) == (p["model"] == "causalrec")
             assert p["options"].get("boost", {}).get("alpha") != 0
@@ -206,19 +208,19 @@ def test_every_neural_model_has_the_same_budget_of_different_trials(preset):
 def test_presets_choose_their_rivals_and_tisasrec_needs_times(preset, rivals):
     setup = with_data(preset, ("ml-100k", "beauty"))
     setup.found["beauty"].statistics["ties_share"] = 0.0
-    planned = {(c.params["dataset"]["name"], c.params["model"]) for c in load_experiment("recommend").plan(setup)}
+    planned = {(c.params["dataset"]["name"], c.params["model"]) for c in EXPERIMENTS["recommend"].plan(setup)}
     for name, left_out in (("ml-100k", 1), ("beauty", 0), ("behaviour", 1)):
         run = {model for data, model in planned if data == name} & set(RIVALS)
         assert run == {*setup.preset.real.rivals} - ({"tisasrec"} if left_out else set())
     assert len(setup.preset.real.rivals) == rivals
-    note = load_experiment("recommend").gaps(setup)["beats-each-rival"]
+    note = EXPERIMENTS["recommend"].gaps(setup)["beats-each-rival"]
     assert ("TiSASRec needs times, which ml-100k lacks" in note) == (rivals > 1)
 
 
 def test_ease_is_left_out_where_its_matrix_would_be_too_large():
     setup = with_data(names=("ml-100k", "beauty"))
     setup.found["beauty"].statistics["items"] = MOST_ITEMS + 1
-    planned = {(c.params["dataset"]["name"], c.params["model"]) for c in load_experiment("recommend").plan(setup)}
+    planned = {(c.params["dataset"]["name"], c.params["model"]) for c in EXPERIMENTS["recommend"].plan(setup)}
     assert ("ml-100k", "ease") in planned
     assert ("beauty", "ease") not in planned
 
@@ -229,7 +231,7 @@ def test_published_figures_stand_beside_ours_only_for_the_same_data_and_split():
 
     def published(setup):
         results = trained(setup, 0.5, 0.25, 0)
-        return [t for t in load_experiment("recommend").tables(setup, results) if t.name == "recommend_published"]
+        return [t for t in EXPERIMENTS["recommend"].tables(setup, results) if t.name == "recommend_published"]
 
     assert published(setup) == []
     setup.found["ml-1m"].statistics.update(users=6040, items=3416)
@@ -250,7 +252,7 @@ def test_tuning_sees_validation_alone(seed):
     paper = PRESETS["paper"]
     setup = with_data(replace(paper, real=replace(paper.real, trials=3)), DATASETS[:2])
     rng = np.random.default_rng(seed)
-    cells = load_experiment("recommend").plan(setup)
+    cells = EXPERIMENTS["recommend"].plan(setup)
     valid = {cell.key: rng.uniform(0.2, 0.8) for cell in cells}
 
     def results(test):
@@ -258,11 +260,11 @@ def test_tuning_sees_validation_alone(seed):
 
     test = rng.uniform(0.1, 0.9, len(cells))
     before, after = results(test), results(rng.permutation(test))
-    assert trials.refine(setup, before) == trials.refine(setup, after)
+    assert experiment.refine(setup, before) == experiment.refine(setup, after)
     for name in setup.found:
-        seen = trials.seen_rule(setup, name)
-        for kind in (*trials.rivals(setup, name), "causalrec", *CONTROLS):
-            chosen = [trials.chosen(setup, part, name, kind) for part in (before, after)]
+        seen = seen_rule(setup, name)
+        for kind in (*rivals(setup, name), "causalrec", *CONTROLS):
+            chosen = [tuning.chosen(setup, part, name, kind) for part in (before, after)]
             tried = [r for r in before if (r.params["dataset"]["name"], r.params["model"]) == (name, kind)]
             best = max(tried, key=lambda r: r.metrics[f"valid_ndcg10_{seen}"])
             assert chosen[0].cell == chosen[1].cell == best.cell
@@ -270,14 +272,14 @@ def test_tuning_sees_validation_alone(seed):
 
 def test_refine_plans_the_other_seeds_of_the_chosen_setting():
     setup = with_data("paper", DATASETS[:2])
-    results = [model(cell, valid=0.4) for cell in load_experiment("recommend").plan(setup)]
-    kinds, picked = (*trials.rivals(setup, "ml-100k"), "causalrec"), {}
+    results = [model(cell, valid=0.4) for cell in EXPERIMENTS["recommend"].plan(setup)]
+    kinds, picked = (*rivals(setup, "ml-100k"), "causalrec"), {}
     for name in setup.found:
         for kind in kinds:
             tried = [r for r in results if (r.params["dataset"]["name"], r.params["model"]) == (name, kind)]
             picked[name, kind] = tried[-1].params
             results[results.index(tried[-1])] = model(tried[-1].cell, valid=0.9)
-    more, seeds = trials.refine(setup, results), setup.preset.real.seeds
+    more, seeds = experiment.refine(setup, results), setup.preset.real.seeds
     assert len(more) == 2 * (len(kinds) * (seeds - 1) + seeds)
     for (name, kind), params in picked.items():
         mine = [c.params for c in more if (c.params["dataset"]["name"], c.params["model"]) == (name, kind)]
@@ -298,19 +300,19 @@ def test_the_ablation_is_never_the_chosen_setting():
     results = [
         model(cell, valid=0.9 if cell.params["options"].get("boost", {}).get("alpha") == 0 else 0.4) for cell in cells
     ]
-    best = trials.chosen(setup, results, "ml-100k", "causalrec")
+    best = tuning.chosen(setup, results, "ml-100k", "causalrec")
     assert best.params["options"]["boost"]["alpha"] > 0
-    assert {r.params["seed"] for r in trials.runs(setup, results, "ml-100k", trials.ABLATED)} == {0, 1, 2}
+    assert {r.params["seed"] for r in experiment.runs(setup, results, "ml-100k", experiment.ABLATED)} == {0, 1, 2}
 
 
 def test_tables_rank_by_the_rule_of_the_data():
     """Seen items stay in the catalogue where users repeat items, and leave it where they do not."""
     setup = with_data(names=("ml-100k", "foursquare-nyc"))
-    assert [trials.seen_rule(setup, name) for name in ("behaviour", *setup.found)] == ["kept", "filtered", "kept"]
+    assert [seen_rule(setup, name) for name in ("behaviour", *setup.found)] == ["kept", "filtered", "kept"]
     results = trained(setup, 0.5, 0.5, 0)
     for result in results:
         result.arrays["test_filtered"] = np.full(300, 50.0)
-    (table, *_) = load_experiment("recommend").tables(setup, results)
+    (table, *_) = EXPERIMENTS["recommend"].tables(setup, results)
     column, other = (table.columns.index(name) for name in ("HR@10", "HR@10 other"))
     shown = {row[0]: (row[column].estimate, row[other].estimate) for row in table.rows if row[1] == "CausalRec"}
     assert shown["ml-100k"][0] == 0.0 < shown["ml-100k"][1]
@@ -338,7 +340,7 @@ def hits(share: float, seeds: int = 3, users: int = 400) -> np.ndarray:
 @pytest.mark.parametrize("name", ["ml-100k", "behaviour"])
 def test_a_mark_is_a_lead_over_all_that_follow(name, values, marks):
     """A model of one seed, whose spread is unknown, and one that did not run are not compared."""
-    assert trials.leaders(name, values) == marks
+    assert leaders(name, values) == marks
 
 
 def test_the_best_possible_is_never_marked():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bench.experiments.model import recommend
-from bench.plan import trials
+from bench.plan import tuning
 from causalrec.interactions import Interactions, from_rows, leave_one_out, to_sequences
 from causalrec.model import SASRec, SASRecOptions
 from causalrec.ranking import NonFiniteScores, hit_rate, ndcg, rank_targets
@@ -57,9 +57,9 @@ def test_the_test_items_steer_neither_weights_nor_the_epoch_that_is_kept():
 
 def test_a_setting_is_chosen_on_validation_though_the_test_prefers_another():
     setup = with_data()
-    cells = trials.tuning_cells(setup, "ml-100k", "sasrec")
+    cells = tuning.tuning_cells(setup, "ml-100k", "sasrec")
     results = [model(cell, quality=1.0 - 0.5 * k, valid=0.2 + 0.5 * k) for k, cell in enumerate(cells)]
-    assert trials.chosen(setup, results, "ml-100k", "sasrec") is results[-1]
+    assert tuning.chosen(setup, results, "ml-100k", "sasrec") is results[-1]
 
 
 def test_a_seed_decides_everything():

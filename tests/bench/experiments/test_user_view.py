@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.datasets.load import load
-from bench.experiments import load_experiment
+from bench.experiments import EXPERIMENTS
 from bench.experiments.model import graph_view
 from bench.experiments.model.user_view import ITEMS, median_user, user_figure
 from bench.show.figures import Link, Network
@@ -20,7 +20,7 @@ TITLES = ["$a$", "b", "c", "d", "e", "f"]
 
 def ran(W: dict[tuple[int, int], float], seed: int = 0, **options) -> Made:
     """A record with the weights W[effect, cause] of items from 1."""
-    (cell, *_) = load_experiment("graph_view").plan(with_data(names=("ml-100k",)))
+    (cell, *_) = EXPERIMENTS["graph_view"].plan(with_data(names=("ml-100k",)))
     cell = replace(cell, params=cell.params | {"seed": seed, "options": cell.params["options"] | options})
     ends = np.array(list(W), dtype=np.int32).reshape(-1, 2) - 1
     return Made(cell, {}, {"edge_effect": ends[:, 0], "edge_cause": ends[:, 1],

@@ -13,7 +13,7 @@ from bench.cells.store import Store
 from bench.engine.run import run_cells
 from bench.errors import INPUT_ERRORS, InputError
 from bench.experiments import check_used
-from bench.experiments.theory import recovery
+from bench.experiments.theory import graphs, recovery
 from bench.methods import learners
 from bench.plan.presets import PRESETS
 from bench.plan.setup import Setup, make_setup
@@ -133,7 +133,7 @@ def test_peers_have_rows_and_their_own_code_which_no_other_learner_counts():
         assert learners.needs_rows(name)
         assert learners.code(name) == (f"bench.methods.peers:{learners.ENTRIES[name].kind.__name__}",)
         assert not learners.can_run(name, 5, None)
-    read = reach(recovery.plan_cell(SMOKE, "eqvar", "er", 1, 5, 100).code)
+    read = reach(graphs.plan_cell(SMOKE, "eqvar", "er", 1, 5, 100).code)
     assert not read & {("bench.methods.peers", learners.ENTRIES[name].kind.__name__) for name in PEERS}
 
 
@@ -226,12 +226,12 @@ def test_what_is_no_function_is_refused_before_anything_runs(mine, name, told):
 
 def test_editing_the_source_makes_new_cells(mine):
     name = f"{mine}:regress"
-    before = recovery.plan_cell(SMOKE, name, "er", 1, 5, 100)
-    assert before.key == recovery.plan_cell(SMOKE, name, "er", 1, 5, 100).key
+    before = graphs.plan_cell(SMOKE, name, "er", 1, 5, 100)
+    assert before.key == graphs.plan_cell(SMOKE, name, "er", 1, 5, 100).key
     file = Path(f"{mine}.py")
     assert before.params["identity"] == hashlib.sha256(file.read_bytes()).hexdigest()
     file.write_text(MINE + "# edited\n")
-    assert before.key != recovery.plan_cell(SMOKE, name, "er", 1, 5, 100).key
+    assert before.key != graphs.plan_cell(SMOKE, name, "er", 1, 5, 100).key
 
 
 # In a setup and its experiments
@@ -294,7 +294,7 @@ def test_a_learner_is_told_apart_by_its_class_and_what_its_name_fixes():
     ],
 )
 def test_editing_a_learner_changes_the_cells_of_whoever_uses_it_alone(definition, users):
-    read = {name: reach(recovery.plan_cell(SMOKE, name, "er", 1, 5, 100).code) for name in OURS}
+    read = {name: reach(graphs.plan_cell(SMOKE, name, "er", 1, 5, 100).code) for name in OURS}
     assert {name for name in OURS if definition in read[name]} == users
 
 

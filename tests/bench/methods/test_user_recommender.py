@@ -17,7 +17,7 @@ from bench.errors import InputError
 from bench.experiments import check_used
 from bench.experiments.model import recommend
 from bench.methods import user_recommender as own_recommender
-from bench.plan import trials
+from bench.plan import recommender_cells
 from bench.plan.presets import PRESETS, World
 from bench.plan.results import collect
 from bench.plan.setup import Setup, make_setup
@@ -93,7 +93,7 @@ def mine(tmp_path, monkeypatch) -> str:
 
 
 def world_cell(model: str, seed: int = 0) -> Cell:
-    return trials.world_cells(SMOKE, WORLD, seed + 1, model)[seed]
+    return recommender_cells.world_cells(SMOKE, WORLD, seed + 1, model)[seed]
 
 
 def test_it_gets_what_ours_get_and_is_ranked_as_ours_are(mine, capsys):

@@ -13,12 +13,13 @@ import torch
 from bench.cells.unit import Cell
 from bench.datasets.load import load, load_own
 from bench.errors import InputError
+from bench.experiments.theory.graphs import plan_cell
 from bench.experiments.theory.layernorm import VIEWS
-from bench.experiments.theory.recovery import LEARNERS, plan_cell
+from bench.experiments.theory.recovery import LEARNERS
 from bench.judge.intervals import paired_difference
 from bench.methods import learners
 from bench.methods.recommenders import CONTROLS, TRAINED
-from bench.plan import trials
+from bench.plan import recommender_cells
 from bench.plan.presets import PRESETS, World
 from bench.plan.setup import OWN, Setup
 from bench.runners import execute, recommender, structure, worlds
@@ -339,7 +340,7 @@ def test_wrong_names_are_refused():
 
 
 def world_cell(name: str, seed: int = 0, world: World = WORLD, setup: Setup = SMOKE, **changes) -> Cell:
-    return trials.world_cells(setup, world, seed + 1, name, **changes)[seed]
+    return recommender_cells.world_cells(setup, world, seed + 1, name, **changes)[seed]
 
 
 @pytest.fixture(scope="module")
@@ -470,14 +471,14 @@ def data_cell(folder: Path, name: str, options=None, training=None, core: int = 
     """A cell on the ml-100k of a folder, all of whose users and items stay."""
     found = load("ml-100k", folder, repeats="kept", user_core=core, item_core=core).provenance
     setup = replace(SMOKE, found={"ml-100k": found})
-    return trials.plan_cell(
-        setup, trials.real_dataset(setup, "ml-100k"), name, options or {}, training or {}, seed
+    return recommender_cells.plan_cell(
+        setup, recommender_cells.real_dataset(setup, "ml-100k"), name, options or {}, training or {}, seed
     )
 
 
 def neural_cell(folder: Path, name: str, patience: int | None = 2, seed: int = 0) -> Cell:
     training = {"epochs": 2, "patience": patience, "batch": 8, "learning_rate": 3e-3, "seen": "kept"}
-    return data_cell(folder, name, trials.model_options(name, 6, 8, 0.2), training, seed=seed)
+    return data_cell(folder, name, recommender_cells.model_options(name, 6, 8, 0.2), training, seed=seed)
 
 
 @pytest.fixture
@@ -567,7 +568,7 @@ def test_the_temporal_split_asks_only_about_what_comes_after_all_training(folder
     path = write(folder, early | {user: [1 + (user * step) % 6 for step in range(40)] for user in range(21, 31)})
     found = load("ml-100k", folder, repeats="kept", user_core=1, item_core=1).provenance
     setup = replace(SMOKE, found={"ml-100k": found}, split="temporal")
-    cell = trials.plan_cell(setup, trials.real_dataset(setup, "ml-100k"), "popularity", {}, {}, 0)
+    cell = recommender_cells.plan_cell(setup, recommender_cells.real_dataset(setup, "ml-100k"), "popularity", {}, {}, 0)
     arrays = execute(cell).arrays
     assert len(path.read_text().splitlines()) == 600
     assert len(arrays["test_kept"]) == len(arrays["valid_kept"]) == 10
@@ -601,7 +602,7 @@ def test_an_own_file_is_read_where_the_plan_found_it(folder, tmp_path, monkeypat
     monkeypatch.setenv("CAUSALREC_OWN_FILE", json.dumps(place))
     found = load_own(own, user="u", item="i", time="t", user_core=1, item_core=1).provenance
     setup = replace(SMOKE, found={OWN: found})
-    cell = trials.plan_cell(setup, trials.real_dataset(setup, OWN), "popularity", {}, {}, 0)
+    cell = recommender_cells.plan_cell(setup, recommender_cells.real_dataset(setup, OWN), "popularity", {}, {}, 0)
     equal(execute(cell), execute(data_cell(folder, "popularity")))
     own.write_text(own.read_text() + "1,1,99\n")
     with pytest.raises(InputError, match=r"own file: .*own\.csv changed since the plan was made"):

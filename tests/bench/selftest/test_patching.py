@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-import bench.plan.trials
+import bench.plan.scores
 import causalrec.ranking
 import causalrec.training
 import synth.scm
@@ -26,9 +26,9 @@ def constant(_):
 
 def test_every_module_that_has_a_name_for_it_is_reached_and_gets_it_back():
     with replaced(causalrec.ranking, "ndcg", constant):
-        names = [causalrec.ranking.ndcg, causalrec.training.ndcg, bench.plan.trials.ndcg]
+        names = [causalrec.ranking.ndcg, causalrec.training.ndcg, bench.plan.scores.ndcg]
         assert all(name(np.ones(1))[0] == 7 for name in names)
-    assert causalrec.ranking.ndcg is causalrec.training.ndcg is bench.plan.trials.ndcg is NDCG
+    assert causalrec.ranking.ndcg is causalrec.training.ndcg is bench.plan.scores.ndcg is NDCG
 
 
 def test_a_name_that_is_another_one_s_own_is_reached(monkeypatch):

@@ -1,0 +1,76 @@
+"""What an experiment is: the cells it plans, and what it reads off their results."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from bench.cells.unit import Cell
+from bench.judge.claims import Finding, Margins
+from bench.judge.intervals import Value
+from bench.plan.results import Result
+from bench.plan.setup import Setup
+from bench.show.figures import Figure
+from bench.show.tables import Table
+
+Results: TypeAlias = list[Result]
+Row: TypeAlias = tuple[Value, ...]
+Rows: TypeAlias = list[Row]
+
+
+def _nothing(*_: object) -> list[Any]:
+    return []
+
+
+def _no_words(*_: object) -> dict[str, str]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment by its parts.
+
+    The functions of an experiment's file that are its parts take what is said here: the setup of the run, the results
+    of the cells planned so far, of which any may have failed or be absent, and the register's margins.
+
+    Args:
+        name: by which it is run, and which claims of the register give.
+        question: what it asks, in one line.
+        plan: from the setup, the cells it needs.
+        tables: from setup and results, what a reader sees.
+        refine: from setup and results, more cells that depend on the results of the first. Default none.
+        details: from setup and results, tables that go to files only. Default none.
+        figures: from setup and results, what is drawn, as data. Default none.
+        findings: from setup, results and the register's margins, what it says of the claims that name it. Default none.
+        reasons: from setup and results, by claim, of its own or another experiment, why it comes out as it does, which
+            judges nothing. Default none.
+        gaps: from the setup, by claim, what this run leaves out. Default none.
+    """
+
+    name: str
+    question: str
+    plan: Callable[[Setup], list[Cell]]
+    tables: Callable[[Setup, Results], list[Table]]
+    refine: Callable[[Setup, Results], list[Cell]] = _nothing
+    details: Callable[[Setup, Results], list[Table]] = _nothing
+    figures: Callable[[Setup, Results], list[Figure]] = _nothing
+    findings: Callable[[Setup, Results, Margins], list[Finding]] = _nothing
+    reasons: Callable[[Setup, Results], dict[str, str]] = _no_words
+    gaps: Callable[[Setup], dict[str, str]] = _no_words
+
+    @property
+    def refines(self) -> bool:
+        """Whether some of its cells depend on the results of others."""
+        return self.refine is not _nothing
+
+
+def table(name: str, title: str, columns: Iterable[str], rows: Iterable[Iterable[Value]], note: str = "") -> Table:
+    """A table of rows of any kind.
+
+    Args:
+        name: of its files.
+        title: for readers.
+        columns: heads.
+        rows: as many values each as there are columns.
+        note: for readers, below the table.
+    """
+    return Table(name, title, tuple(columns), tuple(map(tuple, rows)), note)

@@ -1,0 +1,107 @@
+"""Cells of the structure runner, and what is read off one of their results."""
+
+from typing import Any
+
+import numpy as np
+
+from bench.cells.unit import Cell
+from bench.experiments.base import Results
+from bench.judge.intervals import Interval, clopper_pearson, t_interval
+from bench.methods import learners
+from bench.plan.results import Result, select, stacked
+from bench.plan.setup import Setup
+
+
+def plan_cell(
+    setup: Setup, learner: str, family: str, edges: int, nodes: int, samples: int | None, **changes: Any
+) -> Cell:
+    """A cell of the structure runner.
+
+    Args:
+        setup: the run's.
+        learner: a name of `bench.methods.learners`, or a user's `module:function`.
+        family: of graphs, such as "er".
+        edges: per node.
+        nodes: per graph.
+        samples: n, None for the exact covariance.
+        changes: of weights, signed, noise, profile, ratio, violation, draws where they differ from the default. A
+            violation is a kind of `synth.violations.VIOLATIONS` with its knobs: {"kind": "confounded", "latents": 2}.
+    """
+    params: dict[str, Any] = {
+        "family": family, "edges": edges, "nodes": nodes, "samples": samples, "weights": [0.5, 2.0], "signed": True,
+        "noise": "gaussian", "profile": "equal", "ratio": 1.0, "violation": None, "learner": learner,
+        "identity": learners.identity(learner), "options": {}, "draws": setup.preset.structure.draws,
+        "root": setup.root,
+    } | changes  # fmt: skip
+    return Cell(
+        "structure",
+        params,
+        ("bench.runners.structure:run", *learners.code(learner)),
+        cost=0.1 + params["draws"] * learners.seconds(learner, nodes, samples),
+        timeout=setup.preset.timeout,
+        label=f"{learner} on {family}{edges}, {nodes} nodes, n = {samples or 'infinite'}"
+        + "".join(f", {name} {_describe(value)}" for name, value in changes.items()),
+    )
+
+
+def _describe(value: object) -> str:
+    return " ".join(map(str, value.values())) if isinstance(value, dict) else str(value)
+
+
+def first(results: Results, **wanted: Any) -> Result | None:
+    """The first result that ran and whose parameters have these values.
+
+    Args:
+        results: any.
+        wanted: parameters and their values.
+    """
+    return next(iter(select(results, **wanted)), None)
+
+
+def rate(*results: Result) -> Interval:
+    """The share of graphs recovered exactly, of all draws of these results; Clopper-Pearson.
+
+    Args:
+        results: at least one.
+    """
+    return clopper_pearson(*(sum(r.metrics[name] for r in results) for name in ("exact", "draws")))
+
+
+def mean_shd(*results: Result) -> Interval:
+    """The mean SHD over all draws of these results, with its t interval.
+
+    Args:
+        results: at least one.
+    """
+    return t_interval(stacked(list(results), "shd")).within(0.0, np.inf)
+
+
+def graph_name(r: Result) -> str:
+    """Family and edges per node, such as ER2.
+
+    Args:
+        r: a result of the structure runner.
+    """
+    return f"{r.params['family'].upper()}{r.params['edges']}"
+
+
+def samples_words(samples: int | None) -> Any:
+    """The number of samples in a table's column, "exact" for the exact covariance.
+
+    Args:
+        samples: n, None for the exact covariance.
+    """
+    return "exact" if samples is None else samples
+
+
+def failed_draws(results: Results) -> str:
+    """A sentence for the note of a table: which learners failed on some of their draws; "" where none did.
+
+    Args:
+        results: those of the table.
+    """
+    ran, said = select(results), []
+    for name in dict.fromkeys(r.params["learner"] for r in ran if r.metrics["failures"]):
+        failures, draws = (sum(r.metrics[k] for r in select(ran, learner=name)) for k in ("failures", "draws"))
+        said.append(f"{learners.title(name)} on {failures} of {draws}")
+    return f" Draws that a learner failed on count as the empty graph: {', '.join(said)}." if said else ""

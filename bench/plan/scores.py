@@ -1,0 +1,86 @@
+"""A recommender's metric by seed and user, and what is said of it: levels, gains, who leads.
+
+Intervals on real data are over seeds and users crossed; those in behaviour worlds are t intervals over the worlds.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.judge.intervals import Interval, crossed_gain, crossed_interval, t_interval
+from bench.plan.recommender_cells import seen_rule
+from bench.plan.results import Result
+from bench.plan.setup import Setup
+from causalrec.ranking import hit_rate, ndcg
+
+METRICS = {"hr10": ("HR@10", hit_rate), "ndcg10": ("NDCG@10", ndcg)}
+
+
+def ranked(
+    setup: Setup, name: str, found: list[Result], metric: str = "ndcg10", seen: str | None = None
+) -> NDArray[np.float64]:
+    """A metric by seed and user, shape (seeds, users), float64; (0, 0) where nothing was found.
+
+    Args:
+        setup: the run's.
+        name: a dataset of `setup.found`, or "behaviour".
+        found: a model's results on it, one per seed.
+        metric: a name of `METRICS`.
+        seen: "kept" or "filtered", how items that a user has seen are ranked; by default the dataset's own rule.
+    """
+    rule = seen or seen_rule(setup, name)
+    values = [METRICS[metric][1](r.arrays[f"test_{rule}"]) for r in found]
+    return np.stack(values) if values else np.empty((0, 0))
+
+
+def level(name: str, values: NDArray[np.float64]) -> Interval:
+    """The mean of a share with its interval.
+
+    Args:
+        name: a dataset, or "behaviour", where every seed is a world.
+        values: shape (seeds, users), in [0, 1].
+    """
+    return _interval(name, values).within(0.0, 1.0)
+
+
+def gain(name: str, ours: NDArray[np.float64], theirs: NDArray[np.float64], wide: float = 0.95) -> Interval | None:
+    """The relative gain mean(ours) / mean(theirs) - 1, paired over seeds and users; None where `theirs` is all 0.
+
+    Args:
+        name: a dataset, or "behaviour", where every seed is a world.
+        ours, theirs: shape (seeds, users).
+        wide: level of the interval.
+    """
+    if not theirs.any():
+        return None
+    if name != "behaviour":
+        return crossed_gain(ours, theirs, wide)
+    return t_interval((ours.mean(1) - theirs.mean(1)) / theirs.mean(), wide)
+
+
+def leaders(name: str, values: Mapping[str, NDArray[np.float64]], alpha: float = 0.05) -> dict[str, str]:
+    """"best" and "second" by model, each only where it is ahead of all that follow it beyond the intervals.
+
+    Args:
+        name: a dataset, or "behaviour", where every seed is a world.
+        values: a metric by model, shape (seeds, users) each; models whose shape is not the most frequent one are not
+            compared.
+        alpha: the intervals are of paired differences, at level 1 - alpha / comparisons.
+    """
+    shapes = [v.shape for v in values.values() if v.size]
+    common = max(shapes, key=shapes.count, default=None)
+    left = sorted((m for m, v in values.items() if v.shape == common), key=lambda m: -float(values[m].mean()))
+    found: dict[str, str] = {}
+    for word in ("best", "second"):
+        first, rest = left[:1], left[1:]
+        wide = 1 - alpha / max(1, len(rest))
+        ahead = [_interval(name, values[first[0]] - values[other], wide).above(0) for other in rest]
+        if not rest or not all(ahead):
+            break
+        found[first[0]], left = word, rest
+    return found
+
+
+def _interval(name: str, values: NDArray[np.float64], wide: float = 0.95) -> Interval:
+    return t_interval(values.mean(1), wide) if name == "behaviour" else crossed_interval(values, wide)
