@@ -20,10 +20,10 @@ from bench.judge.intervals import Interval
 from bench.plan.presets import PRESETS
 from bench.plan.results import Result
 from bench.plan.setup import Setup
-from bench.report.page import PAPER, write_report
-from bench.report.run_files import Part, read_run
+from bench.report.page import PAPER, prose, render, write_report
+from bench.report.run_files import Part, RunFile, read_run
+from bench.report.write import write
 from bench.show.figures import Curves, Panel, Series
-from bench.show.markup import VOID, element, prose
 from bench.show.tables import Table, format_value
 from bench.show.verdicts import verdict_table
 from tests.bench.judge.test_claims import IDS
@@ -31,6 +31,7 @@ from tests.bench.toy_cells import toy
 
 REFERENCE = ROOT / "results" / "reference" / "quick"
 HOSTILE = '<script>alert("1")</script>&amp;\'><img src=x onerror=y>'
+VOID = ("img", "link", "meta")  # elements without an end tag
 ESTIMATE = Interval(0.12345, 0.1009, 0.145, 5, 0.9)
 
 
@@ -100,7 +101,7 @@ def made_up(text: str = "ml-100k") -> reproduce.Run:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("run")
-    reproduce.write(made_up(), place)
+    write(made_up(), place)
     return place
 
 
@@ -167,7 +168,7 @@ def test_it_loads_nothing(which, request):
 
 def test_equal_runs_give_equal_bytes_and_the_command_makes_them_anew(folder, tmp_path, call):
     before = (folder / "report.html").read_bytes()
-    reproduce.write(made_up(), tmp_path)
+    write(made_up(), tmp_path)
     assert (tmp_path / "report.html").read_bytes() == before
     (tmp_path / "report.html").unlink()
     assert call("report", tmp_path) == (0, "", f"report in {tmp_path / 'report.html'}\n")
@@ -334,7 +335,7 @@ def test_a_run_comes_back_from_its_file_as_it_was(folder):
 
 
 def test_text_with_markup_is_text(folder, tmp_path):
-    reproduce.write(made_up(HOSTILE), tmp_path)
+    write(made_up(HOSTILE), tmp_path)
     read, harmless = page(tmp_path), page(folder)
     assert [tag for tag, _ in read.tags] == [tag for tag, _ in harmless.tags]
     assert not [key for _, named in read.tags for key in named if key.startswith("on")]
@@ -349,12 +350,32 @@ MARKUP = st.lists(st.sampled_from(["<b>", "</p>", "&lt;", "&", "<!--", '"', "'",
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"))
 
 
+def one_table(text: str) -> Page:
+    """The page of a run with one table, all of whose texts are `text`."""
+    table = Table("given", "", (f"a {text}", "n"), ((f"x {text}", 1),), f"n {text}")
+    part = Part("table", "given", f"t {text}", "recovery", None, table)
+    return Page(render(RunFile(Path("run.json"), text, 0, "cpu", 1, 0, None, (), (part,), {}, {}, {"cpu": text})))
+
+
 @given(MARKUP | TEXT)
-def test_elements_give_back_the_text_they_were_given(text):
-    read = Page(element("p", text, id="here", title=text) + element("p", prose(text.replace("`", "")), id="there"))
-    assert read.text.get("here", "") == text
-    assert read.tags[0] == ("p", {"id": "here", "title": text})
-    assert read.text.get("there", "") == text.replace("`", "")
+def test_the_page_gives_back_the_text_it_was_given(text):
+    text = text.replace("`", "")
+    read = one_table(text)
+    cells = [" ".join(f"{mark} {text}".split()) for mark in "ax"]
+    assert read.rows["table-given"] == [[cells[0], "n"], [cells[1], "1"]]
+    shown = read.text["table-given"]
+    assert shown.startswith(f"t {text}")
+    assert f"n {text}" in shown
+    assert f"t {text}" in read.all("aria-label")
+    assert [tag for tag, _ in read.tags] == [tag for tag, _ in one_table("plain").tags]
+
+
+def test_columns_of_numbers_align_right_and_backticks_mark_code():
+    tags = one_table("plain").tags
+    cells = [(tag, named.get("class")) for tag, named in tags[tags.index(("section", {"id": "table-given"})) :]
+             if tag in ("th", "td")]  # fmt: skip
+    assert cells[:4] == [("th", None), ("th", "number"), ("td", None), ("td", "number")]
+    assert prose("a <b> `c & d` e") == "a &lt;b&gt; <code>c &amp; d</code> e"
 
 
 def test_text_that_is_no_unicode_is_written_all_the_same(folder, tmp_path):
