@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
@@ -84,6 +85,7 @@ def render(run: RunFile) -> str:
     )
 
 
+@cache
 def _template() -> Template:
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

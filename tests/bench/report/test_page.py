@@ -357,6 +357,9 @@ def one_table(text: str) -> Page:
     return Page(render(RunFile(Path("run.json"), text, 0, "cpu", 1, 0, None, (), (part,), {}, {}, {"cpu": text})))
 
 
+PLAIN = one_table("plain")
+
+
 @given(MARKUP | TEXT)
 def test_the_page_gives_back_the_text_it_was_given(text):
     text = text.replace("`", "")
@@ -367,13 +370,12 @@ def test_the_page_gives_back_the_text_it_was_given(text):
     assert shown.startswith(f"t {text}")
     assert f"n {text}" in shown
     assert f"t {text}" in read.all("aria-label")
-    assert [tag for tag, _ in read.tags] == [tag for tag, _ in one_table("plain").tags]
+    assert [tag for tag, _ in read.tags] == [tag for tag, _ in PLAIN.tags]
 
 
 def test_columns_of_numbers_align_right_and_backticks_mark_code():
-    tags = one_table("plain").tags
-    cells = [(tag, named.get("class")) for tag, named in tags[tags.index(("section", {"id": "table-given"})) :]
-             if tag in ("th", "td")]  # fmt: skip
+    inside = PLAIN.tags[PLAIN.tags.index(("section", {"id": "table-given"})) :]
+    cells = [(tag, named.get("class")) for tag, named in inside if tag in ("th", "td")]
     assert cells[:4] == [("th", None), ("th", "number"), ("td", None), ("td", "number")]
     assert prose("a <b> `c & d` e") == "a &lt;b&gt; <code>c &amp; d</code> e"
 
@@ -397,32 +399,53 @@ def changed(key: str, value: object) -> Callable[[dict], object]:
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
-        (changed("preset", 7), "preset is 7; expected str"),
-        (changed("seed", "0"), "seed is '0'; expected int"),
-        (changed("failed", True), "failed is True; expected int"),
-        (changed("verdicts", {}), "verdicts is {}; expected list"),
-        (changed("verdicts", ["x"]), "verdicts holds 'x'; expected objects"),
-        (changed("missing", {"a": 1}), "missing must say why"),
-        (changed("environment", {"cpu": []}), "environment must hold text"),
+        (changed("preset", 7), "Expected `str`, got `int` - at `$.preset`"),
+        (changed("seed", "0"), "Expected `int`, got `str` - at `$.seed`"),
+        (changed("failed", True), "Expected `int`, got `bool` - at `$.failed`"),
+        (changed("verdicts", {}), "Expected `array`, got `object` - at `$.verdicts`"),
+        (changed("verdicts", ["x"]), "Expected `object`, got `str` - at `$.verdicts[0]`"),
+        (changed("missing", {"a": 1}), "Expected `str`, got `int` - at `$.missing[...]`"),
+        (
+            changed("environment", {"cpu": []}),
+            "Expected `bool | int | str | null`, got `array` - at `$.environment[...]`",
+        ),
         (changed("figures", [{"name": "gone", "title": "t", "experiment": "x"}]), "gone.svg cannot be read"),
-        (changed("figures", [{"name": "../first", "title": "t"}]), "name is '../first'; expected letters"),
-        (changed("tables", None), "tables is None; expected list"),
-        (lambda told: told.pop("cells"), "cells is None; expected int"),
-        (lambda told: told["verdicts"].append(told["verdicts"][0]), "verdicts holds 'equal-variance-identifies' twice"),
-        (lambda told: told["verdicts"][0].update(claim='"><b>'), "claim is '\"><b>'; expected letters"),
-        (lambda told: told["verdicts"][0].update(verdict="true"), "verdict is 'true'; expected one of reproduced"),
-        (lambda told: told["verdicts"][0].update(margin="big"), "margin is 'big'; expected a number or null"),
-        (lambda told: told["verdicts"][0]["findings"][0].update(outcome="yes"), "outcome is 'yes'; expected one of"),
-        (lambda told: told["verdicts"][0]["findings"][0].update(estimate={"low": 1}), "{'low': 1} is no interval"),
-        (lambda told: told["tables"].append(told["tables"][0]), "tables holds 'first' twice"),
+        (changed("figures", [{"name": "../first", "title": "t"}]), "- at `$.figures[0].name`"),
+        (changed("tables", None), "Expected `array`, got `null` - at `$.tables`"),
+        (lambda told: told.pop("cells"), "missing required field `cells`"),
+        (
+            lambda told: told["verdicts"].append(told["verdicts"][0]),
+            "verdicts: 'equal-variance-identifies' is there twice",
+        ),
+        (lambda told: told["verdicts"][0].update(claim='"><b>'), "- at `$.verdicts[0].claim`"),
+        (
+            lambda told: told["verdicts"][0].update(verdict="true"),
+            "Invalid enum value 'true' - at `$.verdicts[0].verdict`",
+        ),
+        (
+            lambda told: told["verdicts"][0].update(margin="big"),
+            "Expected `int | float | null`, got `str` - at `$.verdicts[0].margin`",
+        ),
+        (
+            lambda told: told["verdicts"][0]["findings"][0].update(outcome="yes"),
+            "Invalid enum value 'yes' - at `$.verdicts[0].findings[0].outcome`",
+        ),
+        (
+            lambda told: told["verdicts"][0]["findings"][0].update(estimate={"low": 1}),
+            "missing required field `estimate` - at `$.verdicts[0].findings[0].estimate`",
+        ),
+        (lambda told: told["tables"].append(told["tables"][0]), "tables: 'first' is there twice"),
         (lambda told: told["tables"][0]["rows"].append([1]), "table 'first' needs rows of 2 values"),
-        (lambda told: told["tables"][0]["rows"].append([[], 1]), "table 'first': [] stands where a number"),
-        (lambda told: told["tables"][0].update(columns="xy"), "table 'first': columns is 'xy'; expected list"),
-        (lambda told: told["tables"][0].update(rows=[3]), "table 'first' needs rows of 2 values"),
-        (lambda told: told["tables"][0].update(note=None), "table 'first': note is None; expected str"),
-        (lambda told: told["tables"][0].update(experiment="a b"), "experiment is 'a b'; expected letters"),
-        (lambda told: told["tables"][0].update(experiment=None), "table 'first': experiment is None; expected str"),
-        (lambda told: told["details"].append(told["details"][0]), "details holds 'every' twice"),
+        (lambda told: told["tables"][0]["rows"].append([[], 1]), "got `array` - at `$.tables[0].rows[2][0]`"),
+        (lambda told: told["tables"][0].update(columns="xy"), "Expected `array`, got `str` - at `$.tables[0].columns`"),
+        (lambda told: told["tables"][0].update(rows=[3]), "Expected `array`, got `int` - at `$.tables[0].rows[0]`"),
+        (lambda told: told["tables"][0].update(note=None), "Expected `str`, got `null` - at `$.tables[0].note`"),
+        (lambda told: told["tables"][0].update(experiment="a b"), "- at `$.tables[0].experiment`"),
+        (
+            lambda told: told["tables"][0].update(experiment=None),
+            "Expected `str`, got `null` - at `$.tables[0].experiment`",
+        ),
+        (lambda told: told["details"].append(told["details"][0]), "details: 'every' is there twice"),
     ],
 )  # fmt: skip
 def test_a_wrong_run_json_is_refused_in_one_line(folder, tmp_path, call, spoil, why):
