@@ -55,9 +55,10 @@ def render(figure: Figure) -> dict[str, bytes]:
     with style(figure.name):
         drawing, svg, png = draw(figure), io.BytesIO(), io.BytesIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        whole: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.12}
-        drawing.savefig(svg, format="svg", metadata={"Title": plain_text(figure.title), **nothing}, **whole)
-        drawing.savefig(png, format="png", metadata={"Software": None}, dpi=DPI, **whole)
+        whole = drawing.get_tightbbox().padded(0.12)
+        title = {"Title": plain_text(figure.title)}
+        drawing.savefig(svg, format="svg", metadata=title | nothing, bbox_inches=whole)
+        drawing.savefig(png, format="png", metadata={"Software": None}, dpi=DPI, bbox_inches=whole)
     return {"svg": DOCTYPE.sub(b"", svg.getvalue(), count=1), "png": png.getvalue()}
 
 

@@ -43,7 +43,7 @@ class Page:
         # Larger than needed: the layout fails where labels leave a panel no room.
         self.layout = ConstrainedLayoutEngine(w_pad=GAP, h_pad=GAP / 2, wspace=0, hspace=0)
         size = (columns * (panel[0] + 1) + 6, self.rows * (panel[1] + 2) + 3)
-        self.drawing = Drawing(figsize=size, layout=self.layout)
+        self.drawing = Drawing(figsize=size)
         grid = self.drawing.add_gridspec(self.rows, columns)
         self.axes = [self.drawing.add_subplot(grid[k // columns, k % columns]) for k in range(len(titles))]
         for k, title in enumerate(titles):
@@ -56,7 +56,7 @@ class Page:
         """Size the page so that panels have their size, or more where a legend is higher; add the title and note.
 
         Returns:
-            The page. Title and note stand above and below its edge, so it is to be saved with `bbox_inches="tight"`.
+            The page; title and note stand above and below its edge, so it is to be saved as large as `get_tightbbox`.
         """
         drawing = self.drawing
         for _ in range(3):  # the space that labels take hardly depends on the size of the page
@@ -69,7 +69,6 @@ class Page:
             if abs(width - size[0]) + abs(height - size[1]) < 0.01:
                 break
             drawing.set_size_inches(width, height)
-        drawing.set_layout_engine("none")
         for legend in drawing.legends:  # so that it stays where it is when the saved page grows
             legend.set_bbox_to_anchor((0, 0, 1, 1), drawing.transFigure)
         places = [axes.get_position() for axes in self.axes]
