@@ -18,7 +18,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
@@ -27,11 +28,7 @@ from matplotlib.transforms import Affine2DBase, ScaledTranslation
 from bench.cells.files import write_file
 from bench.show.figures import Curves, Figure, Forest, Grid, Map, Network, Series
 from bench.show.layout import (
-    LINE,
-    NOTHING,
     Page,
-    add_legend,
-    lay_out,
     plain_text,
     say_nothing,
     show_number,
@@ -58,8 +55,10 @@ def render(figure: Figure) -> dict[str, bytes]:
     with style(figure.name):
         drawing, svg, png = draw(figure), io.BytesIO(), io.BytesIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        drawing.savefig(svg, format="svg", metadata={"Title": plain_text(figure.title), **nothing})
-        drawing.savefig(png, format="png", metadata={"Software": None}, dpi=DPI)
+        whole = drawing.get_tightbbox().padded(0.12)
+        title = {"Title": plain_text(figure.title)}
+        drawing.savefig(svg, format="svg", metadata=title | nothing, bbox_inches=whole)
+        drawing.savefig(png, format="png", metadata={"Software": None}, dpi=DPI, bbox_inches=whole)
     return {"svg": DOCTYPE.sub(b"", svg.getvalue(), count=1), "png": png.getvalue()}
 
 
@@ -97,17 +96,12 @@ def _draw_curves(figure: Curves) -> Drawing:
     lines = list(dict.fromkeys(label for panel in figure.panels for _, label in (*panel.rules, *panel.levels)))
     looks = {label: _look(index) for index, label in enumerate(labels)}
     dashes = {label: RULES[index % len(RULES)] for index, label in enumerate(lines)}
-    wrapped = [wrap(label, 1.9, 7.5) for label in (*labels, *lines)]
-    beside = max((text_width(line, 7.5) for text in wrapped for line in text.split("\n")), default=0.0) + 0.45
-    least = 0.2 + sum((text.count("\n") + 1.6) * 7.5 * LINE for text in wrapped)
-    page = lay_out(figure, PANEL, 3, 0.42, beside, 0.0, least)
+    page = Page(figure, PANEL, 3)
+    if not any(math.isfinite(y) for panel in figure.panels for s in panel.series for y in s.y):
+        return page.finish_empty()
     values = [value for panel in figure.panels for s in panel.series for value in (*s.y, *s.low, *s.high)]
     values += [y for panel in figure.panels for y, _ in panel.levels]
     shown = [value for value in values if math.isfinite(value) and (value > 0 or not figure.log_y)]
-    if not any(math.isfinite(y) for panel in figure.panels for s in panel.series for y in s.y):
-        for axes in page.axes:
-            axes.set_axis_off()
-        return say_nothing(page).drawing
     y_limits = _spread(figure.y_range or (min(shown), max(shown)), figure.log_y)
     xs = sorted({x for panel in figure.panels for s in panel.series for x in s.x})
     rules = [x for panel in figure.panels for x, _ in panel.rules]
@@ -131,11 +125,11 @@ def _draw_curves(figure: Curves) -> Drawing:
         for y, label in panel.levels:
             axes.axhline(y, color="0.35", linewidth=0.9, linestyle=dashes[label])
         if not panel.series:
-            axes.text(0.5, 0.5, NOTHING, transform=axes.transAxes, ha="center", va="center", color="0.3")
+            say_nothing(axes)
     handles = [Line2D([], [], markersize=4.5, linewidth=1.3, **looks[label]) for label in labels]
     handles += [Line2D([], [], color="0.35", linewidth=0.9, linestyle=dashes[label]) for label in lines]
-    add_legend(page.drawing, handles, wrapped, page.beside)
-    return page.drawing
+    page.drawing.legend(handles, [wrap(label, 1.9, 7.5) for label in (*labels, *lines)], loc="outside right upper")
+    return page.finish()
 
 
 def _look(index: int) -> dict[str, Any]:
@@ -197,13 +191,11 @@ ROW = 0.2  # inches
 
 def _draw_forest(figure: Forest) -> Drawing:
     count = max(1, len(figure.rows))
-    ticks = max((text_width(plain_text(row), 7) for row in figure.rows), default=0.3) + 0.12
-    page = lay_out(figure, (2.2, max(0.6, ROW * count)), 4, ticks, 0.0, 0.0)
+    size = (2.2, max(0.6, ROW * count))
+    page = Page(figure, size, 4)
     known = [[i for i in panel.intervals if i is not None] for panel in figure.panels]
     if not any(known):
-        for axes in page.axes:
-            axes.set_axis_off()
-        return say_nothing(page).drawing
+        return page.finish_empty()
     for axes, panel, intervals in zip(page.axes, figure.panels, known, strict=True):
         axes.set(ylim=(count - 0.5, -0.5))
         axes.set_yticks(range(count), [plain_text(row) for row in figure.rows])
@@ -217,7 +209,7 @@ def _draw_forest(figure: Forest) -> Drawing:
         values += [] if panel.level is None else [panel.level]
         if not intervals:
             axes.set_xticks([])
-            axes.text(0.5, 0.5, NOTHING, transform=axes.transAxes, ha="center", va="center", color="0.3")
+            say_nothing(axes)
             continue
         limits = _spread((min(values), max(values)), False)
         axes.set(xlim=limits)
@@ -227,7 +219,7 @@ def _draw_forest(figure: Forest) -> Drawing:
             if i is not None:  # a bound that is infinite ends at the edge
                 axes.hlines(y, max(i.low, limits[0]), min(i.high, limits[1]), color=COLOURS[0], linewidth=1.4, zorder=2)
                 axes.plot(i.estimate, y, marker="s", color="black", markersize=3.6, zorder=3)
-    return page.drawing
+    return page.finish()
 
 
 # Maps
@@ -239,23 +231,15 @@ def _draw_grid(figure: Grid) -> Drawing:
     columns, rows = max(1, len(figure.x_ticks)), max(1, len(figure.y_ticks))
     wide = max(CELL[0], *(text_width(plain_text(tick), 7) + 0.1 for tick in ("", *figure.x_ticks)))
     size = (max(columns * wide, 1.2), max(rows * CELL[1], 1.2))
-    ticks = max((text_width(plain_text(tick), 7) for tick in figure.y_ticks), default=0.3) + 0.12
+    page = Page(figure, size, max(1, int(9 / (size[0] + 0.28))))
+    if all(math.isnan(v) for panel in figure.panels for row in panel.values for v in row):
+        return page.finish_empty()
+    norm, colours = Normalize(0, 1), colormaps["cividis"]
     labels = list(dict.fromkeys(mark.label for panel in figure.panels for mark in panel.marks))
-    wrapped = [wrap(label, size[0], 7.5) for label in labels]
-    below = sum((text.count("\n") + 1.6) * 7.5 * LINE for text in wrapped) + (0.06 if wrapped else 0)
-    scale = (min(size[1], 2.4), wrap(figure.value_label, min(size[1], 2.4), 7.5))
-    beside = 0.5 + 7.5 * LINE * (scale[1].count("\n") + 1)
-    page = lay_out(figure, size, max(1, int(9 / (size[0] + 0.28))), ticks, beside, below)
-    run = [panel for panel in figure.panels if any(not math.isnan(v) for row in panel.values for v in row)]
-    if not run:
-        for axes in page.axes:
-            axes.set_axis_off()
-        return say_nothing(page).drawing
-    colours = colormaps["cividis"]
     looks = {label: _mark_look(index) for index, label in enumerate(labels)}
     for axes, panel in zip(page.axes, figure.panels, strict=True):
         axes.patch.set(facecolor="0.94", hatch="////", edgecolor="0.75")
-        axes.pcolormesh(panel.values, cmap=colours, vmin=0, vmax=1, edgecolors="white", linewidth=0.8)
+        axes.pcolormesh(panel.values, cmap=colours, norm=norm, edgecolors="white", linewidth=0.8)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set_xticks([at + 0.5 for at in range(columns)], [plain_text(tick) for tick in figure.x_ticks])
@@ -265,10 +249,16 @@ def _draw_grid(figure: Grid) -> Drawing:
         axes.set(xlim=(0, columns), ylim=(0, rows))
         for i, j in product(range(rows), range(columns)):
             _write_cell(axes, panel, i, j, colours)
-    handles = [Line2D([], [], **looks[label]) for label in labels]
-    add_legend(page.drawing, handles, wrapped, page.below)
-    _draw_scale(page, *scale, colours)
-    return page.drawing
+    if labels:
+        handles = [Line2D([], [], **looks[label]) for label in labels]
+        page.drawing.legend(handles, [wrap(label, size[0], 7.5) for label in labels], loc="outside upper left")
+    shown = ScalarMappable(norm, colours)
+    scale = page.drawing.colorbar(shown, ax=page.axes, format=show_number, fraction=0.05, aspect=20)
+    scale.outline.set_visible(False)
+    if scale.solids is not None:  # a picture within the SVG otherwise
+        scale.solids.set(rasterized=False, edgecolor="face")
+    scale.set_label(wrap(figure.value_label, min(size[1], 2.4), 7.5), fontsize=7.5)
+    return page.finish()
 
 
 def _mark_look(index: int) -> dict[str, Any]:
@@ -307,25 +297,8 @@ def _share(value: float) -> str:
     return MISSING if math.isnan(value) else f"{value:.2f}"
 
 
-def _draw_scale(page: Page, high: float, label: str, colours: Colormap) -> None:
-    """The colour bar, right of the first row of maps."""
-    width, height = page.drawing.get_size_inches()
-    x, y = page.beside
-    axes = page.drawing.add_axes((x / width, (y - high) / height, 0.12 / width, high / height))
-    steps = [step / 100 for step in range(101)]
-    axes.pcolormesh([0, 1], steps, [[at] for at in steps[:-1]], cmap=colours, vmin=0, vmax=1, edgecolors="face")
-    axes.spines[:].set_visible(False)
-    axes.set_xticks([])
-    axes.yaxis.tick_right()
-    axes.yaxis.set_major_formatter(show_number)
-    axes.yaxis.set_label_position("right")
-    axes.set_ylabel(label, fontsize=7.5)
-
-
 def write_figure(figure: Figure, folder: Path) -> list[Path]:
     """Write NAME.svg and NAME.png below `folder`, each whole or not at all; StoreError where that fails."""
-    from bench.show.drawing import render
-
     paths = []
     for kind, content in render(figure).items():
         paths.append(folder / f"{figure.name}.{kind}")

@@ -1,8 +1,8 @@
-"""Figures as plain data, their tables and their files.
+"""Figures as plain data, and their tables.
 
-`Curves` are small multiples of y against x with intervals; `Grid` is a map of shares as heat maps; `Forest` is a row an
-interval; `Network` is directed graphs on the same nodes. `bench.show.drawing` draws them; it and Matplotlib are imported by
-the first figure written.
+`Curves` are small multiples of y against x with intervals; `Grid` is a map of shares as heat maps; `Forest` is one row
+per interval; `Network` is directed graphs on the same nodes. `bench.show.drawing` draws them; it and Matplotlib are
+imported by the first figure written.
 """
 
 import math
@@ -328,8 +328,3 @@ def _grid_table(figure: Grid) -> Table:
 
 def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-# As files
-
-

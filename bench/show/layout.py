@@ -1,85 +1,97 @@
-"""The page that every figure is drawn on: title, panels in rows, labels, legend and note, with text as measured.
+"""The page that every figure is drawn on. Matplotlib's constrained layout makes room for labels, legends and scales.
 
 Lengths are inches unless points are said.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.font_manager import FontProperties
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.textpath import TextToPath
 
 from bench.show.figures import Figure
 
 NOTHING = "nothing was run"
-EDGE = 0.12
 LINE = 1.25 / 72  # inches of a line of text, by its size in points
+GAP = 0.08  # around panels, and between them and the title and note
 
 
-@dataclass(frozen=True)
 class Page:
-    """A drawing with its panels' axes; `beside` and `below` are the corners (x, y) left for a legend, in inches."""
+    """A figure's panels and labels, to be drawn on and then finished.
 
-    drawing: Drawing
-    axes: list[Axes]
-    beside: tuple[float, float]
-    below: tuple[float, float]
+    Attributes:
+        drawing: the page.
+        x_label: below all panels.
+        y_label: left of all panels.
+        axes: one per panel, or one without a title where there is no panel.
+    """
+
+    def __init__(self, figure: Figure, panel: tuple[float, float], across: int) -> None:
+        """Lay the page out.
+
+        Args:
+            figure: its panels, labels and titles.
+            panel: width and height of a panel.
+            across: the most panels in a row.
+        """
+        titles = [each.title for each in figure.panels] or [""]
+        self.figure, self.panel = figure, panel
+        self.rows = -(-len(titles) // across)
+        self.columns = columns = -(-len(titles) // self.rows)
+        # Larger than needed: the layout fails where labels leave a panel no room.
+        self.layout = ConstrainedLayoutEngine(w_pad=GAP, h_pad=GAP / 2, wspace=0, hspace=0)
+        size = (columns * (panel[0] + 1) + 6, self.rows * (panel[1] + 2) + 3)
+        self.drawing = Drawing(figsize=size)
+        grid = self.drawing.add_gridspec(self.rows, columns)
+        self.axes = [self.drawing.add_subplot(grid[k // columns, k % columns]) for k in range(len(titles))]
+        for k, title in enumerate(titles):
+            self.axes[k].set_title(wrap(title, panel[0], 8), fontsize=8, loc="left")
+            self.axes[k].tick_params(labelleft=k % columns == 0)
+        self.x_label = self.drawing.supxlabel(wrap(figure.x_label, columns * panel[0], 8), fontsize=8)
+        self.y_label = self.drawing.supylabel(wrap(figure.y_label, self.rows * panel[1], 8), fontsize=8)
+
+    def finish(self) -> Drawing:
+        """Size the page so that panels have their size, or more where a legend is higher; add the title and note.
+
+        Returns:
+            The page; title and note stand above and below its edge, so it is to be saved as large as `get_tightbbox`.
+        """
+        drawing = self.drawing
+        for _ in range(3):  # the space that labels take hardly depends on the size of the page
+            self.layout.execute(drawing)
+            panel, size = self.axes[0].get_window_extent(), drawing.get_size_inches()
+            width = size[0] + self.columns * (self.panel[0] - panel.width / drawing.dpi)
+            height = size[1] + self.rows * (self.panel[1] - panel.height / drawing.dpi)
+            legends = [legend.get_window_extent().height / drawing.dpi for legend in drawing.legends]
+            height = max([height, *(legend + 4 * GAP for legend in legends)])
+            if abs(width - size[0]) + abs(height - size[1]) < 0.01:
+                break
+            drawing.set_size_inches(width, height)
+        for legend in drawing.legends:  # so that it stays where it is when the saved page grows
+            legend.set_bbox_to_anchor((0, 0, 1, 1), drawing.transFigure)
+        places = [axes.get_position() for axes in self.axes]
+        self.x_label.set_x((places[0].x0 + places[self.columns - 1].x1) / 2)
+        self.y_label.set_y((places[0].y1 + places[-1].y0) / 2)
+        width, height = drawing.get_size_inches()
+        title, note = wrap(self.figure.title, width, 10, "bold"), wrap(self.figure.note, width, 6.5)
+        edge, gap = GAP / width, GAP / height
+        drawing.text(edge, 1 + gap, title, fontsize=10, va="bottom", weight="bold", linespacing=1.2)
+        drawing.text(edge, -gap, note, fontsize=6.5, va="top", color="0.3", linespacing=1.2)
+        return drawing
+
+    def finish_empty(self) -> Drawing:
+        """`finish` a figure of which nothing was run; its panels say so."""
+        for axes in self.axes:
+            axes.set_axis_off()
+            say_nothing(axes)
+        return self.finish()
 
 
-def lay_out(
-    figure: Figure, panel: tuple[float, float], across: int, ticks: float, beside: float, below: float, least: float = 0
-) -> Page:
-    """Panels of `panel` inches, `across` in a row; `ticks`: width of the y ticks; `least`: height of all panels."""
-    count = max(1, len(figure.panels))
-    rows = -(-count // across)
-    columns = across = -(-count // rows)
-    titles = [wrap(each.title, panel[0], 8) for each in figure.panels] or [""]
-    head = 8 * LINE * max(title.count("\n") + 1 for title in titles) + 0.06
-    step = head + panel[1] + 0.34
-    high = max(rows * step, least)
-    y_label = wrap(figure.y_label, rows * step - 0.3, 8)
-    left = EDGE + 8 * LINE * (y_label.count("\n") + 1) + 0.06 + ticks
-    inner = columns * (panel[0] + 0.28) - 0.28
-    width = left + inner + (0.2 + beside if beside else 0) + 0.2
-    x_label = wrap(figure.x_label, inner, 8)
-    title, note = wrap(figure.title, width - 2 * EDGE, 10, "bold"), wrap(figure.note, width - 2 * EDGE, 6.5)
-    top = EDGE + 10 * LINE * (title.count("\n") + 1) + 0.08
-    under = 8 * LINE * (x_label.count("\n") + 1)
-    foot = 6.5 * LINE * (note.count("\n") + 1) + 0.06 if note else 0.0
-    height = top + high + under + below + foot + EDGE
-
-    drawing = Drawing(figsize=(width, height))
-    write = partial(put_text, drawing)
-    write(EDGE, height - EDGE, title, size=10, va="top", weight="bold")
-    write(left + inner / 2, height - top - rows * step + 0.06, x_label, size=8, ha="center", va="top")
-    write(EDGE, height - top - rows * step / 2, y_label, size=8, va="center", rotation=90)
-    write(EDGE, EDGE + foot - 0.06, note, size=6.5, va="top", color="0.3")
-    axes: list[Axes] = []
-    for index in range(len(figure.panels)):
-        x, y = left + index % across * (panel[0] + 0.28), height - top - index // across * step - head - panel[1]
-        axes.append(drawing.add_axes((x / width, y / height, panel[0] / width, panel[1] / height)))
-        axes[-1].tick_params(labelleft=index % across == 0)
-        write(x, y + panel[1] + 0.05, titles[index], size=8, va="bottom")
-    return Page(drawing, axes, (left + inner + 0.2, height - top - head), (left, EDGE + foot + below))
-
-
-def put_text(drawing: Drawing, x: float, y: float, text: str, *, size: float, **how: Any) -> None:
-    """`text` at (x, y) inches from the lower left corner; `size` in points, `how` as Matplotlib's text takes it."""
-    width, height = drawing.get_size_inches()
-    drawing.text(x / width, y / height, text, fontsize=size, linespacing=1.2, **how)
-
-
-def say_nothing(page: Page) -> Page:
-    """The page with word that it has nothing to show."""
-    width, height = page.drawing.get_size_inches()
-    put_text(page.drawing, width / 2, height / 2, NOTHING, size=10, ha="center", va="center", color="0.3")
-    return page
+def say_nothing(axes: Axes) -> None:
+    """Write in a panel that it has nothing to show."""
+    axes.text(0.5, 0.5, NOTHING, transform=axes.transAxes, ha="center", va="center", color="0.3")
 
 
 def plain_text(text: str) -> str:
@@ -88,7 +100,14 @@ def plain_text(text: str) -> str:
 
 
 def wrap(text: str, inches: float, size: float, weight: str = "normal") -> str:
-    """`text` in lines no wider than `inches` at `size` points, as measured in the font; long words are cut."""
+    """The text in lines as narrow as asked for; Matplotlib itself wraps at the page's edge only and cuts no word.
+
+    Args:
+        text: any text; white space is one space.
+        inches: the most that a line may take, as measured in the font; longer words are cut.
+        size: of the font, in points.
+        weight: of the font, "normal" or "bold".
+    """
     lines = [""]
     for word in plain_text(text).split():
         rest = word
@@ -114,11 +133,3 @@ def show_number(value: float, _: object = None) -> str:
     """The number with a minus sign proper and no more digits than it needs; also as Matplotlib's formatter."""
     mantissa, _e, exponent = f"{value:g}".partition("e")
     return (f"{mantissa}e{int(exponent)}" if exponent else mantissa).replace("-", "−")
-
-
-def add_legend(drawing: Drawing, handles: Sequence[Artist], labels: list[str], corner: tuple[float, float]) -> None:
-    """A legend, if there is anything to explain, with its upper left corner there, in inches."""
-    width, height = drawing.get_size_inches()
-    if handles:
-        place = (corner[0] / width, corner[1] / height)
-        drawing.legend(handles, labels, loc="upper left", bbox_to_anchor=place)

@@ -16,7 +16,7 @@ from matplotlib.path import Path
 from numpy.typing import NDArray
 
 from bench.show.figures import Link, Links, Network
-from bench.show.layout import LINE, add_legend, lay_out, say_nothing, text_width, wrap
+from bench.show.layout import LINE, Page, text_width, wrap
 
 Points: TypeAlias = NDArray[np.float64]
 Box: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
@@ -32,7 +32,7 @@ LEAST_ROW, LEAST_HEIGHT = 0.22, 1.6
 REACH, NEAREST, STEP = 1.6, 0.38, 0.36
 MARGIN, LEAST_REACH = 0.3, 0.9
 RADIUS = 0.04
-HANDLE, FAINT_SIZE = 0.5, 7.5  # of the legend
+FAINT_SIZE = 7.5  # points, of the legend
 ACROSS = 4
 # Where along an arc its weight may stand, best first; and the points that stand for it where others look for room.
 PLACES = (0.5, 0.45, 0.55, 0.4, 0.6, 0.35, 0.65, 0.3, 0.7, 0.25, 0.75, 0.2, 0.8)
@@ -65,25 +65,20 @@ def draw_network(figure: Network) -> Drawing:
     labels = [_shorten(node) for node in figure.nodes]
     links = [link for panel in figure.panels for link in panel.links]
     frame = _frame(labels, upward=any(link.effect < link.cause for link in links))
-    ticks = max((text_width(line, LABEL_SIZE) for label in labels for line in label.split("\n")), default=0.0) + 0.12
-    across = -(-len(figure.panels) // max(1, -(-len(figure.panels) // ACROSS)))  # as many as there will be
-    room = frame.width * across - HANDLE
-    faint = wrap(figure.faint_label, room, FAINT_SIZE) if any(link.faint for link in links) else ""
-    below = (faint.count("\n") + 1) * FAINT_SIZE * LINE + 0.1 if faint else 0.0
-    page = lay_out(figure, (frame.width, frame.height), ACROSS, ticks, 0.0, below)
+    page = Page(figure, (frame.width, frame.height), ACROSS)
     if not figure.panels or not labels:
-        for axes in page.axes:
-            axes.set_axis_off()
-        return say_nothing(page).drawing
+        return page.finish_empty()
     linked = {node for link in links for node in (link.cause, link.effect)}
     for axes, panel in zip(page.axes, figure.panels, strict=True):
         _draw_panel(axes, panel, frame)
         axes.set_yticks(frame.rows, labels, fontsize=LABEL_SIZE, linespacing=1.1)
         for node, text in enumerate(axes.get_yticklabels()):
             text.set_color("black" if node in linked else LONELY)
-    if faint:
-        add_legend(page.drawing, [Line2D([], [], color=FAINT, linewidth=1.2, linestyle=DASH)], [faint], page.below)
-    return page.drawing
+    if any(link.faint for link in links):
+        dashed = Line2D([], [], color=FAINT, linewidth=1.2, linestyle=DASH)
+        label = wrap(figure.faint_label, frame.width, FAINT_SIZE)
+        page.drawing.legend([dashed], [label], loc="outside upper left")
+    return page.finish()
 
 
 def _frame(labels: list[str], upward: bool) -> Frame:

@@ -1,4 +1,4 @@
-"""Tables as plain data, and their renderings: text, Markdown, HTML, CSV, JSON and Rich.
+"""Tables as plain data, and their renderings: text, Markdown, CSV, JSON and Rich.
 
 An interval reads `0.123 [0.101, 0.145]`, what is missing reads `–`; a number keeps three decimals, or three
 significant digits where it is small or large.
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.errors import InputError
 from bench.judge.intervals import Interval, Value
-from bench.show.markup import Html, element, together
 
 if TYPE_CHECKING:
     import rich.table
@@ -69,6 +68,11 @@ def format_value(value: Value) -> str:
     return str(value)
 
 
+def one_line(value: Value) -> str:
+    """`format_value` with every run of white space as one space."""
+    return " ".join(format_value(value).split())
+
+
 def _format_float(value: float) -> str:
     if math.isnan(value):
         return MISSING
@@ -106,17 +110,6 @@ def to_markdown(table: Table) -> str:
 def _inert(text: str) -> str:
     """Text for Markdown that can hold neither HTML nor a link nor an image."""
     return text.replace("<", "\\<").replace("](", "]\\(")
-
-
-def to_html(table: Table) -> Html:
-    """An HTML table without its title and note; columns of numbers are of class `number`."""
-    kinds = [{"class_": "number"} if right else {} for right in table.numeric]
-    rows = [
-        [element(tag, text, **kind) for text, kind in zip(row, kinds, strict=True)]
-        for tag, row in zip(["th", *["td"] * len(table.rows)], _cells(table), strict=True)
-    ]
-    head, *body = [element("tr", *row) for row in rows]
-    return element("table", element("thead", head), "\n", element("tbody", together(*body, between="\n")))
 
 
 def to_csv(table: Table) -> str:
@@ -199,7 +192,7 @@ def _share_out(room: int, least: list[int], wanted: list[int]) -> list[int]:
 def _cells(table: Table) -> list[list[str]]:
     """Head and rows as one-line strings."""
     rows: list[Sequence[Value]] = [table.columns, *table.rows]
-    return [[" ".join(format_value(value).split()) for value in row] for row in rows]
+    return [[one_line(value) for value in row] for row in rows]
 
 
 def _spread(value: Value) -> list[Value]:

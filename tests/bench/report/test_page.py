@@ -20,10 +20,10 @@ from bench.judge.intervals import Interval
 from bench.plan.presets import PRESETS
 from bench.plan.results import Result
 from bench.plan.setup import Setup
-from bench.report.page import PAPER, write_report
-from bench.report.run_files import Part, read_run
+from bench.report.page import PAPER, prose, render, write_report
+from bench.report.run_files import Part, RunFile, read_run
+from bench.report.write import write
 from bench.show.figures import Curves, Panel, Series
-from bench.show.markup import VOID, element, prose
 from bench.show.tables import Table, format_value
 from bench.show.verdicts import verdict_table
 from tests.bench.judge.test_claims import IDS
@@ -31,6 +31,7 @@ from tests.bench.toy_cells import toy
 
 REFERENCE = ROOT / "results" / "reference" / "quick"
 HOSTILE = '<script>alert("1")</script>&amp;\'><img src=x onerror=y>'
+VOID = ("img", "link", "meta")  # elements without an end tag
 ESTIMATE = Interval(0.12345, 0.1009, 0.145, 5, 0.9)
 
 
@@ -100,7 +101,7 @@ def made_up(text: str = "ml-100k") -> reproduce.Run:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("run")
-    reproduce.write(made_up(), place)
+    write(made_up(), place)
     return place
 
 
@@ -167,7 +168,7 @@ def test_it_loads_nothing(which, request):
 
 def test_equal_runs_give_equal_bytes_and_the_command_makes_them_anew(folder, tmp_path, call):
     before = (folder / "report.html").read_bytes()
-    reproduce.write(made_up(), tmp_path)
+    write(made_up(), tmp_path)
     assert (tmp_path / "report.html").read_bytes() == before
     (tmp_path / "report.html").unlink()
     assert call("report", tmp_path) == (0, "", f"report in {tmp_path / 'report.html'}\n")
@@ -334,7 +335,7 @@ def test_a_run_comes_back_from_its_file_as_it_was(folder):
 
 
 def test_text_with_markup_is_text(folder, tmp_path):
-    reproduce.write(made_up(HOSTILE), tmp_path)
+    write(made_up(HOSTILE), tmp_path)
     read, harmless = page(tmp_path), page(folder)
     assert [tag for tag, _ in read.tags] == [tag for tag, _ in harmless.tags]
     assert not [key for _, named in read.tags for key in named if key.startswith("on")]
@@ -349,12 +350,34 @@ MARKUP = st.lists(st.sampled_from(["<b>", "</p>", "&lt;", "&", "<!--", '"', "'",
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"))
 
 
+def one_table(text: str) -> Page:
+    """The page of a run with one table, all of whose texts are `text`."""
+    table = Table("given", "", (f"a {text}", "n"), ((f"x {text}", 1),), f"n {text}")
+    part = Part("table", "given", f"t {text}", "recovery", None, table)
+    return Page(render(RunFile(Path("run.json"), text, 0, "cpu", 1, 0, None, (), (part,), {}, {}, {"cpu": text})))
+
+
+PLAIN = one_table("plain")
+
+
 @given(MARKUP | TEXT)
-def test_elements_give_back_the_text_they_were_given(text):
-    read = Page(element("p", text, id="here", title=text) + element("p", prose(text.replace("`", "")), id="there"))
-    assert read.text.get("here", "") == text
-    assert read.tags[0] == ("p", {"id": "here", "title": text})
-    assert read.text.get("there", "") == text.replace("`", "")
+def test_the_page_gives_back_the_text_it_was_given(text):
+    text = text.replace("`", "")
+    read = one_table(text)
+    cells = [" ".join(f"{mark} {text}".split()) for mark in "ax"]
+    assert read.rows["table-given"] == [[cells[0], "n"], [cells[1], "1"]]
+    shown = read.text["table-given"]
+    assert shown.startswith(f"t {text}")
+    assert f"n {text}" in shown
+    assert f"t {text}" in read.all("aria-label")
+    assert [tag for tag, _ in read.tags] == [tag for tag, _ in PLAIN.tags]
+
+
+def test_columns_of_numbers_align_right_and_backticks_mark_code():
+    inside = PLAIN.tags[PLAIN.tags.index(("section", {"id": "table-given"})) :]
+    cells = [(tag, named.get("class")) for tag, named in inside if tag in ("th", "td")]
+    assert cells[:4] == [("th", None), ("th", "number"), ("td", None), ("td", "number")]
+    assert prose("a <b> `c & d` e") == "a &lt;b&gt; <code>c &amp; d</code> e"
 
 
 def test_text_that_is_no_unicode_is_written_all_the_same(folder, tmp_path):
@@ -376,32 +399,53 @@ def changed(key: str, value: object) -> Callable[[dict], object]:
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
-        (changed("preset", 7), "preset is 7; expected str"),
-        (changed("seed", "0"), "seed is '0'; expected int"),
-        (changed("failed", True), "failed is True; expected int"),
-        (changed("verdicts", {}), "verdicts is {}; expected list"),
-        (changed("verdicts", ["x"]), "verdicts holds 'x'; expected objects"),
-        (changed("missing", {"a": 1}), "missing must say why"),
-        (changed("environment", {"cpu": []}), "environment must hold text"),
+        (changed("preset", 7), "Expected `str`, got `int` - at `$.preset`"),
+        (changed("seed", "0"), "Expected `int`, got `str` - at `$.seed`"),
+        (changed("failed", True), "Expected `int`, got `bool` - at `$.failed`"),
+        (changed("verdicts", {}), "Expected `array`, got `object` - at `$.verdicts`"),
+        (changed("verdicts", ["x"]), "Expected `object`, got `str` - at `$.verdicts[0]`"),
+        (changed("missing", {"a": 1}), "Expected `str`, got `int` - at `$.missing[...]`"),
+        (
+            changed("environment", {"cpu": []}),
+            "Expected `bool | int | str | null`, got `array` - at `$.environment[...]`",
+        ),
         (changed("figures", [{"name": "gone", "title": "t", "experiment": "x"}]), "gone.svg cannot be read"),
-        (changed("figures", [{"name": "../first", "title": "t"}]), "name is '../first'; expected letters"),
-        (changed("tables", None), "tables is None; expected list"),
-        (lambda told: told.pop("cells"), "cells is None; expected int"),
-        (lambda told: told["verdicts"].append(told["verdicts"][0]), "verdicts holds 'equal-variance-identifies' twice"),
-        (lambda told: told["verdicts"][0].update(claim='"><b>'), "claim is '\"><b>'; expected letters"),
-        (lambda told: told["verdicts"][0].update(verdict="true"), "verdict is 'true'; expected one of reproduced"),
-        (lambda told: told["verdicts"][0].update(margin="big"), "margin is 'big'; expected a number or null"),
-        (lambda told: told["verdicts"][0]["findings"][0].update(outcome="yes"), "outcome is 'yes'; expected one of"),
-        (lambda told: told["verdicts"][0]["findings"][0].update(estimate={"low": 1}), "{'low': 1} is no interval"),
-        (lambda told: told["tables"].append(told["tables"][0]), "tables holds 'first' twice"),
+        (changed("figures", [{"name": "../first", "title": "t"}]), "- at `$.figures[0].name`"),
+        (changed("tables", None), "Expected `array`, got `null` - at `$.tables`"),
+        (lambda told: told.pop("cells"), "missing required field `cells`"),
+        (
+            lambda told: told["verdicts"].append(told["verdicts"][0]),
+            "verdicts: 'equal-variance-identifies' is there twice",
+        ),
+        (lambda told: told["verdicts"][0].update(claim='"><b>'), "- at `$.verdicts[0].claim`"),
+        (
+            lambda told: told["verdicts"][0].update(verdict="true"),
+            "Invalid enum value 'true' - at `$.verdicts[0].verdict`",
+        ),
+        (
+            lambda told: told["verdicts"][0].update(margin="big"),
+            "Expected `int | float | null`, got `str` - at `$.verdicts[0].margin`",
+        ),
+        (
+            lambda told: told["verdicts"][0]["findings"][0].update(outcome="yes"),
+            "Invalid enum value 'yes' - at `$.verdicts[0].findings[0].outcome`",
+        ),
+        (
+            lambda told: told["verdicts"][0]["findings"][0].update(estimate={"low": 1}),
+            "missing required field `estimate` - at `$.verdicts[0].findings[0].estimate`",
+        ),
+        (lambda told: told["tables"].append(told["tables"][0]), "tables: 'first' is there twice"),
         (lambda told: told["tables"][0]["rows"].append([1]), "table 'first' needs rows of 2 values"),
-        (lambda told: told["tables"][0]["rows"].append([[], 1]), "table 'first': [] stands where a number"),
-        (lambda told: told["tables"][0].update(columns="xy"), "table 'first': columns is 'xy'; expected list"),
-        (lambda told: told["tables"][0].update(rows=[3]), "table 'first' needs rows of 2 values"),
-        (lambda told: told["tables"][0].update(note=None), "table 'first': note is None; expected str"),
-        (lambda told: told["tables"][0].update(experiment="a b"), "experiment is 'a b'; expected letters"),
-        (lambda told: told["tables"][0].update(experiment=None), "table 'first': experiment is None; expected str"),
-        (lambda told: told["details"].append(told["details"][0]), "details holds 'every' twice"),
+        (lambda told: told["tables"][0]["rows"].append([[], 1]), "got `array` - at `$.tables[0].rows[2][0]`"),
+        (lambda told: told["tables"][0].update(columns="xy"), "Expected `array`, got `str` - at `$.tables[0].columns`"),
+        (lambda told: told["tables"][0].update(rows=[3]), "Expected `array`, got `int` - at `$.tables[0].rows[0]`"),
+        (lambda told: told["tables"][0].update(note=None), "Expected `str`, got `null` - at `$.tables[0].note`"),
+        (lambda told: told["tables"][0].update(experiment="a b"), "- at `$.tables[0].experiment`"),
+        (
+            lambda told: told["tables"][0].update(experiment=None),
+            "Expected `str`, got `null` - at `$.tables[0].experiment`",
+        ),
+        (lambda told: told["details"].append(told["details"][0]), "details: 'every' is there twice"),
     ],
 )  # fmt: skip
 def test_a_wrong_run_json_is_refused_in_one_line(folder, tmp_path, call, spoil, why):

@@ -13,7 +13,7 @@ from bench.errors import InputError
 from bench.judge.intervals import Interval
 from bench.report.run_files import read_run, reference_of
 from bench.show.console import duration, print_message, print_table
-from bench.show.tables import Table, format_value, to_csv, to_dict, to_html, to_markdown, to_rich, to_text
+from bench.show.tables import Table, format_value, to_csv, to_dict, to_markdown, to_rich, to_text
 from tests.bench.toy_cells import toy
 
 INTERVAL = Interval(0.12345, 0.1009, 0.145, 5)
@@ -51,13 +51,6 @@ def test_text_and_markdown_are_pinned():
         "| eqvar | 20 | 0.123 [0.101, 0.145] |\n"
         "| notears \\| λ=0.1 | 20 | – |\n\n"
         "Median of 10 draws.\n"
-    )
-
-
-def test_html_escapes_and_aligns_numbers():
-    assert to_html(Table("t", "", ("a <b>", "n"), (("x & y", 1),))) == (
-        '<table><thead><tr><th>a &lt;b&gt;</th><th class="number">n</th></tr></thead>\n'
-        '<tbody><tr><td>x &amp; y</td><td class="number">1</td></tr></tbody></table>'
     )
 
 
