@@ -82,11 +82,9 @@ def a_claim_that_fails_is_contradicted() -> Measured:
     claim = "unequal-variance-breaks"
     register = {claim: read_register()[claim]}
     made: dict[str, tuple[Outcome, ...]] = {
-        "reproduced": ("holds", "holds"),
-        "partly": ("holds", "fails"),
-        "contradicted": ("fails", "fails"),
-        "inconclusive": ("unclear", "unclear"),
-    }
+        "reproduced": ("holds", "holds"), "partly": ("holds", "fails"),
+        "contradicted": ("fails", "fails"), "inconclusive": ("unclear", "unclear"),
+    }  # fmt: skip
     found = [
         judge(register, [Finding(claim, str(part), o, None) for part, o in enumerate(outcomes)], {})[0].judgement
         for outcomes in made.values()
@@ -116,9 +114,6 @@ def every_axis_is_a_stream_of_its_own() -> Measured:
 
 
 CHECKS: tuple[Check, ...] = (
-    equal_variances_are_judged_reproduced,
-    layernorm_is_judged_by_its_place,
-    a_claim_that_fails_is_contradicted,
-    intervals_of_known_data,
-    every_axis_is_a_stream_of_its_own,
-)
+    equal_variances_are_judged_reproduced, layernorm_is_judged_by_its_place, a_claim_that_fails_is_contradicted,
+    intervals_of_known_data, every_axis_is_a_stream_of_its_own,
+)  # fmt: skip
