@@ -1,5 +1,6 @@
 """Learned graphs for other tools: NetworkX and GraphML. W[i, j]: effect of j on i; an edge runs cause -> effect."""
 
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.cells.files import write_whole
+from bench.cells.files import write_file
 from bench.errors import InputError
 
 CONVENTION = "edge cause -> effect; weight = W[effect, cause]"
@@ -63,4 +64,6 @@ def write_graphml(path: Path, W: ArrayLike, names: Sequence[str] | None = None) 
     for name in graph:
         if NOT_IN_XML.search(name):
             raise InputError(f"the name {name!r} holds a character that XML cannot; rename it to write GraphML")
-    write_whole(path, lambda temporary: nx.write_graphml_xml(graph, temporary))
+    content = io.BytesIO()
+    nx.write_graphml_xml(graph, content)
+    write_file(path, content.getvalue(), make_folder=False)

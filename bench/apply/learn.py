@@ -12,7 +12,7 @@ import torch
 from scipy.sparse.csgraph import connected_components
 
 from bench.apply.observed import Floats, Observed
-from bench.cells.files import write_whole
+from bench.cells.files import write_file
 from bench.cells.streams import generator
 from bench.errors import InputError
 from bench.judge.intervals import Value
@@ -254,13 +254,11 @@ def write_matrix(path: Path, learned: Learned, transpose: bool = False) -> None:
     Raises:
         InputError: The file cannot be written.
     """
-    W = learned.graph.T if transpose else learned.graph
+    W, content = learned.graph.T if transpose else learned.graph, io.BytesIO()
     if path.suffix.lower() == ".npy":
-        content = io.BytesIO()
         np.save(content, np.ascontiguousarray(W), allow_pickle=False)
-        write_whole(path, lambda temporary: temporary.write_bytes(content.getvalue()))
-        return
-    names = learned.observed.names
-    index = pd.Index(names, name="cause \\ effect" if transpose else "effect \\ cause")
-    frame = pd.DataFrame(W, index, names)
-    write_whole(path, lambda temporary: frame.to_csv(temporary, lineterminator="\n"))
+    else:
+        names = learned.observed.names
+        index = pd.Index(names, name="cause \\ effect" if transpose else "effect \\ cause")
+        pd.DataFrame(W, index, names).to_csv(content, lineterminator="\n")
+    write_file(path, content.getvalue(), make_folder=False)

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from bench.cells.files import write_json, write_whole
+from bench.cells.files import write_file, write_json
 from bench.cells.json_files import read_object, short
 from bench.datasets.load import REPEATS, file_sha256
 from bench.errors import INPUT_ERRORS, InputError
@@ -175,9 +175,10 @@ def save(
     """
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     users = {key: torch.from_numpy(array) for key, array in vars(trained).items()}
-    write_whole(folder / PARAMETERS, lambda path: save_file(tensors, path))
-    write_whole(folder / USERS, lambda path: save_file(users, path))
-    hashes = {file: file_sha256(folder / file) for file in (PARAMETERS, USERS)}
+    contents = {PARAMETERS: to_bytes(tensors), USERS: to_bytes(users)}
+    for file, content in contents.items():
+        write_file(folder / file, content)
+    hashes = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
     head = {"format": FORMAT, "model": name, "options": asdict(model.options), "sha256": hashes}
     write_json(folder / DESCRIPTION, head | dict(about) | {"items": items})
 

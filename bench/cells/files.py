@@ -5,7 +5,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.errors import InputError
@@ -20,22 +20,24 @@ class StoreError(InputError):
     """A file or folder cannot be read or written: permissions, a full disk, a link."""
 
 
-def write_file(path: Path, content: bytes, mode: int = 0o666) -> None:
+def write_file(path: Path, content: bytes, mode: int = 0o666, make_folder: bool = True) -> None:
     """Write a file so that a reader sees all of it or nothing, however many write it at once.
 
     It is written beside its place under a name of its own that ends in `.tmp`, synced and renamed.
 
     Args:
-        path: the file; its folder is made if missing.
+        path: the file.
         content: all that it will hold.
         mode: its permissions, less the umask.
+        make_folder: make its folder if it is missing.
 
     Raises:
         StoreError: it cannot be written; what was there stays.
     """
     temporary = path.with_name(f"{path.stem[:16]}-{os.urandom(8).hex()}.tmp")
-    with typed(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with typed(path, "cannot be written"):
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with os.fdopen(os.open(temporary, WRITING, mode), "wb") as file:
                 file.write(content)
@@ -98,27 +100,16 @@ def real(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def typed(path: Path) -> Iterator[None]:
+def typed(path: Path, what: str = "") -> Iterator[None]:
     """Turn an OSError of the block into a StoreError.
 
     Args:
         path: what the message names.
+        what: what failed, in words; empty for the reason alone.
     """
     try:
         yield
     except OSError as error:
-        raise StoreError(
-            f"{path}: {error.strerror or error}; choose another place, free space or fix its permissions"
-        ) from error
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `path`, then put it in its place; raises InputError where that fails."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with typed(path):
-        try:
-            temporary.unlink(missing_ok=True)
-            write(temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        why = error.strerror or error
+        told = f"{what} ({why})" if what else why
+        raise StoreError(f"{path}: {told}; choose another place, free space or fix its permissions") from error

@@ -400,7 +400,7 @@ def test_a_write_that_fails_is_typed_and_leaves_what_was_there(tmp_path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)
-        with pytest.raises(StoreError, match="No space left on device; choose another results folder or free space"):
+        with pytest.raises(StoreError, match=r"\(No space left on device\); choose another place, free space"):
             write_file(tmp_path / "a.svg", b"new")
     assert (tmp_path / "a.svg").read_bytes() == b"old"
     with pytest.raises(StoreError, match=re.escape(str(tmp_path / "a.svg"))):
