@@ -56,7 +56,8 @@ def typed_value(value: object, kind: type[T], where: str = "") -> T:
     except msgspec.ValidationError as error:
         told, _, place = str(error).partition(" - at `$")
         field = place.removesuffix("`").removeprefix(".").replace("[...]", "")
-        raise InputError(": ".join(filter(None, (where, field))) + f" {told[:1].lower()}{told[1:]}") from error
+        fault = f"{field} {told[:1].lower()}{told[1:]}".strip()
+        raise InputError(f"{where}: {fault}" if where else fault) from error
 
 
 def take(where: Path | str, told: Mapping[str, Any], key: str, kind: type[T]) -> T:
