@@ -1,7 +1,4 @@
-"""The command line: the commands, their options, and which functions of `bench` answer them.
-
-Modules of `bench` that take long to import are imported inside the commands, so that help appears at once.
-"""
+"""The command line: commands, their options, and the functions of `bench` that answer them, imported when called."""
 
 from pathlib import Path
 from typing import Annotated
@@ -280,7 +277,9 @@ def data_show(
 
 
 @command(data_app, "get", "ml-100k", as_json=False)
-def data_get(name: Annotated[str, typer.Argument(help="Dataset.")], data_dir: request.DataDir = None) -> Answer:
+def data_get(
+    name: Annotated[str, typer.Argument(help="Name of a dataset, see `data list`.")], data_dir: request.DataDir = None
+) -> Answer:
     """Download a dataset from its owner, continuing what was begun, and check its hash."""
     from bench.datasets import download
     from bench.datasets.load import data_folder

@@ -1,5 +1,6 @@
 """A user's own samples or covariance, read from a file without a silent guess: what was found, or one typed error."""
 
+import contextlib
 import csv
 import math
 import re
@@ -171,26 +172,47 @@ def _read_text(path: Path, covariance: bool, header: bool | None, delimiter: str
         (_fields(path, line, number, separator) or [""])[0] for number, line in numbered
     ]  # fmt: skip
     names = _names(path, first[int(repeated) :]) if named else None
-    numbers = array("d")
-    for number, line in numbered:
-        if not line.strip():
-            raise _bad(path, number, "is empty", "delete the line, or give it a sample")
-        fields = _fields(path, line, number, separator)
-        if len(fields) != len(first):
-            raise _bad(path, number, f"has {len(fields)} columns", f"expected {len(first)}, as in line 1")
-        for index, field in enumerate(fields[int(repeated) :]):
-            value = float(field) if NUMBER.fullmatch(field) else math.nan
-            if not math.isfinite(value):
-                column = f"column {index + 1}" if names is None else f"column {_show(names[index])}"
-                raise _bad(path, number, f"{column} is {_show(field)}", _advice(field))
-            numbers.append(value)
     read_as = ", ".join([
         found,
         f"names from line 1 ({how})" if named else f"no header ({how}): names x0, x1, ... are by position",
         *(["names repeated in the first column"] if repeated else []),
     ])  # fmt: skip
-    values = np.array(numbers).reshape(len(numbered), -1)
+    values = _quick(lines[int(named) :], separator, range(int(repeated), len(first)))
+    if values is None:
+        values = _careful(path, numbered, separator, len(first), int(repeated), names)
     return _Matrix(values, names, read_as, lambda row: f"{path}, line {row + 1 + int(named)}", doubts)
+
+
+def _quick(lines: list[str], separator: str, columns: range) -> Floats | None:
+    """All numbers (rows, columns), or None where a line may not be as it should."""
+    if "" not in lines and sum(line.count(separator) for line in lines) == len(lines) * (columns.stop - 1):
+        with contextlib.suppress(ValueError):
+            values = np.loadtxt(
+                lines, np.float64, comments=None, delimiter=separator, quotechar='"', ndmin=2, usecols=columns
+            )
+            if len(values) == len(lines) and np.isfinite(values).all():
+                return values
+    return None
+
+
+def _careful(
+    path: Path, numbered: list[tuple[int, str]], separator: str, width: int, skip: int, names: Sequence[str] | None
+) -> Floats:
+    """All numbers (rows, columns) after `skip` columns; raises InputError at the first field that is none."""
+    numbers = array("d")
+    for number, line in numbered:
+        if not line.strip():
+            raise _bad(path, number, "is empty", "delete the line, or give it a sample")
+        fields = _fields(path, line, number, separator)
+        if len(fields) != width:
+            raise _bad(path, number, f"has {len(fields)} columns", f"expected {width}, as in line 1")
+        for index, field in enumerate(fields[skip:]):
+            value = float(field) if NUMBER.fullmatch(field) else math.nan
+            if not math.isfinite(value):
+                column = f"column {index + 1}" if names is None else f"column {_show(names[index])}"
+                raise _bad(path, number, f"{column} is {_show(field)}", _advice(field))
+            numbers.append(value)
+    return np.array(numbers).reshape(len(numbered), -1)
 
 
 def _advice(field: str) -> str:

@@ -12,8 +12,9 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,20 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 from bench.cells.streams import generator, torch_generator
-from bench.dev.timing import command_line
-from bench.judge.intervals import Value, crossed_interval
+from bench.dev.timing import command_line, take_step
+from bench.judge.intervals import crossed_interval
 from bench.methods.recommenders import SAVED
 from bench.show.console import print_message, print_table
 from bench.show.tables import Table
 from causalrec.acyclicity import Exponential, LogDeterminant
 from causalrec.attention import Boost, attend, causal_mask, set_dropout_generator
-from causalrec.interactions import Sequences, leave_one_out
+from causalrec.interactions import Split, from_rows, leave_one_out, pad_left
 from causalrec.ranking import expected_rank, ndcg, rank_targets
 from causalrec.recommender import Recommender
-from causalrec.structure import Fits, Problems
+from causalrec.structure import Problems
 from causalrec.structure.eqvar import EqVar
 from causalrec.structure.notears import Notears
-from causalrec.training import PRECISIONS, TrainingOptions, batches, make_scorer, place_windows, train
+from causalrec.training import PRECISIONS, TrainingOptions, batches, make_scorer, train
 from synth.graphs import draw_dag
 from synth.scm import draw_scm
 
@@ -48,9 +49,28 @@ WARM_UP, REPEATS = 3, 10
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of all parts; the reduced ones let a CPU run every line."""
+    """Sizes of all parts; the reduced ones let a CPU run every line.
 
-    graphs_notears: tuple[int, int]  # problems, nodes
+    Args:
+        graphs_notears: problems and nodes that NOTEARS is timed on.
+        graphs_eqvar: problems and nodes that EqVar is timed on.
+        nodes: nodes of the matrices whose h is computed.
+        batch_of_h: matrices per call of h.
+        users: users of the drawn sequences.
+        items: items of the drawn sequences.
+        length: most items that a model reads.
+        widths: features of the models.
+        batch: sequences per step of training.
+        steps: steps that are timed.
+        lengths: lengths at which attention is computed.
+        catalogue: items of the large catalogue.
+        ranked: users ranked over it.
+        epochs: epochs of training for quality.
+        seeds: trainings per precision.
+        product: rows of the matrices whose product rate is measured.
+    """
+
+    graphs_notears: tuple[int, int]
     graphs_eqvar: tuple[int, int]
     nodes: tuple[int, ...]
     batch_of_h: int
@@ -65,7 +85,7 @@ class Sizes:
     ranked: int
     epochs: int
     seeds: int
-    product: int  # rows of the matrices whose product rate is measured
+    product: int
 
 
 FULL = Sizes(
@@ -125,11 +145,6 @@ class Bench:
         holds = None if self.device == "cpu" and beside.startswith("goal") else holds
         self.rows.append(Row(what, figure, unit, beside, holds))
 
-    def wait(self) -> None:
-        """Wait until the device has done what it was given."""
-        if self.device == "cuda":
-            torch.cuda.synchronize()
-
     def seconds(self, call: Callable[[], object], repeats: int = REPEATS, warm_up: int = WARM_UP) -> float:
         """The median wall time of a call, in seconds.
 
@@ -138,32 +153,42 @@ class Bench:
             repeats: calls that are counted.
             warm_up: calls before these.
         """
-        for _ in range(warm_up):
-            call()
+        wait: Callable[[], object] = torch.cuda.synchronize if self.device == "cuda" else lambda: None
         times = []
-        for _ in range(repeats):
-            self.wait()
+        for _ in range(warm_up + repeats):
+            wait()
             start = time.perf_counter()
             call()
-            self.wait()
+            wait()
             times.append(time.perf_counter() - start)
-        return float(np.median(times))
+        return float(np.median(times[warm_up:]))
+
+    def normal(self, *shape: int, **axes: object) -> Tensor:
+        """Draws of the standard normal, on the device.
+
+        Args:
+            shape: of the result.
+            axes: names of the random stream.
+        """
+        return torch.randn(shape, generator=torch_generator(root=0, **axes)).to(self.device)
 
 
 # Ceilings
 
 
 def ceilings(b: Bench) -> None:
-    """The rates that floors are computed from: products in each precision, and copying."""
+    """The rates that floors are computed from: products in each precision, and copying.
+
+    Args:
+        b: the device; gets the rows.
+    """
     n = b.sizes.product
     for name, dtype in (("float64", torch.float64), ("float32", torch.float32), ("bf16", torch.bfloat16)):
-        x = torch.randn(n, n, generator=torch_generator(root=0, stream=name), dtype=torch.float32)
-        x = x.to(b.device, dtype)
+        x = b.normal(n, n, stream=name).to(dtype)
         out = torch.empty_like(x)
         b.product_rate[name] = 2 * n**3 / b.seconds(partial(torch.mm, x, x, out=out))
         b.add(f"matrix products, {name}", b.product_rate[name] / 1e12, "TFLOP/s")
-    x = torch.empty(n * n, device=b.device)
-    y = torch.empty_like(x)
+    x, y = torch.empty(2, n * n, device=b.device)
     b.copy_rate = 2 * 4 * n * n / b.seconds(lambda: y.copy_(x))
     b.add("copying", b.copy_rate / 1e9, "GB/s")
 
@@ -178,7 +203,11 @@ def _problems(count: int, nodes: int, stream: str) -> Problems:
 
 
 def structure(b: Bench) -> None:
-    """NOTEARS on the device and on the CPU: the same W to 1e-9 and the same graphs; times of NOTEARS and EqVar."""
+    """NOTEARS on the device and on the CPU: the same W to 1e-9 and the same graphs; times of NOTEARS and EqVar.
+
+    Args:
+        b: the device; gets the rows.
+    """
     few = _problems(min(50, b.sizes.graphs_notears[0]), 10, "same")
     rng = generator(root=ROOT_SEED, stream="none")
     here, there = (Notears(device=device).fit(few, rng) for device in ("cpu", b.device))
@@ -186,19 +215,20 @@ def structure(b: Bench) -> None:
     same = bool(((np.abs(here.W) > THRESHOLD) == (np.abs(there.W) > THRESHOLD)).all())
     b.add("NOTEARS: largest difference to the CPU", gap, "relative", "at most 1e-9", gap <= 1e-9)
     b.add("NOTEARS: the same thresholded graphs", float(same), "share", "1", same)
-    count, nodes = b.sizes.graphs_notears
-    many = _problems(count, nodes, "many")
-    seconds = b.seconds(lambda: Notears(device=b.device).fit(many, rng), 1, 0)
-    b.add(f"NOTEARS, {count:,} graphs of {nodes} nodes", seconds, "s", "goal 60 s", seconds < 60)
-    count, nodes = b.sizes.graphs_eqvar
-    many = _problems(count, nodes, "eqvar")
-    found: list[Fits] = []
-    seconds = b.seconds(lambda: found.append(EqVar().fit(many, rng)), 3, 1)
-    b.add(f"EqVar, {count:,} graphs of {nodes} nodes (on the CPU)", seconds, "s", "goal 2 s", seconds < 2)
+    many, nodes = b.sizes.graphs_notears
+    seconds = b.seconds(partial(Notears(device=b.device).fit, _problems(many, nodes, "many"), rng), 1, 0)
+    b.add(f"NOTEARS, {many:,} graphs of {nodes} nodes", seconds, "s", "goal 60 s", seconds < 60)
+    many, nodes = b.sizes.graphs_eqvar
+    seconds = b.seconds(partial(EqVar().fit, _problems(many, nodes, "eqvar"), rng), 3, 1)
+    b.add(f"EqVar, {many:,} graphs of {nodes} nodes (on the CPU)", seconds, "s", "goal 2 s", seconds < 2)
 
 
 def acyclicity(b: Bench) -> None:
-    """h and its gradient beside the floors of its arithmetic and of its traffic."""
+    """h and its gradient beside the floors of its arithmetic and of its traffic.
+
+    Args:
+        b: the device; gets the rows.
+    """
     m = b.sizes.batch_of_h
     for n in b.sizes.nodes:
         W = torch.rand(m, n, n, generator=torch_generator(root=0, nodes=n), dtype=torch.float64).to(b.device)
@@ -214,8 +244,9 @@ def acyclicity(b: Bench) -> None:
 # Recommenders
 
 
-def _drawn(users: int, items: int, length: int) -> Sequences:
+def _drawn(sizes: Sizes) -> Split:
     """Sequences distributed like ML-1M's: log-normal lengths about 96, Zipf items, half of them led to by the last."""
+    users, items, length = sizes.users, sizes.items, sizes.length
     rng = generator(root=ROOT_SEED, stream="sequences", users=users, items=items)
     mean = math.log(min(96, 2 * length))
     lengths = np.clip(rng.lognormal(mean, 0.9, users), 5, min(2000, 40 * length)).astype(np.int64)
@@ -223,46 +254,34 @@ def _drawn(users: int, items: int, length: int) -> Sequences:
     drawn = rng.choice(items, size=int(lengths.sum()), p=share / share.sum()) + 1
     follow = rng.random(len(drawn)) < 0.5
     drawn[1:] = np.where(follow[1:], drawn[:-1] % items + 1, drawn[1:])
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return Sequences(drawn, offsets, None, items, tuple(map(str, range(users))), tuple(map(str, range(items))))
+    return leave_one_out(from_rows(np.split(drawn, np.cumsum(lengths)[:-1]), items))
 
 
-def _model(name: str, sizes: Sizes, width: int, device: str, **more: Any) -> Recommender:
+def _trainee(
+    name: str, sizes: Sizes, width: int, device: str, **more: Any
+) -> tuple[Recommender, Callable[[Tensor, Tensor], Tensor]]:
+    """A model without dropout, whose random numbers differ between devices, and what trains it for a step."""
     kind, options_of = SAVED[name].kind, SAVED[name].options_of
     options = options_of(items=sizes.items, length=sizes.length, width=width, dropout=0.0, **more)
-    model: Recommender = kind(options, torch_generator(root=0, stream=name)).to(device)
-    return model
-
-
-def _step(model: Recommender, optimiser: torch.optim.Optimizer, items: Tensor, target: Tensor) -> Tensor:
-    """One step of training; the loss."""
-    loss, _ = model.loss(items, target)
-    optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
-    return loss.detach()
-
-
-def _losses(b: Bench, kind: str, device: str, precision: str = "float32") -> list[float]:
-    """The losses of the first steps, without dropout, whose random numbers differ between devices."""
-    split = leave_one_out(_drawn(b.sizes.users, b.sizes.items, b.sizes.length))
-    model = _model(kind, b.sizes, b.sizes.widths[0], device)
-    model.products = PRECISIONS[precision]
-    model.train()
+    model: Recommender = kind(options, torch_generator(root=0, stream=name)).to(device).train()
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.98), fused=True)
-    losses: list[float] = []
-    places = place_windows(split.train, b.sizes.length, "last")
-    padded = np.where(places < 0, 0, split.train.items[places])
-    while len(losses) < GOLDEN_STEPS:
-        for batch in batches(padded, b.sizes.batch, generator(root=0, stream="steps"), device):
-            losses.append(float(_step(model, optimiser, *batch)))
-            if len(losses) == GOLDEN_STEPS:
-                break
-    return losses
+    return model, partial(take_step, model, optimiser)
+
+
+def _losses(b: Bench, kind: str, device: str) -> list[float]:
+    """The losses of the first steps."""
+    _, step = _trainee(kind, b.sizes, b.sizes.widths[0], device)
+    padded, rng = pad_left(_drawn(b.sizes).train, b.sizes.length + 1), generator(root=0, stream="steps")
+    epochs = (batches(padded, b.sizes.batch, rng, device) for _ in count())
+    return [float(step(*batch)) for batch in islice(chain.from_iterable(epochs), GOLDEN_STEPS)]
 
 
 def sameness(b: Bench) -> None:
-    """Training follows the CPU's losses, and repeats itself bit by bit in deterministic mode."""
+    """Training follows the CPU's losses, and repeats itself bit by bit in deterministic mode.
+
+    Args:
+        b: the device; gets the rows.
+    """
     for kind in ("sasrec", "causalrec"):
         here, there = (np.array(_losses(b, kind, device)) for device in ("cpu", b.device))
         gap = float(np.abs(here - there).max() / np.abs(here).max())
@@ -274,13 +293,17 @@ def sameness(b: Bench) -> None:
 
 
 def quality(b: Bench) -> None:
-    """What bf16 in the full softmax does to NDCG@10, paired over seeds and users."""
-    split = leave_one_out(_drawn(b.sizes.users, b.sizes.items, b.sizes.length))
+    """What bf16 in the full softmax does to NDCG@10, paired over seeds and users.
+
+    Args:
+        b: the device; gets the rows.
+    """
+    split = _drawn(b.sizes)
     by_precision = {}
     for precision in PRECISIONS:
         rows = []
         for seed in range(b.sizes.seeds):
-            model = _model("sasrec", b.sizes, b.sizes.widths[0], b.device)
+            model, _ = _trainee("sasrec", b.sizes, b.sizes.widths[0], b.device)
             options = TrainingOptions(epochs=b.sizes.epochs, patience=None, batch=b.sizes.batch, precision=precision)
             draws = torch.Generator(b.device).manual_seed(seed)
             train(model, split, options, shuffle=generator(root=0, stream="shuffle", seed=seed), dropout=draws)
@@ -293,17 +316,19 @@ def quality(b: Bench) -> None:
 
 
 def training(b: Bench) -> None:
-    """Sequences a second at full length, the share of the card's rate of products, CausalRec beside SASRec."""
+    """Sequences a second at full length, the share of the card's rate of products, CausalRec beside SASRec.
+
+    Args:
+        b: the device; gets the rows.
+    """
     rng = generator(root=0, stream="full")
     s = b.sizes
     for width in s.widths:
         items = torch.from_numpy(rng.integers(1, s.items + 1, size=(s.batch, s.length + 1))).to(b.device)
         times = {}
         for kind in ("sasrec", "causalrec"):
-            model = _model(kind, s, width, b.device)
-            model.train()
-            optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-            step = partial(_step, model, optimiser, items[:, :-1], items[:, 1:])
+            _, train_on = _trainee(kind, s, width, b.device)
+            step = partial(train_on, items[:, :-1], items[:, 1:])
             seconds = times[kind] = b.seconds(step, s.steps)
             work = 6 * s.batch * s.length * (s.items * width + 2 * 12 * width**2 + 2 * 2 * s.length * width)
             share = work / seconds / b.product_rate["float32"]
@@ -354,48 +379,49 @@ def _attend_flexibly(device: str, q: Tensor, k: Tensor, v: Tensor, relation: Ten
 
 
 def attention(b: Bench) -> None:
-    """Boosted attention as one fused call, and by flex_attention, beside the plain form that holds the matrix."""
+    """Boosted attention as one fused call, and by flex_attention, beside the plain form that holds the matrix.
+
+    Args:
+        b: the device; gets the rows.
+    """
     for length in b.sizes.lengths:
         shape = (max(1, 4096 // length), 2, length, 32)
-        q, k, v = (torch.randn(shape, generator=torch_generator(root=0, part=p)).to(b.device) for p in "qkv")
+        q, k, v = (b.normal(*shape, part=part) for part in "qkv")
         rng = torch_generator(root=0, part="relation")
         relation = (torch.rand(shape[0], length, length, generator=rng).to(b.device) < 0.05).tril(-1)
         mask = causal_mask(torch.ones(shape[0], length, dtype=torch.bool, device=b.device), q.dtype)
-        fused = partial(attend, q, k, v, mask, Boost("renorm", 1.0), relation)
         plain = partial(_attend_plainly, q, k, v, mask, relation)
-        gap = float((plain() - fused()).abs().max())
-        b.add(f"boosted attention, length {length}: fused less plain", gap, "absolute", "at most 1e-5", gap <= 1e-5)
+        fused = partial(attend, q, k, v, mask, Boost("renorm", 1.0), relation)
         flexible = _attend_flexibly(b.device, q, k, v, relation)
-        gap = float((plain() - flexible()).abs().max())
-        what = f"boosted attention, length {length}: flex_attention less plain"
-        b.add(what, gap, "absolute", "at most 1e-5", gap <= 1e-5)
-        slow, fast, flex = b.seconds(plain), b.seconds(fused), b.seconds(flexible)
-        told = f"plain {1e3 * slow:.3g} ms, flex_attention {1e3 * flex:.3g} ms"
-        b.add(f"boosted attention, length {length}", 1e3 * fast, "ms", told)
+        what = f"boosted attention, length {length}"
+        for name, form in (("fused", fused), ("flex_attention", flexible)):
+            gap = float((plain() - form()).abs().max())
+            b.add(f"{what}: {name} less plain", gap, "absolute", "at most 1e-5", gap <= 1e-5)
+        slow, fast, flex = (1e3 * b.seconds(form) for form in (plain, fused, flexible))
+        b.add(what, fast, "ms", f"plain {slow:.3g} ms, flex_attention {flex:.3g} ms")
 
 
 def catalogue(b: Bench) -> None:
-    """A catalogue of a million items: trained with sampled softmax, ranked in chunks, beside the product's floor."""
+    """A catalogue of a million items: trained with sampled softmax, ranked in chunks, beside the product's floor.
+
+    Args:
+        b: the device; gets the rows.
+    """
     s = replace(b.sizes, items=b.sizes.catalogue, length=50)
     if b.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    model = _model("sasrec", s, 64, b.device, loss="sampled", negatives=256)
-    draws = torch.Generator(b.device).manual_seed(0)
-    model.train()
-    set_dropout_generator(model, draws)
-    items = torch.randint(1, s.items + 1, (s.batch, s.length + 1), generator=torch_generator(root=0, part="items"))
-    items = items.to(b.device)
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-    step = partial(_step, model, optimiser, items[:, :-1], items[:, 1:])
+    model, train_on = _trainee("sasrec", s, 64, b.device, loss="sampled", negatives=256)
+    set_dropout_generator(model, torch.Generator(b.device).manual_seed(0))
+    rng = generator(root=0, stream="catalogue")
+    items = torch.from_numpy(rng.integers(1, s.items + 1, (s.batch, s.length + 1))).to(b.device)
+    step = partial(train_on, items[:, :-1], items[:, 1:])
     b.add(f"a step of {s.batch} sequences, {s.items:,} items, 256 sampled", 1e3 * b.seconds(step, 5, 1), "ms")
-    hidden = torch.randn(s.ranked, 64, generator=torch_generator(root=0, part="hidden")).to(b.device)
-    table = model.item.weight[1:].detach()
-    target = torch.randint(0, s.items, (s.ranked,), generator=torch_generator(root=0, part="target")).to(b.device)
-    chunk = max(1, min(512, s.ranked))
+    hidden, table = b.normal(s.ranked, 64, part="hidden"), model.item.weight[1:].detach()
+    target = torch.from_numpy(rng.integers(0, s.items, s.ranked)).to(b.device)
 
     def rank() -> None:
-        for start in range(0, s.ranked, chunk):
-            expected_rank(hidden[start : start + chunk] @ table.T, target[start : start + chunk])
+        for some, asked in zip(torch.split(hidden, 512), torch.split(target, 512), strict=True):
+            expected_rank(some @ table.T, asked)
 
     seconds = b.seconds(rank, 1, 0)
     floor = 2 * s.ranked * s.items * 64 / b.product_rate["float32"]
@@ -435,9 +461,7 @@ def result_table(bench: Bench, name: str) -> Table:
         name: the device's name.
     """
     words = {True: "yes", False: "NO", None: ""}
-    rows: tuple[tuple[Value, ...], ...] = tuple(
-        (row.what, row.figure, row.unit, row.beside, words[row.holds]) for row in bench.rows
-    )
+    rows = tuple((row.what, row.figure, row.unit, row.beside, words[row.holds]) for row in bench.rows)
     note = f"torch {torch.__version__}. Medians after warm-up; floors from the ceilings in the first rows."
     if bench.device == "cpu":
         note += " Reduced sizes on a CPU: goals and times here say nothing about a GPU."
@@ -454,7 +478,7 @@ def main() -> int:
     device = "cuda" if torch.cuda.is_available() and not asked.cpu else "cpu"
     name = torch.cuda.get_device_name() if device == "cuda" else "a CPU, reduced sizes"
     bench = check(device, FULL if device == "cuda" else REDUCED)
-    told = {"device": name, "cuda": device == "cuda", "torch": torch.__version__, "rows": [*map(vars, bench.rows)]}
+    told = {"device": name, "cuda": device == "cuda", "torch": torch.__version__, "rows": [*map(asdict, bench.rows)]}
     asked.folder.mkdir(parents=True, exist_ok=True)
     (asked.folder / "device_check.json").write_text(json.dumps(told, indent=1) + "\n")
     print_table(result_table(bench, name))

@@ -1,4 +1,4 @@
-"""What the measurements share: the command line's description, CPU time of one thread, and goals in words."""
+"""What the measurements share: the command line's description, CPU time, goals in words, one step of training."""
 
 import argparse
 import time
@@ -6,6 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
+
+from causalrec.recommender import Recommender
 
 
 class Goal(NamedTuple):
@@ -58,3 +62,27 @@ def median_seconds(*calls: Callable[[], object], repeats: int = 7) -> list[float
     """
     rounds = [[cpu_seconds(call) for call in calls] for _ in range(repeats + 1)]
     return [float(seconds) for seconds in np.median(rounds[min(1, repeats) :], axis=0)]
+
+
+def take_step(
+    model: Recommender, optimiser: torch.optim.Optimizer, items: Tensor, target: Tensor, clip_norm: float = float("inf")
+) -> Tensor:
+    """Train a model for one step.
+
+    Args:
+        model: the model, in training mode.
+        optimiser: of its parameters.
+        items: item ids, (batch, length), 0 where padded.
+        target: the next items, (batch, length).
+        clip_norm: norm that the gradient is cut to; no limit by default.
+
+    Returns:
+        The loss before the step.
+    """
+    loss, _ = model.loss(items, target)
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    if clip_norm < float("inf"):
+        torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    optimiser.step()
+    return loss.detach()

@@ -151,7 +151,8 @@ class _Run:
     pending: dict[Hashable, deque[Cell]] = field(default_factory=dict)
     crashes: dict[Cell, int] = field(default_factory=dict)
     dead_starts: int = 0
-    doubted: set[Cell] = field(default_factory=set)  # exceeded memory in a reused worker; retried in a fresh one
+    # Their worker died, or exceeded memory in which earlier cells may have a share; retried in a fresh worker only.
+    doubted: set[Cell] = field(default_factory=set)
     workers: list[Worker] = field(default_factory=list)
 
     def loop(self, jobs: int) -> None:
@@ -196,14 +197,16 @@ class _Run:
         return sum(map(len, self.pending.values())) - starting
 
     def _hand_out(self, worker: Worker) -> None:
-        """Give an idle worker its next cell; end the worker if none is left or if the cell needs a fresh worker."""
-        cells = self.pending.get(worker.group)
-        if not cells or (worker.served and cells[0] in self.doubted):
+        """Give an idle worker the next cell that it may run; end the worker if there is none."""
+        cells = self.pending.get(worker.group, deque())
+        cell = next((cell for cell in cells if not worker.served or cell not in self.doubted), None)
+        if cell is None:
             self._drop(worker)
             return
-        worker.cell, worker.since = cells.popleft(), time.monotonic()
-        self.report(Event(worker.cell, "started"))
-        worker.send(worker.cell)
+        cells.remove(cell)
+        worker.cell, worker.since = cell, time.monotonic()
+        self.report(Event(cell, "started"))
+        worker.send(cell)
 
     def _drop(self, worker: Worker) -> None:
         self.workers.remove(worker)
@@ -259,10 +262,14 @@ class _Run:
             return
         self.crashes[cell] = self.crashes.get(cell, 0) + 1
         if self.crashes[cell] <= CRASHES_ALLOWED:
-            self.pending[worker.group].appendleft(cell)
+            self._retry(worker, cell)
             return
         message = f"worker died ({died.how}) {self.crashes[cell]} times{died.hint}"
         self._fail(cell, "failed", time.monotonic() - worker.since, "WorkerDied", message)
+
+    def _retry(self, worker: Worker, cell: Cell) -> None:
+        self.doubted.add(cell)
+        self.pending[worker.group].appendleft(cell)
 
     def _time_out(self, worker: Worker) -> None:
         cell, wall_s = worker.cell, time.monotonic() - worker.since
@@ -282,8 +289,7 @@ class _Run:
         if not worker.ready:
             raise InputError(f"a worker holds {held:.0f} MiB before its first cell; give it more memory than that")
         if worker.served and cell is not None:
-            self.doubted.add(cell)
-            self.pending[worker.group].appendleft(cell)
+            self._retry(worker, cell)
         elif cell is not None:
             message = f"stopped at {held:.0f} MiB; the limit of a worker is {self.memory_mb:g} MiB"
             self._fail(cell, "out_of_memory", wall_s, "OutOfMemory", message)

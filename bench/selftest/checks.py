@@ -30,7 +30,12 @@ ITEMS, LENGTH = 12, 6
 
 @dataclass(frozen=True)
 class Measured:
-    """Whether a check holds, and what it measured in words."""
+    """What a check found.
+
+    Args:
+        holds: whether the check holds.
+        words: what it measured, in words.
+    """
 
     holds: bool
     words: str
@@ -265,21 +270,8 @@ def test_items_steer_nothing() -> Measured:
 
 
 CHECKS: tuple[Check, ...] = (
-    alpha_zero_is_sasrec,
-    the_cause_is_the_column,
-    the_past_does_not_see_the_future,
-    h_of_a_two_cycle,
-    cycles_are_cut_at_the_weakest_edge,
-    layernorm_stands_on_v,
-    the_fit_does_not_drain_z,
-    the_multiplier_rule_by_hand,
-    eqvar_recovers_a_known_scm,
-    shd_by_hand,
-    constant_scores_earn_no_hit,
-    ndcg_by_hand,
-    seen_items_leave_the_ranking,
-    negatives_are_others,
-    what_is_tested_is_not_trained,
-    a_leak_is_refused,
-    test_items_steer_nothing,
-)
+    alpha_zero_is_sasrec, the_cause_is_the_column, the_past_does_not_see_the_future, h_of_a_two_cycle,
+    cycles_are_cut_at_the_weakest_edge, layernorm_stands_on_v, the_fit_does_not_drain_z, the_multiplier_rule_by_hand,
+    eqvar_recovers_a_known_scm, shd_by_hand, constant_scores_earn_no_hit, ndcg_by_hand, seen_items_leave_the_ranking,
+    negatives_are_others, what_is_tested_is_not_trained, a_leak_is_refused, test_items_steer_nothing,
+)  # fmt: skip

@@ -31,10 +31,7 @@ SMALL = replace(
     PRESETS["smoke"].structure, draws=40, families=(("er", 2),), nodes=(NODES,), samples=(10, 1000),
     placement_nodes=(NODES,), features=(FEATURES,),
 )  # fmt: skip
-
-
-def _setup() -> Setup:
-    return Setup(replace(PRESETS["smoke"], structure=SMALL), root=0, device="cpu")
+SETUP = Setup(replace(PRESETS["smoke"], structure=SMALL), root=0, device="cpu")
 
 
 def _judge(experiment: str, setup: Setup, cells: list[Cell], claim: str) -> Verdict:
@@ -55,16 +52,15 @@ def _said(verdict: Verdict) -> str:
 
 def equal_variances_are_judged_reproduced() -> Measured:
     """`recovery` of EqVar on 40 graphs of 5 nodes: exact on the exact covariance, rising in n, so "reproduced"."""
-    setup = _setup()
-    cells = [plan_cell(setup, "eqvar", "er", 2, NODES, samples) for samples in SMALL.samples]
-    cells.append(plan_cell(setup, "eqvar", "er", 2, NODES, None, draws=10))
-    verdict = _judge("recovery", setup, cells, "equal-variance-identifies")
+    cells = [plan_cell(SETUP, "eqvar", "er", 2, NODES, samples) for samples in SMALL.samples]
+    cells.append(plan_cell(SETUP, "eqvar", "er", 2, NODES, None, draws=10))
+    verdict = _judge("recovery", SETUP, cells, "equal-variance-identifies")
     return Measured(verdict.judgement == "reproduced", _said(verdict))
 
 
 def layernorm_is_judged_by_its_place() -> Measured:
     """`layernorm` on 12 graphs of 5 nodes: both views with LayerNorm on V hold, the one on Z fails, so "partly"."""
-    setup = replace(_setup(), preset=replace(_setup().preset, structure=replace(SMALL, draws=12)))
+    setup = replace(SETUP, preset=replace(SETUP.preset, structure=replace(SMALL, draws=12)))
     cells = [
         plan_cell(
             setup, "eqvar", "er", 2, NODES, FEATURES, violation={"kind": "layernorm", "placement": place}, ratio=ratio,
@@ -82,11 +78,9 @@ def a_claim_that_fails_is_contradicted() -> Measured:
     claim = "unequal-variance-breaks"
     register = {claim: read_register()[claim]}
     made: dict[str, tuple[Outcome, ...]] = {
-        "reproduced": ("holds", "holds"),
-        "partly": ("holds", "fails"),
-        "contradicted": ("fails", "fails"),
-        "inconclusive": ("unclear", "unclear"),
-    }
+        "reproduced": ("holds", "holds"), "partly": ("holds", "fails"),
+        "contradicted": ("fails", "fails"), "inconclusive": ("unclear", "unclear"),
+    }  # fmt: skip
     found = [
         judge(register, [Finding(claim, str(part), o, None) for part, o in enumerate(outcomes)], {})[0].judgement
         for outcomes in made.values()
@@ -116,9 +110,6 @@ def every_axis_is_a_stream_of_its_own() -> Measured:
 
 
 CHECKS: tuple[Check, ...] = (
-    equal_variances_are_judged_reproduced,
-    layernorm_is_judged_by_its_place,
-    a_claim_that_fails_is_contradicted,
-    intervals_of_known_data,
-    every_axis_is_a_stream_of_its_own,
-)
+    equal_variances_are_judged_reproduced, layernorm_is_judged_by_its_place, a_claim_that_fails_is_contradicted,
+    intervals_of_known_data, every_axis_is_a_stream_of_its_own,
+)  # fmt: skip

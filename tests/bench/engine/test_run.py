@@ -94,6 +94,24 @@ def test_a_crash_that_does_not_repeat_leaves_a_result(store, tmp_path):
     assert store.get(cell).ok
 
 
+def test_a_cell_whose_worker_died_waits_for_a_worker_that_served_no_other(store, tmp_path):
+    """Whatever kills two workers one after the other finds the cell in the first of them only."""
+    first = [toy(number, kind="sleep", seconds=0.2, cost=99.0) for number in range(10)]
+    crashing = toy(10, kind="die_once", mark=str(tmp_path / "mark"), cost=50.0)
+    rest = [toy(number, kind="sleep", seconds=0.2) for number in range(11, 21)]
+    served = []
+    with LocalPool() as pool:
+
+        def note(event: Event) -> None:
+            if event.status == "started" and event.cell == crashing:
+                served.extend(worker.served for worker in pool._workers if worker.cell == crashing and not worker.ended)
+
+        summary = run([*first, crashing, *rest], store, on_event=note, pool=pool)
+    assert (len(summary.done), summary.failed) == (21, [])
+    assert served[0] > 0
+    assert served[1:] == [0]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_worker_killed_between_two_cells_costs_nothing(store, tmp_path):
     mark = tmp_path / "pid"
