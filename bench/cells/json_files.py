@@ -60,24 +60,6 @@ def typed_value(value: object, kind: type[T], where: str = "") -> T:
         raise InputError(f"{where}: {fault}" if where else fault) from error
 
 
-def take(where: Path | str, told: Mapping[str, Any], key: str, kind: type[T]) -> T:
-    """A value of an object, of exactly the type that is expected (True is no int).
-
-    Args:
-        where: the file, and within it the object, for the message.
-        told: the object.
-        key: the value's name.
-        kind: its type.
-
-    Raises:
-        InputError: it is missing or of another type.
-    """
-    value = told.get(key)
-    if type(value) is not kind:
-        raise InputError(f"{where}: {key} is {short(value)}; expected {kind.__name__}")
-    return value
-
-
 def short(value: object) -> str:
     """A value as an error shows it.
 
