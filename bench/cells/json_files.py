@@ -56,25 +56,8 @@ def typed_value(value: object, kind: type[T], where: str = "") -> T:
     except msgspec.ValidationError as error:
         told, _, place = str(error).partition(" - at `$")
         field = place.removesuffix("`").removeprefix(".").replace("[...]", "")
-        raise InputError(": ".join(filter(None, (where, field))) + f" {told[:1].lower()}{told[1:]}") from error
-
-
-def take(where: Path | str, told: Mapping[str, Any], key: str, kind: type[T]) -> T:
-    """A value of an object, of exactly the type that is expected (True is no int).
-
-    Args:
-        where: the file, and within it the object, for the message.
-        told: the object.
-        key: the value's name.
-        kind: its type.
-
-    Raises:
-        InputError: it is missing or of another type.
-    """
-    value = told.get(key)
-    if type(value) is not kind:
-        raise InputError(f"{where}: {key} is {short(value)}; expected {kind.__name__}")
-    return value
+        fault = f"{field} {told[:1].lower()}{told[1:]}".strip()
+        raise InputError(f"{where}: {fault}" if where else fault) from error
 
 
 def short(value: object) -> str:

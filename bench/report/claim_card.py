@@ -17,11 +17,20 @@ GRAPHS = "drawn graphs"
 
 
 def claim_card(name: str, preset: str, out: Path, data_dir: Path | None = None) -> tuple[list[Table], list[str]]:
-    """The claim, then the findings of the last run that judged it; and the runs that could not be read, a line each.
+    """The claim, and the findings of the last run that judged it.
 
-    Data, time and what would be left out are those of `preset` with the data at hand. The last run is the newest of
-    this preset below `out` that has a verdict on the claim, else the one in results/reference. Raises InputError for
-    an unknown claim or preset, and for a damaged dataset or reference.
+    Args:
+        name: the claim's id.
+        preset: data, time and what would be left out are told for this preset.
+        out: the last run is the newest of this preset below this folder that has a verdict on the claim, or if there
+            is none, the one in results/reference.
+        data_dir: where the datasets are; None for the usual place.
+
+    Returns:
+        The tables, and one line per run that could not be read.
+
+    Raises:
+        InputError: the claim or the preset is unknown, or a dataset or the reference is damaged.
     """
     register = read_register()
     if name not in register:
@@ -74,10 +83,19 @@ def _planned(claim: Claim, setup: Setup) -> list[tuple[Value, ...]]:
 
 
 def last_judged(claim: str, preset: str, out: Path) -> tuple[RunFile | None, list[str]]:
-    """The newest run of `preset` below `out` with a verdict on `claim`, else the reference's, else None.
+    """The newest run that judged a claim.
 
-    A run.json below `out` that cannot be read is passed over, and why is in the second value. InputError where that of
-    the reference cannot.
+    Args:
+        claim: its id.
+        preset: only runs of this preset count.
+        out: the folder below which runs lie.
+
+    Returns:
+        The run, which is the reference's if `out` has none, or None; and why each run.json that was passed over could
+        not be read.
+
+    Raises:
+        InputError: the reference cannot be read.
     """
     unread = []
     for path in sorted(filter(Path.is_file, out.glob(f"*/{NAME}")), key=lambda p: p.stat().st_mtime_ns, reverse=True):

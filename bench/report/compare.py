@@ -1,7 +1,7 @@
 """Two runs side by side: verdicts, findings, the numbers of shared tables, and what they were made with.
 
-A claim is compared where both runs were asked for its experiment. Its verdicts differ where they are not the same
-word; whether numbers agree is told beside that and changes no exit code.
+A claim is compared if both runs were asked for its experiment. Its verdicts differ if they are not the same word;
+whether numbers agree is told beside that and changes no exit code.
 """
 
 import math
@@ -23,7 +23,13 @@ ABSENT = "not in this run"
 
 @dataclass(frozen=True)
 class Comparison:
-    """Tables for readers, how many claims were compared, and a sentence for every one whose verdicts differ."""
+    """What a comparison found.
+
+    Attributes:
+        tables: for readers; the last is that of the verdicts.
+        compared: how many claims both runs were asked for.
+        differing: one sentence per claim whose verdicts differ.
+    """
 
     tables: tuple[Table, ...]
     compared: int
@@ -31,7 +37,12 @@ class Comparison:
 
 
 def compare(run: RunFile, reference: RunFile) -> Comparison:
-    """Hold `run` against `reference`."""
+    """Hold one run against another.
+
+    Args:
+        run: the run in question.
+        reference: what it is compared with.
+    """
     rows: list[tuple[Value, ...]] = []
     differing = []
     for claim, told in {**run.by_claim, **reference.by_claim}.items():
@@ -64,7 +75,7 @@ def _verdict(run: RunFile, claim: str) -> str | None:
 
 
 def _findings(run: RunFile, reference: RunFile) -> Table:
-    """One row a part of a claim, of either run."""
+    """One row per part of a claim, of either run."""
     rows: list[tuple[Value, ...]] = []
     for claim in dict.fromkeys((*run.by_claim, *reference.by_claim)):
         here, there = _parts(run.by_claim.get(claim)), _parts(reference.by_claim.get(claim))
@@ -117,7 +128,13 @@ def compatible(a: Value, b: Value) -> bool | None:
     """Whether two independent estimates differ by no more than their half-widths in quadrature.
 
     Of each interval the half that faces the other estimate counts (Zou & Donner 2008), since many are not symmetric.
-    None where either is no interval, their levels differ, or one of these halves is infinite.
+
+    Args:
+        a: the estimate of one run.
+        b: the estimate of the other.
+
+    Returns:
+        None if either is no interval, their levels differ, or one of these halves is infinite.
     """
     if not (isinstance(a, Interval) and isinstance(b, Interval)) or a.level != b.level:
         return None
@@ -130,7 +147,7 @@ def compatible(a: Value, b: Value) -> bool | None:
 
 
 def _numbers(run: RunFile, reference: RunFile) -> Table:
-    """One row a table of either run: how many of its values agree."""
+    """One row per table of either run: how many of its values agree."""
     rows: list[tuple[Value, ...]] = []
     for name in dict.fromkeys((*run.tables, *reference.tables)):
         if name not in TOLD_APART:
@@ -148,7 +165,12 @@ KINDS = ("agree", "differ", "no interval: equal", "other", "only in the run", "o
 
 
 def count_values(here: Table | None, there: Table | None) -> Counter[str]:
-    """How many values of two tables are of each of `KINDS`; what is missing (–) in both is none."""
+    """How many values of two tables are of each of `KINDS`; what is missing (–) in both is not counted.
+
+    Args:
+        here: the run's table; None if it has none of this name.
+        there: the reference's table; None if it has none of this name.
+    """
     keys = _key_columns([table for table in (here, there) if table is not None])
     ours, theirs = _by_place(here, keys), _by_place(there, keys)
     return Counter(_kind(ours.get(place), theirs.get(place)) for place in {**ours, **theirs})
@@ -201,7 +223,7 @@ def _by_place(table: Table | None, keys: tuple[str, ...]) -> dict[tuple[object, 
 
 
 def _made_with(run: RunFile, reference: RunFile) -> Table:
-    """One row a fact that differs."""
+    """One row per fact that differs."""
     here, there = _facts(run), _facts(reference)
     rows = [
         (name, here.get(name), there.get(name))

@@ -19,33 +19,56 @@ FORMATS = (".csv", ".parquet")
 
 
 def open_store(folder: Path) -> Store:
-    """The store in a results folder; InputError where there is none, which only looking must not make."""
+    """The store in a results folder, which must exist: who only looks makes no folder.
+
+    Args:
+        folder: what `reproduce` or `run` wrote with --out.
+
+    Raises:
+        InputError: it holds no records.
+    """
     if not (folder / "records").is_dir():
         raise InputError(f"{folder}: there are no records; name a folder that `reproduce` or `run` wrote with --out")
     return Store(folder)
 
 
-def list_table(store: Store, experiment: str | None = None) -> Table:
-    """Counts by runner and status; with `experiment`, one row a record of that runner."""
+def list_table(store: Store, runner: str | None = None) -> Table:
+    """Counts by runner and status, or the records of one runner.
+
+    Args:
+        store: where the records lie.
+        runner: list one row per record of this runner; None for the counts.
+
+    Raises:
+        InputError: no record is of this runner.
+    """
     seconds: dict[tuple[str, str], list[float]] = {}
     rows: list[tuple[Value, ...]] = []
     for r in store.records():
-        runner = str(r.cell["runner"])
-        seconds.setdefault((runner, r.status), []).append(r.cpu_s)
-        if runner == experiment:
+        by = str(r.cell["runner"])
+        seconds.setdefault((by, r.status), []).append(r.cpu_s)
+        if by == runner:
             rows.append((r.key[:SHORT], r.status, r.cpu_s, printable(canonical(r.params))))
-    if experiment is None:
-        rows = [(printable(runner), told, len(spent), sum(spent)) for (runner, told), spent in sorted(seconds.items())]
+    if runner is None:
+        rows = [(printable(by), told, len(spent), sum(spent)) for (by, told), spent in sorted(seconds.items())]
         note = f"{sum(map(len, seconds.values()))} records in {store.folder}{_set_aside(store)}"
         return Table("records", "Records by runner", ("runner", "status", "records", "CPU s"), tuple(rows), note)
     if not rows:
-        known = ", ".join(sorted({printable(runner) for runner, _ in seconds})) or "none"
-        raise InputError(f"{store.folder}: no record is of runner {experiment!r}; there are records of {known}")
-    return Table("records", f"Records of {experiment}", ("key", "status", "CPU s", "parameters"), tuple(rows))
+        known = ", ".join(sorted({printable(by) for by, _ in seconds})) or "none"
+        raise InputError(f"{store.folder}: no record is of runner {runner!r}; there are records of {known}")
+    return Table("records", f"Records of {runner}", ("key", "status", "CPU s", "parameters"), tuple(rows))
 
 
 def find(store: Store, key: str) -> Record:
-    """The one record whose key begins with `key`; InputError where none does, or several."""
+    """The one record whose key begins with given digits.
+
+    Args:
+        store: where it lies.
+        key: the digits, as many as tell it from other records.
+
+    Raises:
+        InputError: no key begins with them, or several do.
+    """
     found = list(store.keys(key)) if key else []
     record = store.load(found[0]) if len(found) == 1 else None
     if record is None:
@@ -56,7 +79,12 @@ def find(store: Store, key: str) -> Record:
 
 
 def show_tables(store: Store, record: Record) -> list[Table]:
-    """A record whole: its cell, what became of it, its metrics, its arrays by shape."""
+    """All of a record: its cell, what became of it, its metrics, its arrays by shape.
+
+    Args:
+        store: where it lies.
+        record: the record.
+    """
     facts: list[tuple[Value, ...]] = [("key", record.key), ("status", record.status)]
     facts += [(name, printable(canonical(value))) for name, value in record.cell.items()]
     facts += [("wall s", record.wall_s), ("CPU s", record.cpu_s), ("peak MB", record.peak_memory_mb)]
@@ -72,7 +100,14 @@ def show_tables(store: Store, record: Record) -> list[Table]:
 
 
 def verify(store: Store) -> tuple[Table, bool]:
-    """Read every record and its arrays; what cannot be trusted is set aside. Whether all could be."""
+    """Read every record and its arrays; what cannot be trusted is set aside.
+
+    Args:
+        store: where they lie.
+
+    Returns:
+        What was set aside, one row each, and whether all could be trusted.
+    """
     sound = sum(1 for _ in store.records(opened=True))
     rows = tuple((line,) for line in store.quarantined)
     note = f"{sound} records hold; {len(rows)} do not{', and were set aside' if rows else ''}."
@@ -82,7 +117,11 @@ def verify(store: Store) -> tuple[Table, bool]:
 def tidy(store: Store, delete: bool) -> Table:
     """Files that no record names, left by killed writers or replaced records, and checkpoints older than a day.
 
-    They are removed only with `delete`; records never are, nor those that were set aside as damaged, with their arrays.
+    Records are never removed, nor those that were set aside as damaged, with their arrays.
+
+    Args:
+        store: where they lie.
+        delete: remove them, instead of only listing them.
     """
     store.sweep()
     loose = store.unreferenced()
@@ -99,11 +138,21 @@ def tidy(store: Store, delete: bool) -> Table:
 
 
 def export(store: Store, path: Path) -> int:
-    """Write one row a record to `path`, .csv or .parquet, and return how many.
+    """Write one row per record to a table.
 
-    Columns: key, runner, status, wall_s, cpu_s, peak_memory_mb, error, then params.* and metrics.*, where a list or
-    what differs in type between records is JSON text. In CSV, text that a spreadsheet would run as a formula gets a
-    leading apostrophe. Raises InputError for another ending, where it cannot be written, and without pyarrow.
+    Columns: key, runner, status, wall_s, cpu_s, peak_memory_mb, error, commit, then params.* and metrics.*, where a
+    list or what differs in type between records is JSON text. In CSV, text that a spreadsheet would run as a formula
+    gets a leading apostrophe.
+
+    Args:
+        store: where the records lie.
+        path: the file, which ends in .csv or .parquet.
+
+    Returns:
+        How many records were written.
+
+    Raises:
+        InputError: the file has another ending or cannot be written, or pyarrow, which writes .parquet, is missing.
     """
     import pandas as pd
 

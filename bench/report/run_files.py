@@ -13,11 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bench.cells.fingerprint import ROOT
-from bench.cells.json_files import printable, read_object, short
+from bench.cells.json_files import printable, read_object, short, typed_value
 from bench.errors import InputError
 from bench.judge.bars import Outcome
 from bench.judge.claims import Claim, Finding, Judgement, Verdict, read_register
@@ -112,10 +111,9 @@ def read_run(place: Path) -> RunFile:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; name a folder that `reproduce` or `run` wrote")
     try:
-        told = msgspec.convert(_printable(read_object(path, LARGEST, "a run's document")), _Document)
-    except (msgspec.ValidationError, RecursionError) as error:
-        fault = printable(str(error))[:300]
-        raise InputError(f"{path}: {fault}; give a file that `reproduce` or `run` wrote, unchanged") from error
+        told = typed_value(_printable(read_object(path, LARGEST, "a run's document")), _Document, str(path))
+    except RecursionError as error:
+        raise InputError(f"{path}: is nested too deep; expected a run's document") from error
     register = read_register()
     return RunFile(
         path=path,

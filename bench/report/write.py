@@ -6,20 +6,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from bench.cells.files import StoreError, write_file
+from bench.cells.files import real, write_file
 from bench.cells.json_files import encodable
 from bench.cells.provenance import provenance
-from bench.judge.claims import Finding
 from bench.report.page import write_report
 from bench.reproduce import Run
 from bench.show.drawing import write_figure
 from bench.show.figures import Figure, figure_table
 from bench.show.latex import to_latex
-from bench.show.tables import Table, to_csv, to_dict, to_markdown
+from bench.show.tables import Table, json_value, to_csv, to_dict, to_markdown
 
 
 def document(run: Run) -> dict[str, Any]:
-    """Verdicts and tables as one JSON document, see `encodable`."""
+    """Verdicts and tables as one JSON document.
+
+    Args:
+        run: what was run and found.
+
+    Returns:
+        What run.json holds; its texts are such that UTF-8 can hold them.
+    """
     setup = run.setup
     told = {
         "preset": setup.preset.name,
@@ -37,7 +43,15 @@ def document(run: Run) -> dict[str, Any]:
                 "margin": verdict.claim.margin,
                 "left_out": verdict.note,
                 "why": verdict.why,
-                "findings": [_finding(finding) for finding in verdict.findings],
+                "findings": [
+                    {
+                        "part": finding.part,
+                        "outcome": finding.outcome,
+                        "estimate": json_value(finding.estimate),
+                        "rests_on": finding.detail,
+                    }
+                    for finding in verdict.findings
+                ],
             }
             for verdict in run.verdicts
         ],
@@ -55,25 +69,23 @@ def _named(part: Table | Figure, run: Run) -> dict[str, str]:
     return {"name": part.name, "title": part.title, "experiment": run.made_by.get(part.name, "")}
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
-    row = Table("", "", ("estimate",), ((finding.estimate,),))
-    return {
-        "part": finding.part,
-        "outcome": finding.outcome,
-        "estimate": to_dict(row)["rows"][0][0],
-        "rests_on": finding.detail,
-    }
-
-
 def write(run: Run, folder: Path) -> list[Path]:
     """Write the document, every table as CSV and LaTeX, all of them as Markdown, the figures and the report.
 
-    A figure is SVG, PNG and the CSV of what it shows. Returns the files; raises StoreError where the folder cannot be
-    written.
+    A figure is written as SVG, as PNG and as the CSV of what it shows.
+
+    Args:
+        run: what was run and found.
+        folder: of the run; it is made if missing.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: the folder cannot be written.
     """
     for place in (folder, folder / "tables", folder / "figures"):
-        if place.is_symlink():
-            raise StoreError(f"{place}: is a symbolic link, which is not followed; put the folder itself in its place")
+        real(place)
     texts = {folder / "run.json": json.dumps(document(run), indent=1, ensure_ascii=False, allow_nan=False) + "\n"}
     texts[folder / "tables.md"] = "\n".join([*map(to_markdown, reversed(run.tables)), *map(_link, run.figures)])
     for table in (*run.tables, *run.details):

@@ -16,7 +16,11 @@ from bench.show.tables import Table, to_rich, to_text
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit people would use: '4 s', '12 min', '2 h 05 min'."""
+    """A time in the unit people would use, such as '4 s', '12 min' or '2 h 05 min'.
+
+    Args:
+        seconds: >= 0.
+    """
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -24,7 +28,12 @@ def duration(seconds: float) -> str:
 
 
 def print_table(table: Table, stream: TextIO | None = None) -> None:
-    """Write `table` to stdout: in a terminal by Rich, as wide as that is (see `to_rich`); else plain, never cut."""
+    """Print a table: in a terminal by Rich and as wide as the terminal, otherwise as plain text of full width.
+
+    Args:
+        table: what is printed.
+        stream: stdout unless given.
+    """
     stream = stream or sys.stdout
     console = Console(file=stream)
     if console.is_terminal:
@@ -40,7 +49,15 @@ def print_message(message: str) -> None:
 
 @contextlib.contextmanager
 def transfer(name: str, stream: TextIO | None = None) -> Iterator[Callable[[int, int | None], None]]:
-    """Show a download on stderr: a live bar in a terminal, a line at its end elsewhere."""
+    """Show a download: a live bar in a terminal, otherwise one line at its end.
+
+    Args:
+        name: of what is loaded.
+        stream: stderr unless given.
+
+    Yields:
+        A function to call with the bytes received so far and, if known, those of the whole.
+    """
     stream = stream or sys.stderr
     console = Console(file=stream)
     done = 0

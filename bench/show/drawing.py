@@ -1,8 +1,8 @@
 """The drawing of figures, as SVG and PNG, byte for byte the same for equal data.
 
-Colours are Okabe & Ito's and cividis, and every curve has a marker and a dash of its own, so that both read in grey.
+Colours are Okabe & Ito's and cividis, and every curve has its own marker and dashes, so that figures read in grey too.
 Matplotlib's pyplot, settings files and mathematics in text are not used. Lengths are inches unless points are said. The
-page is `bench.show.layout`'s; `bench.show.network_drawing` draws networks.
+page is laid out by `bench.show.layout`; `bench.show.network_drawing` draws networks.
 """
 
 import io
@@ -64,7 +64,11 @@ def render(figure: Figure) -> dict[str, bytes]:
 
 @contextmanager
 def style(salt: str) -> Iterator[None]:
-    """Our settings and no others, within the block; `salt` makes the names in an SVG its own."""
+    """Our settings and no others, within the block.
+
+    Args:
+        salt: of the names within an SVG, so that pictures in one page share none.
+    """
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box, whole in the CSV
         mpl.rcdefaults()
@@ -147,9 +151,10 @@ def _draw_series(
     axes: Axes, series: Series, look: dict[str, Any], y_limits: tuple[float, float], aside: float | None,
     inches: Affine2DBase,
 ) -> None:
-    """A curve over its bars, and its band where few share the panel; else all of it stands `aside` by so many points.
+    """A curve over its bars, with its band if few curves share the panel.
 
-    A bound that is infinite, or not positive on a logarithmic axis, ends at the edge.
+    Otherwise `aside` is given, and all of it stands so many points to the right. A bound that is infinite, or not
+    positive on a logarithmic axis, ends at the edge.
     """
     shift = ScaledTranslation((aside or 0.0) / 72, 0, inches)
     place = axes.transData + shift
@@ -163,7 +168,7 @@ def _draw_series(
 
 
 def _spread(limits: tuple[float, float], log: bool) -> tuple[float, float]:
-    """Limits with a margin of 5 %, wide enough where both are equal."""
+    """Limits with a margin of 5 %, and apart even if both are equal."""
     to, back = (math.log10, lambda v: 10.0**v) if log else (float, float)
     low, high = to(limits[0]), to(limits[1])
     margin = 0.05 * (high - low) or 0.5
@@ -298,7 +303,18 @@ def _share(value: float) -> str:
 
 
 def write_figure(figure: Figure, folder: Path) -> list[Path]:
-    """Write NAME.svg and NAME.png below `folder`, each whole or not at all; StoreError where that fails."""
+    """Write NAME.svg and NAME.png.
+
+    Args:
+        figure: what is drawn.
+        folder: where; it is made if missing.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: they cannot be written; what was there stays.
+    """
     paths = []
     for kind, content in render(figure).items():
         paths.append(folder / f"{figure.name}.{kind}")

@@ -24,7 +24,14 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Series:
-    """A curve: `x`, `y` and the bounds `low`, `high` of y, all (points,) or no bounds; a NaN of y is a gap.
+    """A curve.
+
+    Attributes:
+        label: for the legend.
+        x: (points,), finite.
+        y: (points,); NaN is a gap.
+        low: lower bounds of y, (points,) or empty.
+        high: upper bounds of y, (points,) or empty.
 
     Raises:
         InputError: different lengths, or an x that is not finite.
@@ -48,7 +55,14 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves under one title; `rules` are vertical lines (x, label), `levels` horizontal ones (y, label)."""
+    """Curves under one title.
+
+    Attributes:
+        title: for readers.
+        series: the curves.
+        rules: vertical lines, each (x, label).
+        levels: horizontal lines, each (y, label).
+    """
 
     title: str
     series: tuple[Series, ...]
@@ -58,7 +72,18 @@ class Panel:
 
 @dataclass(frozen=True)
 class Curves:
-    """Panels that share their axes and one legend; a label has one look throughout. `name` is the file's.
+    """Panels that share their axes and one legend; a label has one look throughout.
+
+    Attributes:
+        name: of its files, without an ending.
+        title: for readers.
+        x_label: what x is, with its unit.
+        y_label: what y is, with its unit.
+        panels: the curves.
+        log_x: whether the x axis is logarithmic.
+        log_y: whether the y axis is logarithmic.
+        y_range: limits of y; None for those of what is shown.
+        note: for readers, below the figure; "" for none.
 
     Raises:
         InputError: a name no file can safely have, a rule or level that is not finite, or a number that is not positive
@@ -89,7 +114,13 @@ class Curves:
 
 @dataclass(frozen=True)
 class Mark:
-    """A line over a map, in cells: x 0 is the middle of the first column, y 0 of the first row; NaN is a gap."""
+    """A line over a map.
+
+    Attributes:
+        label: for the legend.
+        x: (points,) in cells, 0 is the middle of the first column; NaN is a gap.
+        y: (points,) in cells, 0 is the middle of the first row; NaN is a gap.
+    """
 
     label: str
     x: Numbers
@@ -98,9 +129,14 @@ class Mark:
 
 @dataclass(frozen=True)
 class Map:
-    """Shares in [0, 1], one row a y tick (the first at the bottom), one column an x tick; NaN was not run.
+    """Shares in [0, 1], one row per y tick (the first at the bottom), one column per x tick.
 
-    `low` and `high` are the bounds of `values`, of the same shape, or empty.
+    Attributes:
+        title: for readers.
+        values: (rows, columns); NaN was not run.
+        low: lower bounds, (rows, columns) or empty.
+        high: upper bounds, (rows, columns) or empty.
+        marks: lines over the map.
     """
 
     title: str
@@ -112,7 +148,18 @@ class Map:
 
 @dataclass(frozen=True)
 class Grid:
-    """Maps that share their axes; `value_label` says what the shares are of.
+    """Maps that share their axes.
+
+    Attributes:
+        name: of its files, without an ending.
+        title: for readers.
+        x_label: what the columns are, with its unit.
+        y_label: what the rows are, with its unit.
+        x_ticks: one per column.
+        y_ticks: one per row.
+        panels: the maps.
+        value_label: what the shares are of.
+        note: for readers, below the figure; "" for none.
 
     Raises:
         InputError: a name no file can safely have, a map of another shape than the ticks', or a share outside [0, 1].
@@ -142,7 +189,13 @@ class Grid:
 
 @dataclass(frozen=True)
 class Column:
-    """One interval a row of a forest, None where there is none; `level` is a vertical line, that of no difference."""
+    """A panel of a forest.
+
+    Attributes:
+        title: for readers.
+        intervals: one per row of the forest; None where there is none.
+        level: where a vertical line stands, such as that of no difference; None for no line.
+    """
 
     title: str
     intervals: tuple[Interval | None, ...]
@@ -152,6 +205,15 @@ class Column:
 @dataclass(frozen=True)
 class Forest:
     """Intervals by row, the first on top, in panels with an axis of their own.
+
+    Attributes:
+        name: of its files, without an ending.
+        title: for readers.
+        x_label: what the intervals are of, with its unit.
+        rows: their names.
+        panels: the intervals.
+        note: for readers, below the figure; "" for none.
+        y_label: what the rows are; "" where that is plain.
 
     Raises:
         InputError: a name no file can safely have, a panel with another number of intervals than rows, or an estimate
@@ -178,7 +240,14 @@ class Forest:
 
 @dataclass(frozen=True)
 class Link:
-    """An arrow from node `cause` to node `effect`, by their places among the nodes; a `faint` one is dashed."""
+    """An arrow between two nodes.
+
+    Attributes:
+        cause: place of its start among the nodes.
+        effect: place of its head among the nodes.
+        weight: finite and above 0.
+        faint: whether it is dashed.
+    """
 
     cause: int
     effect: int
@@ -188,7 +257,12 @@ class Link:
 
 @dataclass(frozen=True)
 class Links:
-    """One directed graph on the nodes of a network."""
+    """One directed graph on the nodes of a network.
+
+    Attributes:
+        title: for readers.
+        links: its arrows.
+    """
 
     title: str
     links: tuple[Link, ...]
@@ -198,8 +272,17 @@ class Links:
 class Network:
     """Directed graphs on the same nodes, side by side; the nodes stand one below the other, the first on top.
 
-    An arrow is as wide and as dark as its weight, relative to the largest of its panel. `faint_label` says what the
-    dashed arrows are.
+    An arrow is as wide and as dark as its weight, relative to the largest of its panel.
+
+    Attributes:
+        name: of its files, without an ending.
+        title: for readers.
+        x_label: what an arrow means.
+        y_label: what the nodes are.
+        nodes: their names.
+        panels: the graphs.
+        faint_label: what the dashed arrows are.
+        note: for readers, below the figure; "" for none.
 
     Raises:
         InputError: a name no file can safely have, a link to itself, twice, or between nodes that are not there, a
@@ -242,15 +325,26 @@ def _check_name(name: str) -> None:
 
 
 def make_series(label: str, points: Iterable[tuple[float, Interval | None]]) -> Series:
-    """A curve through estimates with their intervals at each x; None is a gap."""
+    """A curve through estimates with their intervals.
+
+    Args:
+        label: for the legend.
+        points: (x, interval) each; None is a gap.
+    """
     rows = [(x, i.estimate, i.low, i.high) if i else (x, NAN, NAN, NAN) for x, i in points]
     return Series(label, *zip(*rows, strict=True)) if rows else Series(label, (), ())
 
 
 def make_links(title: str, weights: ArrayLike, faint: ArrayLike = False) -> Links:
-    """The links of W (nodes, nodes), row the effect and column the cause, wherever W is not 0.
+    """The links of a matrix of effects.
 
-    faint: which of them are, bool of a shape that broadcasts to W's. Raises InputError where W is not square.
+    Args:
+        title: for readers.
+        weights: W (nodes, nodes), `W[i, j]` the effect of j on i; there is a link wherever it is not 0.
+        faint: which links are faint, bool of a shape that broadcasts to W's.
+
+    Raises:
+        InputError: W is not square.
     """
     W = np.asarray(weights, dtype=np.float64)
     if W.ndim != 2 or W.shape[0] != W.shape[1]:
@@ -260,7 +354,12 @@ def make_links(title: str, weights: ArrayLike, faint: ArrayLike = False) -> Link
 
 
 def position(value: float, ticks: Sequence[float]) -> float:
-    """Where `value` lies among rising positive `ticks`, in cells and by its logarithm; NaN beyond their range."""
+    """Where a value lies among ticks, in cells and by its logarithm; NaN beyond their range.
+
+    Args:
+        value: any number.
+        ticks: positive and rising.
+    """
     if value <= 0:
         return NAN
     return float(np.interp(math.log(value), np.log(ticks), range(len(ticks)), left=NAN, right=NAN))
@@ -270,7 +369,7 @@ def position(value: float, ticks: Sequence[float]) -> float:
 
 
 def figure_table(figure: Figure) -> Table:
-    """All that a figure draws, a row a point or cell, to the last digit."""
+    """All that a figure draws, one row per point or cell, to the last digit."""
     if isinstance(figure, Forest):
         return _forest_table(figure)
     if isinstance(figure, Network):

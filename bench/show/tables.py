@@ -25,10 +25,17 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True)
 class Table:
-    """A table: `name` for files, `title` and `note` for readers, `rows` of one value a column.
+    """A table of a run.
+
+    Attributes:
+        name: of its files, without an ending.
+        title: for readers.
+        columns: their heads.
+        rows: of one value per column.
+        note: for readers, below the table; "" for none.
 
     Raises:
-        InputError: a row whose length is not that of `columns`.
+        InputError: the length of a row is not that of `columns`.
     """
 
     name: str
@@ -137,16 +144,20 @@ def to_dict(table: Table) -> dict[str, Any]:
         "name": table.name,
         "title": table.title,
         "columns": list(table.columns),
-        "rows": [[_json(value) for value in row] for row in table.rows],
+        "rows": [[json_value(value) for value in row] for row in table.rows],
         "note": table.note,
     }
 
 
 def to_rich(table: Table, width: int | None = None) -> "rich.table.Table":
-    """A Rich table for a terminal of so many columns; markup in values is shown as it stands.
+    """A Rich table for a terminal; markup in values is shown as it stands.
 
-    Where not even the longest words of all columns fit side by side, the last ones are left out, and the caption says
-    which: no word and no number is cut. `width` None: as wide as it needs to be.
+    If not even the longest words of all columns fit side by side, the last columns are left out, and the caption says
+    which: no word and no number is cut.
+
+    Args:
+        table: what is shown.
+        width: of the terminal, in characters; None for as wide as the table needs.
     """
     import rich.box
     import rich.table
@@ -204,7 +215,8 @@ def harmless(value: T) -> T | str:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
-def _json(value: Value) -> object:
+def json_value(value: Value) -> object:
+    """One value as JSON data; see `to_dict`."""
     if isinstance(value, Interval):
-        return {name: _json(entry) for name, entry in vars(value).items()}
+        return {name: json_value(entry) for name, entry in vars(value).items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -8,7 +8,12 @@ from bench.show.tables import Table, format_value
 
 
 def verdict_table(verdicts: Iterable[Verdict], note: str = "") -> Table:
-    """One row a part: the claim's verdict, what was measured, the interval, what it rests on."""
+    """One row per part of a claim: the claim's verdict, what was measured, the interval, what it rests on.
+
+    Args:
+        verdicts: one per claim.
+        note: below the table.
+    """
     rows: list[tuple[Value, ...]] = []
     for verdict in verdicts:
         head: tuple[str, str] = (verdict.claim.id, verdict.judgement)
@@ -26,7 +31,12 @@ def verdict_table(verdicts: Iterable[Verdict], note: str = "") -> Table:
 
 
 def register_table(register: Mapping[str, Claim], rules: bool = False) -> Table:
-    """The register for readers; with `rules`, how each claim is judged, and the margins with their reasons."""
+    """The register for readers.
+
+    Args:
+        register: the claims by id.
+        rules: tell how each claim is judged, and the margins with their reasons, instead of what it says.
+    """
     if rules:
         judged = tuple((c.id, c.combine, c.rule, c.margin, c.reason or c.why_not) for c in register.values())
         return Table("rules", "How each claim is judged", ("claim", "combine", "rule", "margin", "reason"), judged)
