@@ -199,12 +199,20 @@ def resume(scale: float, folder: Path) -> str:
 
 
 def list_records(_: float, folder: Path) -> str:
-    """Count records by runner, as `results ls` does."""
+    """Count records by runner, as `results ls` does.
+
+    Args:
+        folder: the store.
+    """
     return f"{records.list_table(records.open_store(folder)).rows[0][2]:,} records"
 
 
 def list_runner(_: float, folder: Path) -> str:
-    """List one row per record, as `results ls --runner scale` does."""
+    """List one row per record, as `results ls --runner scale` does.
+
+    Args:
+        folder: the store.
+    """
     return f"{len(to_text(records.list_table(records.open_store(folder), 'scale')).splitlines()) - 4:,} records"
 
 
@@ -315,8 +323,8 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="times the full sizes")
     parser.add_argument("--place", type=Path, help="where files are made [default: a temporary folder]")
     asked = parser.parse_args()
-    if unknown := [name for name in asked.names if name not in MEASURES]:
-        parser.error(f"{unknown[0]!r} is unknown; choose among {', '.join(MEASURES)}")
+    for name in set(asked.names) - set(MEASURES):
+        parser.error(f"{name!r} is unknown; choose among {', '.join(MEASURES)}")
     if not asked.scale > 0:
         parser.error(f"--scale is {asked.scale:g}; give a number above 0")
     taken = []
