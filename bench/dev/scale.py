@@ -101,7 +101,12 @@ class Taken(NamedTuple):
 
 
 def write_ratings(scale: float, folder: Path) -> None:
-    """Write a file in the form of MovieLens-25M's ratings.csv, users in order, films in order within a user."""
+    """Write a file in the form of MovieLens-25M's ratings.csv, users in order, films in order within a user.
+
+    Args:
+        scale: times the full sizes.
+        folder: what its `make` has filled, or is to fill.
+    """
     rng = generator(root=0, stream="scale ratings")
     users, items = sized(scale, USERS, 50), sized(scale, ITEMS, 100)
     extra = rng.lognormal(0, 1.2, users)
@@ -122,7 +127,11 @@ def write_ratings(scale: float, folder: Path) -> None:
 
 
 def read(_: float, folder: Path) -> str:
-    """Read the ratings as `--data ratings.csv --user userId --item movieId --time timestamp` does."""
+    """Read the ratings as `--data ratings.csv --user userId --item movieId --time timestamp` does.
+
+    Args:
+        folder: what its `make` has filled, or is to fill.
+    """
     path = folder / "ratings.csv"
     told = load_own(path, user="userId", item="movieId", time="timestamp").provenance.statistics
     size = f"{path.stat().st_size / 2**20:,.0f} MiB"
@@ -130,7 +139,11 @@ def read(_: float, folder: Path) -> str:
 
 
 def rank(scale: float, _: Path) -> str:
-    """Rank targets among all items by the product of states and items, as a trained model does."""
+    """Rank targets among all items by the product of states and items, as a trained model does.
+
+    Args:
+        scale: times the full sizes.
+    """
     rng = torch_generator(root=0, stream="scale rank")
     items = sized(scale, CATALOGUE, 10)
     embedded, states = (torch.randn(rows, WIDTH, generator=rng) for rows in (items, RANKED))
@@ -141,7 +154,12 @@ def rank(scale: float, _: Path) -> str:
 
 
 def make_model(scale: float, folder: Path) -> None:
-    """Write an untrained SASRec as `train` writes its models."""
+    """Write an untrained SASRec as `train` writes its models.
+
+    Args:
+        scale: times the full sizes.
+        folder: what its `make` has filled, or is to fill.
+    """
     items = sized(scale, CATALOGUE, 10)
     model = SASRec(SASRecOptions(items, LENGTH, width=WIDTH), torch_generator(root=0, stream="scale model"))
     prepared = vars(DataOptions("user", "item", None, "kept", 1, 1, "leave_one_out"))
@@ -151,7 +169,12 @@ def make_model(scale: float, folder: Path) -> None:
 
 
 def infer(scale: float, folder: Path) -> str:
-    """Load the model and list ten items after a history, as `recommend FOLDER --history 1,2,3` does."""
+    """Load the model and list ten items after a history, as `recommend FOLDER --history 1,2,3` does.
+
+    Args:
+        scale: times the full sizes.
+        folder: what its `make` has filled, or is to fill.
+    """
     found = recommend(folder, history="1,2,3", device="cpu")
     return f"{len(found.items)} of {sized(scale, CATALOGUE, 10):,} items"
 
@@ -174,7 +197,12 @@ def cells(scale: float) -> list[Cell]:
 
 
 def fill_store(scale: float, folder: Path) -> None:
-    """Write a record of every cell: sixteen metrics and the ranks of 943 users, as many as MovieLens-100K has."""
+    """Write a record of every cell: sixteen metrics and the ranks of 943 users, as many as MovieLens-100K has.
+
+    Args:
+        scale: times the full sizes.
+        folder: what its `make` has filled, or is to fill.
+    """
     os.fsync = lambda _: None  # type: ignore[assignment]  # the records are thrown away: no power cut matters
     store, rng, made_with = Store(folder), generator(root=0, stream="scale records"), provenance()
     for cell in cells(scale):
@@ -184,14 +212,24 @@ def fill_store(scale: float, folder: Path) -> None:
 
 
 def plan(scale: float, folder: Path) -> str:
-    """Make the cells and list them against the store, as `plan` does."""
+    """Make the cells and list them against the store, as `plan` does.
+
+    Args:
+        scale: times the full sizes.
+        folder: what its `make` has filled, or is to fill.
+    """
     setup = Setup(find_preset("quick"), 0, "cpu")
     table = plan_table(setup, {"scale": cells(scale)}, Store(folder), jobs=1)
     return f"{table.rows[0][3]:,} cells, records there"
 
 
 def resume(scale: float, folder: Path) -> str:
-    """Walk the cells with their records there, as a run that is started again does."""
+    """Walk the cells with their records there, as a run that is started again does.
+
+    Args:
+        scale: times the full sizes.
+        folder: what its `make` has filled, or is to fill.
+    """
     every = cells(scale)
     with Progress(every, 1) as progress:
         run = run_cells(every, Store(folder), execute, on_event=progress)
@@ -199,30 +237,51 @@ def resume(scale: float, folder: Path) -> str:
 
 
 def list_records(_: float, folder: Path) -> str:
-    """Count records by runner, as `results ls` does."""
+    """Count records by runner, as `results ls` does.
+
+    Args:
+        folder: what `fill_store` has filled.
+    """
     return f"{records.list_table(records.open_store(folder)).rows[0][2]:,} records"
 
 
 def list_runner(_: float, folder: Path) -> str:
-    """List one row per record, as `results ls --runner scale` does."""
+    """List one row per record, as `results ls --runner scale` does.
+
+    Args:
+        folder: what `fill_store` has filled.
+    """
     return f"{len(to_text(records.list_table(records.open_store(folder), 'scale')).splitlines()) - 4:,} records"
 
 
 def show(scale: float, folder: Path) -> str:
-    """Show one record, as `results show KEY` does."""
+    """Show one record, as `results show KEY` does.
+
+    Args:
+        scale: times the full sizes.
+        folder: what its `make` has filled, or is to fill.
+    """
     store, (cell,) = records.open_store(folder), cells(1 / CELLS)
     records.show_tables(store, records.find(store, cell.key[: records.SHORT]))
     return f"1 of {sized(scale, CELLS):,} records"
 
 
 def verify(_: float, folder: Path) -> str:
-    """Read every record and take its arrays apart, as `results verify` does."""
+    """Read every record and take its arrays apart, as `results verify` does.
+
+    Args:
+        folder: what its `make` has filled, or is to fill.
+    """
     table, _sound = records.verify(records.open_store(folder))
     return table.note.split(";")[0]
 
 
 def export(_: float, folder: Path) -> str:
-    """Write one row per record to CSV, as `results export` does."""
+    """Write one row per record to CSV, as `results export` does.
+
+    Args:
+        folder: what its `make` has filled, or is to fill.
+    """
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "all.csv"
         count = records.export(records.open_store(folder), path)
@@ -315,8 +374,8 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="times the full sizes")
     parser.add_argument("--place", type=Path, help="where files are made [default: a temporary folder]")
     asked = parser.parse_args()
-    if unknown := [name for name in asked.names if name not in MEASURES]:
-        parser.error(f"{unknown[0]!r} is unknown; choose among {', '.join(MEASURES)}")
+    for name in set(asked.names) - set(MEASURES):
+        parser.error(f"{name!r} is unknown; choose among {', '.join(MEASURES)}")
     if not asked.scale > 0:
         parser.error(f"--scale is {asked.scale:g}; give a number above 0")
     taken = []

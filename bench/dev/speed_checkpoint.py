@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.dev.timing import command_line, cpu_seconds
+from bench.dev.timing import command_line, cpu_seconds, take_step
 from bench.engine.memory import peak_mb, reset_peak, resident_mb
 from bench.judge.intervals import Value
 from bench.show.console import print_table
@@ -39,9 +39,7 @@ def trained(items: int) -> TrainingState:
     set_dropout_generator(model, draws)
     optimiser = torch.optim.Adam(model.parameters(), fused=True)
     rows = torch.randint(1, items + 1, (8, model.options.length + 1), generator=draws)
-    loss, _ = model.loss(rows[:, :-1], rows[:, 1:])
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
+    take_step(model, optimiser, rows[:, :-1], rows[:, 1:])
     state = TrainingState("speed", model.state_dict(), optimiser, draws)
     state.keep_best()
     return state

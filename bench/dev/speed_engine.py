@@ -23,7 +23,7 @@ from bench.cells.record import Record
 from bench.cells.store import Store
 from bench.cells.unit import Cell, Outcome, digest
 from bench.dev.timing import Goal, command_line
-from bench.engine.run import Event, make_pool, run_cells
+from bench.engine.run import make_pool, run_cells
 from bench.engine.workers import Execute, Pool
 from bench.judge.intervals import Value
 from bench.show.console import print_table
@@ -72,8 +72,7 @@ def records(cells: int, jobs: int) -> Spent:
         jobs: threads that write them, as many as a run has workers.
     """
     cell = Cell("nap", {"number": 0, "seconds": 0.0}, ("bench.cells.unit",))
-    made = [Record(digest(number), cell.fields, "ok", {"number": number}, provenance=provenance())
-            for number in range(cells)]  # fmt: skip
+    made = [Record(digest(n), cell.fields, "ok", {"number": n}, provenance=provenance()) for n in range(cells)]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as threads:
         store = Store(folder)
         before = time.perf_counter()
@@ -92,19 +91,22 @@ def ours(cells: int, seconds: float, jobs: int, execute: Execute, pool: Pool | N
         pool: where workers run; processes of this machine by default.
     """
     todo = [Cell("nap", {"number": number, "seconds": seconds}, ("bench.cells.unit",)) for number in range(cells)]
-    began: list[float] = []
-
-    def note(event: Event) -> None:
-        if event.status == "started" and not began:
-            began.append(time.perf_counter())
-
+    began: list[float] = []  # when each event came; the first one is a start
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         before = time.perf_counter()
-        summary = run_cells(todo, store, execute, jobs, note, pool=pool)
+        summary = run_cells(todo, store, execute, jobs, lambda _: began.append(time.perf_counter()), pool=pool)
         after = time.perf_counter()
     assert len(summary.done) == cells
     return Spent(began[0] - before, (after - began[0]) / cells)
+
+
+def _bare(before: float, sleep: Callable[[int, float], object], cells: int, seconds: float, jobs: int) -> Spent:
+    """The times of a pool whose `sleep` runs so many tasks of so many seconds and waits for them."""
+    sleep(jobs, 0.0)
+    began = time.perf_counter()
+    sleep(cells, seconds)
+    return Spent(began - before, (time.perf_counter() - began) / cells)
 
 
 def loky(cells: int, seconds: float, jobs: int) -> Spent:
@@ -139,22 +141,10 @@ def ray_tasks(cells: int, seconds: float, jobs: int) -> Spent:
     before = time.perf_counter()
     ray.init(address="local", num_cpus=jobs, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
-        nap = ray.remote(num_cpus=1)(_sleep)
+        nap = ray.remote(num_cpus=1)(lambda seconds: time.sleep(seconds))  # noqa: PLW0108, Ray wants a function
         return _bare(before, lambda n, each: ray.get([nap.remote(each) for _ in range(n)]), cells, seconds, jobs)
     finally:
         ray.shutdown()
-
-
-def _sleep(seconds: float) -> None:
-    time.sleep(seconds)
-
-
-def _bare(before: float, sleep: Callable[[int, float], object], cells: int, seconds: float, jobs: int) -> Spent:
-    """The times of a pool whose `sleep` runs so many tasks of so many seconds and waits for them."""
-    sleep(jobs, 0.0)
-    began = time.perf_counter()
-    sleep(cells, seconds)
-    return Spent(began - before, (time.perf_counter() - began) / cells)
 
 
 def ours_on_ray(cells: int, seconds: float, jobs: int) -> Spent:
@@ -186,11 +176,9 @@ def main() -> None:
     others = {"joblib": {"joblib": loky}, "ray": {"Ray": ray_tasks, "ours on Ray": ours_on_ray}}
     versions = []
     for package, more in others.items():
-        if find_spec(package) is None:
-            versions.append(f"{package} is not installed")
-        else:
-            versions.append(f"{package} {metadata.version(package)}")
-            runs |= {name: partial(call, *size) for name, call in more.items()}
+        there = find_spec(package) is not None
+        versions.append(f"{package} {metadata.version(package) if there else 'is not installed'}")
+        runs |= {name: partial(call, *size) for name, call in more.items() if there}
     turns = [[call() for call in runs.values()] for _ in range(options.repeats)]
     start_s, cell_ms = np.array(turns).transpose(2, 1, 0) * [[[1.0]], [[1e3]]]
     middle = np.median(cell_ms, 1)

@@ -178,7 +178,9 @@ def _thread_environment(threads: int) -> Iterator[None]:
 
 def _serve(pipe: Connection, folder: Path, made_with: Provenance) -> None:
     """Get ready, then run one cell after another until killed or orphaned; what a worker process does."""
-    _lead_a_group()
+    if hasattr(os, "setpgid"):  # lead a group, which ends as one; it may write from the terminal's background
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     os.dup2(2, 1)  # what a cell prints goes to stderr; stdout belongs to the command's document
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -190,13 +192,6 @@ def _serve(pipe: Connection, folder: Path, made_with: Provenance) -> None:
     pipe.send(("ready", 0.0, ""))
     while True:
         pipe.send(server.run(*pipe.recv()))
-
-
-def _lead_a_group() -> None:
-    """Make a process group, which ends as one; the terminal must not stop it for writing from the background."""
-    if hasattr(os, "setpgid"):
-        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-        os.setpgid(0, 0)
 
 
 def _end_with_parent() -> None:

@@ -48,7 +48,14 @@ class RayPool(Pool):
         if address is not None and address != "auto" and ADDRESS.fullmatch(address) is None:
             raise InputError(f"address is {address!r}; give HOST:PORT, or auto for the Ray that runs on this machine")
         self._address = address
-        self._ray = _import_ray()
+        try:
+            import ray
+        except ImportError as error:
+            raise InputError(
+                f"--engine ray needs Ray ({error}); install it with `pip install -c constraints.txt -e '.[ray]'` on "
+                "every machine, or take --engine local"
+            ) from error
+        self._ray: Any = ray
         self._stack = contextlib.ExitStack()
         self._started = False
 
@@ -125,7 +132,8 @@ class RayPool(Pool):
             "num_cpus": default_jobs("cpu"), "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES,
         }  # fmt: skip
         try:
-            _reach(self._address)
+            if self._address and (place := ADDRESS.fullmatch(self._address)):  # Ray itself would try for minutes
+                socket.create_connection((place["ipv6"] or place["host"], int(place["port"])), REACH_S).close()
             self._ray.init(
                 address=self._address or "local", log_to_driver=False, logging_level=logging.ERROR,
                 **({} if self._address else alone),
@@ -189,23 +197,6 @@ class _Actor:
             key: the key under which the parent knows it.
         """
         return self._server.run(cell, key)
-
-
-def _import_ray() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise InputError(
-            f"--engine ray needs Ray ({error}); install it with `pip install -c constraints.txt -e '.[ray]'` on every "
-            "machine, or take --engine local"
-        ) from error
-    return ray
-
-
-def _reach(address: str | None) -> None:
-    """Raise OSError at once if nobody answers; Ray itself would try for minutes."""
-    if address is not None and (place := ADDRESS.fullmatch(address)) is not None:
-        socket.create_connection((place["ipv6"] or place["host"], int(place["port"])), REACH_S).close()
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Literal
 
 from bench.cells.files import StoreError
 from bench.cells.provenance import provenance
@@ -222,7 +222,10 @@ class _Run:
         if what == "broken":
             raise StoreError(line) if worker.ready else InputError(line)
         if cell is not None:
-            self._end(cell, what, wall_s, line)
+            if what == "unrecorded":
+                self._fail(cell, "failed", wall_s, "Unrecorded", f"its worker could not write its record: {line}")
+            elif what != "ready":
+                self._finish(cell, what, wall_s, line)
         if not worker.ready:
             self._look_at_memory(worker)
             self.dead_starts = 0
@@ -231,12 +234,6 @@ class _Run:
             self._drop(worker)
         else:
             self._hand_out(worker)
-
-    def _end(self, cell: Cell, what: str, wall_s: float, line: str) -> None:
-        if what == "unrecorded":
-            self._fail(cell, "failed", wall_s, "Unrecorded", f"its worker could not write its record: {line}")
-        elif what != "ready":
-            self._finish(cell, cast("Status", what), wall_s, line)
 
     def _is_spent(self, worker: Worker, what: str, cell: Cell | None) -> bool:
         """Whether the last cell left something that would affect the next: memory, open files, a user's settings."""
