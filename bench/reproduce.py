@@ -71,7 +71,12 @@ def walk_shard(
     records come together by copying folders into one. A whole run then finds everything there.
 
     Args:
-        setup, names, store, jobs, memory_mb, pool: as in `walk`.
+        setup: as in `walk`.
+        names: as in `walk`.
+        store: as in `walk`.
+        jobs: as in `walk`.
+        memory_mb: as in `walk`.
+        pool: as in `walk`.
         shard: which part.
 
     Returns:

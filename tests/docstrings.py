@@ -2,7 +2,9 @@
 
 A class answers for the arguments of its constructor: those of `__init__`, or the fields of a dataclass, a NamedTuple or
 another class whose annotated fields are its constructor's arguments. A method need not repeat what the method that it
-overrides documents, in a base class or in a protocol of the package.
+overrides documents, in a base class or in a protocol of the package. A field that is `Annotated`, itself or by an
+alias of its file, carries its words. A function that its file passes to a class of the package is one of the class's
+parts, which the class documents.
 """
 
 import ast
@@ -36,11 +38,42 @@ def undocumented(package: Path) -> list[str]:
                 classes.setdefault(node.name, []).append(node)
     found = []
     for file, tree in trees.items():
+        parts = _parts(tree, classes)
         for definition in _public(file, tree, "", None):
-            missing = sorted(_arguments(definition) - _documented(definition, classes))
+            if definition.name in parts:
+                continue
+            missing = sorted(_arguments(definition) - _documented(definition, classes) - _annotated(definition, tree))
             if missing:
                 found.append(f"{file}:{definition.node.lineno} {definition.name}: {', '.join(missing)}")
     return found
+
+
+def _parts(tree: ast.Module, classes: dict[str, list[ast.ClassDef]]) -> set[str]:
+    """Functions that the file passes to the constructor of a class of the package that documents its arguments."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in classes]
+    return {
+        value.id
+        for call in calls
+        for value in (*call.args, *(word.value for word in call.keywords))
+        if isinstance(value, ast.Name) and all(_fields(k) <= _entries(k) for k in classes[ast.unparse(call.func)])
+    }
+
+
+def _annotated(definition: Definition, tree: ast.Module) -> set[str]:
+    """Fields of a class whose annotation is `Annotated`, or an alias of the file that is."""
+    aliases = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("Annotated[")
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    return {
+        field.target.id
+        for field in definition.node.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if ast.unparse(field.annotation).startswith("Annotated[") or ast.unparse(field.annotation) in aliases
+    }
 
 
 def _public(

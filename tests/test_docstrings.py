@@ -8,7 +8,7 @@ import pytest
 from tests.docstrings import undocumented
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("synth", "causalrec")
+PACKAGES = ("synth", "causalrec", "bench")
 
 
 @pytest.mark.parametrize("package", PACKAGES)

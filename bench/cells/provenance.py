@@ -46,7 +46,11 @@ def _output(*command: str) -> str | None:
 
 
 def version_of(package: str) -> str | None:
-    """The version of an installed package; None where it is not installed."""
+    """The version of an installed package; None if it is not installed.
+
+    Args:
+        package: its name.
+    """
     try:
         return version(package)
     except PackageNotFoundError:

@@ -52,7 +52,12 @@ class Provenance:
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """Prepared sequences and where they came from."""
+    """Prepared sequences and where they came from.
+
+    Args:
+        sequences: every user's actions.
+        provenance: where they came from and how they were prepared.
+    """
 
     sequences: Sequences
     provenance: Provenance

@@ -79,7 +79,11 @@ def seed_cells(
     """One cell per seed, from seed 0.
 
     Args:
-        setup, dataset, model, options, training: as in `plan_cell`.
+        setup: as in `plan_cell`.
+        dataset: as in `plan_cell`.
+        model: as in `plan_cell`.
+        options: as in `plan_cell`.
+        training: as in `plan_cell`.
         seeds: how many, by default those of the preset on real data.
         given: the graph that stands in for R, the runner's parameter `relation`; None where the model learns it.
     """

@@ -16,7 +16,13 @@ from bench.judge.intervals import Interval, share_interval
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A planned cell and its record, if it ran."""
+    """A planned cell and its record, if it ran.
+
+    Args:
+        cell: what was planned.
+        record: what became of it; None if it did not run.
+        store: where its arrays are.
+    """
 
     cell: Cell
     record: Record | None

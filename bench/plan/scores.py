@@ -49,7 +49,8 @@ def gain(name: str, ours: NDArray[np.float64], theirs: NDArray[np.float64], wide
 
     Args:
         name: a dataset, or "behaviour", where every seed is a world.
-        ours, theirs: shape (seeds, users).
+        ours: shape (seeds, users).
+        theirs: shape (seeds, users).
         wide: level of the interval.
     """
     if not theirs.any():

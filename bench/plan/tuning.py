@@ -67,7 +67,9 @@ def chosen(setup: Setup, results: list[Result], name: str, model: str) -> Result
     """The trial of a model on a dataset with the best validation NDCG@10; None where no trial ran.
 
     Args:
-        setup, name, model: as in `tuning_cells`.
+        setup: as in `tuning_cells`.
+        name: as in `tuning_cells`.
+        model: as in `tuning_cells`.
         results: any; what is no trial is passed over, such as a variant of the chosen setting or half of the users.
     """
     tried, score = set(tuning_cells(setup, name, model)), f"valid_ndcg10_{seen_rule(setup, name)}"
@@ -79,7 +81,10 @@ def chosen_cells(setup: Setup, results: list[Result], name: str, model: str) -> 
     """The cells of the chosen setting by seed, the first of them a trial; empty where no trial ran.
 
     Args:
-        setup, results, name, model: as in `chosen`.
+        setup: as in `chosen`.
+        results: as in `chosen`.
+        name: as in `chosen`.
+        model: as in `chosen`.
     """
     best = chosen(setup, results, name, model)
     return [] if best is None else cells_like(setup, best)
@@ -102,7 +107,10 @@ def chosen_runs(setup: Setup, results: list[Result], name: str, model: str) -> l
     """The results that are there of `chosen_cells` by seed; of "behaviour", those of its worlds.
 
     Args:
-        setup, results, name, model: as in `chosen`, where `name` may also be "behaviour".
+        setup: as in `chosen`, where `name` may also be "behaviour".
+        results: as in `chosen`, where `name` may also be "behaviour".
+        name: as in `chosen`, where `name` may also be "behaviour".
+        model: as in `chosen`, where `name` may also be "behaviour".
     """
     if name == "behaviour":
         cells = world_cells(setup, setup.preset.world, setup.preset.world_seeds, model)
@@ -115,7 +123,9 @@ def other_seeds(setup: Setup, results: list[Result], names: list[str], model: st
     """The cells of the chosen setting on all seeds but the first, whose cell is a trial; for each dataset of `names`.
 
     Args:
-        setup, results, model: as in `chosen`.
+        setup: as in `chosen`.
+        results: as in `chosen`.
+        model: as in `chosen`.
         names: datasets of `setup.found`.
     """
     return [cell for name in names for cell in chosen_cells(setup, results, name, model)[1:]]

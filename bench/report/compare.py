@@ -25,7 +25,7 @@ ABSENT = "not in this run"
 class Comparison:
     """What a comparison found.
 
-    Attributes:
+    Args:
         tables: for readers; the last is that of the verdicts.
         compared: how many claims both runs were asked for.
         differing: one sentence per claim whose verdicts differ.

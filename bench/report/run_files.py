@@ -36,7 +36,7 @@ Facts: TypeAlias = "Mapping[str, str | int | float | None]"
 class Part:
     """A table, a table that is a file only ("detail"), or a figure.
 
-    Attributes:
+    Args:
         kind: which of the three.
         name: of its files, without an ending.
         title: for readers; "" for a figure that the file does not name.
@@ -57,7 +57,7 @@ class Part:
 class RunFile:
     """A run as its file tells it, texts escaped for a terminal.
 
-    Attributes:
+    Args:
         path: the file.
         preset: name of the preset.
         seed: root of all random streams.

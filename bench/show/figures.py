@@ -26,7 +26,7 @@ NAN = float("nan")
 class Series:
     """A curve.
 
-    Attributes:
+    Args:
         label: for the legend.
         x: (points,), finite.
         y: (points,); NaN is a gap.
@@ -57,7 +57,7 @@ class Series:
 class Panel:
     """Curves under one title.
 
-    Attributes:
+    Args:
         title: for readers.
         series: the curves.
         rules: vertical lines, each (x, label).
@@ -74,7 +74,7 @@ class Panel:
 class Curves:
     """Panels that share their axes and one legend; a label has one look throughout.
 
-    Attributes:
+    Args:
         name: of its files, without an ending.
         title: for readers.
         x_label: what x is, with its unit.
@@ -116,7 +116,7 @@ class Curves:
 class Mark:
     """A line over a map.
 
-    Attributes:
+    Args:
         label: for the legend.
         x: (points,) in cells, 0 is the middle of the first column; NaN is a gap.
         y: (points,) in cells, 0 is the middle of the first row; NaN is a gap.
@@ -131,7 +131,7 @@ class Mark:
 class Map:
     """Shares in [0, 1], one row per y tick (the first at the bottom), one column per x tick.
 
-    Attributes:
+    Args:
         title: for readers.
         values: (rows, columns); NaN was not run.
         low: lower bounds, (rows, columns) or empty.
@@ -150,7 +150,7 @@ class Map:
 class Grid:
     """Maps that share their axes.
 
-    Attributes:
+    Args:
         name: of its files, without an ending.
         title: for readers.
         x_label: what the columns are, with its unit.
@@ -191,7 +191,7 @@ class Grid:
 class Column:
     """A panel of a forest.
 
-    Attributes:
+    Args:
         title: for readers.
         intervals: one per row of the forest; None where there is none.
         level: where a vertical line stands, such as that of no difference; None for no line.
@@ -206,7 +206,7 @@ class Column:
 class Forest:
     """Intervals by row, the first on top, in panels with an axis of their own.
 
-    Attributes:
+    Args:
         name: of its files, without an ending.
         title: for readers.
         x_label: what the intervals are of, with its unit.
@@ -242,7 +242,7 @@ class Forest:
 class Link:
     """An arrow between two nodes.
 
-    Attributes:
+    Args:
         cause: place of its start among the nodes.
         effect: place of its head among the nodes.
         weight: finite and above 0.
@@ -259,7 +259,7 @@ class Link:
 class Links:
     """One directed graph on the nodes of a network.
 
-    Attributes:
+    Args:
         title: for readers.
         links: its arrows.
     """
@@ -274,7 +274,7 @@ class Network:
 
     An arrow is as wide and as dark as its weight, relative to the largest of its panel.
 
-    Attributes:
+    Args:
         name: of its files, without an ending.
         title: for readers.
         x_label: what an arrow means.

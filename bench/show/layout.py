@@ -21,7 +21,7 @@ GAP = 0.08  # around panels, and between them and the title and note
 class Page:
     """A figure's panels and labels, to be drawn on and then finished.
 
-    Attributes:
+    Args:
         drawing: the page.
         x_label: below all panels.
         y_label: left of all panels.

@@ -27,7 +27,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 class Table:
     """A table of a run.
 
-    Attributes:
+    Args:
         name: of its files, without an ending.
         title: for readers.
         columns: their heads.

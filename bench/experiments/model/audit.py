@@ -179,7 +179,8 @@ def jaccard(a: Edges, b: Edges) -> tuple[float, float] | None:
     Lu 2002); None where both are empty.
 
     Args:
-        a, b: edges (effect, cause) of each graph.
+        a: edges (effect, cause) of each graph.
+        b: edges (effect, cause) of each graph.
     """
     if not a and not b:
         return None

@@ -36,9 +36,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Films:
-    """The films of a run by item, and (films, films) for each of `LINKS` whether two have it and by chance would.
+    """The films of a run, and which of them belong together.
 
-    `expected[link][i, j]`: the share of pairs of different films, as popular as i and as j, that are linked.
+    Args:
+        films: one per item.
+        counts: actions per item in training (items,).
+        linked: for each of `LINKS`, which pairs are linked (films, films).
+        expected: for each of `LINKS`, in [i, j], the share of pairs of different films, as popular as i and as j, that
+            are linked.
     """
 
     films: list[Film]

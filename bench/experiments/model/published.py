@@ -11,9 +11,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Published:
-    """One figure. `model`: ours that is trained the same way, None where none of ours is; `title`: as its source says.
+    """One figure of a paper or a project.
 
-    ndcg10: one relevant item, so that the ideal is 1.
+    Args:
+        dataset: a key of `SIZES`.
+        model: our model that is trained in the same way; None if there is none.
+        title: what the source calls it.
+        hr10: HR@10.
+        ndcg10: NDCG@10 of one relevant item, so that the ideal is 1.
+        source: where it stands.
     """
 
     dataset: str
