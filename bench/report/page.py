@@ -100,7 +100,11 @@ def _template() -> Template:
 
 
 def prose(text: str) -> Markup:
-    """Escaped text in which what stands in `backticks` is marked as code."""
+    """Escaped text in which what stands in `backticks` is marked as code.
+
+    Args:
+        text: any text.
+    """
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  (escaped)
 
 
@@ -141,7 +145,14 @@ def _made_with(facts: Mapping[str, str | int | None]) -> str:
 
 @dataclass(frozen=True)
 class Question:
-    """A choice that the paper leaves open: its default, the readings `measured` in this run, those it lacks."""
+    """A choice that the paper leaves open.
+
+    Args:
+        asked: what is to be chosen.
+        default: what the suite chooses.
+        measured: the readings that this run measured; None if it measured none.
+        lacking: the readings that it did not.
+    """
 
     asked: str
     default: str

@@ -43,7 +43,11 @@ def print_table(table: Table, stream: TextIO | None = None) -> None:
 
 
 def print_message(message: str) -> None:
-    """Write one line to stderr."""
+    """Write one line to stderr.
+
+    Args:
+        message: the line.
+    """
     sys.stderr.write(message + "\n")
 
 

@@ -51,7 +51,11 @@ DPI = 160
 
 
 def render(figure: Figure) -> dict[str, bytes]:
-    """The figure by format, `svg` and `png`: no date, no version and no address, its letters as outlines."""
+    """A figure by format, `svg` and `png`: no date, no version and no address, its letters as outlines.
+
+    Args:
+        figure: what to draw.
+    """
     with style(figure.name):
         drawing, svg, png = draw(figure), io.BytesIO(), io.BytesIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -77,7 +81,11 @@ def style(salt: str) -> Iterator[None]:
 
 
 def draw(figure: Figure) -> Drawing:
-    """The figure as Matplotlib's, to be made and saved within `style`."""
+    """A figure as Matplotlib's, to be made and saved within `style`.
+
+    Args:
+        figure: what to draw.
+    """
     if isinstance(figure, Forest):
         return _draw_forest(figure)
     if isinstance(figure, Network):

@@ -369,7 +369,11 @@ def position(value: float, ticks: Sequence[float]) -> float:
 
 
 def figure_table(figure: Figure) -> Table:
-    """All that a figure draws, one row per point or cell, to the last digit."""
+    """All that a figure draws, one row per point or cell, to the last digit.
+
+    Args:
+        figure: the figure.
+    """
     if isinstance(figure, Forest):
         return _forest_table(figure)
     if isinstance(figure, Network):

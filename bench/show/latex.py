@@ -22,7 +22,11 @@ ESCAPES = {
 
 
 def escape(text: str) -> str:
-    """The text for LaTeX's text mode, on one line."""
+    """A text for LaTeX's text mode, on one line.
+
+    Args:
+        text: any text.
+    """
     return "".join(_character(c) for c in " ".join(text.split()))
 
 
@@ -38,7 +42,11 @@ def _character(c: str) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """The table as a `table` float: caption, booktabs' rules, numbers to the right, the note below in small print."""
+    """A table as a `table` float: caption, booktabs' rules, numbers to the right, the note below in small print.
+
+    Args:
+        table: the table.
+    """
     columns = "".join("r" if right else "l" for right in table.numeric)
     rows = [_row(row) for row in table.rows]
     note = [rf"\par\smallskip\begin{{minipage}}{{\linewidth}}\footnotesize {escape(table.note)}\end{{minipage}}"]

@@ -90,12 +90,20 @@ class Page:
 
 
 def say_nothing(axes: Axes) -> None:
-    """Write in a panel that it has nothing to show."""
+    """Write in a panel that it has nothing to show.
+
+    Args:
+        axes: of the panel.
+    """
     axes.text(0.5, 0.5, NOTHING, transform=axes.transAxes, ha="center", va="center", color="0.3")
 
 
 def plain_text(text: str) -> str:
-    """One line of printable characters; XML cannot hold the others."""
+    """One line of printable characters; XML cannot hold the others.
+
+    Args:
+        text: any text.
+    """
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(text.split()))
 
 
@@ -123,13 +131,23 @@ def wrap(text: str, inches: float, size: float, weight: str = "normal") -> str:
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
-    """Inches that `text` of one line takes at `size` points."""
+    """Inches that a text of one line takes.
+
+    Args:
+        text: one line.
+        size: of the font, in points.
+        weight: of the font, "normal" or "bold".
+    """
     font = FontProperties(size=size, weight=weight)
     width = TextToPath().get_text_width_height_descent(text, font, ismath=False)[0]
     return float(width) / 72
 
 
 def show_number(value: float, _: object = None) -> str:
-    """The number with a minus sign proper and no more digits than it needs; also as Matplotlib's formatter."""
+    """A number with a proper minus sign and no more digits than it needs.
+
+    Args:
+        value: the number. (Matplotlib's formatters pass a position as well, which is not used.)
+    """
     mantissa, _e, exponent = f"{value:g}".partition("e")
     return (f"{mantissa}e{int(exponent)}" if exponent else mantissa).replace("-", "−")

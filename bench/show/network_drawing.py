@@ -41,7 +41,15 @@ POINTS = tuple(step / 60 for step in range(61))
 
 @dataclass(frozen=True)
 class Frame:
-    """Where things stand in every panel: x of the nodes, y of each, how far the longest arc reaches, and the size."""
+    """Where things stand in every panel, in inches.
+
+    Args:
+        column: x of the nodes.
+        rows: y of each node.
+        reach: how far the longest arc reaches from the nodes.
+        width: of a panel.
+        height: of a panel.
+    """
 
     column: float
     rows: tuple[float, ...]
@@ -50,7 +58,11 @@ class Frame:
     height: float
 
     def arc(self, link: Link) -> Points:
-        """The four points (4, 2) of the Bézier curve from cause to effect."""
+        """The four points (4, 2) of the Bézier curve from cause to effect.
+
+        Args:
+            link: the arrow.
+        """
         span = abs(link.effect - link.cause)
         side = 1 if link.effect > link.cause else -1
         reach = NEAREST + (self.reach - NEAREST) * (span - 1) / max(1, len(self.rows) - 2)
@@ -61,7 +73,11 @@ class Frame:
 
 
 def draw_network(figure: Network) -> Drawing:
-    """A network as Matplotlib's figure, to be made and saved within `bench.show.drawing.style`."""
+    """A network as Matplotlib's figure, to be made and saved within `bench.show.drawing.style`.
+
+    Args:
+        figure: the network.
+    """
     labels = [_shorten(node) for node in figure.nodes]
     links = [link for panel in figure.panels for link in panel.links]
     frame = _frame(labels, upward=any(link.effect < link.cause for link in links))

@@ -64,7 +64,11 @@ class Table:
 
 
 def format_value(value: Value) -> str:
-    """One value as read by people."""
+    """One value as people read it.
+
+    Args:
+        value: of a table.
+    """
     if value is None:
         return MISSING
     if isinstance(value, Interval):
@@ -76,7 +80,11 @@ def format_value(value: Value) -> str:
 
 
 def one_line(value: Value) -> str:
-    """`format_value` with every run of white space as one space."""
+    """`format_value` with every run of white space as one space.
+
+    Args:
+        value: of a table.
+    """
     return " ".join(format_value(value).split())
 
 
@@ -91,7 +99,11 @@ def _format_float(value: float) -> str:
 
 
 def to_text(table: Table) -> str:
-    """Aligned plain text, as wide as it needs to be: nothing is cut, whatever reads it."""
+    """Aligned plain text, as wide as it needs to be: nothing is cut.
+
+    Args:
+        table: the table.
+    """
     cells, numeric = _cells(table), table.numeric
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
@@ -106,7 +118,11 @@ def to_text(table: Table) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """A GitHub table under a bold title; line ends and `|` within a value are escaped, tags and links everywhere."""
+    """A GitHub table under a bold title; line ends and `|` within a value are escaped, tags and links everywhere.
+
+    Args:
+        table: the table.
+    """
     rows = [[_inert(text.replace("\\", "\\\\").replace("|", "\\|")) for text in row] for row in _cells(table)]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     lines.insert(1, "|" + "|".join(" ---: " if right else " --- " for right in table.numeric) + "|")
@@ -123,6 +139,9 @@ def to_csv(table: Table) -> str:
     """CSV (RFC 4180) with numbers to the last digit; an interval takes three columns: estimate, low, high.
 
     Text that a spreadsheet would run as a formula gets a leading apostrophe; numbers are left alone.
+
+    Args:
+        table: the table.
     """
     spread = [any(isinstance(row[index], Interval) for row in table.rows) for index in range(len(table.columns))]
     buffer = io.StringIO()
@@ -139,7 +158,11 @@ def to_csv(table: Table) -> str:
 
 
 def to_dict(table: Table) -> dict[str, Any]:
-    """JSON data; an interval becomes {'estimate', 'low', 'high', 'n', 'level'}, what is not finite None."""
+    """JSON data; an interval becomes {'estimate', 'low', 'high', 'n', 'level'}, what is not finite None.
+
+    Args:
+        table: the table.
+    """
     return {
         "name": table.name,
         "title": table.title,
@@ -211,12 +234,20 @@ def _spread(value: Value) -> list[Value]:
 
 
 def harmless(value: T) -> T | str:
-    """The value, as text with a leading apostrophe where a spreadsheet would run it as a formula."""
+    """A value, as text with a leading apostrophe if a spreadsheet would run it as a formula.
+
+    Args:
+        value: of a table.
+    """
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
 def json_value(value: Value) -> object:
-    """One value as JSON data; see `to_dict`."""
+    """One value as JSON data, see `to_dict`.
+
+    Args:
+        value: of a table.
+    """
     if isinstance(value, Interval):
         return {name: json_value(entry) for name, entry in vars(value).items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
