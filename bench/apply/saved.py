@@ -168,7 +168,7 @@ def recommend(
     rule = seen or saved.seen
     scores = make_scorer(saved.model)(past, slice(0, 1))[0].double().cpu()
     if not bool(torch.isfinite(scores).all()):
-        raise InputError(f"{folder}: the model's scores are not finite; train it anew")
+        raise InputError(f"{folder}: the model's scores are not finite; train it again")
     order = torch.argsort(scores, descending=True, stable=True).tolist()
     taken = set(torch.nonzero(seen_items(past, slice(0, 1), scores.device)[0])[:, 0].tolist())
     best = [place for place in order if rule == "kept" or place not in taken][:k]

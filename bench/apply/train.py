@@ -199,7 +199,7 @@ def rank(score: Scorer, targets: Targets, part: str, name: str) -> tuple[Figures
     try:
         ranks = rank_targets(score, targets)
     except NonFiniteScores as error:
-        raise InputError(f"{name}, {part}: {error}; train it anew with a lower learning rate") from error
+        raise InputError(f"{name}, {part}: {error}; train it again with a lower learning rate") from error
     kept, filtered = (
         Figures(part, seen, clopper_pearson(int(hit_rate(rank).sum()), len(rank)), share_interval(ndcg(rank)))
         for seen, rank in (("kept", ranks.kept), ("filtered", ranks.filtered))

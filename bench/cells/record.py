@@ -1,4 +1,4 @@
-"""A record: what became of one cell, as JSON that carries its own checksum, with its arrays beside it."""
+"""A record: what became of one cell, as JSON with its own checksum, and its arrays."""
 
 import hashlib
 import io

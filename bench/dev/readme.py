@@ -1,4 +1,4 @@
-"""The README's tables of committed runs, written anew from these runs: python -m bench.dev.readme
+"""The README's tables of committed runs, rewritten from these runs: python -m bench.dev.readme
 
 A table follows a line `<!-- table: NAME -->`, where NAME is a folder of results/reference: of a run of recommenders
 only it lists the models with their figures and times, of any other run the verdicts, part by part. NAME/TABLE is one
@@ -22,7 +22,7 @@ MODELS = {"model": "model", "HR@10": "HR@10", "NDCG@10": "NDCG@10", "NDCG@10 oth
 
 
 def fill(text: str) -> str:
-    """The text with every marked table written anew.
+    """The text with every marked table rewritten.
 
     Args:
         text: the README.
@@ -73,7 +73,7 @@ def _cut(value: Value) -> Value:
 
 
 def main(path: Path = README) -> None:
-    """Write the README's tables anew.
+    """Rewrite the README's tables.
 
     Args:
         path: the README.

@@ -141,7 +141,7 @@ def _stack(parts: list[Any], missing: NDArray[Any]) -> NDArray[Any] | None:
 class Dagma(Peer):
     """DAGMA, linear, squared loss (Bello, Aragam & Ravikumar 2022), before its threshold.
 
-    s, the radii of the domain, is passed anew per call: the default is a list that `fit` adds to when it leaves the
+    s, the radii of the domain, is passed afresh per call: the default is a list that `fit` adds to when it leaves the
     domain, so that one call would change the next.
 
     Args:
