@@ -246,7 +246,7 @@ def test_another_seed_gives_other_numbers(tiny, data, tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_an_input_error(tiny, tmp_path):
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(StoreError, match=r"taken: .*; choose another place, free space"):
+    with pytest.raises(StoreError, match=r"taken/run\.json: .*; choose another place, free space"):
         write(tiny, tmp_path / "taken")
 
 
