@@ -53,10 +53,9 @@ class Peer(ABC):
     name: ClassVar[str]
     package: ClassVar[str]
 
-    @staticmethod
-    @abstractmethod
-    def solver() -> Any:
-        """Import the peer's solver."""
+    def solver(self) -> Any:
+        """Import the peer's solver, a class or a function."""
+        return _solver(self.name)
 
     @classmethod
     def available(cls) -> bool:
@@ -130,6 +129,36 @@ class Peer(ABC):
         )
 
 
+def _solver(name: str) -> Any:
+    if name == "peer.dagma":
+        from dagma.linear import DagmaLinear
+
+        return DagmaLinear
+    if name == "peer.notears":
+        from castle.algorithms import Notears
+
+        return Notears
+    if name == "peer.golem":
+        from castle.algorithms import GOLEM
+
+        return GOLEM
+    if name == "peer.lingam":
+        from lingam import DirectLiNGAM
+
+        return DirectLiNGAM
+    if name == "peer.pc":
+        from causallearn.search.ConstraintBased.PC import pc
+
+        return pc
+    if name == "peer.ges":
+        from causallearn.search.ScoreBased.GES import ges
+
+        return ges
+    from causallearn.search.PermutationBased.BOSS import boss
+
+    return boss
+
+
 def _stack(parts: list[Any], missing: NDArray[Any]) -> NDArray[Any] | None:
     """One array of all, `missing` in the place of failed ones; None where no problem has the part."""
     if all(part is None for part in parts):
@@ -151,13 +180,6 @@ class Dagma(Peer):
     sparsity: float = 0.02
     name: ClassVar[str] = "peer.dagma"
     package: ClassVar[str] = "dagma"
-
-    @staticmethod
-    def solver() -> Any:
-        """Import the solver."""
-        from dagma.linear import DagmaLinear
-
-        return DagmaLinear
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, nothing is random
         """Transpose its W: X = XW + Z there, [j, i] the effect of j on i."""
@@ -183,13 +205,6 @@ class Notears(Peer):
     tolerance: float = 1e-8
     name: ClassVar[str] = "peer.notears"
     package: ClassVar[str] = "gcastle"
-
-    @staticmethod
-    def solver() -> Any:
-        """Import the solver."""
-        from castle.algorithms import Notears
-
-        return Notears
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, nothing is random
         """Transpose its W: X = XW + Z there, [j, i] the effect of j on i."""
@@ -218,13 +233,6 @@ class Golem(Peer):
     name: ClassVar[str] = "peer.golem"
     package: ClassVar[str] = "gcastle"
 
-    @staticmethod
-    def solver() -> Any:
-        """Import the solver."""
-        from castle.algorithms import GOLEM
-
-        return GOLEM
-
     def learn(self, rows: Floats, seed: int) -> Found:
         """Transpose its B: X = XB + Z there, [j, i] the effect of j on i."""
         default = 2e-2 if self.equal_variances else 2e-3
@@ -246,13 +254,6 @@ class Lingam(Peer):
     name: ClassVar[str] = "peer.lingam"
     package: ClassVar[str] = "lingam"
 
-    @staticmethod
-    def solver() -> Any:
-        """Import the solver."""
-        from lingam import DirectLiNGAM
-
-        return DirectLiNGAM
-
     def learn(self, rows: Floats, seed: int) -> Found:
         """Its B is in our convention: x = Bx + e, [i, j] the effect of j on i."""
         model = self.solver()(random_state=seed).fit(rows)
@@ -270,13 +271,6 @@ class PC(Peer):
     alpha: float = 0.05
     name: ClassVar[str] = "peer.pc"
     package: ClassVar[str] = "causal-learn"
-
-    @staticmethod
-    def solver() -> Any:
-        """Import the solver."""
-        from causallearn.search.ConstraintBased.PC import pc
-
-        return pc
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, nothing is random
         """Return a CPDAG, or a mixed graph that is none if its tests contradict each other."""
@@ -296,13 +290,6 @@ class GES(Peer):
     name: ClassVar[str] = "peer.ges"
     package: ClassVar[str] = "causal-learn"
 
-    @staticmethod
-    def solver() -> Any:
-        """Import the solver."""
-        from causallearn.search.ScoreBased.GES import ges
-
-        return ges
-
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, nothing is random
         """Return a CPDAG."""
         return _class_of(self.solver()(rows, lambda_value=self.penalty)["G"].graph)
@@ -319,13 +306,6 @@ class Boss(Peer):
     penalty: float = 2.0
     name: ClassVar[str] = "peer.boss"
     package: ClassVar[str] = "causal-learn"
-
-    @staticmethod
-    def solver() -> Any:
-        """Import the solver."""
-        from causallearn.search.PermutationBased.BOSS import boss
-
-        return boss
 
     def learn(self, rows: Floats, seed: int) -> Found:  # noqa: ARG002, it shuffles by the global generator
         """Return a CPDAG."""

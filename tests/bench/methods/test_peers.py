@@ -70,7 +70,7 @@ def test_a_missing_peer_says_how_to_install_it(name, monkeypatch):
 class Odd(Peer):
     """Fails on the first problem, is not finite on the second, and meddles with everything."""
 
-    name, package, solver = "peer.odd", "odd", None
+    name, package = "peer.odd", "odd"
 
     def __init__(self):
         self.draws = []
