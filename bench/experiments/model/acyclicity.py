@@ -24,9 +24,8 @@ CAP = Lagrangian.cap
 def plan(setup: Setup) -> list[Cell]:
     """NOTEARS on every size and family; CausalRec in every behaviour world, and its tuning trials on real data."""
     s = setup.preset.structure
-    cells = [
-        plan_cell(setup, "notears", family, edges, nodes, SAMPLES) for family, edges in s.families for nodes in s.nodes
-    ]
+    graphs = ((*family, nodes) for family in s.families for nodes in s.nodes)
+    cells = [plan_cell(setup, "notears", *graph, SAMPLES) for graph in graphs]
     cells += world_cells(setup, setup.preset.world, setup.preset.world_seeds, "causalrec")
     return cells + [cell for name in setup.found for cell in tuning_cells(setup, name, "causalrec")]
 
@@ -48,16 +47,13 @@ def _steps(count: int) -> list[int]:
 
 def tables(setup: Setup, results: Results) -> list[Table]:
     """Both traces, thinned, and the state at the end of every run."""
+    graphs, models = [r for r in results if r.ok and r.cell.runner == "structure"], _models(setup, results)
     made = []
-    graphs = [r for r in results if r.ok and r.cell.runner == "structure"]
-    models = _models(setup, results)
     if graphs:
         largest = max(graphs, key=lambda r: (r.params["nodes"], r.params["edges"]))
         h, rho, gamma = (np.asarray(largest.arrays[f"trace_{name}"]) for name in ("h", "rho", "gamma"))
-        rows = [
-            (step + 1, *map(float, (np.median(h[step]), h[step].max(), np.median(rho[step]), np.median(gamma[step]))))
-            for step in _steps(len(h))
-        ]
+        whole = ((np.median, h), (np.max, h), (np.median, rho), (np.median, gamma))
+        rows = [(step + 1, *(float(of(trace[step])) for of, trace in whole)) for step in _steps(len(h))]
         title = f"NOTEARS: {graph_name(largest)}, {largest.params['nodes']} nodes, {largest.params['draws']} problems"
         columns = ("multiplier update", "median h", "max h", "median rho", "median gamma")
         note = "h is the exponential's, of the dense W, before any threshold."
@@ -77,8 +73,7 @@ def tables(setup: Setup, results: Results) -> list[Table]:
 
 def figures(setup: Setup, results: Results) -> list[Figure]:
     """h and rho of CausalRec over the epochs, a curve per world; an h of 0 is a gap on the logarithmic axis."""
-    models = _models(setup, results)
-    if not models:
+    if not (models := _models(setup, results)):
         return []
 
     def curve(r: Result, name: str) -> Series:
@@ -91,17 +86,12 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
 
     aim = ((1e-8, "1e-8, where it counts as 0"),)
     note = f"CausalRec in {len(models)} behaviour worlds; rho rises tenfold where h has not fallen to a quarter."
+    left = (panel("mean over histories", "h", aim), panel("largest of a history", "h_max", aim))
+    rho = (panel("rho", "rho", ((CAP, "its cap"),)),)
     return [
-        Curves(
-            "acyclicity_h", "What training leaves of h", "epoch", "h",
-            (panel("mean over histories", "h", aim), panel("largest of a history", "h_max", aim)),
-            log_y=True, note=note,
-        ),
-        Curves(
-            "acyclicity_rho", "The penalty coefficient", "epoch", "rho",
-            (panel("rho", "rho", ((CAP, "its cap"),)),), log_y=True, note=note,
-        ),
-    ]  # fmt: skip
+        Curves("acyclicity_h", "What training leaves of h", "epoch", "h", left, log_y=True, note=note),
+        Curves("acyclicity_rho", "The penalty coefficient", "epoch", "rho", rho, log_y=True, note=note),
+    ]
 
 
 def _ends(graphs: Results, models: dict[str, Result]) -> Table:
@@ -165,12 +155,7 @@ def _of_runs(models: Results, margin: float, name: str) -> list[Finding]:
     return [*found, Finding(CLAIM, f"no cycle after reading off edges, {name}", free, share, detail)]
 
 
-def gaps(setup: Setup) -> dict[str, str]:
-    """The datasets that were asked for and are not there."""
-    return {CLAIM: setup.lacking}
-
-
 EXPERIMENT = Experiment(
     "acyclicity", "Does the acyclicity constraint converge?", plan, tables, refine, figures=figures, findings=findings,
-    gaps=gaps,
+    gaps=lambda setup: {CLAIM: setup.lacking},
 )  # fmt: skip

@@ -95,9 +95,7 @@ def _level(name: str, found: Results, what: str) -> Interval:
     by_run = _audited(found, what)
     if what in HEAVY:
         return _typical(by_run)
-    if name == "behaviour":
-        return t_interval([float(run.mean()) for run in by_run])
-    return crossed_interval(np.stack(by_run))
+    return t_interval([run.mean() for run in by_run]) if name == "behaviour" else crossed_interval(np.stack(by_run))
 
 
 def _typical(by_run: list[NDArray[np.float64]]) -> Interval:
@@ -107,15 +105,14 @@ def _typical(by_run: list[NDArray[np.float64]]) -> Interval:
     return Interval(at, low, high, middle.n)
 
 
-def _explained(found: Results, which: str) -> list[float | None]:
-    """By run, the mean over histories that have the figure."""
+def _explained(found: Results, which: str) -> NDArray[np.float64]:
+    """By run, the mean over histories that have the figure; NaN where none has."""
     runs = [run[np.isfinite(run)] for run in _audited(found, which)]
-    return [float(run.mean()) if len(run) else None for run in runs]
+    return np.array([run.mean() if len(run) else np.nan for run in runs])
 
 
-def _over_runs(values: list[float | None]) -> Interval | None:
-    known = [value for value in values if value is not None]
-    return t_interval(known) if known else None
+def _over_runs(values: NDArray[np.float64]) -> Interval | None:
+    return t_interval(values[known]) if (known := np.isfinite(values)).any() else None
 
 
 def tables(setup: Setup, results: Results) -> list[Table]:
@@ -142,12 +139,8 @@ def _fit_table(setup: Setup, results: Results) -> Table:
     for name in setup.places:
         if found := _runs(setup, results, name, "causalrec"):
             fits = {which: _explained(found, which) for which in FITS}
-            beyond = (
-                _over_runs([None if a is None or b is None else a - b
-                            for a, b in zip(fits["r2_parents"], fits[other], strict=True)])
-                for other in ("r2_random", "r2_latest")
-            )  # fmt: skip
-            rows.append((name, len(found), *map(_over_runs, fits.values()), *beyond))
+            beyond = (fits["r2_parents"] - fits[other] for other in ("r2_random", "r2_latest"))
+            rows.append((name, len(found), *map(_over_runs, (*fits.values(), *beyond))))
     columns = ("data", "runs", *FITS.values(), "parents less random", "parents less latest")
     note = (
         "Adjusted R² of a row of Z regressed on other rows before it, which hold other items: R's parents, random ones "
@@ -238,8 +231,7 @@ def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
     rounding, most = (margins.claimed(CLAIM)[name] for name in ("rounding", "variance_ratio"))
     made = []
     for name in ("behaviour", *setup.judged):
-        found = _runs(setup, results, name, "causalrec")
-        if not found:
+        if not (found := _runs(setup, results, name, "causalrec")):
             continue
         error = _worst(found)
         excess, variance, noise = (_level(name, found, what) for what in ("excess", "variance", "noise"))
@@ -260,11 +252,7 @@ def _under(bound: float) -> Bar:
     return Bar(holds=bound, fails=bound, large=False)
 
 
-def gaps(setup: Setup) -> dict[str, str]:
-    """The datasets that were asked for and are not there."""
-    return {CLAIM: setup.lacking}
-
-
 EXPERIMENT = Experiment(
-    "audit", "Is trained attention the SCM that Eq. 6 reads it as?", plan, tables, refine, findings=findings, gaps=gaps
-)
+    "audit", "Is trained attention the SCM that Eq. 6 reads it as?", plan, tables, refine, findings=findings,
+    gaps=lambda setup: {CLAIM: setup.lacking},
+)  # fmt: skip

@@ -12,7 +12,7 @@ from bench.cells.unit import Cell
 from bench.datasets.load import data_folder, load
 from bench.datasets.titles import TITLED, Film, read_films
 from bench.errors import DataMissing
-from bench.experiments.base import Experiment, Results, Rows, table
+from bench.experiments.base import Experiment, Results, Row, Rows, table
 from bench.experiments.model.audit import edges
 from bench.experiments.model.user_view import user_figure
 from bench.judge.bars import Bar
@@ -138,8 +138,7 @@ def enrichment(runs: Results, films: Films, link: str, source: str = "edge") -> 
 
 def tables(setup: Setup, results: Results) -> list[Table]:
     """How many of the largest entries link films, against equal popularity; and the largest by title."""
-    shares: Rows = []
-    strongest: Rows = []
+    shares, strongest = list[Row](), list[Row]()
     for name, (runs, films) in _read(setup, results).items():
         for source, title in SOURCES.items():
             seeds = runs if source == "edge" else runs[:1]
@@ -219,16 +218,12 @@ def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
     made = []
     for name, (runs, films) in _read(setup, results).items():
         for link in LINKS:
-            ratio = enrichment(runs, films, link)
-            if ratio is None:
+            if (ratio := enrichment(runs, films, link)) is None:
                 continue
             control = enrichment(runs[:1], films, link, "lift")
             reach = ", ".join(str(len(edges(r))) for r in runs)
-            beside = f"; lift {control.estimate:.2f}" if control else ""
-            detail = (
-                f"share over that at equal popularity, {EDGES} largest entries of W, of which {reach} reach tau by seed"
-                f"{beside}"
-            )
+            detail = f"share over that at equal popularity, {EDGES} largest entries of W, of which {reach} reach tau"
+            detail += f" by seed; lift {control.estimate:.2f}" if control else " by seed"
             bar = Bar(holds=1.0, fails=margins.of(CLAIM))
             made.append(held(CLAIM, f"{link}, {name}", ratio, bar, detail))
     return made

@@ -154,10 +154,8 @@ def _real_cells(setup: Setup, results: Results) -> dict[str, list[Cell]]:
 
 def tables(setup: Setup, results: Results) -> list[Table]:
     """What each reading recovers and how well it ranks, and the same on the real dataset without the truth."""
-    made = [_world_table(setup, results)]
-    if real := _real_cells(setup, results):
-        made.append(_real_table(setup, {title: of_cells(results, cells) for title, cells in real.items()}))
-    return made
+    real = {title: of_cells(results, cells) for title, cells in _real_cells(setup, results).items()}
+    return [_world_table(setup, results), *([_real_table(setup, real)] if real else [])]
 
 
 def _world_table(setup: Setup, results: Results) -> Table:

@@ -33,15 +33,11 @@ def plan_cell(
         "identity": learners.identity(learner), "options": {}, "draws": setup.preset.structure.draws,
         "root": setup.root,
     } | changes  # fmt: skip
-    return Cell(
-        "structure",
-        params,
-        ("bench.runners.structure:run", *learners.code(learner)),
-        cost=0.1 + params["draws"] * learners.seconds(learner, nodes, samples),
-        timeout=setup.preset.timeout,
-        label=f"{learner} on {family}{edges}, {nodes} nodes, n = {samples or 'infinite'}"
-        + "".join(f", {name} {_describe(value)}" for name, value in changes.items()),
-    )
+    code = ("bench.runners.structure:run", *learners.code(learner))
+    cost = 0.1 + params["draws"] * learners.seconds(learner, nodes, samples)
+    label = f"{learner} on {family}{edges}, {nodes} nodes, n = {samples or 'infinite'}"
+    label += "".join(f", {name} {_describe(value)}" for name, value in changes.items())
+    return Cell("structure", params, code, cost=cost, timeout=setup.preset.timeout, label=label)
 
 
 def _describe(value: object) -> str:

@@ -7,7 +7,7 @@ the known order stand beside it, so that a view that ruins every learner can be 
 """
 
 import itertools
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -26,7 +26,8 @@ CONTROLS = ("variance_sort", "r2_sort", "random_order", "oracle")
 SORTABILITIES = ("varsortability", "r2_sortability")
 UNEQUAL = 100.0
 CHANCE = 0.5  # order accuracy of a random order
-VIEWS: tuple[tuple[str, str, float], ...] = (
+View: TypeAlias = tuple[str, str, float]
+VIEWS: tuple[View, ...] = (
     ("raw rows, equal variances", "raw", 1.0),
     ("LayerNorm on V, equal variances", "exogenous", 1.0),
     ("LayerNorm on V, variance ratio 100", "exogenous", UNEQUAL),
@@ -70,9 +71,7 @@ def _profile(ratio: float) -> str:
     return "equal" if ratio == 1 else "random"
 
 
-def _find(
-    results: Results, nodes: int, features: int, view: tuple[str, str, float], learner: str = "eqvar"
-) -> Result | None:
+def _find(results: Results, nodes: int, features: int, view: View, learner: str = "eqvar") -> Result | None:
     _, place, ratio = view
     return first(results, learner=learner, nodes=nodes, samples=features, violation=_seen(place), ratio=ratio)
 
@@ -158,11 +157,11 @@ def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
         if base is None or r is None:
             continue
         margin = margins.of(claim) * float(base.arrays["true_edges"].mean())
-        difference = paired_difference(r.arrays["shd"].astype(float), base.arrays["shd"].astype(float))
+        shd, plain = (of.arrays["shd"].astype(float) for of in (r, base))
+        difference = paired_difference(shd, plain)
         detail = (
             f"SHD more than raw, margin {margin:.2g}; {difference.n} draws, {nodes} nodes; order accuracy "
-            f"{format_value(_order(r))}; recovered exactly {int((r.arrays['shd'] == 0).sum())}, raw "
-            f"{int((base.arrays['shd'] == 0).sum())}"
+            f"{format_value(_order(r))}; recovered exactly {(shd == 0).sum()}, raw {(plain == 0).sum()}"
         )
         part, bar = f"{view[0]}, d = {features}", Bar(holds=margin, fails=margin, large=False)
         ordered = base.arrays["order_accuracy"]
