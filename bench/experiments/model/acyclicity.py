@@ -35,11 +35,6 @@ def refine(setup: Setup, results: Results) -> list[Cell]:
     return other_seeds(setup, results, list(setup.found))
 
 
-def _models(setup: Setup, results: Results, name: str = "behaviour") -> Results:
-    """CausalRec's runs by seed, those that ended well: in the worlds, or at the setting chosen on real data."""
-    return chosen_runs(setup, results, name, "causalrec")
-
-
 def _steps(count: int) -> list[int]:
     """At most 8 rows of a trace, the first and the last among them."""
     return sorted({round(step) for step in np.linspace(0, count - 1, min(8, count))})
@@ -47,7 +42,8 @@ def _steps(count: int) -> list[int]:
 
 def tables(setup: Setup, results: Results) -> list[Table]:
     """Both traces, thinned, and the state at the end of every run."""
-    graphs, models = [r for r in results if r.ok and r.cell.runner == "structure"], _models(setup, results)
+    graphs = [r for r in results if r.ok and r.cell.runner == "structure"]
+    models = chosen_runs(setup, results, "behaviour", "causalrec")
     made = []
     if graphs:
         largest = max(graphs, key=lambda r: (r.params["nodes"], r.params["edges"]))
@@ -67,18 +63,18 @@ def tables(setup: Setup, results: Results) -> list[Table]:
         made.append(table("acyclicity_causalrec", title, heads, medians, "Median over the worlds."))
     runs = {f"world {r.params['seed']}": r for r in models}
     for name in setup.found:
-        runs |= {f"{name}, seed {r.params['seed']}": r for r in _models(setup, results, name)}
+        runs |= {f"{name}, seed {r.params['seed']}": r for r in chosen_runs(setup, results, name, "causalrec")}
     return [*made, _ends(graphs, runs)]
 
 
 def figures(setup: Setup, results: Results) -> list[Figure]:
     """h and rho of CausalRec over the epochs, a curve per world; an h of 0 is a gap on the logarithmic axis."""
-    if not (models := _models(setup, results)):
+    if not (models := chosen_runs(setup, results, "behaviour", "causalrec")):
         return []
 
     def curve(r: Result, name: str) -> Series:
         trace = np.asarray(r.arrays[f"trace_{name}"], dtype=np.float64)
-        epochs = tuple(float(epoch) for epoch in range(1, len(trace) + 1))
+        epochs = tuple(range(1, len(trace) + 1))
         return Series(f"world {r.params['seed']}", epochs, tuple(np.where(trace > 0, trace, NAN)))
 
     def panel(title: str, name: str, levels: tuple[tuple[float, str], ...]) -> Panel:
@@ -131,7 +127,7 @@ def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
 
     h above the margin counts against the claim only where rho had reached its cap: before, training was too short.
     """
-    by_name = {name: _models(setup, results, name) for name in ("behaviour", *setup.judged)}
+    by_name = {name: chosen_runs(setup, results, name, "causalrec") for name in ("behaviour", *setup.judged)}
     return [f for name, models in by_name.items() if models for f in _of_runs(models, margins.of(CLAIM), name)]
 
 

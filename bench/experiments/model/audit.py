@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cells.unit import Cell
-from bench.experiments.base import Experiment, Results, Rows, table
+from bench.experiments.base import Experiment, Results, Row, Rows, table
 from bench.judge.bars import Bar, Outcome
 from bench.judge.claims import Finding, Margins, held
-from bench.judge.intervals import Interval, Value, crossed_interval, share_interval, t_interval
+from bench.judge.intervals import Interval, crossed_interval, share_interval, t_interval
 from bench.plan.recommender_cells import varied, world_cells, world_sizes
 from bench.plan.results import Result, all_of
 from bench.plan.setup import Setup
@@ -176,11 +176,10 @@ def jaccard(a: Edges, b: Edges) -> tuple[float, float] | None:
     """
     if not a and not b:
         return None
-    by_chance = 0.0
+    by_chance, shared = 0.0, len(a & b)
     if a and b:
         sides = [_overlap([edge[side] for edge in a], [edge[side] for edge in b]) for side in (0, 1)]
         by_chance = min(sides[0] * sides[1] / (len(a) * len(b)), float(min(len(a), len(b))))
-    shared = len(a & b)
     return shared / (len(a) + len(b) - shared), by_chance / (len(a) + len(b) - by_chance)
 
 
@@ -212,9 +211,8 @@ def _stability_table(setup: Setup, results: Results) -> Table:
             sets = [[edges(r, most) for r in pair] for pair in pairs]
             overlaps = [overlap for a, b in sets if (overlap := jaccard(a, b)) is not None]
             count = float(np.mean([len(side) for pair in sets for side in pair]))
-            shares: list[Value] = [
-                share_interval(values) if world else float(np.mean(values)) for values in zip(*overlaps, strict=True)
-            ]
+            of_both = zip(*overlaps, strict=True)
+            shares: Row = tuple(share_interval(shares) if world else float(np.mean(shares)) for shares in of_both)
             rows.append((name, what, title, len(pairs), count, *(shares or (None, None))))
     columns = ("data", "what differs", "edges", "pairs", "edges of one", "Jaccard", "by chance")
     note = (

@@ -61,11 +61,6 @@ def _named(setup: Setup) -> list[str]:
     return [name for name in setup.found if name in TITLED]
 
 
-def _runs(setup: Setup, results: Results, name: str) -> Results:
-    """CausalRec's results by seed at the chosen setting, those that ran and have an item graph."""
-    return [r for r in chosen_runs(setup, results, name, "causalrec") if "edge_weight" in r.arrays]
-
-
 def _titles(setup: Setup, name: str) -> dict[str, Film] | str:
     """Films by label, or why there are none."""
     try:
@@ -78,7 +73,8 @@ def _read(setup: Setup, results: Results) -> dict[str, tuple[Results, Films]]:
     """By dataset that has results and titles, both."""
     found = {}
     for name in _named(setup):
-        runs, titles = _runs(setup, results, name), _titles(setup, name)
+        runs = [r for r in chosen_runs(setup, results, name, "causalrec") if "edge_weight" in r.arrays]
+        titles = _titles(setup, name)
         if runs and not isinstance(titles, str):
             first = runs[0].arrays
             found[name] = runs, make_films([titles[label] for label in first["item_labels"]], first["item_counts"])
@@ -224,8 +220,7 @@ def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
             reach = ", ".join(str(len(edges(r))) for r in runs)
             detail = f"share over that at equal popularity, {EDGES} largest entries of W, of which {reach} reach tau"
             detail += f" by seed; lift {control.estimate:.2f}" if control else " by seed"
-            bar = Bar(holds=1.0, fails=margins.of(CLAIM))
-            made.append(held(CLAIM, f"{link}, {name}", ratio, bar, detail))
+            made.append(held(CLAIM, f"{link}, {name}", ratio, Bar(holds=1.0, fails=margins.of(CLAIM)), detail))
     return made
 
 

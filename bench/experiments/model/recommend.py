@@ -312,17 +312,14 @@ def _booster(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
 
 def _each_rival(setup: Setup, results: Results) -> list[Finding]:
     """Every paired difference in NDCG@10, controls included; the p-values are Holm's of all that were made."""
-    differences = {}
+    differences, found = {}, list[Finding]()
     for name in setup.judged:
         ours = _scores(setup, results, name, "causalrec")
         for rival in (*controls(setup, name), *rivals(setup, name)):
             theirs = _scores(setup, results, name, rival)
             if len(ours) == setup.preset.real.seeds and ours.shape == theirs.shape:
                 differences[name, rival] = ours - theirs
-    if not differences:
-        return []
-    adjusted = holm([crossed_p(each) for each in differences.values()])
-    found = []
+    adjusted = holm([crossed_p(each) for each in differences.values()]) if differences else ()
     for ((name, rival), each), p in zip(differences.items(), adjusted, strict=True):
         difference, (seeds, users) = crossed_interval(each), each.shape
         outcome: Outcome = "unclear" if p >= ALPHA else "holds" if difference.estimate > 0 else "fails"

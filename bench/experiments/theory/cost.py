@@ -85,10 +85,9 @@ def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
         detail = f"n of {LARGE} and more: {sizes}; fewer than {FEWEST}, so that nothing is tested"
         if exponent is not None:
             detail = f"n = {sizes}; {exponent.n} repeats, CPU time of one thread"
-            if exponent.inside(3 - margin, 3 + margin):
-                outcome = "holds"
-            elif exponent.above(3 + margin) or exponent.below(3 - margin):
-                outcome = "fails"
+            low, high = 3 - margin, 3 + margin
+            apart = exponent.above(high) or exponent.below(low)
+            outcome = "holds" if exponent.inside(low, high) else "fails" if apart else "unclear"
         found.append(Finding(CLAIM, "exponent of h and its gradient in n", outcome, exponent, detail))
     return found
 

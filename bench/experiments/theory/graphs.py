@@ -1,14 +1,15 @@
 """Cells of the structure runner, and what is read off one of their results."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from bench.cells.unit import Cell
 from bench.experiments.base import Results
-from bench.judge.intervals import Interval, clopper_pearson, t_interval
+from bench.judge.intervals import Interval, Value, clopper_pearson, t_interval
 from bench.methods import learners
-from bench.plan.results import Result, select, stacked
+from bench.plan.results import Result, mean_known, select, stacked
 from bench.plan.setup import Setup
 
 
@@ -70,6 +71,17 @@ def mean_shd(*results: Result) -> Interval:
         results: at least one.
     """
     return t_interval(stacked(list(results), "shd")).within(0.0, np.inf)
+
+
+def shds_and_sorts(found: Sequence[Result | None], seen: Result | None) -> list[Value]:
+    """The mean SHD of each result, then varsortability and R2-sortability of the data of one; None where it is absent.
+
+    Args:
+        found: results.
+        seen: a result on the data.
+    """
+    sorts = (mean_known(seen.arrays[name]) if seen else None for name in ("varsortability", "r2_sortability"))
+    return [*(mean_shd(r) if r else None for r in found), *sorts]
 
 
 def graph_name(r: Result) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, Rows, table
-from bench.experiments.theory.graphs import first, mean_shd, plan_cell
+from bench.experiments.theory.graphs import first, mean_shd, plan_cell, shds_and_sorts
 from bench.judge.bars import Bar
 from bench.judge.claims import Finding, Margins, held
 from bench.judge.intervals import Interval, paired_difference, t_interval
@@ -23,7 +23,6 @@ from bench.plan.setup import Setup
 from bench.show.tables import Table, format_value
 
 CONTROLS = ("variance_sort", "r2_sort", "random_order", "oracle")
-SORTABILITIES = ("varsortability", "r2_sortability")
 UNEQUAL = 100.0
 CHANCE = 0.5  # order accuracy of a random order
 View: TypeAlias = tuple[str, str, float]
@@ -99,8 +98,7 @@ def _controls(setup: Setup, results: Results) -> Table:
     rows: Rows = []
     for nodes, view in itertools.product(s.placement_nodes, VIEWS):
         found = [_find(results, nodes, d, view, name) for name in names]
-        sorts = (mean_known(found[0].arrays[k]) if found[0] else None for k in SORTABILITIES)
-        rows.append((nodes, view[0], *(mean_shd(r) if r else None for r in found), *sorts))
+        rows.append((nodes, view[0], *shds_and_sorts(found, found[0])))
     note = (
         f"The same draws, d = {d}; mean SHD [95 % interval]. What the known order misses as well is due to sampling or "
         "to the scale of weights against the threshold of 0.3, not to the order."

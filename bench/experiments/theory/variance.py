@@ -12,12 +12,11 @@ import numpy as np
 
 from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, Rows, curves, table
-from bench.experiments.theory.graphs import failed_draws, first, mean_shd, plan_cell, rate
+from bench.experiments.theory.graphs import failed_draws, first, mean_shd, plan_cell, rate, shds_and_sorts
 from bench.judge.bars import Bar
 from bench.judge.claims import Finding, Margins, held
 from bench.judge.intervals import Interval, crossing, t_interval
 from bench.methods.learners import can_run, title
-from bench.plan.results import mean_known
 from bench.plan.setup import Setup
 from bench.show.figures import Curves, Figure, Panel
 from bench.show.tables import Table
@@ -160,9 +159,7 @@ def _broken(setup: Setup, results: Results) -> list[Table]:
     plain = PLAIN | {"profile": "equal", "ratio": 1.0}
     for what, knob, changes in BREAKS:
         cells = [first(results, learner=learner, samples=n, **plain | changes) for learner, n in columns]
-        seen = cells[columns.index(("eqvar", SAMPLES))]
-        sorts = (mean_known(seen.arrays[name]) if seen else None for name in ("varsortability", "r2_sortability"))
-        shds.append((what, knob, *(mean_shd(r) if r else None for r in cells), *sorts))
+        shds.append((what, knob, *shds_and_sorts(cells, cells[columns.index(("eqvar", SAMPLES))])))
         rates.append((what, knob, *(rate(r) if r else None for r in cells)))
     heads = ("world", "how", *(_head(*column) for column in columns))
     note = (
