@@ -111,7 +111,6 @@ def _recurrence(graphs: list[Floats], learned: Floats, items: Ints) -> str:
 
 def _floor(r: Result) -> str:
     """What the record cannot tell, since it holds the strongest edges alone."""
-    weights = r.arrays["edge_weight"]
-    if not len(weights):
+    if not len(weights := r.arrays["edge_weight"]):
         return ""
     return f" W is known down to {weights.min():.2g}: the {len(weights)} strongest edges are stored."
