@@ -56,8 +56,7 @@ def check_used(setup: Setup, names: Collection[str]) -> None:
         InputError: the file or a model is in no cell of these experiments; the error tells which would use it.
     """
     asked: dict[str, Callable[[Cell], bool]] = {}
-    for kind, models in (("learner", setup.learners), ("recommender", setup.recommenders)):
-        param = "model" if kind == "recommender" else kind
+    for kind, param, models in (("learner", "learner", setup.learners), ("recommender", "model", setup.recommenders)):
         for model in models:
             asked[f"--{kind} {model}"] = lambda cell, param=param, model=model: cell.params.get(param) == model  # type: ignore[misc]
     if OWN in setup.found:

@@ -1,20 +1,22 @@
 """What an experiment is: the cells it plans, and what it reads off their results."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from bench.cells.unit import Cell
 from bench.judge.claims import Finding, Margins
-from bench.judge.intervals import Value
+from bench.judge.intervals import Interval, Value
 from bench.plan.results import Result
 from bench.plan.setup import Setup
-from bench.show.figures import Figure
+from bench.show.figures import Figure, Panel, make_series
 from bench.show.tables import Table
 
 Results: TypeAlias = list[Result]
 Row: TypeAlias = tuple[Value, ...]
 Rows: TypeAlias = list[Row]
+ARROW = "arrow from cause to effect, wider and darker by weight"
+Points: TypeAlias = Iterable[tuple[float, Interval | None]]
 
 
 def _nothing(*_: object) -> list[Any]:
@@ -74,3 +76,14 @@ def table(name: str, title: str, columns: Iterable[str], rows: Iterable[Iterable
         note: for readers, below the table.
     """
     return Table(name, title, tuple(columns), tuple(map(tuple, rows)), note)
+
+
+def curves(title: str, points: Mapping[str, Points], levels: tuple[tuple[float, str], ...] = ()) -> Panel:
+    """A panel with a curve per label.
+
+    Args:
+        title: of the panel.
+        points: by label, each x and the interval there; None is a gap.
+        levels: horizontal lines (y, label). Default none.
+    """
+    return Panel(title, tuple(make_series(label, at) for label, at in points.items()), levels=levels)

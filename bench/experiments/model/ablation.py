@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from bench.cells.unit import Cell
-from bench.experiments.base import Experiment, Results, Row, Rows, table
+from bench.experiments.base import Experiment, Results, Row, Rows, curves, table
 from bench.judge.bars import Bar, Outcome, power_words
 from bench.judge.claims import Finding, Margins, held
 from bench.judge.intervals import Interval, slope_interval, t_interval
@@ -19,7 +19,7 @@ from bench.plan.results import all_of, mean_metric
 from bench.plan.scores import METRICS, gain, level, ranked
 from bench.plan.setup import OWN, Setup
 from bench.plan.tuning import cells_like, chosen, tuning_cells
-from bench.show.figures import Curves, Figure, Panel, make_series
+from bench.show.figures import Curves, Figure
 from bench.show.tables import Table, format_value
 
 MOST_ITEMS = 6000  # a given graph is a table of items x items
@@ -32,10 +32,6 @@ FIXED: dict[str, Any] = {"source": "fixed", "beta": 0.0}
 Variant: TypeAlias = tuple[dict[str, Any], dict[str, Any] | None]  # options, and the relation where one is given
 
 
-def _false(share: float) -> dict[str, Any]:
-    return {"kind": "falsified", "share": share}
-
-
 # By title: the options that differ from the default, and the graph given; the random graph's density is found first.
 WORLD: dict[str, Variant] = {
     BASE: ({"alpha": 0.0}, None),
@@ -44,8 +40,8 @@ WORLD: dict[str, Variant] = {
     f"renorm, alpha {ALPHA:g}": ({"alpha": ALPHA}, None),
     f"raw, alpha {ALPHA:g}": ({"alpha": ALPHA, "mode": "raw"}, None),
     "filter": ({"mode": "filter"}, None),
-    BARE: ({"alpha": 0.0, **FIXED}, _false(0.0)),
-    **{TRUE[mode]: ({"alpha": ALPHA, "mode": mode, **FIXED}, _false(0.0)) for mode in MODES},
+    BARE: ({"alpha": 0.0, **FIXED}, {"kind": "falsified", "share": 0.0}),
+    **{TRUE[mode]: ({"alpha": ALPHA, "mode": mode, **FIXED}, {"kind": "falsified", "share": 0.0}) for mode in MODES},
 }
 RANDOM = f"random R, renorm, alpha {ALPHA:g}"
 LEARNED = "renorm, alpha 1"
@@ -64,7 +60,7 @@ def _world_cells(setup: Setup, changes: dict[str, Any], relation: dict[str, Any]
 
 
 def _false_cells(setup: Setup, mode: str, share: float) -> list[Cell]:
-    return _world_cells(setup, {"alpha": ALPHA, "mode": mode, **FIXED}, _false(share))
+    return _world_cells(setup, {"alpha": ALPHA, "mode": mode, **FIXED}, {"kind": "falsified", "share": share})
 
 
 def refine(setup: Setup, results: Results) -> list[Cell]:
@@ -90,10 +86,9 @@ def _real_cells(setup: Setup, results: Results, name: str) -> dict[str, list[Cel
         return {}
     boost, asked = best.params["options"]["boost"], setup.preset.real.controls
     plain = boost | {"alpha": 0.0}
-    found = {"chosen": cells_like(setup, best), BASE: cells_like(setup, best, boost=plain)}
-    for mode in ("filter", "raw"):
-        if mode in asked:
-            found[mode] = cells_like(setup, best, boost=boost | {"mode": mode})
+    modes = {mode: boost | {"mode": mode} for mode in ("filter", "raw") if mode in asked}
+    boosts = {"chosen": boost, BASE: plain} | modes
+    found = {title: cells_like(setup, best, boost=given) for title, given in boosts.items()}
     if "random" in asked and setup.statistic(name, "items") <= MOST_ITEMS:
         relation = {"kind": "random", "density": float(best.metrics["density"])}
         for title, given in ((BARE, plain), ("random R", boost)):
@@ -104,10 +99,8 @@ def _real_cells(setup: Setup, results: Results, name: str) -> dict[str, list[Cel
 def _groups(setup: Setup, results: Results) -> dict[str, dict[str, Results]]:
     """By dataset and variant, the results by seed; a variant with a seed missing is left out."""
     plans = {"behaviour": {title: _world_cells(setup, *variant) for title, variant in WORLD.items()}}
-    in_world = [
-        r.cell for r in results if r.ok and r.params["dataset"]["name"] == "behaviour"
-        and r.params.get("relation", {}).get("kind") == "random"
-    ]  # fmt: skip
+    random = [r.cell for r in results if r.ok and r.params.get("relation", {}).get("kind") == "random"]
+    in_world = [cell for cell in random if cell.params["dataset"]["name"] == "behaviour"]
     if len(in_world) >= setup.preset.sweep_seeds:
         plans["behaviour"][RANDOM] = sorted(in_world, key=lambda cell: int(cell.params["seed"]))
     plans |= {name: _real_cells(setup, results, name) for name in _real(setup)}
@@ -133,11 +126,9 @@ def tables(setup: Setup, results: Results) -> list[Table]:
             gains: Row = (None, None)
             if base and base is not found:
                 gains = tuple(_percent(gain(name, at[metric], ranked(setup, name, base, metric))) for metric in at)
+            levels = (level(name, values) for values in at.values())
             reach = _reach(found) if title != BARE else (None, None)
-            rows.append((
-                name, f"{_density(groups[name]):.4f}", title, *(level(name, values) for values in at.values()),
-                *gains, *reach,
-            ))  # fmt: skip
+            rows.append((name, f"{_density(groups[name]):.4f}", title, *levels, *gains, *reach))
     columns = (
         "data", "density of data", "variant", "HR@10", "NDCG@10", "gain in HR@10, %", "gain in NDCG@10, %",
         "density of R", "empty rows",
@@ -161,8 +152,7 @@ def _reach(found: Results) -> Row:
 
 
 def _shares(setup: Setup, results: Results, mode: str) -> dict[float, Results]:
-    found = {share: all_of(results, _false_cells(setup, mode, share)) for share in SHARES}
-    return {share: at for share, at in found.items() if at}
+    return {share: found for share in SHARES if (found := all_of(results, _false_cells(setup, mode, share)))}
 
 
 def _false_table(setup: Setup, results: Results) -> Table:
@@ -185,15 +175,13 @@ def _false_table(setup: Setup, results: Results) -> Table:
 
 def figures(setup: Setup, results: Results) -> list[Figure]:
     """NDCG@10 against the share of false edges, under each boost."""
-    series = []
-    for mode in MODES:
-        by_share = _shares(setup, results, mode)
-        levels = {share: level("behaviour", ranked(setup, "behaviour", found)) for share, found in by_share.items()}
-        series.append(make_series(mode, levels.items()))
-    if not any(s.x for s in series):
-        return []
-    panel = Panel(f"alpha = {ALPHA:g}", tuple(series))
-    return [Curves("false_edges", "False edges in R", "share of R's edges that are false", "NDCG@10", (panel,))]
+    points = {
+        mode: [(s, level("behaviour", ranked(setup, "behaviour", r))) for s, r in _shares(setup, results, mode).items()]
+        for mode in MODES
+    }
+    panels = (curves(f"alpha = {ALPHA:g}", points),)
+    drawn = Curves("false_edges", "False edges in R", "share of R's edges that are false", "NDCG@10", panels)
+    return [drawn] if any(points.values()) else []
 
 
 def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
@@ -256,11 +244,9 @@ def reasons(setup: Setup, results: Results) -> dict[str, str]:
         ours, theirs = (ranked(setup, "behaviour", found) for found in (true, bare))
         if true and bare and (gained := gain("behaviour", ours, theirs)):
             said.append(f"{format_value(gained.scaled(100))} % under {mode}")
-    if not said:
-        return {}
     worlds = f"{setup.preset.sweep_seeds} behaviour worlds at alpha {ALPHA:g}"
     ceiling = f"Ceiling of the boost: boosted by the true graph, NDCG@10 changes by {', '.join(said)} ({worlds})."
-    return {"booster-matters": ceiling, "alpha-window": ceiling}
+    return dict.fromkeys(("booster-matters", "alpha-window"), ceiling) if said else {}
 
 
 def gaps(setup: Setup) -> dict[str, str]:

@@ -24,9 +24,8 @@ CAP = Lagrangian.cap
 def plan(setup: Setup) -> list[Cell]:
     """NOTEARS on every size and family; CausalRec in every behaviour world, and its tuning trials on real data."""
     s = setup.preset.structure
-    cells = [
-        plan_cell(setup, "notears", family, edges, nodes, SAMPLES) for family, edges in s.families for nodes in s.nodes
-    ]
+    graphs = ((*family, nodes) for family in s.families for nodes in s.nodes)
+    cells = [plan_cell(setup, "notears", *graph, SAMPLES) for graph in graphs]
     cells += world_cells(setup, setup.preset.world, setup.preset.world_seeds, "causalrec")
     return cells + [cell for name in setup.found for cell in tuning_cells(setup, name, "causalrec")]
 
@@ -36,11 +35,6 @@ def refine(setup: Setup, results: Results) -> list[Cell]:
     return other_seeds(setup, results, list(setup.found))
 
 
-def _models(setup: Setup, results: Results, name: str = "behaviour") -> Results:
-    """CausalRec's runs by seed, those that ended well: in the worlds, or at the setting chosen on real data."""
-    return chosen_runs(setup, results, name, "causalrec")
-
-
 def _steps(count: int) -> list[int]:
     """At most 8 rows of a trace, the first and the last among them."""
     return sorted({round(step) for step in np.linspace(0, count - 1, min(8, count))})
@@ -48,16 +42,14 @@ def _steps(count: int) -> list[int]:
 
 def tables(setup: Setup, results: Results) -> list[Table]:
     """Both traces, thinned, and the state at the end of every run."""
-    made = []
     graphs = [r for r in results if r.ok and r.cell.runner == "structure"]
-    models = _models(setup, results)
+    models = chosen_runs(setup, results, "behaviour", "causalrec")
+    made = []
     if graphs:
         largest = max(graphs, key=lambda r: (r.params["nodes"], r.params["edges"]))
         h, rho, gamma = (np.asarray(largest.arrays[f"trace_{name}"]) for name in ("h", "rho", "gamma"))
-        rows = [
-            (step + 1, *map(float, (np.median(h[step]), h[step].max(), np.median(rho[step]), np.median(gamma[step]))))
-            for step in _steps(len(h))
-        ]
+        whole = ((np.median, h), (np.max, h), (np.median, rho), (np.median, gamma))
+        rows = [(step + 1, *(float(of(trace[step])) for of, trace in whole)) for step in _steps(len(h))]
         title = f"NOTEARS: {graph_name(largest)}, {largest.params['nodes']} nodes, {largest.params['draws']} problems"
         columns = ("multiplier update", "median h", "max h", "median rho", "median gamma")
         note = "h is the exponential's, of the dense W, before any threshold."
@@ -71,19 +63,18 @@ def tables(setup: Setup, results: Results) -> list[Table]:
         made.append(table("acyclicity_causalrec", title, heads, medians, "Median over the worlds."))
     runs = {f"world {r.params['seed']}": r for r in models}
     for name in setup.found:
-        runs |= {f"{name}, seed {r.params['seed']}": r for r in _models(setup, results, name)}
+        runs |= {f"{name}, seed {r.params['seed']}": r for r in chosen_runs(setup, results, name, "causalrec")}
     return [*made, _ends(graphs, runs)]
 
 
 def figures(setup: Setup, results: Results) -> list[Figure]:
     """h and rho of CausalRec over the epochs, a curve per world; an h of 0 is a gap on the logarithmic axis."""
-    models = _models(setup, results)
-    if not models:
+    if not (models := chosen_runs(setup, results, "behaviour", "causalrec")):
         return []
 
     def curve(r: Result, name: str) -> Series:
         trace = np.asarray(r.arrays[f"trace_{name}"], dtype=np.float64)
-        epochs = tuple(float(epoch) for epoch in range(1, len(trace) + 1))
+        epochs = tuple(range(1, len(trace) + 1))
         return Series(f"world {r.params['seed']}", epochs, tuple(np.where(trace > 0, trace, NAN)))
 
     def panel(title: str, name: str, levels: tuple[tuple[float, str], ...]) -> Panel:
@@ -91,17 +82,12 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
 
     aim = ((1e-8, "1e-8, where it counts as 0"),)
     note = f"CausalRec in {len(models)} behaviour worlds; rho rises tenfold where h has not fallen to a quarter."
+    left = (panel("mean over histories", "h", aim), panel("largest of a history", "h_max", aim))
+    rho = (panel("rho", "rho", ((CAP, "its cap"),)),)
     return [
-        Curves(
-            "acyclicity_h", "What training leaves of h", "epoch", "h",
-            (panel("mean over histories", "h", aim), panel("largest of a history", "h_max", aim)),
-            log_y=True, note=note,
-        ),
-        Curves(
-            "acyclicity_rho", "The penalty coefficient", "epoch", "rho",
-            (panel("rho", "rho", ((CAP, "its cap"),)),), log_y=True, note=note,
-        ),
-    ]  # fmt: skip
+        Curves("acyclicity_h", "What training leaves of h", "epoch", "h", left, log_y=True, note=note),
+        Curves("acyclicity_rho", "The penalty coefficient", "epoch", "rho", rho, log_y=True, note=note),
+    ]
 
 
 def _ends(graphs: Results, models: dict[str, Result]) -> Table:
@@ -141,7 +127,7 @@ def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
 
     h above the margin counts against the claim only where rho had reached its cap: before, training was too short.
     """
-    by_name = {name: _models(setup, results, name) for name in ("behaviour", *setup.judged)}
+    by_name = {name: chosen_runs(setup, results, name, "causalrec") for name in ("behaviour", *setup.judged)}
     return [f for name, models in by_name.items() if models for f in _of_runs(models, margins.of(CLAIM), name)]
 
 
@@ -165,12 +151,7 @@ def _of_runs(models: Results, margin: float, name: str) -> list[Finding]:
     return [*found, Finding(CLAIM, f"no cycle after reading off edges, {name}", free, share, detail)]
 
 
-def gaps(setup: Setup) -> dict[str, str]:
-    """The datasets that were asked for and are not there."""
-    return {CLAIM: setup.lacking}
-
-
 EXPERIMENT = Experiment(
     "acyclicity", "Does the acyclicity constraint converge?", plan, tables, refine, figures=figures, findings=findings,
-    gaps=gaps,
+    gaps=lambda setup: {CLAIM: setup.lacking},
 )  # fmt: skip

@@ -37,11 +37,8 @@ def plan(setup: Setup) -> list[Cell]:
 
 def _pairs(setup: Setup, name: str) -> dict[str, tuple[Side, Side]]:
     """The pairs on a dataset: RecTools' where there is one, and CausalRec's in the worlds alone, where it is cheap."""
-    return {
-        title: pair
-        for title, pair in PAIRS.items()
-        if (setup.rectools or pair[1][0] not in PEERS) and (name == "behaviour" or pair[0][0] != "causalrec")
-    }
+    left = {*(() if setup.rectools else PEERS), *(() if name == "behaviour" else ("causalrec",))}
+    return {title: pair for title, pair in PAIRS.items() if not left & {model for model, _ in pair}}
 
 
 def _places(setup: Setup) -> list[str]:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cells.unit import Cell
-from bench.experiments.base import Experiment, Results, Rows, table
+from bench.experiments.base import Experiment, Results, Row, Rows, table
 from bench.judge.bars import Bar, Outcome
 from bench.judge.claims import Finding, Margins, held
-from bench.judge.intervals import Interval, Value, crossed_interval, share_interval, t_interval
+from bench.judge.intervals import Interval, crossed_interval, share_interval, t_interval
 from bench.plan.recommender_cells import varied, world_cells, world_sizes
 from bench.plan.results import Result, all_of
 from bench.plan.setup import Setup
@@ -95,9 +95,7 @@ def _level(name: str, found: Results, what: str) -> Interval:
     by_run = _audited(found, what)
     if what in HEAVY:
         return _typical(by_run)
-    if name == "behaviour":
-        return t_interval([float(run.mean()) for run in by_run])
-    return crossed_interval(np.stack(by_run))
+    return t_interval([run.mean() for run in by_run]) if name == "behaviour" else crossed_interval(np.stack(by_run))
 
 
 def _typical(by_run: list[NDArray[np.float64]]) -> Interval:
@@ -107,15 +105,14 @@ def _typical(by_run: list[NDArray[np.float64]]) -> Interval:
     return Interval(at, low, high, middle.n)
 
 
-def _explained(found: Results, which: str) -> list[float | None]:
-    """By run, the mean over histories that have the figure."""
+def _explained(found: Results, which: str) -> NDArray[np.float64]:
+    """By run, the mean over histories that have the figure; NaN where none has."""
     runs = [run[np.isfinite(run)] for run in _audited(found, which)]
-    return [float(run.mean()) if len(run) else None for run in runs]
+    return np.array([run.mean() if len(run) else np.nan for run in runs])
 
 
-def _over_runs(values: list[float | None]) -> Interval | None:
-    known = [value for value in values if value is not None]
-    return t_interval(known) if known else None
+def _over_runs(values: NDArray[np.float64]) -> Interval | None:
+    return t_interval(values[known]) if (known := np.isfinite(values)).any() else None
 
 
 def tables(setup: Setup, results: Results) -> list[Table]:
@@ -142,12 +139,8 @@ def _fit_table(setup: Setup, results: Results) -> Table:
     for name in setup.places:
         if found := _runs(setup, results, name, "causalrec"):
             fits = {which: _explained(found, which) for which in FITS}
-            beyond = (
-                _over_runs([None if a is None or b is None else a - b
-                            for a, b in zip(fits["r2_parents"], fits[other], strict=True)])
-                for other in ("r2_random", "r2_latest")
-            )  # fmt: skip
-            rows.append((name, len(found), *map(_over_runs, fits.values()), *beyond))
+            beyond = (fits["r2_parents"] - fits[other] for other in ("r2_random", "r2_latest"))
+            rows.append((name, len(found), *map(_over_runs, (*fits.values(), *beyond))))
     columns = ("data", "runs", *FITS.values(), "parents less random", "parents less latest")
     note = (
         "Adjusted R² of a row of Z regressed on other rows before it, which hold other items: R's parents, random ones "
@@ -184,11 +177,10 @@ def jaccard(a: Edges, b: Edges) -> tuple[float, float] | None:
     """
     if not a and not b:
         return None
-    by_chance = 0.0
+    by_chance, shared = 0.0, len(a & b)
     if a and b:
         sides = [_overlap([edge[side] for edge in a], [edge[side] for edge in b]) for side in (0, 1)]
         by_chance = min(sides[0] * sides[1] / (len(a) * len(b)), float(min(len(a), len(b))))
-    shared = len(a & b)
     return shared / (len(a) + len(b) - shared), by_chance / (len(a) + len(b) - by_chance)
 
 
@@ -220,9 +212,8 @@ def _stability_table(setup: Setup, results: Results) -> Table:
             sets = [[edges(r, most) for r in pair] for pair in pairs]
             overlaps = [overlap for a, b in sets if (overlap := jaccard(a, b)) is not None]
             count = float(np.mean([len(side) for pair in sets for side in pair]))
-            shares: list[Value] = [
-                share_interval(values) if world else float(np.mean(values)) for values in zip(*overlaps, strict=True)
-            ]
+            of_both = zip(*overlaps, strict=True)
+            shares: Row = tuple(share_interval(shares) if world else float(np.mean(shares)) for shares in of_both)
             rows.append((name, what, title, len(pairs), count, *(shares or (None, None))))
     columns = ("data", "what differs", "edges", "pairs", "edges of one", "Jaccard", "by chance")
     note = (
@@ -239,8 +230,7 @@ def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
     rounding, most = (margins.claimed(CLAIM)[name] for name in ("rounding", "variance_ratio"))
     made = []
     for name in ("behaviour", *setup.judged):
-        found = _runs(setup, results, name, "causalrec")
-        if not found:
+        if not (found := _runs(setup, results, name, "causalrec")):
             continue
         error = _worst(found)
         excess, variance, noise = (_level(name, found, what) for what in ("excess", "variance", "noise"))
@@ -261,11 +251,7 @@ def _under(bound: float) -> Bar:
     return Bar(holds=bound, fails=bound, large=False)
 
 
-def gaps(setup: Setup) -> dict[str, str]:
-    """The datasets that were asked for and are not there."""
-    return {CLAIM: setup.lacking}
-
-
 EXPERIMENT = Experiment(
-    "audit", "Is trained attention the SCM that Eq. 6 reads it as?", plan, tables, refine, findings=findings, gaps=gaps
-)
+    "audit", "Is trained attention the SCM that Eq. 6 reads it as?", plan, tables, refine, findings=findings,
+    gaps=lambda setup: {CLAIM: setup.lacking},
+)  # fmt: skip

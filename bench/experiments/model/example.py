@@ -6,7 +6,7 @@ In a world of six items with this truth, told as one picture and a small table; 
 import numpy as np
 
 from bench.cells.unit import Cell
-from bench.experiments.base import Experiment, Results, Rows, table
+from bench.experiments.base import ARROW, Experiment, Results, Rows, table
 from bench.judge.intervals import Interval, t_interval
 from bench.plan.results import select
 from bench.plan.setup import Setup
@@ -37,16 +37,10 @@ def plan(setup: Setup) -> list[Cell]:
     """The world once per seed."""
     sizes = {"users": USERS, "length": LENGTH, "options": OPTIONS, "training": TRAINING}
     return [
-        Cell(
-            "example",
-            {**sizes, "seed": seed, "root": setup.root},
-            ("bench.runners.example:run",),
-            cost=1.5,
-            timeout=setup.preset.timeout,
-            label=f"phone, cable and case, seed {seed}",
-        )
+        Cell("example", {**sizes, "seed": seed, "root": setup.root}, ("bench.runners.example:run",), cost=1.5,
+             timeout=setup.preset.timeout, label=f"phone, cable and case, seed {seed}")
         for seed in range(setup.preset.world_seeds)
-    ]
+    ]  # fmt: skip
 
 
 def interval(done: Results, score: str, pair: Pair) -> Interval:
@@ -79,10 +73,8 @@ def _pairs(items: range | tuple[int, ...]) -> tuple[Pair, ...]:
 
 def _table(name: str, title: str, pairs: tuple[Pair, ...], done: Results) -> Table:
     rows: Rows = [
-        (
-            *(ITEMS[item - 1] for item in pair), interval(done, "truth", pair).estimate,
-            *(interval(done, score, pair) for score in SCORES), _strong(done, pair),
-        )
+        (*(ITEMS[item - 1] for item in pair), interval(done, "truth", pair).estimate,
+         *(interval(done, score, pair) for score in SCORES), _strong(done, pair))
         for pair in (pairs if done else ())
     ]  # fmt: skip
     columns = ("cause", "effect", "truth", *SCORES.values(), f"worlds with W >= {TAU:g}")
@@ -130,12 +122,9 @@ def figures(setup: Setup, results: Results) -> list[Figure]:  # noqa: ARG001
                 faint[effect - 1, cause - 1] = not found.above(none) and score != "truth"
         panels.append(make_links(f"{title}, {UNITS.get(score, 'share of steps')}", W, faint.astype(bool)))
     return [
-        Network(
-            "phone_cable", "A phone causes a cable and a case to be taken: who links the two?",
-            "arrow from cause to effect, wider and darker by weight", "items", tuple(ITEMS[item - 1] for item in SHOWN),
-            tuple(panels) if done else (), "above no effect on average, but the interval over worlds reaches it",
-            _note(done) if done else "",
-        )
+        Network("phone_cable", "A phone causes a cable and a case to be taken: who links the two?", ARROW, "items",
+                tuple(ITEMS[item - 1] for item in SHOWN), tuple(panels) if done else (),
+                "above no effect on average, but the interval over worlds reaches it", _note(done) if done else "")
     ]  # fmt: skip
 
 

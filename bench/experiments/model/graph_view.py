@@ -12,7 +12,7 @@ from bench.cells.unit import Cell
 from bench.datasets.load import data_folder, load
 from bench.datasets.titles import TITLED, Film, read_films
 from bench.errors import DataMissing
-from bench.experiments.base import Experiment, Results, Rows, table
+from bench.experiments.base import Experiment, Results, Row, Rows, table
 from bench.experiments.model.audit import edges
 from bench.experiments.model.user_view import user_figure
 from bench.judge.bars import Bar
@@ -66,11 +66,6 @@ def _named(setup: Setup) -> list[str]:
     return [name for name in setup.found if name in TITLED]
 
 
-def _runs(setup: Setup, results: Results, name: str) -> Results:
-    """CausalRec's results by seed at the chosen setting, those that ran and have an item graph."""
-    return [r for r in chosen_runs(setup, results, name, "causalrec") if "edge_weight" in r.arrays]
-
-
 def _titles(setup: Setup, name: str) -> dict[str, Film] | str:
     """Films by label, or why there are none."""
     try:
@@ -83,7 +78,8 @@ def _read(setup: Setup, results: Results) -> dict[str, tuple[Results, Films]]:
     """By dataset that has results and titles, both."""
     found = {}
     for name in _named(setup):
-        runs, titles = _runs(setup, results, name), _titles(setup, name)
+        runs = [r for r in chosen_runs(setup, results, name, "causalrec") if "edge_weight" in r.arrays]
+        titles = _titles(setup, name)
         if runs and not isinstance(titles, str):
             first = runs[0].arrays
             found[name] = runs, make_films([titles[label] for label in first["item_labels"]], first["item_counts"])
@@ -143,8 +139,7 @@ def enrichment(runs: Results, films: Films, link: str, source: str = "edge") -> 
 
 def tables(setup: Setup, results: Results) -> list[Table]:
     """How many of the largest entries link films, against equal popularity; and the largest by title."""
-    shares: Rows = []
-    strongest: Rows = []
+    shares, strongest = list[Row](), list[Row]()
     for name, (runs, films) in _read(setup, results).items():
         for source, title in SOURCES.items():
             seeds = runs if source == "edge" else runs[:1]
@@ -224,18 +219,13 @@ def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
     made = []
     for name, (runs, films) in _read(setup, results).items():
         for link in LINKS:
-            ratio = enrichment(runs, films, link)
-            if ratio is None:
+            if (ratio := enrichment(runs, films, link)) is None:
                 continue
             control = enrichment(runs[:1], films, link, "lift")
             reach = ", ".join(str(len(edges(r))) for r in runs)
-            beside = f"; lift {control.estimate:.2f}" if control else ""
-            detail = (
-                f"share over that at equal popularity, {EDGES} largest entries of W, of which {reach} reach tau by seed"
-                f"{beside}"
-            )
-            bar = Bar(holds=1.0, fails=margins.of(CLAIM))
-            made.append(held(CLAIM, f"{link}, {name}", ratio, bar, detail))
+            detail = f"share over that at equal popularity, {EDGES} largest entries of W, of which {reach} reach tau"
+            detail += f" by seed; lift {control.estimate:.2f}" if control else " by seed"
+            made.append(held(CLAIM, f"{link}, {name}", ratio, Bar(holds=1.0, fails=margins.of(CLAIM)), detail))
     return made
 
 

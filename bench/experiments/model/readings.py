@@ -144,20 +144,16 @@ def _real_cells(setup: Setup, results: Results) -> dict[str, list[Cell]]:
     best = chosen(setup, results, REAL, "causalrec") if _on_real(setup) else None
     if best is None:
         return {}
-    edges, found = {"edges": EDGES_PER_ITEM * int(setup.statistic(REAL, "items"))}, {}
-    for title in (*FEW, "R of lift, as many edges"):
-        changes, relation = READINGS[title]
-        if relation is None or relation["kind"] != "falsified":  # the true graph is not known here
-            found[title] = cells_like(setup, best, relation and relation | edges, **changes)
-    return found
+    edges = {"edges": EDGES_PER_ITEM * int(setup.statistic(REAL, "items"))}
+    asked = [title for title in (*FEW, "R of lift, as many edges") if title != "R true"]  # the true graph is not known
+    variants = ((title, *READINGS[title]) for title in asked)
+    return {title: cells_like(setup, best, of and of | edges, **changes) for title, changes, of in variants}
 
 
 def tables(setup: Setup, results: Results) -> list[Table]:
     """What each reading recovers and how well it ranks, and the same on the real dataset without the truth."""
-    made = [_world_table(setup, results)]
-    if real := _real_cells(setup, results):
-        made.append(_real_table(setup, {title: of_cells(results, cells) for title, cells in real.items()}))
-    return made
+    real = {title: of_cells(results, cells) for title, cells in _real_cells(setup, results).items()}
+    return [_world_table(setup, results), *([_real_table(setup, real)] if real else [])]
 
 
 def _world_table(setup: Setup, results: Results) -> Table:

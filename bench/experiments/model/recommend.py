@@ -15,17 +15,15 @@ from bench.experiments.base import Experiment, Results, Rows, table
 from bench.experiments.model.published import PUBLISHED, SIZES
 from bench.judge.bars import Bar, Outcome, power_words
 from bench.judge.claims import Finding, Margins, held
-from bench.judge.intervals import Interval, crossed_gain, crossed_interval, crossed_p, holm
+from bench.judge.intervals import Interval, Value, crossed_gain, crossed_interval, crossed_p, holm
 from bench.methods.recommenders import CONTROLS, ENTRIES, TRAINED
 from bench.plan.recommender_cells import (
     controls,
-    is_own,
     real_dataset,
     rivals,
     seed_cells,
     seen_rule,
     setting_words,
-    timed,
     world_cells,
 )
 from bench.plan.results import mean_metric, of_cells, select, values
@@ -51,9 +49,8 @@ def plan(setup: Setup) -> list[Cell]:
     for name in setup.found:
         tuned = (*controls(setup, name), *rivals(setup, name), "causalrec")
         cells += [cell for model in tuned for cell in tuning_cells(setup, name, model)]
-        cells += [
-            cell for own in setup.recommenders for cell in seed_cells(setup, real_dataset(setup, name), own, {}, {})
-        ]
+        for own in setup.recommenders:
+            cells += seed_cells(setup, real_dataset(setup, name), own, {}, {})
     return cells
 
 
@@ -120,7 +117,7 @@ def tables(setup: Setup, results: Results) -> list[Table]:
             sampled, neural = values(found, "test_hr10_u100"), "epochs" in found[0].metrics
             rows.append((
                 name, titles[model], first.get(model, ""), *levels, float(sampled.mean()) if len(sampled) else None,
-                str(len(found)) if neural or is_own(model) or name == "behaviour" else "–",
+                str(len(found)) if neural or model in setup.recommenders or name == "behaviour" else "–",
                 setting_words(found[0].params["options"] | found[0].params["training"]),
                 round(mean_metric(found, "epochs")) if neural else None, mean_metric(found, "fit_cpu_s"),
             ))  # fmt: skip
@@ -150,22 +147,18 @@ def tables(setup: Setup, results: Results) -> list[Table]:
 def figures(setup: Setup, results: Results) -> list[Figure]:
     """NDCG@10 of every model on every dataset, and CausalRec's difference to each on real data."""
     names = _titles(setup)
-    scored = {
-        (name, model): _scores(setup, results, name, model)
-        for name in setup.places if runs(setup, results, name, "causalrec")
-        for model in names
-    }  # fmt: skip
-    models = [model for model in names if any(scored[at].size for at in scored if at[1] == model)]
+    places = [name for name in setup.places if runs(setup, results, name, "causalrec")]
+    scored = {(name, model): _scores(setup, results, name, model) for name in places for model in names}
+    models = [model for model in names if any(scored[name, model].size for name in places)]
     if not models:
         return []
-    places = list(dict.fromkeys(name for name, _ in scored))
     levels = (Column(name, tuple(_score(name, scored[name, model]) for model in models)) for name in places)
     note = "Test NDCG@10, full catalogue, with 95 % intervals, over seeds and users crossed (behaviour: over worlds)."
     drawn: list[Figure] = [
         Forest("recommend_ndcg10", "NDCG@10 by model", "NDCG@10", tuple(names[m] for m in models), tuple(levels), note)
     ]
-    others, real = [m for m in models if m != "causalrec"], [name for name in places if name != "behaviour"]
-    if real:
+    others = [m for m in models if m != "causalrec"]
+    if real := [name for name in places if name != "behaviour"]:
         leads = (Column(n, tuple(_lead(scored[n, "causalrec"], scored[n, m]) for m in others), 0.0) for n in real)
         note = f"CausalRec less each model, paired over seeds and users; right of the line CausalRec is ahead. {note}"
         title, rows = "What CausalRec is ahead in NDCG@10", tuple(names[m] for m in others)
@@ -188,10 +181,9 @@ def _published(setup: Setup, results: Results) -> Table:
         name = figure.dataset
         if name not in setup.found or tuple(setup.statistic(name, k) for k in ("users", "items")) != SIZES[name]:
             continue
-        ours: list[Interval | float | None] = []
+        ours, found = list[Value](), runs(setup, results, name, figure.model) if figure.model else []
         for metric, theirs in (("hr10", figure.hr10), ("ndcg10", figure.ndcg10)):
-            none = np.empty((0, 0))
-            scored = _scores(setup, results, name, figure.model, metric, "filtered") if figure.model else none
+            scored = ranked(setup, name, found, metric, "filtered")
             ours += [_score(name, scored), 100 * (1 - float(scored.mean()) / theirs) if scored.size else None]
         rows.append((name, figure.title, figure.source, figure.hr10, figure.ndcg10, *ours))
     columns = (
@@ -312,28 +304,22 @@ def _booster(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
         boosted, plain = (_scores(setup, results, name, model) for model in ("causalrec", ABLATED))
         if len(boosted) < setup.preset.real.seeds or boosted.shape != plain.shape or not plain.any():
             continue
-        gain = crossed_gain(boosted, plain)
-        detail = (
-            f"relative gain in test NDCG@10 over alpha 0, {gain.n} seeds, {boosted.shape[1]} users; "
-            f"{_reach(setup, results, name)}"
-        )
+        gain, reach = crossed_gain(boosted, plain), _reach(setup, results, name)
+        detail = f"relative gain in test NDCG@10 over alpha 0, {gain.n} seeds, {boosted.shape[1]} users; {reach}"
         found.append(held(claim, name, gain, Bar(holds=0.0, fails=margins.of(claim)), detail))
     return found
 
 
 def _each_rival(setup: Setup, results: Results) -> list[Finding]:
     """Every paired difference in NDCG@10, controls included; the p-values are Holm's of all that were made."""
-    differences = {}
+    differences, found = {}, list[Finding]()
     for name in setup.judged:
         ours = _scores(setup, results, name, "causalrec")
         for rival in (*controls(setup, name), *rivals(setup, name)):
             theirs = _scores(setup, results, name, rival)
             if len(ours) == setup.preset.real.seeds and ours.shape == theirs.shape:
                 differences[name, rival] = ours - theirs
-    if not differences:
-        return []
-    adjusted = holm([crossed_p(each) for each in differences.values()])
-    found = []
+    adjusted = holm([crossed_p(each) for each in differences.values()]) if differences else ()
     for ((name, rival), each), p in zip(differences.items(), adjusted, strict=True):
         difference, (seeds, users) = crossed_interval(each), each.shape
         outcome: Outcome = "unclear" if p >= ALPHA else "holds" if difference.estimate > 0 else "fails"
@@ -350,7 +336,7 @@ def gaps(setup: Setup) -> dict[str, str]:
         return dict.fromkeys(claims, f"preset {setup.preset.name} uses no real data")
     asked = setup.preset.real.rivals
     run = f"Rivals run: {'; '.join(TITLES[model] for model in asked)}. The paper's own list is not in our source."
-    if timeless := [name for name in setup.found if "tisasrec" in asked and not timed(setup, name)]:
+    if timeless := [name for name in setup.found if "tisasrec" in {*asked} - {*rivals(setup, name)}]:
         run += f" TiSASRec needs times, which {', '.join(timeless)} lacks."
     missing = f" {setup.lacking}".rstrip()
     named = ", ".join(setup.judged) or "none"

@@ -8,47 +8,44 @@ from typing import Any
 import numpy as np
 
 from bench.cells.unit import Cell
-from bench.experiments.base import Experiment, Results, Rows, table
+from bench.experiments.base import Experiment, Results, Rows, curves, table
 from bench.judge.bars import Bar, Outcome, power_words
 from bench.judge.claims import Finding, Margins, held
 from bench.judge.intervals import Interval, paired_difference, spearman_interval, t_interval
 from bench.plan.recommender_cells import world_cells, world_sizes
 from bench.plan.results import all_of, mean_share, values
 from bench.plan.setup import Setup
-from bench.show.figures import Curves, Figure, Panel, make_series
+from bench.show.figures import Curves, Figure
 from bench.show.tables import Table
 
 BOOSTS = ("renorm", "raw")
-DEFAULT_SPARSITY = 0.01
-DEFAULT_TAU, DEFAULT_SCHEDULE = 0.3, (1.0, 10.0)
+DEFAULTS: dict[str, Any] = {"sparsity": 0.01, "tau": 0.3, "schedule": (1.0, 10.0)}
+# By option: its table, the table's title and first column, and where the preset says what is tried beside the default.
+GRIDS = {
+    "sparsity": ("lambda", "The lambda grid, alpha = 1 under renorm", "lambda", "sparsities"),
+    "tau": ("tau", "The threshold of R, alpha = 1 under renorm", "tau", "taus"),
+    "schedule": ("rho", "The schedule of rho, alpha = 1 under renorm", "rho at first, growth", "schedules"),
+}
 NDCG = "test_ndcg10_kept"
 
 
 def plan(setup: Setup) -> list[Cell]:
     """alpha = 0 once, every alpha under both boosts, every lambda at alpha = 1, in every world."""
-    p = setup.preset
     settings: list[dict[str, Any]] = [{"alpha": 0.0}]
-    settings += [{"alpha": alpha, "mode": mode} for alpha in p.alphas for mode in BOOSTS]
-    settings += [{"sparsity": sparsity} for sparsity in sorted({*p.sparsities, DEFAULT_SPARSITY})]
-    settings += [{"tau": tau} for tau in p.taus] + [{"schedule": schedule} for schedule in p.schedules]
+    settings += [{"alpha": alpha, "mode": mode} for alpha in setup.preset.alphas for mode in BOOSTS]
+    settings += [{option: value} for option in GRIDS for value in _grid(setup, option)]
     return list(dict.fromkeys(cell for setting in settings for cell in _cells(setup, **setting)))
 
 
-def _cells(
-    setup: Setup,
-    alpha: float = 1.0,
-    mode: str = "renorm",
-    sparsity: float = DEFAULT_SPARSITY,
-    tau: float = DEFAULT_TAU,
-    schedule: tuple[float, float] = DEFAULT_SCHEDULE,
-) -> list[Cell]:
-    """Defaults are left unsaid, so that a cell of several sweeps is one cell."""
-    changes: dict[str, Any] = {"alpha": alpha, "mode": mode}
-    if sparsity != DEFAULT_SPARSITY:
-        changes["sparsity"] = sparsity
-    if tau != DEFAULT_TAU:
-        changes["tau"] = tau
-    if schedule != DEFAULT_SCHEDULE:
+def _grid(setup: Setup, option: str) -> list[Any]:
+    """What is tried of an option, its default among them, ascending."""
+    return sorted({*getattr(setup.preset, GRIDS[option][-1]), DEFAULTS[option]})
+
+
+def _cells(setup: Setup, alpha: float = 1.0, mode: str = "renorm", **more: Any) -> list[Cell]:
+    """Defaults of `more` are left unsaid, so that a cell of several sweeps is one cell."""
+    changes = {"alpha": alpha, "mode": mode} | {name: x for name, x in more.items() if x != DEFAULTS[name]}
+    if schedule := changes.pop("schedule", None):
         changes |= dict(zip(("rho", "growth"), schedule, strict=True))
     return world_cells(setup, setup.preset.sweep, setup.preset.sweep_seeds, "causalrec", **changes)
 
@@ -69,14 +66,7 @@ def tables(setup: Setup, results: Results) -> list[Table]:
         f"{setup.preset.sweep_seeds} worlds, {world_sizes(setup.preset.sweep)}; test NDCG@10 over the full "
         "catalogue, mean [95 % t interval]; gains are paired over worlds and relative to alpha = 0."
     )
-    p = setup.preset
-    grids: tuple[tuple[str, str, str, str, Any], ...] = (
-        ("lambda", "The lambda grid, alpha = 1 under renorm", "lambda", "sparsity", {*p.sparsities, DEFAULT_SPARSITY}),
-        ("tau", "The threshold of R, alpha = 1 under renorm", "tau", "tau", {*p.taus, DEFAULT_TAU}),
-        ("rho", "The schedule of rho, alpha = 1 under renorm", "rho at first, growth", "schedule",
-         {*p.schedules, DEFAULT_SCHEDULE}),
-    )  # fmt: skip
-    return [_alpha_table(setup, results, note), *(_grid_table(setup, results, note, *grid) for grid in grids)]
+    return [_alpha_table(setup, results, note), *(_grid_table(setup, results, note, option) for option in GRIDS)]
 
 
 def _gain(found: Results, base: Results, level: float = 0.95, unit: float = 1.0) -> Interval:
@@ -87,13 +77,13 @@ def _gain(found: Results, base: Results, level: float = 0.95, unit: float = 1.0)
 
 def _alpha_table(setup: Setup, results: Results, note: str) -> Table:
     base = _at(setup, results, alpha=0.0)
-    rows: Rows = []
-    if base:
-        runs = [("0", "–", base)]
-        runs += [(f"{alpha:g}", m, run) for m in BOOSTS for alpha, run in _by_alpha(setup, results, m).items()]
-        for alpha, mode, run in runs:
-            levels = (mean_share(run, metric) for metric in (NDCG, "test_hr10_kept"))
-            rows.append((alpha, mode, *levels, None if run is base else _gain(run, base, unit=100)))
+    runs = [("0", "–", base)]
+    runs += [(f"{alpha:g}", mode, run) for mode in BOOSTS for alpha, run in _by_alpha(setup, results, mode).items()]
+    rows = [
+        (alpha, mode, mean_share(run, NDCG), mean_share(run, "test_hr10_kept"),
+         None if run is base else _gain(run, base, unit=100))
+        for alpha, mode, run in (runs if base else ())
+    ]  # fmt: skip
     columns = ("alpha", "boost", "NDCG@10", "HR@10", "gain in NDCG@10, %")
     return table("alpha", "The alpha grid", columns, rows, note)
 
@@ -103,18 +93,15 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
     base, made = _at(setup, results, alpha=0.0), list[Figure]()
     note = f"{setup.preset.sweep_seeds} worlds, {world_sizes(setup.preset.sweep)}; 95 % t intervals over worlds."
     runs = {mode: _by_alpha(setup, results, mode) for mode in BOOSTS if base}
-    gains = {
-        mode: make_series("gain over alpha 0", [(at, _gain(found, base, unit=100)) for at, found in by_alpha.items()])
-        for mode, by_alpha in runs.items() if by_alpha
-    }  # fmt: skip
+    gains = {mode: [(at, _gain(r, base, unit=100)) for at, r in found.items()] for mode, found in runs.items() if found}
     if gains:
-        title = "NDCG@10 against the strength of the boost"
-        panels = tuple(Panel(mode, (curve,), levels=((0.0, "no difference"),)) for mode, curve in gains.items())
+        title, level = "NDCG@10 against the strength of the boost", ((0.0, "no difference"),)
+        panels = tuple(curves(mode, {"gain over alpha 0": points}, level) for mode, points in gains.items())
         made.append(Curves("alpha", title, "alpha", "gain in NDCG@10, %", panels, log_x=True, note=note))
-    tried = (s for s in sorted({*setup.preset.sparsities, DEFAULT_SPARSITY}) if s > 0)
+    tried = (s for s in _grid(setup, "sparsity") if s > 0)
     if grid := {s: found for s in tried if (found := _at(setup, results, sparsity=s))}:
         panels = tuple(
-            Panel(title, (make_series("CausalRec", [(s, mean_share(found, metric)) for s, found in grid.items()]),))
+            curves(title, {"CausalRec": [(s, mean_share(found, metric)) for s, found in grid.items()]})
             for title, metric in (("density of R", "density"), ("NDCG@10", NDCG))
         )
         title = "What the sparsity lambda does, alpha = 1"
@@ -122,12 +109,11 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
     return made
 
 
-def _grid_table(
-    setup: Setup, results: Results, note: str, name: str, title: str, column: str, option: str, grid: set[Any]
-) -> Table:
+def _grid_table(setup: Setup, results: Results, note: str, option: str) -> Table:
     """What a change of one option of L_DAG or of R does to the graph and to the ranking."""
+    name, title, column, _ = GRIDS[option]
     rows: Rows = []
-    for value in sorted(grid):
+    for value in _grid(setup, option):
         if found := _at(setup, results, **{option: value}):
             said = ", ".join(f"{part:g}" for part in (value if isinstance(value, tuple) else (value,)))
             metrics = ("density", "empty_rows", "auprc_w", NDCG, "test_hr10_kept")
@@ -156,12 +142,10 @@ def _window(setup: Setup, results: Results, base: Results, mode: str, margin: fl
     level, bar = 1 - 0.05 / len(tried), Bar(holds=0.0, fails=margin)
     gains = {alpha: _gain(found, base, level) for alpha, found in tried.items()}
     best, gain = max(gains.items(), key=lambda entry: entry[1].estimate)
-    helps: Outcome = "unclear"
+    helps: Outcome = "fails" if all(interval.below(margin) for interval in gains.values()) else "unclear"
     if any(interval.above(0) for interval in gains.values()):
         helps = "holds"
         best, gain = max(gains.items(), key=lambda entry: entry[1].low)
-    elif all(interval.below(margin) for interval in gains.values()):
-        helps = "fails"
     detail = f"relative gain at alpha {best:g}, the best of {len(tried)}, level {100 * level:.1f} %; {gain.n} worlds"
     detail += f"; {power_words(gain, bar, 'worlds')}"
     halves = [Finding(claim, f"a helpful alpha under {mode}", helps, gain, detail)]
@@ -186,14 +170,12 @@ def _saturation(setup: Setup, results: Results, margins: Margins) -> list[Findin
     default = _at(setup, results)
     if len(grid) < 2 or not default:
         return []
-    density = np.stack([values(found, "density") for found in grid.values()])
+    density, plain = np.stack([values(found, "density") for found in grid.values()]), values(default, NDCG)
     rank = t_interval([spearman_interval(list(grid), world).estimate for world in density.T]).within(-1.0, 1.0)
     least, saturated = min(grid), margins.claimed(claim)["saturated"]
-    plain = values(default, NDCG)
     drop = paired_difference(values(grid[least], NDCG) / plain.mean(), plain / plain.mean())
     bar = Bar(holds=0.0, fails=-margins.of(claim), large=False)
-    hurts = bar.judge(drop)
-    reached = float(density[0].mean())
+    hurts, reached = bar.judge(drop), float(density[0].mean())
     detail = f"relative difference in test NDCG@10, {drop.n} worlds; density of R {reached:.2f} at lambda {least:g}"
     if reached < saturated:
         hurts, detail = "unclear", f"{detail}, under {saturated:g}: no graph was saturated, so nothing is tested"
@@ -202,7 +184,7 @@ def _saturation(setup: Setup, results: Results, margins: Margins) -> list[Findin
     ranked, either = f"mean rank correlation, {rank.n} worlds", Bar(holds=0.0, fails=0.0, large=False)
     return [
         held(claim, "density of R falls in lambda", rank, either, ranked, "worlds"),
-        Finding(claim, f"lambda {least:g} is less accurate than {DEFAULT_SPARSITY:g}", hurts, drop, detail),
+        Finding(claim, f"lambda {least:g} is less accurate than {DEFAULTS['sparsity']:g}", hurts, drop, detail),
     ]
 
 

@@ -6,6 +6,7 @@ The user is found by a rule and not by eye: the one with the median number of ed
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.experiments.base import ARROW
 from bench.plan.results import Result
 from bench.show.figures import Network, make_links
 from causalrec.discovery import Reading
@@ -49,16 +50,9 @@ def user_figure(name: str, data: str, runs: list[Result], split: Split, titles: 
         f"{ARROWS} strongest pairs whose cause came first, of lift (in training; above 1) as many as of W."
         f"{_recurrence(graphs[1:], learned, items)}{_floor(runs[0])}"
     )
-    return Network(
-        name,
-        f"The learned graph of one user (Figure 3), {data}",
-        "arrow from cause to effect, wider and darker by weight",
-        "items in order of time, oldest on top",
-        tuple(titles[item - 1] for item in items),
-        panels,
-        f"W below tau = {tau:g}: not an edge of R",
-        note,
-    )
+    title, nodes = f"The learned graph of one user (Figure 3), {data}", tuple(titles[item - 1] for item in items)
+    order, faint = "items in order of time, oldest on top", f"W below tau = {tau:g}: not an edge of R"
+    return Network(name, title, ARROW, order, nodes, panels, faint, note)
 
 
 def median_user(edges: Ints) -> int:
@@ -117,7 +111,6 @@ def _recurrence(graphs: list[Floats], learned: Floats, items: Ints) -> str:
 
 def _floor(r: Result) -> str:
     """What the record cannot tell, since it holds the strongest edges alone."""
-    weights = r.arrays["edge_weight"]
-    if not len(weights):
+    if not len(weights := r.arrays["edge_weight"]):
         return ""
     return f" W is known down to {weights.min():.2g}: the {len(weights)} strongest edges are stored."

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from bench.cells.unit import Cell
-from bench.experiments.base import Experiment, Results, Rows, table
+from bench.experiments.base import Experiment, Results, Rows, curves, table
 from bench.experiments.theory.graphs import first, plan_cell
 from bench.judge.intervals import Interval, clopper_pearson
 from bench.methods.learners import title
 from bench.plan.results import Result
 from bench.plan.setup import Setup
 from bench.runners.attribution import CAUSES
-from bench.show.figures import Curves, Figure, Panel, make_series
+from bench.show.figures import Curves, Figure
 from bench.show.tables import Table
 
 # The score that each learner minimises.
@@ -53,19 +53,10 @@ def plan(setup: Setup) -> list[Cell]:
 def _cell(setup: Setup, learner: str, samples: int, world: dict[str, Any]) -> Cell:
     a = setup.preset.attribution
     cell = plan_cell(setup, learner, "er", 2, a.nodes, samples, draws=a.draws, **world)
-    return replace(
-        cell,
-        runner="attribution",
-        params={**cell.params, "score": SCORES[learner]},
-        code=("bench.runners.attribution:run", *cell.code),
-        cost=cell.cost + 2 * a.draws * _seconds(SCORES[learner]["score"], a.nodes),
-        label=f"why: {cell.label}",
-    )
-
-
-def _seconds(score: str, nodes: int) -> float:
-    """Expected CPU-seconds of one exact search."""
-    return (2e-7 if score == "equal_l1" else 1e-8) * nodes**2 * 2.0**nodes
+    score, code = SCORES[learner], ("bench.runners.attribution:run", *cell.code)
+    search = (2e-7 if score["score"] == "equal_l1" else 1e-8) * a.nodes**2 * 2.0**a.nodes  # expected CPU-seconds of one
+    cost, params = cell.cost + 2 * a.draws * search, {**cell.params, "score": score}
+    return replace(cell, runner="attribution", params=params, code=code, cost=cost, label=f"why: {cell.label}")
 
 
 def tables(setup: Setup, results: Results) -> list[Table]:
@@ -116,19 +107,14 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
     panels = []
     for world, learner in itertools.product(WORLDS, DRAWN):
         cells = [(n, _find(results, world, learner, n)) for n in a.samples]
-        curves = {cause: [(n, _share(r, k) if r else None) for n, r in cells] for k, cause in enumerate(CAUSES) if k}
-        series = (make_series(cause, points) for cause, points in curves.items())
-        panels.append(Panel(f"{world}: {title(learner)}", tuple(series)))
+        points = {cause: [(n, _share(r, k) if r else None) for n, r in cells] for k, cause in enumerate(CAUSES) if k}
+        panels.append(curves(f"{world}: {title(learner)}", points))
     note = (
         f"{a.draws} draws of ER2 with {a.nodes} nodes; 95 % Clopper-Pearson intervals. The cause of a miss is found by "
         "exact search over all orders for the optimum of the learner's own score."
     )
-    return [
-        Curves(
-            "attribution", "Why recovery fails", "samples n", "share of graphs missed for this cause", tuple(panels),
-            log_x=True, y_range=(0.0, 1.0), note=note,
-        )
-    ]  # fmt: skip
+    of, y = tuple(panels), "share of graphs missed for this cause"
+    return [Curves("attribution", "Why recovery fails", "samples n", y, of, log_x=True, y_range=(0.0, 1.0), note=note)]
 
 
 def reasons(setup: Setup, results: Results) -> dict[str, str]:

@@ -3,14 +3,14 @@
 import numpy as np
 
 from bench.cells.unit import Cell
-from bench.experiments.base import Experiment, Results, table
+from bench.experiments.base import Experiment, Results, curves, table
 from bench.judge.bars import Outcome
 from bench.judge.claims import Finding, Margins
 from bench.judge.intervals import Interval, t_interval
 from bench.plan.results import Result, select
 from bench.plan.setup import Setup
 from bench.runners.cost import SERIES
-from bench.show.figures import Curves, Figure, Panel, make_series
+from bench.show.figures import Curves, Figure
 from bench.show.tables import Table
 from causalrec.acyclicity import FORMS
 
@@ -31,16 +31,11 @@ def plan(setup: Setup) -> list[Cell]:
     """One cell per form, which times all sizes in turn."""
     c = setup.preset.cost
     return [
-        Cell(
-            "cost",
-            {"form": form, "nodes": list(c.nodes), "repeats": c.repeats, "root": setup.root},
-            ("bench.runners.cost:run",),
-            cost=0.5 + c.repeats * sum(0.02 + PRODUCTS[form] * 2 * n**3 / RATE for n in c.nodes),
-            timeout=setup.preset.timeout,
-            label=f"cost of h, {form}",
-        )
+        Cell("cost", {"form": form, "nodes": list(c.nodes), "repeats": c.repeats, "root": setup.root},
+             ("bench.runners.cost:run",), timeout=setup.preset.timeout, label=f"cost of h, {form}",
+             cost=0.5 + c.repeats * sum(0.02 + PRODUCTS[form] * 2 * n**3 / RATE for n in c.nodes))
         for form in (*FORMS, SERIES)
-    ]
+    ]  # fmt: skip
 
 
 def tables(setup: Setup, results: Results) -> list[Table]:
@@ -59,13 +54,10 @@ def tables(setup: Setup, results: Results) -> list[Table]:
 
 def figures(setup: Setup, results: Results) -> list[Figure]:
     """Time against n on logarithmic axes."""
-    sizes = setup.preset.cost.nodes
-    series = [make_series(TITLES[r.params["form"]], zip(sizes, _times(r), strict=True)) for r in select(results)]
-    if not series:
-        return []
-    title = "CPU time of h(W) and its gradient"
-    panel = Panel(f"one thread, {setup.preset.cost.repeats} repeats, 95 % intervals", tuple(series))
-    return [Curves("cost", title, "nodes n", "milliseconds", (panel,), log_x=True, log_y=True)]
+    c, title = setup.preset.cost, "CPU time of h(W) and its gradient"
+    times = {TITLES[r.params["form"]]: zip(c.nodes, _times(r), strict=True) for r in select(results)}
+    panels = (curves(f"one thread, {c.repeats} repeats, 95 % intervals", times),)
+    return [Curves("cost", title, "nodes n", "milliseconds", panels, log_x=True, log_y=True)] if times else []
 
 
 def _times(r: Result) -> list[Interval]:
@@ -93,10 +85,9 @@ def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
         detail = f"n of {LARGE} and more: {sizes}; fewer than {FEWEST}, so that nothing is tested"
         if exponent is not None:
             detail = f"n = {sizes}; {exponent.n} repeats, CPU time of one thread"
-            if exponent.inside(3 - margin, 3 + margin):
-                outcome = "holds"
-            elif exponent.above(3 + margin) or exponent.below(3 - margin):
-                outcome = "fails"
+            low, high = 3 - margin, 3 + margin
+            apart = exponent.above(high) or exponent.below(low)
+            outcome = "holds" if exponent.inside(low, high) else "fails" if apart else "unclear"
         found.append(Finding(CLAIM, "exponent of h and its gradient in n", outcome, exponent, detail))
     return found
 

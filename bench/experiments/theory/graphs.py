@@ -1,14 +1,15 @@
 """Cells of the structure runner, and what is read off one of their results."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from bench.cells.unit import Cell
 from bench.experiments.base import Results
-from bench.judge.intervals import Interval, clopper_pearson, t_interval
+from bench.judge.intervals import Interval, Value, clopper_pearson, t_interval
 from bench.methods import learners
-from bench.plan.results import Result, select, stacked
+from bench.plan.results import Result, mean_known, select, stacked
 from bench.plan.setup import Setup
 
 
@@ -33,15 +34,11 @@ def plan_cell(
         "identity": learners.identity(learner), "options": {}, "draws": setup.preset.structure.draws,
         "root": setup.root,
     } | changes  # fmt: skip
-    return Cell(
-        "structure",
-        params,
-        ("bench.runners.structure:run", *learners.code(learner)),
-        cost=0.1 + params["draws"] * learners.seconds(learner, nodes, samples),
-        timeout=setup.preset.timeout,
-        label=f"{learner} on {family}{edges}, {nodes} nodes, n = {samples or 'infinite'}"
-        + "".join(f", {name} {_describe(value)}" for name, value in changes.items()),
-    )
+    code = ("bench.runners.structure:run", *learners.code(learner))
+    cost = 0.1 + params["draws"] * learners.seconds(learner, nodes, samples)
+    label = f"{learner} on {family}{edges}, {nodes} nodes, n = {samples or 'infinite'}"
+    label += "".join(f", {name} {_describe(value)}" for name, value in changes.items())
+    return Cell("structure", params, code, cost=cost, timeout=setup.preset.timeout, label=label)
 
 
 def _describe(value: object) -> str:
@@ -74,6 +71,17 @@ def mean_shd(*results: Result) -> Interval:
         results: at least one.
     """
     return t_interval(stacked(list(results), "shd")).within(0.0, np.inf)
+
+
+def shds_and_sorts(found: Sequence[Result | None], seen: Result | None) -> list[Value]:
+    """The mean SHD of each result, then varsortability and R2-sortability of the data of one; None where it is absent.
+
+    Args:
+        found: results.
+        seen: a result on the data.
+    """
+    sorts = (mean_known(seen.arrays[name]) if seen else None for name in ("varsortability", "r2_sortability"))
+    return [*(mean_shd(r) if r else None for r in found), *sorts]
 
 
 def graph_name(r: Result) -> str:

@@ -7,13 +7,13 @@ the known order stand beside it, so that a view that ruins every learner can be 
 """
 
 import itertools
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, Rows, table
-from bench.experiments.theory.graphs import first, mean_shd, plan_cell
+from bench.experiments.theory.graphs import first, mean_shd, plan_cell, shds_and_sorts
 from bench.judge.bars import Bar
 from bench.judge.claims import Finding, Margins, held
 from bench.judge.intervals import Interval, paired_difference, t_interval
@@ -23,10 +23,10 @@ from bench.plan.setup import Setup
 from bench.show.tables import Table, format_value
 
 CONTROLS = ("variance_sort", "r2_sort", "random_order", "oracle")
-SORTABILITIES = ("varsortability", "r2_sortability")
 UNEQUAL = 100.0
 CHANCE = 0.5  # order accuracy of a random order
-VIEWS: tuple[tuple[str, str, float], ...] = (
+View: TypeAlias = tuple[str, str, float]
+VIEWS: tuple[View, ...] = (
     ("raw rows, equal variances", "raw", 1.0),
     ("LayerNorm on V, equal variances", "exogenous", 1.0),
     ("LayerNorm on V, variance ratio 100", "exogenous", UNEQUAL),
@@ -70,9 +70,7 @@ def _profile(ratio: float) -> str:
     return "equal" if ratio == 1 else "random"
 
 
-def _find(
-    results: Results, nodes: int, features: int, view: tuple[str, str, float], learner: str = "eqvar"
-) -> Result | None:
+def _find(results: Results, nodes: int, features: int, view: View, learner: str = "eqvar") -> Result | None:
     _, place, ratio = view
     return first(results, learner=learner, nodes=nodes, samples=features, violation=_seen(place), ratio=ratio)
 
@@ -100,8 +98,7 @@ def _controls(setup: Setup, results: Results) -> Table:
     rows: Rows = []
     for nodes, view in itertools.product(s.placement_nodes, VIEWS):
         found = [_find(results, nodes, d, view, name) for name in names]
-        sorts = (mean_known(found[0].arrays[k]) if found[0] else None for k in SORTABILITIES)
-        rows.append((nodes, view[0], *(mean_shd(r) if r else None for r in found), *sorts))
+        rows.append((nodes, view[0], *shds_and_sorts(found, found[0])))
     note = (
         f"The same draws, d = {d}; mean SHD [95 % interval]. What the known order misses as well is due to sampling or "
         "to the scale of weights against the threshold of 0.3, not to the order."
@@ -158,11 +155,11 @@ def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
         if base is None or r is None:
             continue
         margin = margins.of(claim) * float(base.arrays["true_edges"].mean())
-        difference = paired_difference(r.arrays["shd"].astype(float), base.arrays["shd"].astype(float))
+        shd, plain = (of.arrays["shd"].astype(float) for of in (r, base))
+        difference = paired_difference(shd, plain)
         detail = (
             f"SHD more than raw, margin {margin:.2g}; {difference.n} draws, {nodes} nodes; order accuracy "
-            f"{format_value(_order(r))}; recovered exactly {int((r.arrays['shd'] == 0).sum())}, raw "
-            f"{int((base.arrays['shd'] == 0).sum())}"
+            f"{format_value(_order(r))}; recovered exactly {(shd == 0).sum()}, raw {(plain == 0).sum()}"
         )
         part, bar = f"{view[0]}, d = {features}", Bar(holds=margin, fails=margin, large=False)
         ordered = base.arrays["order_accuracy"]

@@ -6,6 +6,8 @@ not a threshold on least squares. Beside them the rate n = c q log(d/q), q the m
 variances and when the order is known. A rate has no constant; c is fitted once, to the oracle on the sparsest graphs.
 """
 
+import itertools
+
 import numpy as np
 
 from bench.cells.unit import Cell
@@ -25,17 +27,13 @@ PROFILE = "random"
 def plan(setup: Setup) -> list[Cell]:
     """Every learner at every density, size, ratio and number of samples, the exact covariance for the last."""
     m = setup.preset.limits
+    worlds = [{"draws": m.draws, "ratio": ratio, "profile": "equal" if ratio == 1 else PROFILE} for ratio in m.ratios]
+    asked = itertools.product(_graphs(setup), worlds, (*m.samples, None), setup.beside(LEARNERS))
     return [
-        plan_cell(
-            setup, learner, "er", density, nodes, samples, draws=m.draws, ratio=ratio,
-            profile="equal" if ratio == 1 else PROFILE,
-        )
-        for density, nodes in _graphs(setup)
-        for ratio in m.ratios
-        for samples in (*m.samples, None)
-        for learner in setup.beside(LEARNERS)
-        if can_run(learner, nodes, samples)
-    ]  # fmt: skip
+        plan_cell(setup, learner, "er", *graph, samples, **world)
+        for graph, world, samples, learner in asked
+        if can_run(learner, graph[1], samples)
+    ]
 
 
 def _graphs(setup: Setup) -> list[tuple[int, int]]:
@@ -81,8 +79,7 @@ def constant(setup: Setup, results: Results) -> float | None:
     found, sparsest = [], select(results, edges=setup.preset.limits.densities[0], ratio=1.0)
     for nodes in setup.preset.limits.nodes:
         curve = _curve(setup, select(sparsest, nodes=nodes), LEARNERS[1])
-        n = half(curve)
-        if n is not None and n.bounded:
+        if (n := half(curve)) and n.bounded:
             found.append(n.estimate / minimax_rate(nodes, parents(curve)))
     return float(np.exp(np.mean(np.log(found)))) if found else None
 
@@ -99,8 +96,7 @@ def half(curve: Results) -> Interval | None:
     found = crossing(np.log([r.params["samples"] for r in curve]), exact, draws)
     if found is None:
         return None
-    estimate, low, high = (float(np.exp(x)) for x in (found.estimate, found.low, found.high))
-    return Interval(estimate, low, high, found.n, found.level)
+    return Interval(*(float(np.exp(x)) for x in (found.estimate, found.low, found.high)), found.n, found.level)
 
 
 def _reached(curve: Results) -> str:
@@ -122,14 +118,13 @@ def tables(setup: Setup, results: Results) -> list[Table]:
     m, c = setup.preset.limits, constant(setup, results)
     learners = setup.beside(LEARNERS)
     rows: Rows = []
-    for density, nodes in _graphs(setup):
-        for ratio in m.ratios:
-            if every := select(results, edges=density, nodes=nodes, ratio=ratio):
-                q = parents(every)
-                exact = {r.params["learner"]: rate(r) for r in select(every, samples=None)}
-                pairs = [(_reached(_curve(setup, every, learner)), exact.get(learner)) for learner in learners]
-                expected = None if c is None else c * minimax_rate(nodes, q)
-                rows.append((f"ER{density}", nodes, f"{ratio:g}", q, expected, *(x for pair in pairs for x in pair)))
+    for (density, nodes), ratio in itertools.product(_graphs(setup), m.ratios):
+        if every := select(results, edges=density, nodes=nodes, ratio=ratio):
+            q = parents(every)
+            exact = {r.params["learner"]: rate(r) for r in select(every, samples=None)}
+            pairs = [(_reached(_curve(setup, every, learner)), exact.get(learner)) for learner in learners]
+            expected = None if c is None else c * minimax_rate(nodes, q)
+            rows.append((f"ER{density}", nodes, f"{ratio:g}", q, expected, *itertools.chain(*pairs)))
     heads = [f"{title(learner)}: {what}" for learner in learners for what in ("n at 1/2", "exact covariance")]
     note = (
         f"The n at which half of the graphs are recovered exactly [95 % interval], interpolated in log n; {m.draws} "
@@ -147,29 +142,22 @@ def tables(setup: Setup, results: Results) -> list[Table]:
 def details(setup: Setup, results: Results) -> list[Table]:
     """Every cell of the map: the share of graphs recovered exactly."""
     rows = [
-        (
-            graph_name(r), r.params["nodes"], f"{r.params['ratio']:g}", title(r.params["learner"]),
-            samples_words(r.params["samples"]), rate(r), float(r.arrays["shd"].mean()),
-        )
+        (graph_name(r), r.params["nodes"], f"{r.params['ratio']:g}", title(r.params["learner"]),
+         samples_words(r.params["samples"]), rate(r), float(r.arrays["shd"].mean()))
         for r in select(results)
     ]  # fmt: skip
     columns = ("graphs", "nodes", "ratio", "learner", "n", "exact recovery", "mean SHD")
-    note = (
-        f"{setup.preset.limits.draws} draws a cell; Clopper-Pearson intervals; SHD at the threshold 0.3."
-        f"{failed_draws(results)}"
-    )
+    note = f"{setup.preset.limits.draws} draws a cell; Clopper-Pearson intervals; SHD at the threshold 0.3."
+    note += failed_draws(results)
     return [table("limits_all", "The map of the limits, every cell", columns, rows, note)]
 
 
 def figures(setup: Setup, results: Results) -> list[Figure]:
     """The map: exact recovery over nodes and n, by density and ratio, the rate drawn over it."""
     m, c = setup.preset.limits, constant(setup, results)
-    learners = setup.beside(LEARNERS[::-1])
     panels = [
         _map(setup, select(results, edges=density, ratio=ratio), learner, f"ER{density}, ratio {ratio:g}", c)
-        for learner in learners
-        for density in m.densities
-        for ratio in m.ratios
+        for learner, density, ratio in itertools.product(setup.beside(LEARNERS[::-1]), m.densities, m.ratios)
     ]
     note = (
         f"{m.draws} draws a cell, 95 % Clopper-Pearson intervals. "
@@ -178,12 +166,9 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
            f"on ER{m.densities[0]}, ratio 1.")
         + f" Noise variances by the profile {PROFILE}."
     )  # fmt: skip
-    return [
-        Grid(
-            "limits", "Share of graphs recovered exactly", "nodes", "samples n", tuple(map(str, m.nodes)),
-            tuple(map(str, m.samples)), tuple(panels), "share recovered exactly", note,
-        )
-    ]  # fmt: skip
+    title, nodes, samples = "Share of graphs recovered exactly", tuple(map(str, m.nodes)), tuple(map(str, m.samples))
+    of = "share recovered exactly"
+    return [Grid("limits", title, "nodes", "samples n", nodes, samples, tuple(panels), of, note)]
 
 
 def _map(setup: Setup, results: Results, learner: str, where: str, c: float | None) -> Map:
@@ -196,8 +181,8 @@ def _map(setup: Setup, results: Results, learner: str, where: str, c: float | No
     )
     marks: tuple[Mark, ...] = ()
     if c is not None:
-        there = [select(results, nodes=d) for d in m.nodes]
-        rates = (minimax_rate(d, parents(found)) if found else np.nan for d, found in zip(m.nodes, there, strict=True))
+        there = [(d, select(results, nodes=d)) for d in m.nodes]
+        rates = (minimax_rate(d, parents(found)) if found else np.nan for d, found in there)
         line = tuple(position(c * rate, m.samples) for rate in rates)
         marks = (Mark("c q log(d/q)", tuple(range(len(m.nodes))), line),)
     return Map(f"{where}: {title(learner)}", values, low, high, marks)

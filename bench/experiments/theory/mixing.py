@@ -32,16 +32,13 @@ def plan(setup: Setup) -> list[Cell]:
     """Every reading at every number of tokens and features, None being the exact covariance, and logit scale."""
     s = setup.preset.structure
     return [
-        Cell(
-            "mixing",
-            {"reading": reading, "tokens": n, "features": d, "scale": scale, "draws": s.draws, "root": setup.root},
-            ("bench.runners.mixing:run",),
-            cost=0.005 + s.draws * (2e-4 + seconds(LEARNER, n, d)),
-            timeout=setup.preset.timeout,
-            label=f"{reading} attention, {n} tokens, d = {d or 'infinite'}, logits of sd {scale:g}",
-        )
+        Cell("mixing",
+             {"reading": reading, "tokens": n, "features": d, "scale": scale, "draws": s.draws, "root": setup.root},
+             ("bench.runners.mixing:run",), timeout=setup.preset.timeout,
+             cost=0.005 + s.draws * (2e-4 + seconds(LEARNER, n, d)),
+             label=f"{reading} attention, {n} tokens, d = {d or 'infinite'}, logits of sd {scale:g}")
         for n, d, scale, reading in itertools.product(s.placement_nodes, (*s.features, None), SCALES, READINGS)
-    ]
+    ]  # fmt: skip
 
 
 def tables(setup: Setup, results: Results) -> list[Table]:
@@ -68,11 +65,9 @@ def tables(setup: Setup, results: Results) -> list[Table]:
 def details(setup: Setup, results: Results) -> list[Table]:  # noqa: ARG001
     """Every cell as a row."""
     rows = [
-        (
-            r.params["tokens"], samples_words(r.params["features"]), r.params["scale"], READINGS[r.params["reading"]],
-            _share(r, "order_accuracy"), _share(r, "auprc"), mean_shd(r), float(r.arrays["true_edges"].mean()),
-            _median(r, "noise_ratio"), float(r.arrays["effect"].max()),
-        )
+        (r.params["tokens"], samples_words(r.params["features"]), r.params["scale"], READINGS[r.params["reading"]],
+         _share(r, "order_accuracy"), _share(r, "auprc"), mean_shd(r), float(r.arrays["true_edges"].mean()),
+         _median(r, "noise_ratio"), float(r.arrays["effect"].max()))
         for r in select(results)
     ]  # fmt: skip
     columns = (

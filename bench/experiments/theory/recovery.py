@@ -1,10 +1,11 @@
 """Recovery of known DAGs under equal variances: learners x families x nodes x samples, and the exact covariance."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 from bench.cells.unit import Cell
-from bench.experiments.base import Experiment, Results, Row, table
+from bench.experiments.base import Experiment, Results, Row, curves, table
 from bench.experiments.theory.graphs import failed_draws, first, graph_name, mean_shd, plan_cell, rate, samples_words
 from bench.judge.bars import Bar
 from bench.judge.claims import Finding, Margins, held
@@ -12,7 +13,7 @@ from bench.judge.intervals import Interval, clopper_pearson, paired_difference
 from bench.methods import learners
 from bench.plan.results import Result, mean_known, select, stacked
 from bench.plan.setup import Setup
-from bench.show.figures import Curves, Figure, Panel, make_series
+from bench.show.figures import Curves, Figure, Panel
 from bench.show.tables import Table
 
 LEARNERS = (
@@ -40,12 +41,10 @@ def compared(setup: Setup) -> tuple[str, ...]:
 def plan(setup: Setup) -> list[Cell]:
     """Every learner on every family, size and number of samples that it can take; None is the exact covariance."""
     s = setup.preset.structure
+    asked = itertools.product(s.families, s.nodes, (*s.samples, None), compared(setup))
     return [
-        plan_cell(setup, learner, family, edges, nodes, samples)
-        for family, edges in s.families
-        for nodes in s.nodes
-        for samples in (*s.samples, None)
-        for learner in compared(setup)
+        plan_cell(setup, learner, *family, nodes, samples)
+        for family, nodes, samples, learner in asked
         if learners.can_run(learner, nodes, samples)
     ]
 
@@ -78,11 +77,10 @@ def tables(setup: Setup, results: Results) -> list[Table]:
     at_n, largest = select(results, samples=n), select(results, nodes=s.nodes[-1])
     heads = tuple(map(learners.title, names))
     by_family = []
-    for family, edges in s.families:
-        for nodes in s.nodes:
-            found = (first(at_n, family=family, edges=edges, nodes=nodes, learner=name) for name in names)
-            medians = (r.metrics["median_shd"] if r else None for r in found)
-            by_family.append((f"{family.upper()}{edges}", nodes, *medians))
+    for (family, edges), nodes in itertools.product(s.families, s.nodes):
+        found = (first(at_n, family=family, edges=edges, nodes=nodes, learner=name) for name in names)
+        medians = (r.metrics["median_shd"] if r else None for r in found)
+        by_family.append((f"{family.upper()}{edges}", nodes, *medians))
     by_n = []
     for samples in (*s.samples, None):
         cells = (select(largest, samples=samples, learner=name) for name in names)
@@ -114,12 +112,9 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
     note = f"{s.draws} draws each of {graphs}, taken together; weights ±U(0.5, 2), Gaussian noise of equal variance; "
 
     def panel(measure: Callable[..., Interval], nodes: int) -> Panel:
-        cells = {name: {n: select(results, nodes=nodes, samples=n, learner=name) for n in s.samples} for name in names}
-        curves = (
-            make_series(learners.title(name), [(n, measure(*c) if c else None) for n, c in by_n.items()])
-            for name, by_n in cells.items()
-        )
-        return Panel(f"{nodes} nodes", tuple(curves))
+        cells = {x: [(n, select(results, nodes=nodes, samples=n, learner=x)) for n in s.samples] for x in names}
+        points = {learners.title(x): [(n, measure(*c) if c else None) for n, c in by_n] for x, by_n in cells.items()}
+        return curves(f"{nodes} nodes", points)
 
     rates, distances = (tuple(panel(measure, nodes) for nodes in s.nodes) for measure in (rate, mean_shd))
     return [

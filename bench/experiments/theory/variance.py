@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 
 from bench.cells.unit import Cell
-from bench.experiments.base import Experiment, Results, Rows, table
-from bench.experiments.theory.graphs import failed_draws, first, mean_shd, plan_cell, rate
+from bench.experiments.base import Experiment, Results, Rows, curves, table
+from bench.experiments.theory.graphs import failed_draws, first, mean_shd, plan_cell, rate, shds_and_sorts
 from bench.judge.bars import Bar
 from bench.judge.claims import Finding, Margins, held
 from bench.judge.intervals import Interval, crossing, t_interval
 from bench.methods.learners import can_run, title
-from bench.plan.results import mean_known
 from bench.plan.setup import Setup
-from bench.show.figures import Curves, Figure, Panel, make_series
+from bench.show.figures import Curves, Figure, Panel
 from bench.show.tables import Table
 
 LEARNERS = ("eqvar", "notears", "variance_sort", "r2_sort", "random_order", "oracle")
@@ -117,8 +116,8 @@ def _against_ratio(setup: Setup, results: Results) -> Table:
 def _half(setup: Setup, results: Results) -> Table:
     s = setup.preset.structure
     rows = [
-        (_head(*seen), *(half_crossing(_curve(setup, results, seen[0], profile, seen[1])) for profile in PROFILES))
-        for seen in _seen_by(setup)
+        (_head(name, n), *(half_crossing(_curve(setup, results, name, profile, n)) for profile in PROFILES))
+        for name, n in _seen_by(setup)
     ]
     note = (
         f"ER2, {s.stress_nodes} nodes, n = {SAMPLES}, {s.draws} draws a ratio. Ratio [95 % interval], linear in log2 "
@@ -160,9 +159,7 @@ def _broken(setup: Setup, results: Results) -> list[Table]:
     plain = PLAIN | {"profile": "equal", "ratio": 1.0}
     for what, knob, changes in BREAKS:
         cells = [first(results, learner=learner, samples=n, **plain | changes) for learner, n in columns]
-        seen = cells[columns.index(("eqvar", SAMPLES))]
-        sorts = (mean_known(seen.arrays[name]) if seen else None for name in ("varsortability", "r2_sortability"))
-        shds.append((what, knob, *(mean_shd(r) if r else None for r in cells), *sorts))
+        shds.append((what, knob, *shds_and_sorts(cells, cells[columns.index(("eqvar", SAMPLES))])))
         rates.append((what, knob, *(rate(r) if r else None for r in cells)))
     heads = ("world", "how", *(_head(*column) for column in columns))
     note = (
@@ -183,10 +180,9 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
     s = setup.preset.structure
 
     def panel(measure: Callable[..., Interval], profile: str) -> Panel:
-        curves = {seen: _curve(setup, results, seen[0], profile, seen[1]) for seen in _seen_by(setup)}
-        points = {seen: {r.params["ratio"]: measure(r) for r in curve} for seen, curve in curves.items()}
-        drawn = (make_series(_head(*seen), [(x, by.get(x)) for x in s.ratios]) for seen, by in points.items())
-        return Panel(profile, tuple(drawn))
+        ran = {_head(*seen): _curve(setup, results, seen[0], profile, seen[1]) for seen in _seen_by(setup)}
+        found = {head: {r.params["ratio"]: measure(r) for r in curve} for head, curve in ran.items()}
+        return curves(profile, {head: [(x, by.get(x)) for x in s.ratios] for head, by in found.items()})
 
     shds, rates = (tuple(panel(measure, profile) for profile in PROFILES) for measure in (mean_shd, rate))
     note = (

@@ -486,7 +486,7 @@ def test_more_alphas_tried_need_more_evidence():
 
 
 def sparsity(options) -> float:
-    return options.get("sparsity", sensitivity.DEFAULT_SPARSITY)
+    return options.get("sparsity", sensitivity.DEFAULTS["sparsity"])
 
 
 def test_each_grid_has_a_row_a_value_and_its_default():
