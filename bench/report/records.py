@@ -168,7 +168,7 @@ def export(store: Store, path: Path) -> int:
         frame = frame.map(harmless).rename(columns=harmless)
     try:
         if path.suffix == ".csv":
-            # With both characters as line end; otherwise a field with a bare carriage return is not quoted and ends its row.
+            # With both characters as line end; otherwise a field with a bare carriage return is not quoted.
             frame.to_csv(path, index=False, lineterminator="\r\n")
         else:
             path.write_bytes(frame.to_parquet(index=False))  # pyarrow opens no path that is no UTF-8

@@ -43,7 +43,7 @@ def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
     """`discovery-recovers`: the AUPRC of W less that of each control, paired over worlds."""
     done, found = select(results), []
     for control in list(SCORES)[1:] if done else ():
-        difference = paired_difference(*(values(done, f"auprc_{score}") for score in ("w", control)))
+        difference = paired_difference(values(done, "auprc_w"), values(done, f"auprc_{control}"))
         detail, bar = f"AUPRC difference, {difference.n} worlds", Bar(holds=0.0, fails=0.0)
         found.append(held(CLAIM, f"better than {SCORES[control]}", difference, bar, detail, "worlds"))
     return found

@@ -44,7 +44,8 @@ def _grid(setup: Setup, option: str) -> list[Any]:
 
 def _cells(setup: Setup, alpha: float = 1.0, mode: str = "renorm", **more: Any) -> list[Cell]:
     """Defaults of `more` are left unsaid, so that a cell of several sweeps is one cell."""
-    changes = {"alpha": alpha, "mode": mode} | {name: x for name, x in more.items() if x != DEFAULTS[name]}
+    changes: dict[str, Any] = {name: value for name, value in more.items() if value != DEFAULTS[name]}
+    changes = {"alpha": alpha, "mode": mode, **changes}
     if schedule := changes.pop("schedule", None):
         changes |= dict(zip(("rho", "growth"), schedule, strict=True))
     return world_cells(setup, setup.preset.sweep, setup.preset.sweep_seeds, "causalrec", **changes)

@@ -7,6 +7,7 @@ variances and when the order is known. A rate has no constant; c is fitted once,
 """
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,9 @@ PROFILE = "random"
 def plan(setup: Setup) -> list[Cell]:
     """Every learner at every density, size, ratio and number of samples, the exact covariance for the last."""
     m = setup.preset.limits
-    worlds = [{"draws": m.draws, "ratio": ratio, "profile": "equal" if ratio == 1 else PROFILE} for ratio in m.ratios]
+    worlds: list[dict[str, Any]] = [
+        {"draws": m.draws, "ratio": ratio, "profile": "equal" if ratio == 1 else PROFILE} for ratio in m.ratios
+    ]
     asked = itertools.product(_graphs(setup), worlds, (*m.samples, None), setup.beside(LEARNERS))
     return [
         plan_cell(setup, learner, "er", *graph, samples, **world)
@@ -96,7 +99,8 @@ def half(curve: Results) -> Interval | None:
     found = crossing(np.log([r.params["samples"] for r in curve]), exact, draws)
     if found is None:
         return None
-    return Interval(*(float(np.exp(x)) for x in (found.estimate, found.low, found.high)), found.n, found.level)
+    estimate, low, high = (float(np.exp(x)) for x in (found.estimate, found.low, found.high))
+    return Interval(estimate, low, high, found.n, found.level)
 
 
 def _reached(curve: Results) -> str:
