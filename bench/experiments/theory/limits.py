@@ -33,9 +33,9 @@ def plan(setup: Setup) -> list[Cell]:
     ]
     asked = itertools.product(_graphs(setup), worlds, (*m.samples, None), setup.beside(LEARNERS))
     return [
-        plan_cell(setup, learner, "er", *graph, samples, **world)
-        for graph, world, samples, learner in asked
-        if can_run(learner, graph[1], samples)
+        plan_cell(setup, learner, "er", edges, nodes, samples, **world)
+        for (edges, nodes), world, samples, learner in asked
+        if can_run(learner, nodes, samples)
     ]
 
 
