@@ -13,6 +13,7 @@ from bench.experiments.theory import variance
 from bench.experiments.theory.graphs import plan_cell
 from bench.judge.claims import Finding
 from bench.plan.setup import OWN, Setup
+from bench.plan.tuning import chosen_runs
 from tests.bench.made_up import (
     FAILS,
     HOLDS,
@@ -362,7 +363,7 @@ def test_acyclicity_is_judged_on_each_real_dataset_apart():
     """By the setting chosen on validation and all its seeds; one seed decides, and another setting does not."""
     setup = with_data(names=("ml-100k", "foursquare-nyc"))
     results = real_runs(setup)
-    chosen = acyclicity._models(setup, results, "ml-100k")
+    chosen = chosen_runs(setup, results, "ml-100k", "causalrec")
     assert [r.params["seed"] for r in chosen] == list(range(setup.preset.real.seeds))
     assert set(outcomes(find("acyclicity", setup, results), acyclicity.CLAIM).values()) == {HOLDS}
     assert judged("acyclicity", setup, results)[acyclicity.CLAIM].judgement == "reproduced"
@@ -383,7 +384,7 @@ def test_acyclicity_is_judged_on_each_real_dataset_apart():
 def test_an_own_file_is_shown_beside_acyclicity_and_judges_nothing():
     setup = with_data(names=(OWN,))
     results = real_runs(setup)
-    for result in acyclicity._models(setup, results, OWN):
+    for result in chosen_runs(setup, results, OWN, "causalrec"):
         result.metrics |= {"h_mean": 1.0, "h_max": 1.0}
     assert set(outcomes(find("acyclicity", setup, results), acyclicity.CLAIM).values()) == {HOLDS}
     shown = {row[0]: row[2] for row in table("acyclicity", results, "acyclicity_end", setup).rows}

@@ -8,6 +8,7 @@ import pytest
 from bench.datasets.titles import Film
 from bench.experiments import EXPERIMENTS
 from bench.experiments.model import graph_view
+from bench.plan.tuning import chosen_runs
 from tests.bench.made_up import FAILS, HOLDS, bare, find, judged, made_up, outcomes, with_data, write_films
 
 
@@ -88,7 +89,7 @@ def test_tables_and_figure_tell_titles_and_shares(setup):
 def test_how_many_of_the_largest_entries_reach_tau_is_counted_by_seed(setup):
     """At tau itself an entry is an edge."""
     results = runs(setup)
-    chosen = graph_view._runs(setup, results, "ml-100k")
+    chosen = chosen_runs(setup, results, "ml-100k", "causalrec")
     for r, reach in zip(chosen, (0, 1, 7), strict=True):
         r.arrays["edge_weight"] = np.where(np.arange(200) < reach, 0.3, 0.29)
     (view, _) = EXPERIMENTS["graph_view"].tables(setup, results)
