@@ -116,7 +116,7 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
 
 
 def _imports(body: list[ast.stmt], package: str) -> dict[str, Place]:
-    """First-party modules and members that the statements' imports bind, by local name."""
+    """Modules and members that the statements' imports bind, by local name; others' too, since they hide ours."""
     found: dict[str, Place] = {}
     for node in (node for statement in body for node in _outside_definitions(statement)):
         if isinstance(node, ast.Import):
@@ -127,7 +127,7 @@ def _imports(body: list[ast.stmt], package: str) -> dict[str, Place]:
             base = ".".join([*package.split(".")[: -node.level + 1 or None], *filter(None, [node.module])])
             base = base if node.level else node.module or ""
             found |= {alias.asname or alias.name: (base, alias.name) for alias in node.names}
-    return {local: place for local, place in found.items() if place[0].partition(".")[0] in FIRST_PARTY}
+    return found
 
 
 def _outside_definitions(node: ast.AST) -> Iterator[ast.AST]:

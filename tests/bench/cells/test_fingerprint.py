@@ -111,6 +111,13 @@ def test_what_changes_no_number_leaves_the_fingerprint_alone(tree, file, old, ne
     assert before == after(tree, file, old, new)
 
 
+def test_a_name_that_a_function_imports_from_elsewhere_is_not_ours(tree):
+    edited = "def other():\n    from numpy import draw\n    return draw\n"
+    path = tree / "synth/scm.py"
+    path.write_text(path.read_text().replace("def other():\n    return 1\n", edited))
+    assert reach(("synth.scm:other",), tree) == {("synth.scm", "other")}
+
+
 def test_a_moved_definition_leaves_the_fingerprint_alone(tree):
     before = fingerprint(RUN, tree)
     (tree / "bench/near.py").rename(tree / "synth/far.py")
