@@ -65,6 +65,7 @@ def reach(code: Iterable[str], root: Path = ROOT) -> set[Place]:
 class _Module:
     """Top-level statements by the name that they bind, what imports bind, and statements that bind nothing."""
 
+    package: str  # that its relative imports start from
     statements: dict[str, ast.stmt] = field(default_factory=dict)
     imports: dict[str, Place] = field(default_factory=dict)
     effects: list[ast.stmt] = field(default_factory=list)
@@ -97,7 +98,7 @@ def _module(module: str, root: Path) -> _Module:
     except SyntaxError as error:
         raise InputError(f"{path}, line {error.lineno}: does not parse as Python ({error.msg})") from error
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    found = _Module(imports=_imports(tree.body, package))
+    found = _Module(package, imports=_imports(tree.body, package))
     for statement in tree.body:
         names = list(_bound(statement))
         if names:
@@ -156,10 +157,8 @@ def _resolve(place: Place, root: Path) -> Place | None:
 def _scope(place: Place, root: Path) -> dict[str, Place]:
     """What imports bind for a definition: those of its module and those within it."""
     held = _module(place[0], root)
-    path = _path(place[0], root)
-    package = place[0] if path is not None and path.name == "__init__.py" else place[0].rpartition(".")[0]
     body = [node for node in ast.walk(held.statements[place[1]]) if isinstance(node, ast.Import | ast.ImportFrom)]
-    return held.imports | _imports(list(body), package)
+    return held.imports | _imports(list(body), held.package)
 
 
 def _referred(node: ast.AST, scope: dict[str, Place], module: str, root: Path) -> Place | None:
