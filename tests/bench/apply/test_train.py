@@ -181,13 +181,13 @@ def test_a_damaged_checkpoint_is_told(data, copy):
     file = CheckpointFile(copy / CHECKPOINT)
     found = file.load()
     tensors, texts = dict(found.tensors), dict(found.texts)
-    wide = {"adam.0.exp_avg": torch.zeros(3, 3)}
+    wide = {"optimiser.0.0.exp_avg": torch.zeros(3, 3)}
     for content, why in (
         (whole[:1000], "cannot be read"),
         (pickle.dumps({"model": 1}), "cannot be read"),
         (whole.replace(b"identity", b"identitx"), "its checksum does not match"),
         (({"dropout": tensors["dropout"]}, texts), "is damaged"),
-        ((tensors | wide, texts), r"is damaged \(adam.0.exp_avg has shape \(3, 3\)"),
+        ((tensors | wide, texts), r"is damaged \(optimiser.0.0.exp_avg has shape \(3, 3\)"),
         ((tensors | {"odd": torch.zeros(1)}, texts), "is damaged"),
         (({key: t for key, t in tensors.items() if key != "best.item.weight"}, texts), "is damaged"),
         ((tensors, texts | {"shuffle": "{}"}), "is damaged"),
