@@ -14,6 +14,7 @@ from causalrec.interactions import (
     global_temporal,
     k_core,
     leave_one_out,
+    shuffle_histories,
     to_sequences,
 )
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
@@ -73,6 +74,7 @@ __all__ = [
     "pick_device",
     "rank_targets",
     "reciprocal_rank",
+    "shuffle_histories",
     "threshold",
     "threshold_to_dag",
     "to_sequences",

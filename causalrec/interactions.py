@@ -5,7 +5,7 @@ Item 0 is padding everywhere; real items are 1..num_items.
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -311,10 +311,10 @@ def global_temporal(sequences: Sequences, quantile: float = 0.9) -> Split:
     """Cut all users at the same two moments, so that no training action is later than any target.
 
     The split of Gusak et al. 2025 (Time to Split), target "last". The second cut is a quantile of all action times; an
-    action at a cut counts as before it. Each user whose last action is later is tested on it, given all earlier actions,
-    also those after the cut. The same rule applied to the actions up to the second cut gives the first cut and the
-    validation questions; training has the actions up to the first cut. Who has no earlier action is not asked; who has
-    no training action may be, and a target may be an item unseen in training.
+    action at a cut counts as before it. Each user whose last action is later is tested on it, given all earlier
+    actions, also those after the cut. The same rule applied to the actions up to the second cut gives the first cut and
+    the validation questions; training has the actions up to the first cut. A user without an earlier action is not
+    asked, one without a training action may be; and a target may be an item unseen in training.
 
     Args:
         sequences: actions of all users, with times.
@@ -348,6 +348,25 @@ def global_temporal(sequences: Sequences, quantile: float = 0.9) -> Split:
         "last action of each user there",
         (first, second),
     )
+
+
+def shuffle_histories(split: Split, generator: np.random.Generator) -> Split:
+    """Return the split with every training row and history in random order; targets and times stay where they are.
+
+    A control: a model that loses nothing by it does not use the order of actions, or the data have none to use.
+
+    Args:
+        split: any, whose leaks were checked before, since afterwards rows are no longer prefixes of histories.
+        generator: source of the orders.
+    """
+
+    def shuffled(rows: Sequences) -> Sequences:
+        owner = np.repeat(np.arange(len(rows)), rows.lengths())
+        order = np.lexsort((generator.random(len(owner)), owner))
+        return replace(rows, items=rows.items[order])
+
+    validation, test = (replace(asked, history=shuffled(asked.history)) for asked in (split.validation, split.test))
+    return replace(split, train=shuffled(split.train), validation=validation, test=test)
 
 
 def check_leaks(split: Split, sequences: Sequences | None = None) -> None:

@@ -21,6 +21,7 @@ from causalrec.interactions import (
     k_core,
     leave_one_out,
     pad_left,
+    shuffle_histories,
     to_sequences,
 )
 from tests.strategies import interactions
@@ -263,6 +264,33 @@ def test_global_temporal_of_a_known_case() -> None:
     assert named(split.validation.history) == {"v": ["b", "d"]}
     assert [labels[item - 1] for item in split.test.target] == ["i", "a"]
     assert named(split.test.history) == {"u": ["a", "c", "e", "h"], "w": ["g"]}
+
+
+@given(interactions(timed=True), st.integers(0, 2**32))
+def test_shuffled_histories_hold_the_same_actions_and_ask_the_same(given_rows: Interactions, seed: int) -> None:
+    sequences = to_sequences(given_rows)
+    assume(sequences.lengths().max(initial=0) >= 3)
+    split = leave_one_out(sequences)
+    shuffled = shuffle_histories(split, np.random.default_rng(seed))
+    parts = ((s.train, s.validation.history, s.test.history) for s in (split, shuffled))
+    for before, after in zip(*parts, strict=True):
+        assert (before.offsets.tolist(), _list(before.times)) == (after.offsets.tolist(), _list(after.times))
+        assert [sorted(before.row(u)) for u in range(len(before))] == [sorted(after.row(u)) for u in range(len(after))]
+    for asked, again in ((split.validation, shuffled.validation), (split.test, shuffled.test)):
+        assert asked.target.tolist() == again.target.tolist()
+        assert (asked.users is again.users, asked.times is again.times) == (True, True)
+
+
+def test_every_order_of_a_history_is_as_likely() -> None:
+    rows = from_rows([[1, 2, 3, 4, 5]] * 6000, 5)
+    train = shuffle_histories(leave_one_out(rows), np.random.default_rng(0)).train
+    orders, counts = np.unique(train.items.reshape(-1, 3), axis=0, return_counts=True)
+    assert len(orders) == 6
+    assert counts.min() > 850
+
+
+def _list(times: np.ndarray | None) -> list[float] | None:
+    return None if times is None else times.tolist()
 
 
 def _change(split: Split, part: str, **changes: object) -> Split:

@@ -575,6 +575,26 @@ def test_the_temporal_split_asks_only_about_what_comes_after_all_training(folder
     assert len(execute(data_cell(folder, "popularity")).arrays["test_kept"]) == 30
 
 
+def shuffled(cell: Cell) -> Cell:
+    return replace(cell, params=cell.params | {"dataset": cell.params["dataset"] | {"order": "shuffled"}})
+
+
+def test_shuffled_histories_ask_the_same_and_cost_what_knows_order_alone(folder):
+    """Each user walks a ring: the last item tells the next, while a count of items tells as much in any order."""
+    write(folder, {user: [1 + (user + step) % 12 for step in range(10)] for user in range(1, 61)})
+    for name, options, loses in (("markov", {"window": 1}, True), ("popularity", {}, False)):
+        cell = data_cell(folder, name, options)
+        plain, mixed = (execute(each).metrics for each in (cell, shuffled(cell)))
+        assert (mixed["test_ndcg10_kept"] < plain["test_ndcg10_kept"] - 0.1) == loses, name
+        assert mixed["test_ndcg10_kept"] == plain["test_ndcg10_kept"] or loses
+
+
+def test_a_shuffled_world_is_the_same_world():
+    world = replace(SMOKE.preset.world, items=12, users=60, length=8)
+    (cell,) = recommender_cells.world_cells(SMOKE, world, 1, "popularity")
+    equal(execute(cell), execute(shuffled(cell)))
+
+
 def test_a_dataset_that_changed_after_planning_is_refused(folder):
     write(folder, random_rows())
     cell = data_cell(folder, "popularity")
