@@ -1,5 +1,6 @@
 """Cells of the recommender runner: which models run on a dataset, with which options, on which seeds."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from bench.plan.presets import World
 from bench.plan.setup import Setup
 from causalrec.rivals.ease import MOST_ITEMS
 
-DROPOUTS = (0.2, 0.3, 0.4, 0.5)
+DROPOUTS = (0.1, 0.2, 0.3, 0.5)
 FACTOR_WEIGHTS = dict(zip(DROPOUTS, (1e-4, 1e-3, 3e-3, 1e-2), strict=True))  # FPMC has these where others have dropout
 PAIR_BATCH = 1024
 READING = (
@@ -245,18 +246,24 @@ def world_training(epochs: int) -> dict[str, Any]:
     return {"epochs": epochs, "patience": None, "batch": 64, "learning_rate": 3e-3}
 
 
-def setting_words(options: dict[str, Any]) -> str:
-    """What may differ between the cells of one model on one dataset, in words.
+def setting_words(*settings: Mapping[str, Any]) -> str:
+    """What may differ between the cells of one model on one dataset, in words; a range where several settings differ.
 
     Args:
-        options: of the model and of its training, in one.
+        settings: options of the model and of its training in one, of at least one cell.
     """
-    said = [f"{word} {options[name]:g}" for name, word in SPOKEN.items() if name in options]
-    if boost := options.get("boost"):
+    said = [f"{word} {_range(settings, name)}" for name, word in SPOKEN.items() if name in settings[0]]
+    first = settings[0]
+    if boost := first.get("boost"):
         heads = f" heads {boost['heads']}" if "heads" in boost else ""
-        said.append(f"{boost['mode']} alpha {boost['alpha']:g}{heads}")
-    said += [f"{name} {options[name]}" for name in (*READING, "windows", "precision") if name in options]
+        said.append(f"{boost['mode']} alpha {_range([options['boost'] for options in settings], 'alpha')}{heads}")
+    said += [f"{name} {first[name]}" for name in (*READING, "windows", "precision") if name in first]
     return ", ".join(said)
+
+
+def _range(settings: Sequence[Mapping[str, Any]], name: str) -> str:
+    low, high = (f"{of(options[name] for options in settings):g}" for of in (min, max))
+    return low if low == high else f"{low}–{high}"
 
 
 def world_sizes(world: World) -> str:

@@ -19,9 +19,7 @@ from bench.judge.intervals import Interval, Value, crossed_gain, crossed_interva
 from bench.methods.recommenders import CONTROLS, ENTRIES, TRAINED
 from bench.plan.recommender_cells import (
     controls,
-    real_dataset,
     rivals,
-    seed_cells,
     seen_rule,
     setting_words,
     world_cells,
@@ -29,7 +27,7 @@ from bench.plan.recommender_cells import (
 from bench.plan.results import mean_metric, of_cells, select, values
 from bench.plan.scores import METRICS, leaders, level, ranked
 from bench.plan.setup import Setup
-from bench.plan.tuning import cells_like, chosen, chosen_runs, other_seeds, tuning_cells
+from bench.plan.tuning import chosen_runs, like, tuning_cells
 from bench.show.figures import Column, Figure, Forest
 from bench.show.tables import Table
 
@@ -47,27 +45,20 @@ def plan(setup: Setup) -> list[Cell]:
     models = (*CONTROLS, *rivals(setup, "behaviour"), "causalrec", *setup.recommenders, "best_possible")
     cells = [cell for model in models for cell in world_cells(setup, p.world, p.world_seeds, model)]
     for name in setup.found:
-        tuned = (*controls(setup, name), *rivals(setup, name), "causalrec")
+        tuned = (*controls(setup, name), *rivals(setup, name), "causalrec", *setup.recommenders)
         cells += [cell for model in tuned for cell in tuning_cells(setup, name, model)]
-        for own in setup.recommenders:
-            cells += seed_cells(setup, real_dataset(setup, name), own, {}, {})
     return cells
 
 
 def refine(setup: Setup, results: Results) -> list[Cell]:
-    """The chosen setting of each trained model on the remaining seeds, and CausalRec's without boost on all."""
-    cells = []
-    for name in setup.found:
-        for model in (*rivals(setup, name), "causalrec"):
-            cells += other_seeds(setup, results, [name], model)
-        cells += _unboosted(setup, results, name)
-    return cells
+    """CausalRec's chosen setting of every seed without boost."""
+    return [cell for name in setup.found for cell in _unboosted(setup, results, name)]
 
 
 def _unboosted(setup: Setup, results: Results, name: str) -> list[Cell]:
-    """The cells of CausalRec's chosen setting at alpha 0 by seed; empty where no trial ran."""
-    best = chosen(setup, results, name, "causalrec")
-    return [] if best is None else cells_like(setup, best, boost=best.params["options"]["boost"] | {"alpha": 0.0})
+    """The cells of CausalRec's chosen setting at alpha 0 by seed."""
+    runs = chosen_runs(setup, results, name, "causalrec")
+    return [like(setup, run, boost=run.params["options"]["boost"] | {"alpha": 0.0}) for run in runs]
 
 
 def runs(setup: Setup, results: Results, name: str, model: str) -> Results:
@@ -118,7 +109,7 @@ def tables(setup: Setup, results: Results) -> list[Table]:
             rows.append((
                 name, titles[model], first.get(model, ""), *levels, float(sampled.mean()) if len(sampled) else None,
                 str(len(found)) if neural or model in setup.recommenders or name == "behaviour" else "–",
-                setting_words(found[0].params["options"] | found[0].params["training"]),
+                setting_words(*(r.params["options"] | r.params["training"] for r in found)),
                 round(mean_metric(found, "epochs")) if neural else None, mean_metric(found, "fit_cpu_s"),
             ))  # fmt: skip
     columns = (
@@ -133,10 +124,10 @@ def tables(setup: Setup, results: Results) -> list[Table]:
         "divided among the comparisons; no second without a best. u100 ranks against 100 uniform unseen items, as "
         "papers do. Intervals: real data, over seeds and users crossed (measured to cover 92 to 99 %); behaviour, t "
         "over worlds. Best possible knows the world's law and each user's segment. Real data: "
-        f"{r.trials} settings tried a trained model, up to {r.epochs} epochs, patience {r.patience}; CausalRec has "
-        "LayerNorm on V and L_DAG, SASRec neither, alpha 0 both but no boost. Controls have a small grid each, chosen "
-        "on validation too. Markov with a window above 1 counts later followers, less by its decay a step; EASE with a "
-        "decay below 1 ranks by recent items more."
+        f"{r.trials} settings tried a trained model on each seed, all epochs trained; a range: seeds chose "
+        "different ones. CausalRec has LayerNorm on V and L_DAG, SASRec neither, alpha 0 both but no boost. Controls "
+        "have a small grid each, chosen on validation too. Markov with a window above 1 counts later followers, less "
+        "by its decay a step; EASE with a decay below 1 ranks by recent items more."
     )
     made = [table("recommend", "Next-item recommendation", columns, rows, note), _graphs(setup, results)]
     if (published := _published(setup, results)).rows:

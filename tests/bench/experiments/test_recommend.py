@@ -12,8 +12,7 @@ from bench.experiments.model import recommend as experiment
 from bench.judge.claims import Finding
 from bench.methods.recommenders import CONTROLS, RIVALS
 from bench.plan import tuning
-from bench.plan.presets import PRESETS
-from bench.plan.recommender_cells import FACTOR_WEIGHTS, on_pairs, rivals, seen_rule
+from bench.plan.recommender_cells import FACTOR_WEIGHTS, on_pairs, rivals, seen_rule, setting_words
 from bench.plan.scores import leaders
 from bench.plan.setup import OWN, Setup
 from causalrec.rivals.ease import MOST_ITEMS
@@ -186,20 +185,37 @@ def test_rivals_that_never_hit_leave_no_relative_gain():
 
 
 @pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
-def test_every_neural_model_has_the_same_budget_of_different_trials(preset):
+def test_every_neural_model_has_the_same_budget_of_different_trials_drawn_anew_for_each_seed(preset):
     setup = with_data(preset, ("ml-100k",))
-    tried = {model: [] for model in (*setup.preset.real.rivals, "causalrec") if model != "tisasrec"}
+    tried = {kind: {} for kind in (*rivals(setup, "ml-100k"), "causalrec")}
     weights = {weight: dropout for dropout, weight in FACTOR_WEIGHTS.items()}
     for cell in EXPERIMENTS["recommend"].plan(setup):
         if cell.params["model"] in tried and cell.params["dataset"]["name"] == "ml-100k":
             p = cell.params
             options = p["options"]
             dropout = weights[options["regularisation"]] if on_pairs(p["model"]) else options["dropout"]
-            tried[p["model"]].append((dropout, p["training"]["learning_rate"]))
+            tried[p["model"]].setdefault(p["seed"], []).append((dropout, p["training"]["learning_rate"]))
             assert ("boost" in p["options"]) == (p["model"] == "causalrec")
             assert p["options"].get("boost", {}).get("alpha") != 0
+            assert p["training"]["patience"] is None
     assert all(drawn == tried["sasrec"] for drawn in tried.values())
-    assert len(set(tried["sasrec"])) == len(tried["sasrec"]) == setup.preset.real.trials
+    assert list(tried["sasrec"]) == list(range(setup.preset.real.seeds))
+    assert all(len(set(drawn)) == len(drawn) == setup.preset.real.trials for drawn in tried["sasrec"].values())
+    assert len({tuple(drawn) for drawn in tried["sasrec"].values()}) > 1
+
+
+def test_epochs_are_a_datasets_own_where_the_preset_says_so():
+    setup = with_data(replace(FIXED, real=replace(FIXED.real, epochs_by={"beauty": 7})), ("beauty", "ml-1m"))
+    cells = {name: tuning.tuning_cells(setup, name, "sasrec") for name in setup.found}
+    assert {c.params["training"]["epochs"] for c in cells["beauty"]} == {7}
+    assert {c.params["training"]["epochs"] for c in cells["ml-1m"]} == {FIXED.real.epochs}
+
+
+def test_a_setting_that_differs_by_seed_is_told_as_a_range():
+    one = {"dropout": 0.1, "learning_rate": 0.004, "boost": {"mode": "renorm", "alpha": 0.1}, "windows": "all"}
+    other = one | {"dropout": 0.3, "boost": {"mode": "renorm", "alpha": 10.0}}
+    assert setting_words(one) == "dropout 0.1, lr 0.004, renorm alpha 0.1, windows all"
+    assert setting_words(one, other, one) == "dropout 0.1–0.3, lr 0.004, renorm alpha 0.1–10, windows all"
 
 
 @pytest.mark.parametrize(
@@ -248,9 +264,8 @@ def test_published_figures_stand_beside_ours_only_for_the_same_data_and_split():
 
 @given(st.integers(0, 2**32))
 def test_tuning_sees_validation_alone(seed):
-    """Any validation, any test: the choice and the cells that follow are those of validation."""
-    paper = PRESETS["paper"]
-    setup = with_data(replace(paper, real=replace(paper.real, trials=3)), DATASETS[:2])
+    """Any validation, any test: the choices, one per seed, and the cells that follow are those of validation."""
+    setup = with_data(names=DATASETS[:2])
     rng = np.random.default_rng(seed)
     cells = EXPERIMENTS["recommend"].plan(setup)
     valid = {cell.key: rng.uniform(0.2, 0.8) for cell in cells}
@@ -262,46 +277,43 @@ def test_tuning_sees_validation_alone(seed):
     before, after = results(test), results(rng.permutation(test))
     assert experiment.refine(setup, before) == experiment.refine(setup, after)
     for name in setup.found:
-        seen = seen_rule(setup, name)
+        score = f"valid_ndcg10_{seen_rule(setup, name)}"
         for kind in (*rivals(setup, name), "causalrec", *CONTROLS):
-            chosen = [tuning.chosen(setup, part, name, kind) for part in (before, after)]
+            chosen = [[r.cell for r in tuning.chosen_runs(setup, part, name, kind)] for part in (before, after)]
             tried = [r for r in before if (r.params["dataset"]["name"], r.params["model"]) == (name, kind)]
-            best = max(tried, key=lambda r: r.metrics[f"valid_ndcg10_{seen}"])
-            assert chosen[0].cell == chosen[1].cell == best.cell
+            by_seed = [[r for r in tried if r.params["seed"] == at] for at in range(setup.preset.real.seeds)]
+            best = [max(trials, key=lambda r: r.metrics[score]).cell for trials in by_seed if trials]
+            assert chosen[0] == chosen[1] == best
+            assert len(best) == (1 if kind in CONTROLS else setup.preset.real.seeds)
 
 
-def test_refine_plans_the_other_seeds_of_the_chosen_setting():
+def test_refine_plans_each_seeds_chosen_setting_without_boost():
     setup = with_data("paper", DATASETS[:2])
+    trials, seeds = setup.preset.real.trials, setup.preset.real.seeds
     results = [model(cell, valid=0.4) for cell in EXPERIMENTS["recommend"].plan(setup)]
-    kinds, picked = (*rivals(setup, "ml-100k"), "causalrec"), {}
+    picked = {}
     for name in setup.found:
-        for kind in kinds:
-            tried = [r for r in results if (r.params["dataset"]["name"], r.params["model"]) == (name, kind)]
-            picked[name, kind] = tried[-1].params
-            results[results.index(tried[-1])] = model(tried[-1].cell, valid=0.9)
-    more, seeds = experiment.refine(setup, results), setup.preset.real.seeds
-    assert len(more) == 2 * (len(kinds) * (seeds - 1) + seeds)
-    for (name, kind), params in picked.items():
-        mine = [c.params for c in more if (c.params["dataset"]["name"], c.params["model"]) == (name, kind)]
-        same = [p for p in mine if p["options"] == params["options"]]
-        assert [p["seed"] for p in same] == list(range(1, seeds))
-        assert all(p == params | {"seed": p["seed"]} for p in same)
-        plain = [p for p in mine if p not in same]
-        assert [p["seed"] for p in plain] == (list(range(seeds)) if kind == "causalrec" else [])
-        for p in plain:
-            options = params["options"] | {"boost": {"mode": "renorm", "alpha": 0.0}}
-            assert p == params | {"seed": p["seed"], "options": options}
+        tried = [r for r in results if (r.params["dataset"]["name"], r.params["model"]) == (name, "causalrec")]
+        for seed in range(seeds):
+            best = tried[seed * trials + (seed + 3) % trials]
+            picked[name, seed] = best.params
+            results[results.index(best)] = model(best.cell, valid=0.9)
+    unboosted = [c for c in experiment.refine(setup, results) if c.params["options"].get("boost", {}).get("alpha") == 0]
+    assert len(unboosted) == len(picked) == 2 * seeds
+    for cell in unboosted:
+        params = picked[cell.params["dataset"]["name"], cell.params["seed"]]
+        assert cell.params == params | {"options": params["options"] | {"boost": {"mode": "renorm", "alpha": 0.0}}}
 
 
 def test_the_ablation_is_never_the_chosen_setting():
-    """Not even where it is best on validation, or seeds after the first would be of another setting."""
+    """Not even where it is best on validation."""
     setup = with_data("quick", ("ml-100k",))
     cells = plan_all("recommend", setup)
     results = [
         model(cell, valid=0.9 if cell.params["options"].get("boost", {}).get("alpha") == 0 else 0.4) for cell in cells
     ]
-    best = tuning.chosen(setup, results, "ml-100k", "causalrec")
-    assert best.params["options"]["boost"]["alpha"] > 0
+    best = tuning.chosen_runs(setup, results, "ml-100k", "causalrec")
+    assert all(r.params["options"]["boost"]["alpha"] > 0 for r in best)
     assert {r.params["seed"] for r in experiment.runs(setup, results, "ml-100k", experiment.ABLATED)} == {0, 1, 2}
 
 

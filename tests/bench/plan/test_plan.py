@@ -87,8 +87,8 @@ def test_data_adds_cells_and_only_to_experiments_on_recommenders():
     with_data = replace(bare("quick"), found={"ml-100k": dataset("ml-100k")})
     more = {name: len(set(cells)) for name, cells in plan_cells(with_data, EXPERIMENTS).items()}
     less = {name: len(set(cells)) for name, cells in plan_cells(bare("quick"), EXPERIMENTS).items()}
-    trials = PRESETS["quick"].real.trials
-    assert more.pop("recommend") - less.pop("recommend") == (1 + 3 + 3 + 6) + 2 * trials
+    real = PRESETS["quick"].real
+    assert more.pop("recommend") - less.pop("recommend") == (1 + 3 + 3 + 6) + 2 * real.seeds * real.trials
     assert {name for name in more if more[name] != less[name]} <= {"acyclicity", "ablation", "audit", "graph_view"}
 
 
