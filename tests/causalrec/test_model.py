@@ -232,7 +232,8 @@ def test_building_a_model_leaves_the_global_generator_alone():
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("change", [{"items": 0}, {"length": 0}, {"layers": 1}, {"beta": -1.0}, {"tau": float("nan")}])
+@pytest.mark.parametrize("change", [{"items": 0}, {"length": 0}, {"layers": 1}, {"beta": -1.0}, {"tau": float("nan")},
+                                    {"attention": "uniform"}])
 def test_options_without_meaning_are_refused(change):
     with pytest.raises(InputError, match=next(iter(change))):
         replace(SMALL, **change)
