@@ -23,9 +23,11 @@ from causalrec.rivals.bert4rec import BERT4Rec, BERT4RecOptions
 from causalrec.rivals.ease import EASE
 from causalrec.rivals.fpmc import FPMC, FPMCOptions
 from causalrec.rivals.gru4rec import GRU4Rec, GRU4RecOptions
+from causalrec.rivals.hstu import HSTU, HSTUOptions
 from causalrec.rivals.item_knn import ItemKNN
 from causalrec.rivals.markov import Markov
 from causalrec.rivals.popularity import Popularity
+from causalrec.rivals.tale import TALE
 from causalrec.rivals.tisasrec import TiSASRec, TiSASRecOptions
 from causalrec.structure import Fits, Problems, threshold, threshold_to_dag
 from causalrec.structure.registry import learners, load
@@ -34,6 +36,8 @@ from causalrec.training import Progress, TrainingOptions, make_scorer, pick_devi
 __all__ = [
     "EASE",
     "FPMC",
+    "HSTU",
+    "TALE",
     "BERT4Rec",
     "BERT4RecOptions",
     "Boost",
@@ -44,6 +48,7 @@ __all__ = [
     "Fits",
     "GRU4Rec",
     "GRU4RecOptions",
+    "HSTUOptions",
     "InputError",
     "Interactions",
     "ItemKNN",

@@ -78,6 +78,8 @@ class Sequences:
         num_items: size of the catalogue.
         user_labels: one label per row.
         item_labels: one label per item; `item_labels[k - 1]` is that of item k.
+        next_times: (users,) float64, when the item after each row is taken, which `Targets.asked` tells; None (default)
+            elsewhere.
 
     Raises:
         InputError: an array or the number of labels does not fit this.
@@ -89,6 +91,7 @@ class Sequences:
     num_items: int
     user_labels: tuple[str, ...]
     item_labels: tuple[str, ...]
+    next_times: Floats | None = None
 
     def __post_init__(self) -> None:
         _require_vector("items", self.items, np.int64, len(self.items))
@@ -103,6 +106,8 @@ class Sequences:
             _require_vector("times", self.times, np.float64, len(self.items))
             if not np.isfinite(self.times).all() or (np.diff(self.times)[self._same_row()] < 0).any():
                 raise InputError("times must be finite and must not fall inside a user's row")
+        if self.next_times is not None:
+            _require_vector("next_times", self.next_times, np.float64, len(self))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -183,6 +188,13 @@ class Targets:
 
     def __len__(self) -> int:
         return len(self.target)
+
+    def asked(self) -> Sequences:
+        """Return the histories as a scorer gets them: with the times at which the targets are taken.
+
+        A model that reads these times knows when its target happens, which few services do: a leak to be declared.
+        """
+        return replace(self.history, next_times=self.times)
 
 
 @dataclass(frozen=True, eq=False)

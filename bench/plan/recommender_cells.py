@@ -7,7 +7,7 @@ from typing import Any
 from bench.cells.unit import Cell
 from bench.methods import recommenders
 from bench.methods import user_recommender as own_recommender
-from bench.methods.recommenders import CONTROLS, ENTRIES, NEURAL, PEERS, TRAINED
+from bench.methods.recommenders import CONTROLS, ENTRIES, NEURAL, PEERS, TIMED, TRAINED
 from bench.plan.presets import World
 from bench.plan.setup import Setup
 from causalrec.rivals.ease import MOST_ITEMS
@@ -25,6 +25,7 @@ SPOKEN = {
 }  # fmt: skip
 TOKEN_SECONDS, ITEM_SECONDS = 9e-6, 4.3e-9
 PAIR_SECONDS, CUBE_SECONDS = 4e-6, 4e-11
+CUBIC = ("ease", "tale")  # controls that solve systems of items x items
 
 
 def plan_cell(
@@ -62,7 +63,7 @@ def plan_cell(
         device=setup.device if model in NEURAL else "cpu",
         cost=0.5
         + training.get("epochs", 0) * tokens * per_token
-        + (CUBE_SECONDS * items**3 if model == "ease" else 0.0),
+        + (CUBE_SECONDS * items**3 if model in CUBIC else 0.0),
         timeout=setup.preset.timeout,
         label=f"{setting} on {name}, seed {seed}",
     )
@@ -183,24 +184,24 @@ def seen_rule(setup: Setup, name: str) -> str:
 
 
 def controls(setup: Setup, name: str) -> tuple[str, ...]:
-    """The controls on a dataset; EASE inverts a matrix of items x items and stays out where there are too many.
+    """The controls on a dataset; EASE and TALE solve systems of items x items and stay out where there are too many.
 
     Args:
         setup: the run's.
         name: of a dataset found, or "behaviour".
     """
     few = name == "behaviour" or setup.statistic(name, "items") <= MOST_ITEMS
-    return tuple(model for model in CONTROLS if few or model != "ease")
+    return tuple(model for model in CONTROLS if few or model not in CUBIC)
 
 
 def rivals(setup: Setup, name: str) -> tuple[str, ...]:
-    """The preset's rivals on a dataset; TiSASRec only where there are times.
+    """The preset's rivals on a dataset; those that need times only where there are any.
 
     Args:
         setup: the run's.
         name: of a dataset found, or "behaviour".
     """
-    return tuple(model for model in setup.preset.real.rivals if timed(setup, name) or model != "tisasrec")
+    return tuple(model for model in setup.preset.real.rivals if timed(setup, name) or model not in TIMED)
 
 
 def timed(setup: Setup, name: str) -> bool:
