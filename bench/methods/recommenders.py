@@ -36,9 +36,11 @@ class Entry:
             Without, it is made from the training sequences and the options of its grid in one go.
         options_of: the class of its options, None if it has none.
         role: "control", "rival", "twin" (a rival without one of its parts), "leak" (a rival that is told what it should
-            not know), "causalrec", "bound" (the best possible), "peer" (another package), "own" (a user's).
+            not know), "causalrec", "bound" (the best possible), "peer" (another package), "own" (a user's). Twins and
+            leaks are trained and shown, and never judged as rivals.
         options: what the name fixes.
         grid: the settings of a control; the best on validation is chosen.
+        beside: the rival that a twin or a leak stands beside: it runs where that one does.
         pairs: whether it trains on pairs of actions, whose cost plans know, and knows neither windows nor dropout.
         cost: its training time over SASRec's.
     """
@@ -49,6 +51,7 @@ class Entry:
     role: Role
     options: Mapping[str, Any] = field(default_factory=dict)
     grid: tuple[Mapping[str, float], ...] = ()
+    beside: str | None = None
     pairs: bool = False
     cost: float = 1.0
 
@@ -72,12 +75,12 @@ ENTRIES: Registry[Entry] = {
     "sasrec_bce": Entry("SASRec, BCE", SASRec, SASRecOptions, "rival", {"loss": "bce"}),
     "sasrec_gbce": Entry("SASRec, gBCE", SASRec, SASRecOptions, "rival", {"loss": "gbce"}),
     "sasrec_uniform": Entry(
-        "SASRec, uniform attention (control)", SASRec, SASRecOptions, "twin", {"attention": "uniform"}
+        "SASRec, uniform attention (control)", SASRec, SASRecOptions, "twin", {"attention": "uniform"}, beside="sasrec"
     ),
     "bert4rec": Entry("BERT4Rec", BERT4Rec, BERT4RecOptions, "rival"),
     "tisasrec": Entry("TiSASRec", TiSASRec, TiSASRecOptions, "rival"),
     "hstu": Entry("HSTU", HSTU, HSTUOptions, "rival"),
-    "hstu_time": Entry("HSTU, query's time (leak)", HSTU, HSTUOptions, "leak", {"times": "query"}),
+    "hstu_time": Entry("HSTU, query's time (leak)", HSTU, HSTUOptions, "leak", {"times": "query"}, beside="hstu"),
     "causalrec": Entry("CausalRec", CausalRec, CausalRecOptions, "causalrec", cost=1.3),
     "best_possible": Entry("best possible", BehaviourWorld, None, "bound"),
     "rectools_sasrec": Entry("SASRec (RecTools)", RecTools, None, "peer", cost=4.0),

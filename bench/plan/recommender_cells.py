@@ -7,7 +7,7 @@ from typing import Any
 from bench.cells.unit import Cell
 from bench.methods import recommenders
 from bench.methods import user_recommender as own_recommender
-from bench.methods.recommenders import CONTROLS, ENTRIES, NEURAL, PEERS, TIMED, TRAINED
+from bench.methods.recommenders import CONTROLS, ENTRIES, NEURAL, PEERS, RIVALS, TIMED, TRAINED
 from bench.plan.presets import World
 from bench.plan.setup import Setup
 from causalrec.rivals.ease import MOST_ITEMS
@@ -65,7 +65,7 @@ def plan_cell(
         + training.get("epochs", 0) * tokens * per_token
         + (CUBE_SECONDS * items**3 if model in CUBIC else 0.0),
         timeout=setup.preset.timeout,
-        label=f"{setting} on {name}, seed {seed}",
+        label=f"{setting} on {data_words(dataset)}, seed {seed}",
     )
 
 
@@ -123,6 +123,26 @@ def varied(cell: Cell, **more: Any) -> Cell:
     """
     words = "".join(f", {name} {_spoken(of) if isinstance(of, dict) else of}" for name, of in more.items())
     return replace(cell, params=dict(cell.params) | more, label=cell.label + words)
+
+
+def shuffled(cell: Cell) -> Cell:
+    """The cell on histories in random order.
+
+    Args:
+        cell: of the recommender runner.
+    """
+    dataset = cell.params["dataset"] | {"order": "shuffled"}
+    return replace(cell, params=dict(cell.params) | {"dataset": dataset}, label=f"{cell.label}, shuffled histories")
+
+
+def data_words(dataset: Mapping[str, Any]) -> str:
+    """A dataset with what its cells have changed about it, in words.
+
+    Args:
+        dataset: a cell's parameter.
+    """
+    split = ", temporal split" if dataset.get("split") == "temporal" else ""
+    return f"{dataset['name']}{split}" + (", shuffled histories" if "order" in dataset else "")
 
 
 def _spoken(relation: dict[str, Any]) -> str:
@@ -194,14 +214,26 @@ def controls(setup: Setup, name: str) -> tuple[str, ...]:
     return tuple(model for model in CONTROLS if few or model not in CUBIC)
 
 
-def rivals(setup: Setup, name: str) -> tuple[str, ...]:
-    """The preset's rivals on a dataset; those that need times only where there are any.
+def trained(setup: Setup, name: str) -> tuple[str, ...]:
+    """The preset's rivals, their twins and leaks, and CausalRec; those that need times only where there are any.
 
     Args:
         setup: the run's.
         name: of a dataset found, or "behaviour".
     """
-    return tuple(model for model in setup.preset.real.rivals if timed(setup, name) or model not in TIMED)
+    asked, has_times = {*setup.preset.real.rivals, "causalrec"}, timed(setup, name)
+    known = (model for model in TRAINED if has_times or model not in TIMED)
+    return tuple(model for model in known if asked & {model, ENTRIES[model].beside})
+
+
+def rivals(setup: Setup, name: str) -> tuple[str, ...]:
+    """Those of `trained` that claims are judged against.
+
+    Args:
+        setup: the run's.
+        name: of a dataset found, or "behaviour".
+    """
+    return tuple(model for model in trained(setup, name) if model in RIVALS)
 
 
 def timed(setup: Setup, name: str) -> bool:

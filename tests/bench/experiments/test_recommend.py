@@ -1,5 +1,6 @@
 """Recommenders compared: tuned on validation alone, judged by the rules of the claims on real data."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from bench.experiments import EXPERIMENTS
 from bench.experiments.model import recommend as experiment
 from bench.judge.claims import Finding
-from bench.methods.recommenders import CONTROLS, RIVALS
+from bench.methods.recommenders import CONTROLS, ENTRIES, RIVALS
 from bench.plan import tuning
 from bench.plan.recommender_cells import FACTOR_WEIGHTS, on_pairs, rivals, seen_rule, setting_words
+from bench.plan.recommender_cells import trained as trained_models
 from bench.plan.scores import leaders
 from bench.plan.setup import OWN, Setup
 from causalrec.rivals.ease import MOST_ITEMS
@@ -75,11 +77,11 @@ def test_beats_each_rival_on_each_dataset(ours, theirs, luck, outcome):
 
 @pytest.mark.parametrize(("p", "outcome"), [(0.01, UNCLEAR), (0.002, HOLDS)])
 def test_each_comparison_pays_for_their_number(monkeypatch, p, outcome):
-    """20 comparisons: 0.01 alone would do for one, and is 0.2 by Holm; 0.002 is 0.04."""
+    """24 comparisons: 0.01 alone would do for one, and is 0.24 by Holm; 0.002 is 0.048."""
     monkeypatch.setattr(experiment, "crossed_p", lambda values: p)
     setup = with_data()
     parts = outcomes(find("recommend", setup, trained(setup, 0.6, 0.5, 0, controls=0.5)), "beats-each-rival")
-    assert len(parts) == 20
+    assert len(parts) == 24
     assert set(parts.values()) == {outcome}
 
 
@@ -148,6 +150,139 @@ def test_booster_matters(boosted, luck, outcome, judgement):
     ]
     assert outcomes(find("recommend", setup, results), "booster-matters") == dict.fromkeys(DATASETS, outcome)
     assert judged("recommend", setup, results)["booster-matters"].judgement == judgement
+
+
+def timed_data(names=("ml-100k", "beauty")) -> Setup:
+    """On the first of the datasets there are times, and so a temporal split."""
+    setup = with_data(names=names)
+    setup.found[names[0]].statistics["ties_share"] = 0.0
+    return setup
+
+
+@pytest.mark.parametrize(
+    ("later", "luck", "words"),
+    [(0.7, 0, "survives the temporal split ("), (0.3, 0, "does not survive the temporal split (")],
+)
+def test_each_finding_says_whether_it_survives_the_temporal_split(later, luck, words):
+    """CausalRec is ahead under leave-one-out, which judges, and by `later` against 0.5 under the temporal split."""
+    setup = timed_data()
+    results = [
+        model(cell, later if p["dataset"].get("split") == "temporal" else 0.8, luck=luck)
+        if p["model"] == "causalrec" and p["options"]["boost"]["alpha"]
+        else model(cell, 0.5, luck=luck)
+        for cell in plan_all("recommend", setup)
+        for p in [cell.params]
+    ]
+    found = find("recommend", setup, results)
+    assert {f.outcome for f in found if f.claim != "beats-rivals"} == {HOLDS}
+    for f in found:
+        if f.part.endswith("ml-100k"):
+            assert words in f.detail
+        elif f.part.endswith("beauty"):
+            assert f.detail.endswith("; no times, so no temporal split")
+        else:
+            assert "temporal split" in f.detail
+    unjudged = [r if r.params["dataset"].get("split") != "temporal" else failed(r.cell) for r in results]
+    lost = [f for f in find("recommend", setup, unjudged) if f.part.endswith("ml-100k")]
+    assert lost
+    assert all(f.detail.endswith("temporal split not run to its end") for f in lost)
+    assert [(f.claim, f.part, f.outcome, f.estimate) for f in lost] == [
+        (f.claim, f.part, f.outcome, f.estimate) for f in found if f.part.endswith("ml-100k")
+    ]
+
+
+def test_rows_of_another_split_say_so_and_worlds_are_not_repeated():
+    setup = timed_data()
+    results = trained(setup, 0.6, 0.5, 0)
+    tables = {t.name: t for t in EXPERIMENTS["recommend"].tables(setup, results)}
+    count = {data: [row[0] for row in tables["recommend"].rows].count(data) for data in
+             ("behaviour", "ml-100k", "ml-100k, temporal split", "beauty", "beauty, temporal split")}  # fmt: skip
+    assert count["ml-100k"] == count["ml-100k, temporal split"] == count["beauty"] > 0
+    assert count["beauty, temporal split"] == 0
+    assert [row[:4] for row in tables["recommend_protocols"].rows] == [
+        ("ml-100k", "leave-one-out split", 300, "SASRec"), ("ml-100k", "temporal split", 300, "SASRec"),
+        ("beauty", "leave-one-out split", 300, "SASRec"),
+    ]  # fmt: skip
+    splits = [c.params["dataset"].get("split") for c in EXPERIMENTS["recommend"].plan(setup)]
+    worlds = [c for c in EXPERIMENTS["recommend"].plan(setup) if c.params["dataset"]["name"] == "behaviour"]
+    assert set(splits) == {None, "leave_one_out", "temporal"}
+    assert len(set(worlds)) == len(worlds) == splits.count(None)
+
+
+def changed(cell) -> bool:
+    return "order" in cell.params["dataset"] or cell.params["model"] == "sasrec_uniform"
+
+
+@pytest.mark.parametrize("ran", [True, False])
+def test_what_order_and_attention_are_worth_stands_beside_every_gain(ran):
+    """Shuffled histories and uniform attention cost a half of 0.8, or were not run."""
+    setup = with_data(names=("ml-100k",))
+    results = [
+        failed(cell) if changed(cell) and not ran else model(cell, 0.4 if changed(cell) else 0.8)
+        for cell in plan_all("recommend", setup)
+    ]
+    found = find("recommend", setup, results)
+    words = r"; SASRec's loss in NDCG@10: shuffled histories (4|5)\d\.\d %, uniform attention (4|5)\d\.\d %;"
+    words = words if ran else "; shuffled histories and uniform attention not run;"
+    assert found
+    assert all(re.search(words, f.detail) for f in found)
+    tables = [t for t in EXPERIMENTS["recommend"].tables(setup, results) if t.name == "recommend_order"]
+    assert len(tables) == ran
+    for table in tables:
+        rows = {row[:3]: row[3:] for row in table.rows}
+        kinds = {row[1] for row in table.rows if row[0] == "behaviour"}
+        assert kinds >= {"popularity (control)", "EASE (control)", "SASRec", "CausalRec"}
+        assert {row[1] for row in table.rows if row[0] == "ml-100k"} == {
+            "SASRec", "SASRec, uniform attention (control)", "CausalRec",
+        }  # fmt: skip
+        assert ("ml-100k", "SASRec", "uniform attention") in rows
+        plain, less, loss = rows["ml-100k", "CausalRec", "shuffled histories"]
+        assert loss.estimate == pytest.approx(100 * (1 - less.estimate / plain.estimate))
+        assert loss.low < loss.estimate < loss.high
+
+
+def test_shuffled_cells_are_each_seeds_chosen_setting_and_never_chosen():
+    setup = with_data(names=("ml-100k",))
+    first = [model(cell) for cell in EXPERIMENTS["recommend"].plan(setup)]
+    more = [c for c in experiment.refine(setup, first) if "order" in c.params["dataset"]]
+    for kind in ("sasrec", "sasrec_uniform", "causalrec"):
+        chosen = tuning.chosen_runs(setup, first, "ml-100k", kind)
+        mine = [c.params for c in more if c.params["model"] == kind]
+        assert [p | {"dataset": r.params["dataset"]} for p, r in zip(mine, chosen, strict=True)] == [
+            r.params for r in chosen
+        ]
+        again = tuning.chosen_runs(setup, first + [model(c, valid=0.99) for c in more], "ml-100k", kind)
+        assert [r.cell for r in again] == [r.cell for r in chosen]
+    none = with_data(replace(FIXED, real=replace(FIXED.real, controls=())), ("ml-100k",))
+    assert not any("order" in c.params["dataset"] for c in plan_all("recommend", none))
+
+
+def test_twins_and_leaks_are_trained_beside_their_rival_and_never_judged():
+    """Not even where they are far ahead: no gain is measured against them, and a leak has no mark."""
+    names = {name: entry for name, entry in ENTRIES.items() if entry.role in ("twin", "leak")}
+    assert {entry.beside for entry in names.values()} <= {*RIVALS}
+    assert all(entry.title.endswith("(leak)") for entry in names.values() if entry.role == "leak")
+    preset = replace(FIXED, real=replace(FIXED.real, rivals=("sasrec", "hstu"), splits=("leave_one_out",)))
+    setup = with_data(preset, ("ml-100k", "beauty"))
+    for provenance in setup.found.values():
+        provenance.statistics["ties_share"] = 0.0
+    assert {*names} < {*trained_models(setup, "ml-100k")}
+    assert not {*names} & {*rivals(setup, "ml-100k")}
+    assert "hstu_time" not in trained_models(setup, "behaviour")
+    results = [
+        model(cell, 0.9 if kind in names else 0.6 if kind == "causalrec" else 0.3)
+        for cell in plan_all("recommend", setup)
+        for kind in [cell.params["model"]]
+    ]
+    found = find("recommend", setup, results)
+    assert set(outcomes(found, "beats-rivals").values()) == {HOLDS}
+    assert not any(ENTRIES[name].title in f.part for f in found for name in names)
+    (table, *_) = EXPERIMENTS["recommend"].tables(setup, results)
+    marks = {row[1]: row[2] for row in table.rows if row[0] == "ml-100k"}
+    assert marks[ENTRIES["hstu_time"].title] == ""
+    assert marks[ENTRIES["sasrec_uniform"].title] == "best"
+    only = with_data(replace(preset, real=replace(preset.real, rivals=("gru4rec",))), ("ml-100k",))
+    assert trained_models(only, "ml-100k") == ("gru4rec", "causalrec")
 
 
 def test_an_own_file_is_shown_and_judges_nothing_the_paper_claims():
