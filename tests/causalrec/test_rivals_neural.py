@@ -1,4 +1,4 @@
-"""GRU4Rec, BERT4Rec, TiSASRec, HSTU and SASRec's uniform twin: what each can and cannot learn, what always holds of it, and a golden run."""
+"""GRU4Rec, BERT4Rec, TiSASRec, HSTU, SASRec's twin: what each can and cannot learn, what holds, a golden run."""
 
 import json
 from dataclasses import replace

@@ -88,7 +88,7 @@ def test_data_adds_cells_and_only_to_experiments_on_recommenders():
     more = {name: len(set(cells)) for name, cells in plan_cells(with_data, EXPERIMENTS).items()}
     less = {name: len(set(cells)) for name, cells in plan_cells(bare("quick"), EXPERIMENTS).items()}
     trials = PRESETS["quick"].real.trials
-    assert more.pop("recommend") - less.pop("recommend") == (1 + 3 + 3 + 6) + 2 * trials
+    assert more.pop("recommend") - less.pop("recommend") == (1 + 3 + 3 + 6 + 6) + 2 * trials
     assert {name for name in more if more[name] != less[name]} <= {"acyclicity", "ablation", "audit", "graph_view"}
 
 
@@ -98,7 +98,7 @@ def test_the_plan_table_counts_cells_once_and_knows_what_is_there(tmp_path):
     table = plan_table(setup, planned, None, 2)
     rows = {row[0]: row[1:] for row in table.rows}
     worlds = setup.preset.world_seeds
-    assert rows["recommend"][:3] == (7 * worlds, 7 * worlds, 0)
+    assert rows["recommend"][:3] == (8 * worlds, 8 * worlds, 0)
     assert rows["discovery"][:3] == (worlds, 0, 0)
     assert rows["acyclicity"][:3] == (1 + worlds, 1, 0)
 
