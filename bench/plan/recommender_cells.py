@@ -21,7 +21,7 @@ READING = (
 )  # fmt: skip
 SPOKEN = {
     "window": "window", "decay": "decay", "regularisation": "weight", "dropout": "dropout", "sparsity": "lambda",
-    "learning_rate": "lr",
+    "learning_rate": "lr", "tau_train": "tau in training", "tau_inf": "tau in ranking",
 }  # fmt: skip
 TOKEN_SECONDS, ITEM_SECONDS = 9e-6, 4.3e-9
 PAIR_SECONDS, CUBE_SECONDS = 4e-6, 4e-11

@@ -139,13 +139,13 @@ class HSTU(Recommender):
             if isinstance(layer, Layer):
                 layer.initialise(generator)
 
-    def encode(self, items_bl: Tensor, times: Tensor | None = None, last: bool = False) -> Tensor:
+    def encode(self, items_bl: Tensor, times_bl: Tensor | None = None, last: bool = False) -> Tensor:
         """Return hidden states (b, l, d) after the last LayerNorm.
 
         Args:
             items_bl: left-padded items, 0 at padding.
-            times: float64 seconds, 0 at padding: (b, l) of the items with option times = last, (b, l + 1) with that of
-                the item to come with query; None (default) with none.
+            times_bl: float64 seconds, 0 at padding: with option times = last those of the items, with query also that
+                of the item to come, (b, l + 1); None (default) with none.
             last: compute the last layer at the last position alone, (b, 1, d); default False.
         """
         length = self.check_length(items_bl)
@@ -153,21 +153,21 @@ class HSTU(Recommender):
         place = torch.arange(length, device=items_bl.device)
         lag = place[:, None] - place
         seen = (lag >= 0) & (items_bl != 0)[:, None]
-        bucket = None if times is None else time_buckets(times[:, -length:], times[:, :length])
+        bucket = None if times_bl is None else time_buckets(times_bl[:, -length:], times_bl[:, :length])
         for layer in self.layers[:-1]:
             x = layer(x, seen, lag.clamp(min=0), bucket)
         hidden: Tensor = self.final_norm(self.layers[-1](x, seen, lag.clamp(min=0), bucket, last))
         return hidden
 
     def loss(
-        self, items_bl: Tensor, target_bl: Tensor, times: Tensor | None = None
+        self, items_bl: Tensor, target_bl: Tensor, times_bl: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the cross-entropy of the next items, the mean over all real positions."""
         real = target_bl != 0
-        hidden = self.encode(items_bl, times)[real]
+        hidden = self.encode(items_bl, times_bl)[real]
         loss = linear_cross_entropy(hidden, self.item.weight[1:], target_bl[real] - 1, self.products)
         return loss, {"recommendation": loss.detach()}
 
-    def scores(self, items_bl: Tensor, times: Tensor | None = None) -> Tensor:
+    def scores(self, items_bl: Tensor, times_bl: Tensor | None = None) -> Tensor:
         """Return scores (b, items) of items 1..items as the next one; column k is item k + 1."""
-        return self.encode(items_bl, times, last=True)[:, -1] @ self.item.weight[1:].T
+        return self.encode(items_bl, times_bl, last=True)[:, -1] @ self.item.weight[1:].T

@@ -53,7 +53,7 @@ def test_it_is_the_ridge_regression_of_each_action_on_those_before_it(chunk, row
     steps = [np.arange(len(row)) / (24 if clock else 1) for row in rows]
     s, t = pairs(rows, steps, tau, floor)
     expected = np.linalg.solve(s.T @ s + weight * np.eye(ITEMS), s.T @ t)
-    assert found.T == pytest.approx(expected, abs=2e-5)
+    assert np.allclose(found.T, expected, rtol=0, atol=2e-5)
     assert found.dtype == np.float32
 
 

@@ -18,7 +18,7 @@ from bench.experiments.theory.layernorm import VIEWS
 from bench.experiments.theory.recovery import LEARNERS
 from bench.judge.intervals import paired_difference
 from bench.methods import learners
-from bench.methods.recommenders import CONTROLS, TRAINED
+from bench.methods.recommenders import CONTROLS, TIMED, TRAINED
 from bench.plan import recommender_cells
 from bench.plan.presets import PRESETS, World
 from bench.plan.setup import OWN, Setup
@@ -34,7 +34,7 @@ from synth.scoring import cpdag
 from tests.bench.made_up import graphs, model
 
 SMOKE = Setup(PRESETS["smoke"], 0, "cpu")
-TIMELESS = [*CONTROLS, *(name for name in TRAINED if name != "tisasrec"), "best_possible"]
+TIMELESS = [*CONTROLS, *(name for name in TRAINED if name not in TIMED), "best_possible"]
 WORLD = World(items=20, users=400, length=8, width=8, epochs=2)
 
 
