@@ -82,10 +82,11 @@ def chosen_runs(setup: Setup, results: list[Result], name: str, model: str) -> l
         name: a dataset of `setup.found`, or "behaviour".
         model: as in `tuning_cells`.
     """
+    mine = [r for r in results if r.params.get("model") == model]
     if name == "behaviour":
-        return of_cells(results, world_cells(setup, setup.preset.world, setup.preset.world_seeds, model))
+        return of_cells(mine, world_cells(setup, setup.preset.world, setup.preset.world_seeds, model))
     score, best = f"valid_ndcg10_{seen_rule(setup, name)}", dict[int, Result]()
-    for trial in of_cells(results, tuning_cells(setup, name, model)):
+    for trial in of_cells(mine, tuning_cells(setup, name, model)):
         seed = int(trial.params["seed"])
         if seed not in best or trial.metrics[score] > best[seed].metrics[score]:
             best[seed] = trial
