@@ -14,6 +14,7 @@ from causalrec.interactions import (
     global_temporal,
     k_core,
     leave_one_out,
+    shuffle_histories,
     to_sequences,
 )
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
@@ -22,9 +23,11 @@ from causalrec.rivals.bert4rec import BERT4Rec, BERT4RecOptions
 from causalrec.rivals.ease import EASE
 from causalrec.rivals.fpmc import FPMC, FPMCOptions
 from causalrec.rivals.gru4rec import GRU4Rec, GRU4RecOptions
+from causalrec.rivals.hstu import HSTU, HSTUOptions
 from causalrec.rivals.item_knn import ItemKNN
 from causalrec.rivals.markov import Markov
 from causalrec.rivals.popularity import Popularity
+from causalrec.rivals.tale import TALE
 from causalrec.rivals.tisasrec import TiSASRec, TiSASRecOptions
 from causalrec.structure import Fits, Problems, threshold, threshold_to_dag
 from causalrec.structure.registry import learners, load
@@ -33,6 +36,8 @@ from causalrec.training import Progress, TrainingOptions, make_scorer, pick_devi
 __all__ = [
     "EASE",
     "FPMC",
+    "HSTU",
+    "TALE",
     "BERT4Rec",
     "BERT4RecOptions",
     "Boost",
@@ -43,6 +48,7 @@ __all__ = [
     "Fits",
     "GRU4Rec",
     "GRU4RecOptions",
+    "HSTUOptions",
     "InputError",
     "Interactions",
     "ItemKNN",
@@ -73,6 +79,7 @@ __all__ = [
     "pick_device",
     "rank_targets",
     "reciprocal_rank",
+    "shuffle_histories",
     "threshold",
     "threshold_to_dag",
     "to_sequences",

@@ -174,17 +174,22 @@ class Block(nn.Module):
         normalise_values: apply a LayerNorm without affine, over features, to the values (default False). The exogenous
             rows of the causal reading then have mean 0 and variance 1 (Prop. 4.2); eps is 1e-8, so that the variance is
             1 in float32.
+        uniform: attention scores are 0, as if all query weights were, and queries and keys are not computed; default
+            False.
 
     Raises:
         InputError: heads does not divide width.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float, normalise_values: bool = False) -> None:
+    def __init__(
+        self, width: int, heads: int, dropout: float, normalise_values: bool = False, uniform: bool = False
+    ) -> None:
         super().__init__()
         if heads < 1 or width % heads:
             raise InputError(f"heads = {heads} does not divide width = {width}")
         self.heads = heads
         self.normalise_values = normalise_values
+        self.uniform = uniform
         self.attention_norm = nn.LayerNorm(width)
         self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
         self.forward_norm = nn.LayerNorm(width)
@@ -207,8 +212,16 @@ class Block(nn.Module):
             x_bld: input of the block.
             mask_b1qk: additive mask.
         """
-        q, k = self._split(self.query(y := self.attention_norm(x_bld))), self._split(self.key(y))
+        y = self.attention_norm(x_bld)
+        q, k = self._matched(y, y)
         return torch.softmax(q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5 + mask_b1qk, -1)
+
+    def _matched(self, asked_bqd: Tensor, y_bkd: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries and keys, (b, h, q, f) and (b, h, k, f)."""
+        if self.uniform:
+            # Zeros go through the same kernel, so that nothing but the scores differs, to the bit.
+            return self._split(torch.zeros_like(asked_bqd)), self._split(torch.zeros_like(y_bkd))
+        return self._split(self.query(asked_bqd)), self._split(self.key(y_bkd))
 
     def _split(self, rows_bld: Tensor) -> Tensor:
         batch, length, width = rows_bld.shape
@@ -227,7 +240,8 @@ class Block(nn.Module):
         """
         y = self.attention_norm(x_bld)
         asked = slice(-mask_b1qk.shape[2], None)
-        q, k, v = (self._split(rows) for rows in (self.query(y[:, asked]), self.key(y), self.exogenous(y)))
+        q, k = self._matched(y[:, asked], y)
+        v = self._split(self.exogenous(y))
         z_bld = attend(q, k, v, mask_b1qk, boost, relation_bqk).transpose(1, 2).flatten(2)
         x = x_bld[:, asked] + self.dropout(self.out(z_bld))
         hidden = self.dropout(torch.relu(self.widen(self.forward_norm(x))))

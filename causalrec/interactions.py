@@ -5,7 +5,7 @@ Item 0 is padding everywhere; real items are 1..num_items.
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +78,8 @@ class Sequences:
         num_items: size of the catalogue.
         user_labels: one label per row.
         item_labels: one label per item; `item_labels[k - 1]` is that of item k.
+        next_times: (users,) float64, when the item after each row is taken, which `Targets.asked` tells; None (default)
+            elsewhere.
 
     Raises:
         InputError: an array or the number of labels does not fit this.
@@ -89,6 +91,7 @@ class Sequences:
     num_items: int
     user_labels: tuple[str, ...]
     item_labels: tuple[str, ...]
+    next_times: Floats | None = None
 
     def __post_init__(self) -> None:
         _require_vector("items", self.items, np.int64, len(self.items))
@@ -103,6 +106,8 @@ class Sequences:
             _require_vector("times", self.times, np.float64, len(self.items))
             if not np.isfinite(self.times).all() or (np.diff(self.times)[self._same_row()] < 0).any():
                 raise InputError("times must be finite and must not fall inside a user's row")
+        if self.next_times is not None:
+            _require_vector("next_times", self.next_times, np.float64, len(self))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -184,6 +189,13 @@ class Targets:
     def __len__(self) -> int:
         return len(self.target)
 
+    def asked(self) -> Sequences:
+        """Return the histories as a scorer gets them: with the times at which the targets are taken.
+
+        A model that reads these times knows when its target happens, which few services do: a leak to be declared.
+        """
+        return replace(self.history, next_times=self.times)
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -195,7 +207,7 @@ class Split:
         test: questions that are reported.
         num_items: size of the catalogue.
         protocol: the rule in words, for the tables.
-        cuts: times at which validation and test begin, for a temporal split; None (default) otherwise.
+        cuts: times up to which training and validation go, for a temporal split; None (default) otherwise.
     """
 
     train: Sequences
@@ -307,43 +319,66 @@ def leave_one_out(sequences: Sequences, min_length: int = 3) -> Split:
     )
 
 
-def global_temporal(sequences: Sequences, validation_share: float, test_share: float) -> Split:
+def global_temporal(sequences: Sequences, quantile: float = 0.9) -> Split:
     """Cut all users at the same two moments, so that no training action is later than any target.
 
-    The cuts are the action times at the quantiles 1 - validation_share - test_share and 1 - test_share; an action at a
-    cut counts as after it. In each window a user is asked for the first action after the cut, given all earlier
-    actions; users without an earlier action are not asked. A target may be an item unseen in training.
+    The split of Gusak et al. 2025 (Time to Split), target "last". The second cut is a quantile of all action times; an
+    action at a cut counts as before it. Each user whose last action is later is tested on it, given all earlier
+    actions, also those after the cut. The same rule applied to the actions up to the second cut gives the first cut and
+    the validation questions; training has the actions up to the first cut. A user without an earlier action is not
+    asked, one without a training action may be; and a target may be an item unseen in training.
 
     Args:
         sequences: actions of all users, with times.
-        validation_share: share of actions between the cuts, in (0, 1).
-        test_share: share of actions after the second cut, in (0, 1).
+        quantile: share of the action times before a cut, in (0, 1), linear between two times. Default 0.9.
 
     Raises:
-        InputError: no times, shares out of range, or a window in which nobody is asked.
+        InputError: no times, a quantile out of range, or a window in which nobody is asked.
     """
-    if sequences.times is None:
+    times = sequences.times
+    if times is None:
         raise InputError("a temporal split needs times and this data has none (file order only); use leave-one-out")
-    if not (validation_share > 0 and test_share > 0 and validation_share + test_share < 1):
-        raise InputError(f"shares must be above 0 and sum below 1, got {validation_share} and {test_share}")
+    if not 0 < quantile < 1:
+        raise InputError(f"the quantile of a temporal split must be above 0 and below 1, got {quantile}")
     if not len(sequences.items):
         raise InputError("there are no actions to split")
-    levels = [1 - validation_share - test_share, 1 - test_share]
-    first, second = (float(cut) for cut in np.quantile(sequences.times, levels, method="higher"))
-    before_first, before_second = (_count_before(sequences, sequences.times, cut) for cut in (first, second))
-    validated = np.flatnonzero((before_first > 0) & (before_first < before_second))
-    tested = np.flatnonzero((before_second > 0) & (before_second < sequences.lengths()))
+    second = float(np.quantile(times, quantile))
+    first = float(np.quantile(times[times <= second], quantile))
+    trained, known = (_count_until(sequences, times, cut) for cut in (first, second))
+    validated, tested = (
+        np.flatnonzero((early < late) & (late > 1)) for early, late in ((trained, known), (known, sequences.lengths()))
+    )
     for what, users in (("validation", validated), ("test", tested)):
         if not users.size:
-            raise InputError(f"no user has actions on both sides of the {what} cut; change the shares")
+            raise InputError(f"no user has an action after the {what} cut and one before it; change the quantile")
     return Split(
-        sequences.take(np.arange(len(sequences)), before_first),
-        _ask(sequences, validated, before_first[validated]),
-        _ask(sequences, tested, before_second[tested]),
+        sequences.take(np.arange(len(sequences)), trained),
+        _ask(sequences, validated, known[validated] - 1),
+        _ask(sequences, tested, sequences.lengths()[tested] - 1),
         sequences.num_items,
-        f"global temporal: validation from time {first:.17g}, test from {second:.17g}; first action after the cut",
+        f"global temporal: training up to time {first:.17g}, test after {second:.17g} and validation in between; "
+        "last action of each user there",
         (first, second),
     )
+
+
+def shuffle_histories(split: Split, generator: np.random.Generator) -> Split:
+    """Return the split with every training row and history in random order; targets and times stay where they are.
+
+    A control: a model that loses nothing by it does not use the order of actions, or the data have none to use.
+
+    Args:
+        split: any, whose leaks were checked before, since afterwards rows are no longer prefixes of histories.
+        generator: source of the orders.
+    """
+
+    def shuffled(rows: Sequences) -> Sequences:
+        owner = np.repeat(np.arange(len(rows)), rows.lengths())
+        order = np.lexsort((generator.random(len(owner)), owner))
+        return replace(rows, items=rows.items[order])
+
+    validation, test = (replace(asked, history=shuffled(asked.history)) for asked in (split.validation, split.test))
+    return replace(split, train=shuffled(split.train), validation=validation, test=test)
 
 
 def check_leaks(split: Split, sequences: Sequences | None = None) -> None:
@@ -351,7 +386,8 @@ def check_leaks(split: Split, sequences: Sequences | None = None) -> None:
 
     Every training row must be a prefix of its user's histories, so that no target is trained on at or after its own
     position. A user's validation history and target must be a prefix of the test history, and every item known. Under a
-    temporal split all training actions must be earlier than all targets.
+    temporal split no training action may be later than the first cut, validation targets must lie between the cuts and
+    test targets after the second, and no history may be later than its own target.
 
     Args:
         split: the split to check.
@@ -461,10 +497,10 @@ def _ask(sequences: Sequences, users: Ints, position: Ints) -> Targets:
     return Targets(sequences.take(users, position), sequences.items[at], users, times)
 
 
-def _count_before(sequences: Sequences, times: Floats, cut: float) -> Ints:
-    """Return the number of actions strictly before `cut` per user (users,); they are the first of each row."""
-    before = _offsets((times < cut).astype(np.int64))
-    return np.diff(before[sequences.offsets])
+def _count_until(sequences: Sequences, times: Floats, cut: float) -> Ints:
+    """Return the number of actions at or before `cut` per user (users,); they are the first of each row."""
+    until = _offsets((times <= cut).astype(np.int64))
+    return np.diff(until[sequences.offsets])
 
 
 def _append(asked: Targets) -> Sequences:
@@ -488,18 +524,19 @@ def _require_prefix(message: str, short: Sequences, i: Ints, long: Sequences, j:
 
 
 def _check_cuts(split: Split, cuts: tuple[float, float]) -> None:
-    parts = (split.train.times, split.validation.times, split.validation.history.times, split.test.times)
-    if any(times is None for times in (*parts, split.test.history.times)):
-        raise LeakError("a temporal split needs the times of all its parts")
-    train, asked_first, told_first, asked_second = (np.asarray(times) for times in parts)
-    told_second = np.asarray(split.test.history.times)
     first, second = cuts
-    for what, times, low, high in (
-        ("training", train, -np.inf, first),
-        ("a validation history", told_first, -np.inf, first),
-        ("a validation target", asked_first, first, second),
-        ("a test history", told_second, -np.inf, second),
-        ("a test target", asked_second, second, np.inf),
+    train = split.train.times
+    if train is None:
+        raise LeakError("a temporal split needs the times of all its parts")
+    if (train > first).any():
+        raise LeakError(f"training has an action after {first:.17g}")
+    for what, asked, low, high in (
+        ("validation", split.validation, first, second),
+        ("test", split.test, second, np.inf),
     ):
-        if ((times < low) | (times >= high)).any():
-            raise LeakError(f"{what} has an action outside [{low:.17g}, {high:.17g})")
+        if asked.times is None or asked.history.times is None:
+            raise LeakError("a temporal split needs the times of all its parts")
+        if ((asked.times <= low) | (asked.times > high)).any():
+            raise LeakError(f"a {what} target is outside ({low:.17g}, {high:.17g}]")
+        if (asked.history.times > np.repeat(asked.times, asked.history.lengths())).any():
+            raise LeakError(f"a {what} history has an action after its target")

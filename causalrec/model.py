@@ -28,6 +28,8 @@ class SASRecOptions(TransformerOptions):
         loss: `full` (default), `bce`, `gbce` or `sampled`, see `negatives.next_item_loss`.
         negatives: number of negatives of that loss; None (default) as published.
         calibration: t of gBCE, in [0, 1], default 0.75.
+        attention: `softmax` (default), or `uniform`: every score is 0, so that each position reads the mean of those up
+            to it, whatever their items. Its initial weights are those of `softmax`; queries and keys stay unused.
 
     Raises:
         InputError: an option out of range.
@@ -37,6 +39,7 @@ class SASRecOptions(TransformerOptions):
     loss: str = "full"
     negatives: int | None = None
     calibration: float = 0.75
+    attention: str = "softmax"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,6 +49,8 @@ class SASRecOptions(TransformerOptions):
             raise InputError(f"negatives = {self.negatives}; expected 1 to {self.items}, the number of items, or None")
         if not 0 <= self.calibration <= 1:
             raise InputError(f"calibration = {self.calibration}; expected t of gBCE, 0 to 1")
+        if self.attention not in ("softmax", "uniform"):
+            raise InputError(f"attention = {self.attention!r}; expected softmax or uniform")
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,8 @@ class CausalRecOptions(Reading, SASRecOptions):
         Reading.__post_init__(self)
         if self.layers < 2:
             raise InputError(f"layers = {self.layers}; CausalRec needs one discovery and at least one booster layer")
+        if self.attention != "softmax":
+            raise InputError(f"attention = {self.attention!r}; CausalRec boosts softmax, choose that or SASRec")
         for name in ("beta", "sparsity"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} = {getattr(self, name)}; expected a finite number >= 0")
@@ -134,7 +141,7 @@ class SASRec(Recommender):
         self.item = nn.Embedding(o.items + 1, o.width)
         self.position = nn.Embedding(o.length, o.width)
         self.blocks = nn.ModuleList(
-            Block(o.width, o.heads, o.dropout, normalise_values=n < o.normalised) for n in range(o.layers)
+            Block(o.width, o.heads, o.dropout, n < o.normalised, o.attention == "uniform") for n in range(o.layers)
         )
         self.final_norm = nn.LayerNorm(o.width)
         self.dropout = Dropout(o.dropout)

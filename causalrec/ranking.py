@@ -137,10 +137,11 @@ def rank_targets(
         raise InputError("sampled negatives need a generator")
     if chunk is None:
         chunk = max(1, min(CHUNK, LARGEST // targets.history.num_items))
+    history = targets.asked()
     kept, filtered, sampled = [], [], []
     for start in range(0, users, chunk):
         rows = slice(start, min(start + chunk, users))
-        scores = score(targets.history, rows)
+        scores = score(history, rows)
         if not bool(torch.isfinite(torch.stack(torch.aminmax(scores))).all()):
             raise NonFiniteScores(f"scores of users {rows.start} to {rows.stop - 1} are not all finite")
         target = torch.from_numpy(targets.target[rows] - 1).to(scores.device)

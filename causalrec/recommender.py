@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -89,8 +89,9 @@ class Recommender(nn.Module, ABC):
 
     A subclass defines `_build` (its layers), `_initialise` (all weights, from the generator alone), `loss` and
     `scores`. `item` embeds items; its row 0 is padding. A model with `needs_times` also receives the time of every
-    item, (b, l) float64 in seconds, 0 at padding. `products` is the dtype of the full softmax's matrix products (None:
-    that of the states); training sets it.
+    item, (b, l) float64 in seconds, 0 at padding; with `needs_next_time` as well, (b, l + 1), since the time at which
+    the item after the last one is taken stands behind them. `products` is the dtype of the full softmax's matrix
+    products (None: that of the states); training sets it.
 
     Args:
         options: frozen dataclass with at least `items` and `length`, the most items of a history that the model reads.
@@ -100,7 +101,8 @@ class Recommender(nn.Module, ABC):
 
     options: Any
     item: nn.Embedding
-    needs_times: ClassVar[bool] = False
+    needs_times: bool = False
+    needs_next_time: bool = False
     products: torch.dtype | None = None
 
     def __init__(self, options: Any, generator: torch.Generator, device: str = "cpu") -> None:

@@ -148,7 +148,7 @@ def pick_device(name: str = "auto") -> str:
 def make_scorer(model: Recommender) -> Scorer:
     """Return the model as a scorer, which reads the last `length` items of each history.
 
-    The scorer raises InputError for histories without times if the model needs them.
+    The scorer raises InputError for histories without the times that the model needs.
 
     Args:
         model: a trained model.
@@ -158,7 +158,8 @@ def make_scorer(model: Recommender) -> Scorer:
         padded = pad_left([history.row(user) for user in range(rows.start, rows.stop)], model.options.length)
         asked: list[NDArray[Any]] = [padded]
         if model.needs_times:
-            asked.append(pad_times(history, rows, model.options.length, type(model).__name__))
+            name = type(model).__name__
+            asked.append(pad_times(history, rows, model.options.length, name, model.needs_next_time))
         lengths = (padded != 0).sum(1)
         order = np.argsort(lengths, kind="stable")
         buckets = [order[start : start + BUCKET] for start in range(0, len(order), BUCKET)]
@@ -167,14 +168,17 @@ def make_scorer(model: Recommender) -> Scorer:
             parts = []
             for bucket in buckets:
                 longest = max(int(lengths[bucket[-1]]), 1)
-                batch = (torch.from_numpy(part[bucket, -longest:]).to(model.device) for part in asked)
+                first = model.options.length - longest
+                batch = (torch.from_numpy(part[bucket, first:]).to(model.device) for part in asked)
                 parts.append(model.scores(*batch))
             return torch.cat(parts)[torch.from_numpy(np.argsort(order)).to(model.device)]
 
     return score
 
 
-def pad_times(sequences: Sequences, rows: slice, length: int, model: str) -> NDArray[np.float64]:
+def pad_times(
+    sequences: Sequences, rows: slice, length: int, model: str, ahead: bool = False
+) -> NDArray[np.float64]:
     """Return the times of the last `length` actions of the rows, padded with 0 on the left: (rows, length) float64.
 
     Args:
@@ -182,14 +186,20 @@ def pad_times(sequences: Sequences, rows: slice, length: int, model: str) -> NDA
         rows: the users.
         length: columns of the result.
         model: name of the model that needs times, for the message.
+        ahead: the time of the next item stands in one more column; default False.
 
     Raises:
-        InputError: the sequences have no times.
+        InputError: the sequences lack these times.
     """
     times = _times(sequences, model)
+    if ahead and sequences.next_times is None:
+        raise InputError(f"{model} needs the time at which the next item is taken; choose a model that does not")
     spans = [np.arange(*sequences.offsets[user : user + 2]) for user in range(rows.start, rows.stop)]
     places = pad_left([span + 1 for span in spans], length)
-    return np.where(places == 0, 0.0, times[places - 1])
+    padded = np.where(places == 0, 0.0, times[places - 1])
+    if sequences.next_times is None or not ahead:
+        return padded
+    return np.concatenate([padded, sequences.next_times[rows, None]], axis=1)
 
 
 def _times(sequences: Sequences, model: str) -> NDArray[np.float64]:
@@ -229,6 +239,7 @@ def batches(
     generator: np.random.Generator,
     device: str,
     times: NDArray[np.float64] | None = None,
+    ahead: bool = False,
 ) -> Iterator[tuple[Tensor, ...]]:
     """Yield one epoch of (items, next items), both (b, l), and with `times` also the times of the items.
 
@@ -241,6 +252,7 @@ def batches(
         generator: source of the order.
         device: where the batches live.
         times: times of the items, of the same shape as `padded`; default None.
+        ahead: the time of the last next item stands behind the times of the items; default False.
     """
     lengths = (padded != 0).sum(1)
     order = generator.permutation(len(padded))
@@ -253,8 +265,10 @@ def batches(
         longest = int(lengths[rows].max())
         block = torch.from_numpy(padded[rows, -longest:]).to(device)
         items = block[:, :-1]
-        batch = (items, block[:, 1:] * (items != 0))
-        yield batch if times is None else (*batch, torch.from_numpy(times[rows, -longest:-1]).to(device))
+        batch: tuple[Tensor, ...] = (items, block[:, 1:] * (items != 0))
+        if times is not None:
+            batch = (*batch, torch.from_numpy(times[rows, -longest : None if ahead else -1]).to(device))
+        yield batch
 
 
 def train(
@@ -357,7 +371,8 @@ def _train_epoch(
     totals: dict[str, float] = {}
     rows, steps = 0, -(-len(padded) // options.batch)
     done = progress.epoch * steps
-    for number, batch in enumerate(batches(padded, options.batch, shuffle, str(model.device), times), start=1):
+    epoch = batches(padded, options.batch, shuffle, str(model.device), times, model.needs_next_time)
+    for number, batch in enumerate(epoch, start=1):
         loss, terms = model.loss(*batch)
         model.zero_grad()
         if not bool(torch.isfinite(loss)):

@@ -129,12 +129,14 @@ def train(
     options = build(options_of, given | {"items": split.num_items}, name)
     if getattr(options, "source", None) == "fixed":
         raise InputError(f"{name}: source = fixed takes a given W, of which there is none here; choose another source")
-    if kind.needs_times and sequences.times is None:
+    streams = {"dataset": p.dataset, "seed": 0}
+    model = make_model(kind, options, where, seed, streams)
+    if model.needs_next_time:
+        raise InputError(f"{name}: times = query tells the model when its targets happen; choose last or none")
+    if model.needs_times and sequences.times is None:
         raise InputError(f"{name} needs the time of every action; name its column with --time, or choose another model")
     if not (split.train.lengths() >= 2).any():
         raise InputError(f"{data}: no user has two actions to train on; lower the cores or add data")
-    streams = {"dataset": p.dataset, "seed": 0}
-    model = make_model(kind, options, where, seed, streams)
     about: dict[str, Any] = {
         "model": name, "options": asdict(options), "training": asdict(wanted), "seed": seed, "device": where,
     }  # fmt: skip

@@ -20,13 +20,13 @@ def make_split(sequences: Sequences, name: str) -> Split:
 
     Args:
         sequences: every user's actions.
-        name: one of `SPLITS`; "temporal" cuts at points in time, after which lie validation and test, a tenth each.
+        name: one of `SPLITS`; "temporal" cuts all users at the same two points in time, see `global_temporal`.
 
     Raises:
         InputError: nothing is left to train or to test on, or the actions have no times to cut at.
     """
     if name == "temporal":
-        return global_temporal(sequences, validation_share=0.1, test_share=0.1)
+        return global_temporal(sequences)
     return leave_one_out(sequences)
 
 

@@ -1,9 +1,11 @@
 """The named sizes of a run: smoke (CI), quick (a reviewer's first look), standard (a night), paper (a GPU)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.errors import InputError
+from bench.methods.fit import SPLITS
 from bench.methods.recommenders import RIVALS
 
 
@@ -114,19 +116,22 @@ class Real:
 
     Args:
         datasets: names of `bench.datasets`.
-        seeds: on which the chosen setting runs.
-        trials: settings tried per model, of 4 dropouts and the learning rates here.
+        seeds: on each of which every model is tuned and trained.
+        trials: settings tried per model and seed, of 4 dropouts and the learning rates here.
         length: the latest actions that a history keeps.
         width: features per item.
-        epochs: of training, at most.
-        patience: epochs without a better validation after which training stops.
+        epochs: of training.
         learning_rates: those that trials draw from.
+        epochs_by: of training on some datasets, by name. Default none.
         batch: histories per step. Default 32.
         windows: of a history that are trained on, see `causalrec.training.TrainingOptions`. Default "last".
-        controls: what CausalRec's chosen setting is trained with beside it: "filter", "raw" and "random" of `ablation`,
-            "halves" of the users of `audit`. Default none.
+        controls: what is trained beside the chosen settings: every model on "shuffled" histories, of `recommend`; and
+            CausalRec with "filter", "raw" and "random" of `ablation`, and on "halves" of the users of `audit`. Default
+            none.
         agreement: datasets on which implementations are compared. Default none.
         rivals: names of `RIVALS`. Default SASRec.
+        splits: names of `SPLITS`; `recommend` runs under each, and is judged under the one that is asked for. Default
+            leave-one-out alone.
     """
 
     datasets: tuple[str, ...]
@@ -135,13 +140,14 @@ class Real:
     length: int
     width: int
     epochs: int
-    patience: int
     learning_rates: tuple[float, ...]
+    epochs_by: Mapping[str, int] = field(default_factory=dict)
     batch: int = 32
     windows: str = "last"
     controls: tuple[str, ...] = ()
     agreement: tuple[str, ...] = ()
     rivals: tuple[str, ...] = ("sasrec",)
+    splits: tuple[str, ...] = SPLITS[:1]
 
 
 @dataclass(frozen=True)
@@ -200,7 +206,7 @@ SMOKE = Preset(
     world=World(items=30, users=150, length=12, width=16, epochs=3), world_seeds=2,
     sweep=World(items=30, users=100, length=10, width=16, epochs=2), sweep_seeds=2,
     alphas=(1e-8, 1.0, 1e8), sparsities=(0.001, 0.1), taus=(0.1,), schedules=((100.0, 10.0),),
-    real=Real((), seeds=2, trials=1, length=20, width=16, epochs=2, patience=2, learning_rates=(3e-3,)),
+    real=Real((), seeds=2, trials=1, length=20, width=16, epochs=2, learning_rates=(3e-3,), controls=("shuffled",)),
     timeout=120.0,
 )  # fmt: skip
 QUICK = Preset(
@@ -219,8 +225,8 @@ QUICK = Preset(
     alphas=(1e-8, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e8), sparsities=(0.0, 0.001, 0.01, 0.1, 1.0),
     taus=(0.1, 0.6), schedules=((100.0, 10.0), (1e4, 1.0)),
     real=Real(
-        ("ml-100k", "foursquare-nyc"), seeds=3, trials=2, length=50, width=64, epochs=16, patience=5,
-        learning_rates=(3e-3,),
+        ("ml-100k", "foursquare-nyc"), seeds=3, trials=2, length=50, width=64, epochs=16,
+        learning_rates=(2e-3, 4e-3), controls=("shuffled",), splits=SPLITS,
     ),
     timeout=600.0,
 )  # fmt: skip
@@ -245,8 +251,8 @@ STANDARD = Preset(
     taus=(0.05, 0.1, 0.2, 0.5, 1.0), schedules=((1.0, 2.0), (100.0, 10.0), (1e4, 1.0)),
     real=Real(
         ("ml-100k", "foursquare-nyc", "beauty", "ml-1m"), seeds=3, trials=2, length=50, width=64, epochs=100,
-        patience=10, learning_rates=(2e-3,), batch=64, windows="all", controls=("filter", "halves"),
-        agreement=("ml-100k",), rivals=RIVALS,
+        learning_rates=(2e-3, 4e-3), batch=64, windows="all", controls=("shuffled", "filter", "halves"),
+        agreement=("ml-100k",), rivals=RIVALS, splits=SPLITS,
     ),
     timeout=3600.0, all_readings=True,
 )  # fmt: skip
@@ -268,8 +274,8 @@ PAPER = replace(
     sweep=World(items=100, users=3000, length=40, width=64, epochs=60), sweep_seeds=10,
     real=replace(
         STANDARD.real, datasets=("ml-100k", "foursquare-nyc", "foursquare-tky", "kgrec-music", "beauty", "ml-1m"),
-        seeds=10, trials=10, length=200, epochs=200, patience=15, learning_rates=(5e-4, 1e-3, 2e-3), batch=128,
-        controls=("filter", "raw", "random", "halves"), agreement=("ml-100k", "ml-1m"),
+        seeds=10, trials=10, length=200, epochs=200, learning_rates=(1e-3, 2e-3, 4e-3), batch=128,
+        controls=("shuffled", "filter", "raw", "random", "halves"), agreement=("ml-100k", "ml-1m"),
     ),
     timeout=6 * 3600.0,
 )  # fmt: skip

@@ -1,17 +1,18 @@
 """Cells of the recommender runner: which models run on a dataset, with which options, on which seeds."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from bench.cells.unit import Cell
 from bench.methods import recommenders
 from bench.methods import user_recommender as own_recommender
-from bench.methods.recommenders import CONTROLS, ENTRIES, NEURAL, PEERS, TRAINED
+from bench.methods.recommenders import CONTROLS, ENTRIES, NEURAL, PEERS, RIVALS, TIMED, TRAINED
 from bench.plan.presets import World
 from bench.plan.setup import Setup
 from causalrec.rivals.ease import MOST_ITEMS
 
-DROPOUTS = (0.2, 0.3, 0.4, 0.5)
+DROPOUTS = (0.1, 0.2, 0.3, 0.5)
 FACTOR_WEIGHTS = dict(zip(DROPOUTS, (1e-4, 1e-3, 3e-3, 1e-2), strict=True))  # FPMC has these where others have dropout
 PAIR_BATCH = 1024
 READING = (
@@ -20,10 +21,11 @@ READING = (
 )  # fmt: skip
 SPOKEN = {
     "window": "window", "decay": "decay", "regularisation": "weight", "dropout": "dropout", "sparsity": "lambda",
-    "learning_rate": "lr",
+    "learning_rate": "lr", "tau_train": "tau in training", "tau_inf": "tau in ranking",
 }  # fmt: skip
 TOKEN_SECONDS, ITEM_SECONDS = 9e-6, 4.3e-9
 PAIR_SECONDS, CUBE_SECONDS = 4e-6, 4e-11
+CUBIC = ("ease", "tale")  # controls that solve systems of items x items
 
 
 def plan_cell(
@@ -61,9 +63,9 @@ def plan_cell(
         device=setup.device if model in NEURAL else "cpu",
         cost=0.5
         + training.get("epochs", 0) * tokens * per_token
-        + (CUBE_SECONDS * items**3 if model == "ease" else 0.0),
+        + (CUBE_SECONDS * items**3 if model in CUBIC else 0.0),
         timeout=setup.preset.timeout,
-        label=f"{setting} on {name}, seed {seed}",
+        label=f"{setting} on {data_words(dataset)}, seed {seed}",
     )
 
 
@@ -121,6 +123,26 @@ def varied(cell: Cell, **more: Any) -> Cell:
     """
     words = "".join(f", {name} {_spoken(of) if isinstance(of, dict) else of}" for name, of in more.items())
     return replace(cell, params=dict(cell.params) | more, label=cell.label + words)
+
+
+def shuffled(cell: Cell) -> Cell:
+    """The cell on histories in random order.
+
+    Args:
+        cell: of the recommender runner.
+    """
+    dataset = cell.params["dataset"] | {"order": "shuffled"}
+    return replace(cell, params=dict(cell.params) | {"dataset": dataset}, label=f"{cell.label}, shuffled histories")
+
+
+def data_words(dataset: Mapping[str, Any]) -> str:
+    """A dataset with what its cells have changed about it, in words.
+
+    Args:
+        dataset: a cell's parameter.
+    """
+    split = ", temporal split" if dataset.get("split") == "temporal" else ""
+    return f"{dataset['name']}{split}" + (", shuffled histories" if "order" in dataset else "")
 
 
 def _spoken(relation: dict[str, Any]) -> str:
@@ -182,24 +204,36 @@ def seen_rule(setup: Setup, name: str) -> str:
 
 
 def controls(setup: Setup, name: str) -> tuple[str, ...]:
-    """The controls on a dataset; EASE inverts a matrix of items x items and stays out where there are too many.
+    """The controls on a dataset; EASE and TALE solve systems of items x items and stay out where there are too many.
 
     Args:
         setup: the run's.
         name: of a dataset found, or "behaviour".
     """
     few = name == "behaviour" or setup.statistic(name, "items") <= MOST_ITEMS
-    return tuple(model for model in CONTROLS if few or model != "ease")
+    return tuple(model for model in CONTROLS if few or model not in CUBIC)
 
 
-def rivals(setup: Setup, name: str) -> tuple[str, ...]:
-    """The preset's rivals on a dataset; TiSASRec only where there are times.
+def trained(setup: Setup, name: str) -> tuple[str, ...]:
+    """The preset's rivals, their twins and leaks, and CausalRec; those that need times only where there are any.
 
     Args:
         setup: the run's.
         name: of a dataset found, or "behaviour".
     """
-    return tuple(model for model in setup.preset.real.rivals if timed(setup, name) or model != "tisasrec")
+    asked, has_times = {*setup.preset.real.rivals, "causalrec"}, timed(setup, name)
+    known = (model for model in TRAINED if has_times or model not in TIMED)
+    return tuple(model for model in known if asked & {model, ENTRIES[model].beside})
+
+
+def rivals(setup: Setup, name: str) -> tuple[str, ...]:
+    """Those of `trained` that claims are judged against.
+
+    Args:
+        setup: the run's.
+        name: of a dataset found, or "behaviour".
+    """
+    return tuple(model for model in trained(setup, name) if model in RIVALS)
 
 
 def timed(setup: Setup, name: str) -> bool:
@@ -245,18 +279,24 @@ def world_training(epochs: int) -> dict[str, Any]:
     return {"epochs": epochs, "patience": None, "batch": 64, "learning_rate": 3e-3}
 
 
-def setting_words(options: dict[str, Any]) -> str:
-    """What may differ between the cells of one model on one dataset, in words.
+def setting_words(*settings: Mapping[str, Any]) -> str:
+    """What may differ between the cells of one model on one dataset, in words; a range where several settings differ.
 
     Args:
-        options: of the model and of its training, in one.
+        settings: options of the model and of its training in one, of at least one cell.
     """
-    said = [f"{word} {options[name]:g}" for name, word in SPOKEN.items() if name in options]
-    if boost := options.get("boost"):
+    said = [f"{word} {_range(settings, name)}" for name, word in SPOKEN.items() if name in settings[0]]
+    first = settings[0]
+    if boost := first.get("boost"):
         heads = f" heads {boost['heads']}" if "heads" in boost else ""
-        said.append(f"{boost['mode']} alpha {boost['alpha']:g}{heads}")
-    said += [f"{name} {options[name]}" for name in (*READING, "windows", "precision") if name in options]
+        said.append(f"{boost['mode']} alpha {_range([options['boost'] for options in settings], 'alpha')}{heads}")
+    said += [f"{name} {first[name]}" for name in (*READING, "windows", "precision") if name in first]
     return ", ".join(said)
+
+
+def _range(settings: Sequence[Mapping[str, Any]], name: str) -> str:
+    low, high = (f"{of(options[name] for options in settings):g}" for of in (min, max))
+    return low if low == high else f"{low}–{high}"
 
 
 def world_sizes(world: World) -> str:

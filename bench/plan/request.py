@@ -25,7 +25,7 @@ Words = list[str] | None
 Out = Annotated[Path, output("Results folder.")]
 Seed = Annotated[int, scope("Root of every random stream.", least=0)]
 Device = Annotated[str, where("auto, cpu or cuda.")]
-Split = Annotated[str, data("How real data are split: leave_one_out or temporal.")]
+Split = Annotated[str, data("How real data are split and claims judged: leave_one_out or temporal.")]
 DataDir = Annotated[Path | None, data("Folder of real datasets.", default="$CAUSALREC_DATA, otherwise data/")]
 RESULTS = Path("results/runs")
 

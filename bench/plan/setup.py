@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,16 @@ class Setup:
     def places(self) -> tuple[str, ...]:
         """Where recommenders run: the behaviour worlds, and every dataset found."""
         return ("behaviour", *self.found)
+
+    @property
+    def further(self) -> list["Setup"]:
+        """The same under each other split of the preset, on the datasets found that it can split.
+
+        Behaviour worlds know no split; who reads one of these leaves them out.
+        """
+        timed = {name: p for name, p in self.found.items() if p.statistics["ties_share"] is not None}
+        others = [split for split in self.preset.real.splits if split != self.split]
+        return [replace(self, split=split, found=timed if split == "temporal" else self.found) for split in others]
 
     @property
     def judged(self) -> list[str]:

@@ -31,11 +31,10 @@ def plan_table(setup: Setup, planned: Mapping[str, list[Cell]], store: Store | N
         seconds = sum(cell.cost for cell in left)
         total += seconds
         rows.append((name, len(set(cells)), len(new), len(new) - len(left), duration(seconds / jobs)))
-    seeds = setup.preset.real.seeds
     for_cpu = setup.device != "cpu" or setup.preset.name == "paper"
     note = (
-        f"{setup.preset.about}. About {duration(total / jobs)} on {jobs} workers; the recommenders chosen in tuning "
-        f"then run on {seeds - 1} more seeds. " + (CPU_ESTIMATE if for_cpu else "")
+        f"{setup.preset.about}. About {duration(total / jobs)} on {jobs} workers; what stands beside the recommenders "
+        "that tuning chooses then runs as well. " + (CPU_ESTIMATE if for_cpu else "")
         + "; ".join([f"Datasets found: {', '.join(setup.found) or 'none'}", *setup.missing.values()]) + "."
     )  # fmt: skip
     columns = ("experiment", "cells", "of its own", "there already", "expected time of the rest")

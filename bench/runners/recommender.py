@@ -29,7 +29,7 @@ from causalrec.acyclicity import is_acyclic
 from causalrec.attention import Block, Boost, causal_mask
 from causalrec.checkpoints import Checkpoint
 from causalrec.discovery import admissible
-from causalrec.interactions import Sequences, Split, check_leaks, from_rows, pad_left
+from causalrec.interactions import Sequences, Split, check_leaks, from_rows, pad_left, shuffle_histories
 from causalrec.model import CausalRec, SASRec, two_way_mask
 from causalrec.ranking import Scorer, hit_rate, ndcg, rank_targets, reciprocal_rank
 from causalrec.recommender import Recommender
@@ -48,7 +48,8 @@ def run(cell: Cell) -> Outcome:
     """Fit `params.model` on `params.dataset` and rank validation and test.
 
     Further params, if given: `half`, 0 or 1, the half of the users that is all the data; `restart`, a name for other
-    initial weights, batches and dropout; `relation`, the W of source `fixed`, see `given.draw_relation`.
+    initial weights, batches and dropout; `relation`, the W of source `fixed`, see `given.draw_relation`. A `dataset`
+    whose `order` is "shuffled" has the actions of every training row and history in random order.
 
     Args:
         cell: its params are those that `bench.plan` makes for this runner.
@@ -57,6 +58,9 @@ def run(cell: Cell) -> Outcome:
     world, behaviour, sequences = _read(p, cell.data)
     split = make_split(sequences, p["dataset"].get("split", SPLITS[0]))
     check_leaks(split, sequences)
+    if shuffled := p["dataset"].get("order") == "shuffled":
+        rng = generator(root=p["root"], stream="order", dataset=p["dataset"]["name"], seed=p["seed"])
+        split = shuffle_histories(split, rng)
     start, checkpoint = cpu_seconds(), open_checkpoint()
     score, metrics, arrays, model = _fit(p, split, world, behaviour, cell.device, checkpoint)
     metrics["fit_cpu_s"] = cpu_seconds() - start + (0.0 if checkpoint is None else checkpoint.earlier_cpu_s)
@@ -81,7 +85,7 @@ def run(cell: Cell) -> Outcome:
             arrays |= item_edges(model)
         if p["dataset"]["name"] in TITLED:
             arrays |= items_seen(split.train) | lift_edges(split.train)
-        if world is not None and behaviour is not None:
+        if world is not None and behaviour is not None and not shuffled:
             metrics |= _recovery(model, world, behaviour, p)
             if model.has_item_graph:
                 arrays["item_graph"] = model.item_graph().cpu().numpy()
@@ -101,7 +105,8 @@ def _read(p: Params, content: str | None) -> tuple[BehaviourWorld | None, Behavi
 def _read_whole(p: Params, content: str | None) -> tuple[BehaviourWorld | None, Behaviour | None, Sequences]:
     d = p["dataset"]
     if d["name"] == "behaviour":
-        rng = generator(root=p["root"], stream="world", world=d, seed=p["seed"])
+        sizes = {name: value for name, value in d.items() if name != "order"}
+        rng = generator(root=p["root"], stream="world", world=sizes, seed=p["seed"])
         world = draw_world(rng, d["items"], **d["knobs"])
         behaviour = world.sample(rng, d["users"], d["length"])
         return world, behaviour, from_rows(behaviour.items, num_items=d["items"])

@@ -12,6 +12,7 @@ from bench.datasets.load import Provenance
 from bench.datasets.titles import GENRES, TITLED
 from bench.experiments import find as find_experiment
 from bench.judge.claims import Claim, Finding, Margins, Verdict, judge, read_register
+from bench.methods.recommenders import TRAINED
 from bench.plan.presets import PRESETS, Preset
 from bench.plan.setup import Setup
 from causalrec.ranking import hit_rate, ndcg, reciprocal_rank
@@ -77,7 +78,7 @@ def model(cell: Cell, quality: float = 0.5, valid: float | None = None, luck: in
     found["data_density"] = 0.05
     if p["model"] in ("sasrec", "causalrec") and "relation" not in p:
         arrays |= audited(**({"r2_parents": 0.5} if p["model"] == "causalrec" else {}))
-    if p["model"] in ("sasrec", "causalrec"):
+    if p["model"] in TRAINED:
         found |= {"epochs": STEPS, "best_epoch": STEPS, "skipped_steps": 0}
         arrays["trace_recommendation"] = np.ones(STEPS)
     if p["model"] == "causalrec":
@@ -188,7 +189,7 @@ FIXED = replace(
     sweep_seeds=5,
     alphas=(1e-8, 1.0, 100.0, 1e8),
     sparsities=(0.0, 0.001, 0.01, 0.1, 1.0),
-    real=replace(PRESETS["quick"].real, seeds=3, trials=2, controls=("filter", "raw", "random", "halves")),
+    real=replace(PRESETS["quick"].real, seeds=3, trials=2, controls=("shuffled", "filter", "raw", "random", "halves")),
 )  # fmt: skip
 
 

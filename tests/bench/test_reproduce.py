@@ -165,7 +165,7 @@ TINY = replace(
     ),
     world=World(items=15, users=60, length=8, width=8, epochs=1),
     sweep=World(items=15, users=60, length=8, width=8, epochs=1),
-    real=replace(PRESETS["smoke"].real, datasets=("ml-100k", "beauty"), length=8, width=8, epochs=1, patience=1),
+    real=replace(PRESETS["smoke"].real, datasets=("ml-100k", "beauty"), length=8, width=8, epochs=1),
 )  # fmt: skip
 NAMES = ("recovery", "recommend")
 

@@ -22,6 +22,7 @@ from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
 from causalrec.rivals.bert4rec import BERT4Rec, BERT4RecOptions
 from causalrec.rivals.fpmc import FPMC, FPMCOptions
 from causalrec.rivals.gru4rec import GRU4Rec, GRU4RecOptions
+from causalrec.rivals.hstu import HSTU, HSTUOptions
 from causalrec.rivals.tisasrec import TiSASRec, TiSASRecOptions
 from causalrec.training import Progress, TrainingOptions, train
 
@@ -34,6 +35,7 @@ KINDS = {
     "causalrec unboosted": lambda g: CausalRec(CausalRecOptions(ITEMS, **SIZES, boost=Boost(alpha=0.0), beta=0.0), g),
     "gru4rec": lambda g: GRU4Rec(GRU4RecOptions(ITEMS, **SIZES, hidden=8), g),
     "bert4rec": lambda g: BERT4Rec(BERT4RecOptions(ITEMS, **SIZES), g),
+    "hstu": lambda g: HSTU(HSTUOptions(ITEMS, **SIZES, times="query"), g),
     "tisasrec": lambda g: TiSASRec(TiSASRecOptions(ITEMS, **SIZES, span=8), g),
 }
 ALL = (*KINDS, "fpmc")

@@ -21,6 +21,7 @@ from causalrec.interactions import (
     k_core,
     leave_one_out,
     pad_left,
+    shuffle_histories,
     to_sequences,
 )
 from tests.strategies import interactions
@@ -214,43 +215,82 @@ def test_leave_one_out_never_leaks(given_rows: Interactions, min_length: int) ->
     assert len(split.train.items) == len(sequences.items) - 2 * len(long_enough)
 
 
-@given(interactions(timed=True), st.floats(0.05, 0.45), st.floats(0.05, 0.45))
-def test_global_temporal_never_leaks(given_rows: Interactions, validation: float, test: float) -> None:
+@given(interactions(timed=True), st.floats(0.3, 0.95))
+def test_global_temporal_never_leaks(given_rows: Interactions, quantile: float) -> None:
+    """The rule applied user by user, and once more to what is left of everyone's actions up to the cut."""
     sequences = to_sequences(given_rows)
     assume(len(sequences.items) > 0)
     assert sequences.times is not None
-    ordered = np.sort(sequences.times)
-    last = len(ordered) - 1
-    cut, end = (ordered[int(np.ceil(last * level))] for level in (1 - validation - test, 1 - test))
-    asked: dict[str, dict[int, tuple[list[int], int]]] = {"validation": {}, "test": {}}
-    for user in range(len(sequences)):
-        row, times = sequences.row(user), sequences.times[sequences.offsets[user] : sequences.offsets[user + 1]]
-        for part, low, high in (("validation", cut, end), ("test", end, np.inf)):
-            first = int((times < low).sum())
-            if 0 < first < len(row) and times[first] < high:
-                asked[part][user] = (row[:first].tolist(), int(row[first]))
-    if not all(asked.values()):
-        with pytest.raises(InputError, match=r"on both sides of the (validation|test) cut"):
-            global_temporal(sequences, validation, test)
+    rows = [
+        list(zip(sequences.times[slice(*span)].tolist(), sequences.row(user).tolist(), strict=True))
+        for user, span in enumerate(zip(sequences.offsets, sequences.offsets[1:], strict=False))
+    ]
+    cuts, asked = list[float](), list[dict[int, tuple[list[int], int]]]()
+    for _ in ("test", "validation"):
+        cut = float(np.quantile([time for row in rows for time, _ in row], quantile))
+        cuts.append(cut)
+        asked.append({
+            user: ([item for _, item in row[:-1]], row[-1][1])
+            for user, row in enumerate(rows)
+            if len(row) > 1 and row[-1][0] > cut
+        })  # fmt: skip
+        rows = [[(time, item) for time, item in row if time <= cut] for row in rows]
+    if not all(asked):
+        with pytest.raises(InputError, match=r"an action after the (validation|test) cut and one before it"):
+            global_temporal(sequences, quantile)
         return
-    split = global_temporal(sequences, validation, test)
+    split = global_temporal(sequences, quantile)
     check_leaks(split, sequences)
-    assert split.cuts == (cut, end)
-    for part, targets in (("validation", split.validation), ("test", split.test)):
-        rows = [targets.history.row(i).tolist() for i in range(len(targets))]
-        answers = zip(rows, targets.target.tolist(), strict=True)
-        assert dict(zip(targets.users.tolist(), answers, strict=True)) == asked[part]
+    assert split.cuts == (cuts[1], cuts[0])
+    assert [split.train.row(user).tolist() for user in range(len(rows))] == [[item for _, item in row] for row in rows]
+    for targets, expected in zip((split.test, split.validation), asked, strict=True):
+        histories = [targets.history.row(i).tolist() for i in range(len(targets))]
+        answers = zip(histories, targets.target.tolist(), strict=True)
+        assert dict(zip(targets.users.tolist(), answers, strict=True)) == expected
 
 
 def test_global_temporal_of_a_known_case() -> None:
-    rows = [("u", "a", 0), ("v", "b", 1), ("u", "c", 2), ("v", "d", 3), ("u", "e", 4), ("u", "f", 5), ("v", "g", 6)]
-    split = global_temporal(to_sequences(actions(*rows, ("v", "h", 7), ("u", "i", 8), ("u", "j", 9))), 0.3, 0.2)
-    assert split.cuts == (5.0, 8.0)
-    assert named(split.train) == {"u": ["a", "c", "e"], "v": ["b", "d"]}
+    """Ten actions at times 0 to 9 and a quantile of 2/3: cuts at 6 and, of the seven up to there, at 4.
+
+    An action at a cut is before it. "u" is tested on the last action, given another one after the cut; "w" is tested
+    though training has not seen it, and has no earlier action to be validated with.
+    """
+    rows = [("u", "a", 0), ("v", "b", 1), ("u", "c", 2), ("v", "d", 3), ("u", "e", 4), ("v", "f", 5), ("w", "g", 6)]
+    split = global_temporal(to_sequences(actions(*rows, ("u", "h", 7), ("w", "a", 8), ("u", "i", 9))), 2 / 3)
+    assert split.cuts == (4.0, 6.0)
+    assert named(split.train) == {"u": ["a", "c", "e"], "v": ["b", "d"], "w": []}
     labels = split.train.item_labels
-    assert [labels[item - 1] for item in split.validation.target] == ["f", "g"]
-    assert [labels[item - 1] for item in split.test.target] == ["i"]
-    assert named(split.test.history) == {"u": ["a", "c", "e", "f"]}
+    assert [labels[item - 1] for item in split.validation.target] == ["f"]
+    assert named(split.validation.history) == {"v": ["b", "d"]}
+    assert [labels[item - 1] for item in split.test.target] == ["i", "a"]
+    assert named(split.test.history) == {"u": ["a", "c", "e", "h"], "w": ["g"]}
+
+
+@given(interactions(timed=True), st.integers(0, 2**32))
+def test_shuffled_histories_hold_the_same_actions_and_ask_the_same(given_rows: Interactions, seed: int) -> None:
+    sequences = to_sequences(given_rows)
+    assume(sequences.lengths().max(initial=0) >= 3)
+    split = leave_one_out(sequences)
+    shuffled = shuffle_histories(split, np.random.default_rng(seed))
+    parts = ((s.train, s.validation.history, s.test.history) for s in (split, shuffled))
+    for before, after in zip(*parts, strict=True):
+        assert (before.offsets.tolist(), _list(before.times)) == (after.offsets.tolist(), _list(after.times))
+        assert [sorted(before.row(u)) for u in range(len(before))] == [sorted(after.row(u)) for u in range(len(after))]
+    for asked, again in ((split.validation, shuffled.validation), (split.test, shuffled.test)):
+        assert asked.target.tolist() == again.target.tolist()
+        assert (asked.users is again.users, asked.times is again.times) == (True, True)
+
+
+def test_every_order_of_a_history_is_as_likely() -> None:
+    rows = from_rows([[1, 2, 3, 4, 5]] * 6000, 5)
+    train = shuffle_histories(leave_one_out(rows), np.random.default_rng(0)).train
+    orders, counts = np.unique(train.items.reshape(-1, 3), axis=0, return_counts=True)
+    assert len(orders) == 6
+    assert counts.min() > 850
+
+
+def _list(times: np.ndarray | None) -> list[float] | None:
+    return None if times is None else times.tolist()
 
 
 def _change(split: Split, part: str, **changes: object) -> Split:
@@ -281,17 +321,22 @@ def test_each_leak_is_found() -> None:
 
 def test_leaks_in_time_are_found() -> None:
     rows = [("u", "a", 0), ("u", "b", 5), ("u", "c", 8), ("v", "a", 1), ("v", "c", 6), ("v", "b", 9)]
-    split = global_temporal(to_sequences(actions(*rows)), 0.3, 0.3)
+    split = global_temporal(to_sequences(actions(*rows)), 0.7)
     assert split.cuts is not None
     early, late = split.cuts
-    with pytest.raises(LeakError, match="training has an action outside"):
+    with pytest.raises(LeakError, match="training has an action after"):
         check_leaks(replace(split, cuts=(0.5, late)))
-    with pytest.raises(LeakError, match="a validation target has"):
-        check_leaks(replace(split, cuts=(early + 0.5, late)))
-    with pytest.raises(LeakError, match="a test target has"):
-        check_leaks(replace(split, cuts=(early, late + 0.5)))
+    with pytest.raises(LeakError, match="a validation target is outside"):
+        check_leaks(replace(split, cuts=(early + 1.5, late)))
+    with pytest.raises(LeakError, match="a test target is outside"):
+        check_leaks(replace(split, cuts=(early, late + 2)))
     with pytest.raises(LeakError, match="needs the times"):
         check_leaks(_change(split, "test", times=None))
+    for part in ("validation", "test"):
+        history = getattr(split, part).history
+        later = replace(history, times=np.where(np.arange(len(history.items)) == len(history.items) - 1, 99.0, 0.0))
+        with pytest.raises(LeakError, match=f"a {part} history has an action after its target"):
+            check_leaks(_change(split, part, history=later))
 
 
 @given(st.lists(st.lists(st.integers(1, 9), max_size=8), max_size=6), st.integers(1, 10))
@@ -315,11 +360,11 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(InputError, match="min_length must be at least 3"):
         leave_one_out(sequences, 2)
     with pytest.raises(InputError, match="has none"):
-        global_temporal(replace(sequences, times=None), 0.1, 0.1)
-    with pytest.raises(InputError, match="sum below 1"):
-        global_temporal(sequences, 0.5, 0.5)
+        global_temporal(replace(sequences, times=None))
+    with pytest.raises(InputError, match="above 0 and below 1, got 1"):
+        global_temporal(sequences, 1.0)
     with pytest.raises(InputError, match="no actions"):
-        global_temporal(replace(from_rows([], 0), times=np.empty(0)), 0.1, 0.1)
+        global_temporal(replace(from_rows([], 0), times=np.empty(0)))
     with pytest.raises(InputError, match=r"codes in 0\.\.0"):
         replace(good, item_labels=("a",))
     with pytest.raises(InputError, match="distinct"):

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from causalrec.attention import Boost, set_dropout_generator
+from causalrec.attention import Boost, causal_mask, set_dropout_generator
 from causalrec.discovery import admissible, fit_error
 from causalrec.errors import InputError
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
@@ -57,6 +57,46 @@ def test_without_boost_and_graph_loss_it_also_trains_like_sasrec_to_the_bit():
         state = model.state_dict()
         states.append({name: value for name, value in state.items() if name.startswith(("item", "blocks"))})
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
+
+
+def blind(dropout=0.0):
+    """SASRec whose attention scores are all 0, since its queries are."""
+    model = sasrec(dropout=dropout)
+    with torch.no_grad():
+        for block in model.blocks:
+            block.query.weight.zero_()
+            block.query.bias.zero_()
+    return model
+
+
+@given(item_batches(), st.booleans())
+def test_the_uniform_twin_is_sasrec_with_scores_of_0_to_the_bit(items, last):
+    twin = sasrec(attention="uniform")
+    assert torch.equal(twin.encode(items, last)[0], blind().encode(items, last)[0])
+    assert torch.equal(twin.scores(items), blind().scores(items))
+
+
+@given(item_batches(), st.integers(0, 2**32))
+def test_the_uniform_twin_also_trains_as_sasrec_with_scores_of_0_to_the_bit(items, seed):
+    models = sasrec(attention="uniform", dropout=0.3).train(), blind(dropout=0.3).train()
+    states, gradients = [], []
+    for model in models:
+        set_dropout_generator(model, generator(seed))
+        states.append(model.encode(items)[0])
+        model.loss(items, items)[0].backward()
+        named = model.named_parameters()
+        gradients.append({name: weight.grad for name, weight in named if not {"query", "key"} & {*name.split(".")}})
+        assert all(block.key.weight.grad is None or not block.key.weight.grad.any() for block in model.blocks)
+    assert torch.equal(*states)
+    assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[1])
+
+
+@given(item_batches())
+def test_uniform_attention_is_the_mean_over_the_real_positions(items):
+    twin, mask = sasrec(attention="uniform"), causal_mask(items != 0, torch.float32)
+    weights = twin.blocks[0].attention(twin.embed(items)[1], mask)
+    expected = torch.isfinite(mask).float()
+    torch.testing.assert_close(weights, (expected / expected.sum(-1, keepdim=True)).expand_as(weights))
 
 
 @given(item_batches(), st.sampled_from(["renorm", "raw"]), st.floats(-0.9, 1e6))
@@ -192,7 +232,8 @@ def test_building_a_model_leaves_the_global_generator_alone():
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("change", [{"items": 0}, {"length": 0}, {"layers": 1}, {"beta": -1.0}, {"tau": float("nan")}])
+@pytest.mark.parametrize("change", [{"items": 0}, {"length": 0}, {"layers": 1}, {"beta": -1.0}, {"tau": float("nan")},
+                                    {"attention": "uniform"}])
 def test_options_without_meaning_are_refused(change):
     with pytest.raises(InputError, match=next(iter(change))):
         replace(SMALL, **change)

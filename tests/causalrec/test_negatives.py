@@ -162,7 +162,9 @@ def test_a_loss_with_negatives_needs_a_generator():
         next_item_loss("bce", x, item, target[None] + 1, target[None] + 1)
 
 
-@pytest.mark.parametrize("wrong", [{"loss": "magic"}, {"negatives": 0}, {"negatives": 10}, {"calibration": 1.5}])
+@pytest.mark.parametrize(
+    "wrong", [{"loss": "magic"}, {"negatives": 0}, {"negatives": 10}, {"calibration": 1.5}, {"attention": "hard"}]
+)
 def test_options_without_meaning_are_refused(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         SASRecOptions(9, **wrong)

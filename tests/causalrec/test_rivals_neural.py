@@ -1,4 +1,4 @@
-"""GRU4Rec, BERT4Rec and TiSASRec: what each can and cannot learn, what always holds of it, and a golden run."""
+"""GRU4Rec, BERT4Rec, TiSASRec, HSTU, SASRec's twin: what each can and cannot learn, what holds, a golden run."""
 
 import json
 from dataclasses import replace
@@ -19,13 +19,14 @@ from causalrec.model import SASRec, SASRecOptions
 from causalrec.ranking import hit_rate, ndcg, rank_targets
 from causalrec.rivals.bert4rec import BERT4Rec, BERT4RecOptions
 from causalrec.rivals.gru4rec import GRU4Rec, GRU4RecOptions
+from causalrec.rivals.hstu import HSTU, HSTUOptions, Layer, time_buckets
 from causalrec.rivals.tisasrec import TimeBlock, TiSASRec, TiSASRecOptions, intervals
 from causalrec.training import TrainingOptions, batches, make_scorer, pad_times, train
 from tests.strategies import item_batches, timed_batches
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "rivals.json"
 ITEMS, LENGTH = 12, 6
-KINDS = ("gru4rec", "bert4rec", "tisasrec")
+KINDS = ("gru4rec", "bert4rec", "tisasrec", "hstu", "hstu last", "hstu query")
 
 
 def generator(seed=0):
@@ -34,7 +35,14 @@ def generator(seed=0):
 
 def small(kind, items=ITEMS, seed=0, **changes):
     sizes = {"length": LENGTH, "width": 16, "dropout": 0.0}
+
+    def hstu(times):
+        return lambda: HSTU(HSTUOptions(items, **sizes | {"times": times} | changes), generator(seed))
+
     made = {
+        "hstu": hstu("none"),
+        "hstu last": hstu("last"),
+        "hstu query": hstu("query"),
         "sasrec": lambda: SASRec(SASRecOptions(items, **sizes | changes), generator(seed)),
         "gru4rec": lambda: GRU4Rec(GRU4RecOptions(items, **sizes | {"hidden": 24} | changes), generator(seed)),
         "bert4rec": lambda: BERT4Rec(BERT4RecOptions(items, **sizes | changes), generator(seed)),
@@ -43,6 +51,13 @@ def small(kind, items=ITEMS, seed=0, **changes):
     model = made[kind]().eval()
     set_dropout_generator(model, generator(seed + 1))
     return model
+
+
+def given_to(kind, items, times):
+    """What a model of a kind gets: the items, their times, and with "hstu query" one more, 7 after the last."""
+    if kind == "hstu query":
+        times = torch.cat([times, times[:, -1:] + 7], 1)
+    return (items,) if kind in ("sasrec", "gru4rec", "bert4rec", "hstu") else (items, times)
 
 
 @cache
@@ -71,10 +86,11 @@ def ring(users=64):
     return leave_one_out(with_times(from_rows(walks, ITEMS), np.concatenate([np.arange(n) for n in lengths])))
 
 
-def clock(users=256, length=11):
+def clock(users=256, length=11, ahead=False):
     """Two items: the first after a short gap, the second after a gap four times as long; each user has an own unit.
 
-    Gaps are drawn by a coin, so that the items alone tell nothing of the next.
+    Gaps are drawn by a coin, so that the items alone tell nothing of the next. With `ahead` the gap is the one that
+    ends with the item itself, so that the times of the items before it tell nothing either.
     """
     rng = np.random.default_rng(0)
     long = rng.random((users, length)) < 0.5
@@ -84,7 +100,30 @@ def clock(users=256, length=11):
     items = 1 + np.concatenate([np.zeros((users, 2), int), long[:, :-2]], axis=1)
     # Action t comes gap t - 1 after action t - 1, and its successor is told by that gap.
     moments = np.concatenate([np.zeros((users, 1)), times[:, :-1]], axis=1)
+    if ahead:
+        items[:, 1:] = 1 + long[:, :-1]
     return leave_one_out(with_times(from_rows(items, 2), moments.ravel()))
+
+
+def products(users=600, kinds=8, variants=8, questions=10):
+    """A user takes a variant of each product, in random order; then each question names a product, and its variant
+    follows. All products are taken equally often, so that only the question says which action matters."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(users):
+        variant = rng.integers(variants, size=kinds)
+        row = [kind * variants + variant[kind] for kind in rng.permutation(kinds)]
+        for kind in rng.integers(kinds, size=questions):
+            row += [kinds * variants + kind, kinds * (variants + 1) + variant[kind]]
+        rows.append(np.array(row) + 1)
+    return leave_one_out(from_rows(rows, kinds * (variants + 1) + variants))
+
+
+def rounds(users=300, period=3, length=13):
+    """A user takes the same three different items in the same order, round after round."""
+    rng = np.random.default_rng(0)
+    rows = [np.resize(rng.permutation(ITEMS)[:period] + 1, length) for _ in range(users)]
+    return leave_one_out(from_rows(rows, ITEMS))
 
 
 def hits(model, split, k):
@@ -105,17 +144,41 @@ def test_bert4rec_without_context_learns_no_ring():
     assert hits(model, ring(), 1) < 0.4
 
 
-def test_what_only_the_time_gap_tells_is_learned_by_tisasrec():
-    model = small("tisasrec", items=2, length=8)
+@pytest.mark.parametrize("kind", ["tisasrec", "hstu last", "hstu query"])
+def test_what_only_the_time_gap_tells_is_learned_by_models_of_times(kind):
+    model = small(kind, items=2, length=8)
     fit(model, clock(), epochs=20)
     assert hits(model, clock(), 1) > 0.95
 
 
-@pytest.mark.parametrize("kind", ["sasrec", "gru4rec", "bert4rec"])
+@pytest.mark.parametrize("kind", ["sasrec", "gru4rec", "bert4rec", "hstu"])
 def test_what_only_the_time_gap_tells_is_a_coin_to_models_without_times(kind):
     model = small(kind, items=2, length=8)
     fit(model, clock(), epochs=20)
     assert 0.35 < hits(model, clock(), 1) < 0.65
+
+
+@pytest.mark.parametrize("kind", ["tisasrec", "hstu last", "hstu query"])
+def test_what_only_the_time_of_the_next_item_tells_is_known_to_hstu_s_leak_alone(kind):
+    model = small(kind, items=2, length=8)
+    fit(model, clock(ahead=True), epochs=20)
+    reached = hits(model, clock(ahead=True), 1)
+    assert reached > 0.95 if kind == "hstu query" else 0.35 < reached < 0.65
+
+
+def test_the_item_of_three_steps_ago_is_learned_by_hstu():
+    model = small("hstu", length=12, layers=1, width=32)
+    fit(model, rounds(), epochs=20)
+    assert hits(model, rounds(), 1) > 0.95
+
+
+@pytest.mark.parametrize("attention", ["softmax", "uniform"])
+def test_the_uniform_twin_of_sasrec_cannot_select_by_content(attention):
+    split = products()
+    model = small("sasrec", items=split.num_items, length=28, width=24, layers=1, heads=1, attention=attention)
+    fit(model, split, epochs=40)
+    reached = hits(model, split, 1)
+    assert reached < 0.45 if attention == "uniform" else reached > 0.65
 
 
 def test_bert4rec_fills_a_gap_from_the_item_after_it():
@@ -137,11 +200,26 @@ def test_later_items_leave_earlier_outputs_untouched(batch, position, item):
     items, times = batch
     changed = items.clone()
     changed[:, position + 1 :] = item
-    for model, more in ((fixed("gru4rec"), ()), (fixed("tisasrec"), (times,))):
-        before, after = model.encode(items, *more), model.encode(changed, *more)
+    for kind in KINDS:
+        if kind == "bert4rec":
+            continue
+        model = fixed(kind)
+        before, after = model.encode(*given_to(kind, items, times)), model.encode(*given_to(kind, changed, times))
         real = items[:, : position + 1] != 0
         # Not to the bit: where `changed` fills padding, the GRU reads a row from another place of the same batch.
         torch.testing.assert_close(before[:, : position + 1][real], after[:, : position + 1][real])
+
+
+@given(timed_batches(), st.integers(0, LENGTH - 2), st.integers(1, 10**6))
+def test_hstu_reads_no_later_time_than_it_says(batch, position, delay):
+    items, times = batch
+    later = times.clone()
+    later[:, position + 1 :] += delay
+    for kind in ("hstu last", "hstu query"):
+        model = fixed(kind)
+        before, after = (model.encode(*given_to(kind, items, when)) for when in (times, later))
+        seen = position + (kind == "hstu last")  # in the second, the one at `position` reads the time of the next
+        assert torch.equal(before[:, :seen], after[:, :seen])
 
 
 @given(item_batches())
@@ -159,13 +237,14 @@ def test_left_padding_changes_nothing(batch, padding):
     wide, long = (torch.nn.functional.pad(part, (padding, 0)) for part in batch)
     for kind in KINDS:
         model = fixed(kind, LENGTH + 4)
-        short, padded = ((items, times), (wide, long)) if kind == "tisasrec" else ((items,), (wide,))
+        short, padded = given_to(kind, items, times), given_to(kind, wide, long)
         torch.testing.assert_close(model.scores(*short), model.scores(*padded), rtol=1e-5, atol=1e-5)
 
 
 @given(timed_batches())
 def test_the_last_position_alone_is_what_all_positions_give(batch):
-    for model, asked in ((fixed("bert4rec"), batch[:1]), (fixed("tisasrec"), batch)):
+    for kind in KINDS[1:]:
+        model, asked = fixed(kind), given_to(kind, *batch)
         alone, together = model.encode(*asked, last=True), model.encode(*asked)
         torch.testing.assert_close(alone[:, 0], together[:, -1], rtol=1e-5, atol=1e-6)
 
@@ -176,6 +255,44 @@ def test_tisasrec_knows_neither_the_date_nor_the_unit_of_time(batch, unit, shift
     model = fixed("tisasrec")
     moved = torch.where(items == 0, 0.0, times * unit + shift * unit)
     assert torch.equal(model.scores(items, times), model.scores(items, moved))
+
+
+@given(timed_batches(), st.integers(0, 10**9))
+def test_hstu_does_not_know_the_date(batch, shift):
+    items, times = batch
+    for kind in ("hstu last", "hstu query"):
+        moved = torch.where(items == 0, 0.0, times + shift)
+        assert torch.equal(*(fixed(kind).scores(*given_to(kind, items, when)) for when in (times, moved)))
+
+
+def test_time_buckets_by_hand():
+    """ln 2 / 0.301 is 2.3, ln 1000 / 0.301 is 22.9; nothing is longer than e^(128 * 0.301) seconds."""
+    query, key = torch.tensor([[0.0, 1000.5, 1e30]], dtype=torch.float64), torch.tensor([[0.0, 0.5, 2.0]]).double()
+    expected = torch.tensor([[[0, 0, 2], [22, 22, 22], [128, 128, 128]]])
+    assert torch.equal(time_buckets(query, key), expected)
+
+
+@pytest.mark.parametrize("times", ["none", "query"])
+def test_a_layer_of_hstu_is_the_paper_s_sum(times):
+    options = HSTUOptions(ITEMS, length=5, width=8, heads=2, dropout=0.0, times=times)
+    layer = Layer(options).double().eval()
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, generator=generator())
+    x = torch.randn(1, 4, 8, generator=generator(1), dtype=torch.float64)
+    bucket = torch.randint(129, (1, 4, 4), generator=generator(2))
+    lag = torch.arange(4)[:, None] - torch.arange(4)
+    found = layer(x, (lag >= 0)[None], lag.clamp(min=0), None if times == "none" else bucket)
+    y = torch.nn.functional.layer_norm(x, (8,), eps=1e-6)
+    mixed = torch.nn.functional.silu(y @ layer.mix.weight.T)[0]
+    u, v, q, k = (mixed[:, part : part + 8] for part in (0, 8, 16, 24))
+    z = torch.zeros(4, 8, dtype=torch.float64)
+    for i in range(4):
+        for j in range(i + 1):
+            bias = layer.position[i - j] + (0 if times == "none" else layer.time[bucket[0, i, j]])
+            for head in (slice(0, 4), slice(4, 8)):
+                z[i, head] += torch.nn.functional.silu(q[i, head] @ k[j, head] + bias) / 5 * v[j, head]
+    z = torch.nn.functional.layer_norm(z, (8,), eps=1e-6)
+    torch.testing.assert_close(found[0], x[0] + layer.out(u * z))
 
 
 def test_intervals_by_hand():
@@ -255,13 +372,13 @@ def test_the_loss_of_bert4rec_is_the_cross_entropy_of_what_it_hides():
     assert model.loss(items, target)[0].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["gru4rec", "tisasrec"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "bert4rec"])
 def test_the_loss_is_the_cross_entropy_of_the_next_items(kind):
     model = small(kind)
     items = torch.tensor([[0, 1, 2, 3], [5, 6, 7, 8]])
     target = torch.tensor([[0, 2, 3, 4], [6, 7, 8, 9]])
     times = torch.arange(4, dtype=torch.float64).expand(2, 4) * (items != 0)
-    more = (times,) if kind == "tisasrec" else ()
+    _, *more = given_to(kind, items, times)
     logits = model.encode(items, *more) @ model.item.weight[1:].T
     real = target != 0
     expected = torch.nn.functional.cross_entropy(logits[real], target[real] - 1)
@@ -288,14 +405,42 @@ def test_a_batch_and_the_scorer_give_each_item_its_own_time():
     assert last.tolist() == times[history.offsets[4:21] - 1].tolist()
 
 
+def test_only_a_model_that_asks_for_it_is_given_the_time_of_the_next_item():
+    lengths = np.random.default_rng(0).integers(3, 9, size=30)
+    items = [np.random.default_rng(n).integers(1, ITEMS + 1, size=n) for n in lengths]
+    times = np.concatenate([row + 100 * (1 + np.arange(len(row))) for row in items]).astype(float)
+    split = leave_one_out(with_times(from_rows(items, ITEMS), times))
+    padded, moments = pad_left(split.train, 7), pad_times(split.train, slice(0, 30), 7, "a model")
+    for batch, target, when in batches(padded, 8, np.random.default_rng(0), "cpu", moments, ahead=True):
+        assert torch.equal((when[:, :-1] % 100).long(), batch)
+        assert torch.equal((when[:, 1:] % 100).long() * (batch != 0), target)
+
+    class Spy(HSTU):
+        def scores(self, items_bl, times):
+            assert times.shape[1] == items_bl.shape[1] + (self.options.times == "query")
+            assert torch.equal((times[:, : items_bl.shape[1]] % 100).long(), items_bl)
+            found = torch.zeros(len(items_bl), ITEMS)
+            return found.scatter_(1, (times[:, -1:] % 100).long() - 1, 1.0)
+
+    for times_of in ("last", "query"):
+        score = make_scorer(Spy(HSTUOptions(ITEMS, length=5, times=times_of), generator()))
+        ranks = rank_targets(score, split.test, chunk=7).kept
+        told = split.test.target if times_of == "query" else split.validation.target
+        assert ((ranks == 1) == (told == split.test.target)).all()
+    with pytest.raises(InputError, match="the time at which the next item is taken"):
+        score(split.test.history, slice(0, 1))
+
+
 def test_data_without_times_is_refused_before_training():
-    model, split = small("tisasrec"), leave_one_out(from_rows([[1, 2, 3, 4]], ITEMS))
-    before = [parameter.clone() for parameter in model.parameters()]
-    with pytest.raises(InputError, match=r"TiSASRec needs the time .* has none"):
-        fit(model, split, epochs=1)
-    with pytest.raises(InputError, match="TiSASRec needs the time"):
-        make_scorer(model)(split.test.history, slice(0, 1))
-    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    split = leave_one_out(from_rows([[1, 2, 3, 4]], ITEMS))
+    for kind in ("tisasrec", "hstu last", "hstu query"):
+        model = small(kind)
+        name, before = type(model).__name__, [parameter.clone() for parameter in model.parameters()]
+        with pytest.raises(InputError, match=rf"{name} needs the time .* has none"):
+            fit(model, split, epochs=1)
+        with pytest.raises(InputError, match=f"{name} needs the time"):
+            make_scorer(model)(split.test.history, slice(0, 1))
+        assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -313,7 +458,7 @@ def test_golden_losses():
     """20 steps; exact on one machine, 1e-4 leaves room for another BLAS. Remake: delete the file, run, look, commit."""
     got = {
         kind: [epoch["recommendation"] for epoch in fit(small(kind, dropout=0.2), ring(), epochs=20).trace]
-        for kind in KINDS
+        for kind in ("gru4rec", "bert4rec", "tisasrec")
     }
     if not GOLDEN.exists():
         GOLDEN.write_text(json.dumps(got, indent=1) + "\n")
@@ -335,7 +480,7 @@ def test_building_a_model_leaves_the_global_generator_alone(kind):
 
 @pytest.mark.parametrize("change", [{"items": 0}, {"length": 0}, {"layers": 0}, {"width": 0}])
 def test_options_without_meaning_are_refused(change):
-    for options in (GRU4RecOptions(ITEMS), BERT4RecOptions(ITEMS), TiSASRecOptions(ITEMS)):
+    for options in (GRU4RecOptions(ITEMS), BERT4RecOptions(ITEMS), TiSASRecOptions(ITEMS), HSTUOptions(ITEMS)):
         with pytest.raises(InputError, match=next(iter(change))):
             replace(options, **change)
 
@@ -345,12 +490,15 @@ def test_options_of_one_model_without_meaning_are_refused():
         BERT4RecOptions(ITEMS, mask_share=1.1)
     with pytest.raises(InputError, match="span"):
         TiSASRecOptions(ITEMS, span=0)
-    with pytest.raises(InputError, match="heads"):
-        small("bert4rec", heads=3)
+    for kind in ("bert4rec", "hstu"):
+        with pytest.raises(InputError, match="heads"):
+            small(kind, heads=3)
+    with pytest.raises(InputError, match="times"):
+        HSTUOptions(ITEMS, times="soon")
 
 
 def test_histories_longer_than_the_model_are_refused():
     items = torch.ones(1, LENGTH + 1, dtype=torch.int64)
-    for kind, more in (("gru4rec", ()), ("bert4rec", ()), ("tisasrec", (items.double(),))):
+    for kind in KINDS:
         with pytest.raises(InputError, match="takes"):
-            small(kind).scores(items, *more)
+            small(kind).scores(*given_to(kind, items, items.double()))

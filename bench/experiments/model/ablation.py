@@ -18,7 +18,7 @@ from bench.plan.recommender_cells import world_cells, world_sizes
 from bench.plan.results import all_of, mean_metric
 from bench.plan.scores import METRICS, gain, level, ranked
 from bench.plan.setup import OWN, Setup
-from bench.plan.tuning import cells_like, chosen, tuning_cells
+from bench.plan.tuning import chosen_runs, like, tuning_cells
 from bench.show.figures import Curves, Figure
 from bench.show.tables import Table, format_value
 
@@ -64,7 +64,7 @@ def _false_cells(setup: Setup, mode: str, share: float) -> list[Cell]:
 
 
 def refine(setup: Setup, results: Results) -> list[Cell]:
-    """Random graphs as dense as the learned ones; on real data, the chosen setting's variants on every seed."""
+    """Random graphs as dense as the learned ones; on real data, the variants of each seed's chosen setting."""
     cells = []
     for learned in all_of(results, _world_cells(setup, *WORLD[LEARNED])):
         relation = {"kind": "random", "density": float(learned.metrics["density"])}
@@ -80,19 +80,22 @@ def _real(setup: Setup) -> list[str]:
 
 
 def _real_cells(setup: Setup, results: Results, name: str) -> dict[str, list[Cell]]:
-    """By title, the cells of the chosen setting and its variants by seed; empty where no trial ran."""
-    best = chosen(setup, results, name, "causalrec")
-    if best is None:
+    """By title, the cells of each seed's chosen setting and its variants; empty where no trial of a seed ran."""
+    runs, asked = chosen_runs(setup, results, name, "causalrec"), setup.preset.real.controls
+    if len(runs) < setup.preset.real.seeds:
         return {}
-    boost, asked = best.params["options"]["boost"], setup.preset.real.controls
-    plain = boost | {"alpha": 0.0}
-    modes = {mode: boost | {"mode": mode} for mode in ("filter", "raw") if mode in asked}
-    boosts = {"chosen": boost, BASE: plain} | modes
-    found = {title: cells_like(setup, best, boost=given) for title, given in boosts.items()}
+    boosts = [run.params["options"]["boost"] for run in runs]
+    plain = [boost | {"alpha": 0.0} for boost in boosts]
+    modes = {mode: [boost | {"mode": mode} for boost in boosts] for mode in ("filter", "raw") if mode in asked}
+    found = {
+        title: [like(setup, run, boost=boost) for run, boost in zip(runs, at, strict=True)]
+        for title, at in ({"chosen": boosts, BASE: plain} | modes).items()
+    }
     if "random" in asked and setup.statistic(name, "items") <= MOST_ITEMS:
-        relation = {"kind": "random", "density": float(best.metrics["density"])}
-        for title, given in ((BARE, plain), ("random R", boost)):
-            found[title] = cells_like(setup, best, relation, boost=given, **FIXED)
+        graphs = [{"kind": "random", "density": float(run.metrics["density"])} for run in runs]
+        for title, at in ((BARE, plain), ("random R", boosts)):
+            each = zip(runs, graphs, at, strict=True)
+            found[title] = [like(setup, run, graph, boost=boost, **FIXED) for run, graph, boost in each]
     return found
 
 

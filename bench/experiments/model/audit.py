@@ -18,7 +18,7 @@ from bench.judge.intervals import Interval, crossed_interval, share_interval, t_
 from bench.plan.recommender_cells import varied, world_cells, world_sizes
 from bench.plan.results import Result, all_of
 from bench.plan.setup import Setup
-from bench.plan.tuning import chosen_cells, chosen_runs, other_seeds, tuning_cells
+from bench.plan.tuning import chosen_runs, tuning_cells
 from bench.show.tables import Table
 
 Edges: TypeAlias = set[tuple[int, int]]
@@ -64,15 +64,13 @@ def _halves(cell: Cell) -> list[Cell]:
 
 
 def refine(setup: Setup, results: Results) -> list[Cell]:
-    """The chosen settings on the other seeds, and where the preset asks for it, on halves of the users."""
-    cells = []
-    for name in setup.found:
-        by_seed = chosen_cells(setup, results, name, "causalrec")
-        cells += by_seed[1:]
-        if by_seed and "halves" in setup.preset.real.controls:
-            cells += _halves(by_seed[0])
-        cells += other_seeds(setup, results, [name], "sasrec")
-    return cells
+    """Where the preset asks for it, the first seed's chosen setting on halves of the users."""
+    asked = setup.found if "halves" in setup.preset.real.controls else ()
+    return [cell for name in asked for cell in _halves_of_first(setup, results, name)]
+
+
+def _halves_of_first(setup: Setup, results: Results, name: str) -> list[Cell]:
+    return [cell for r in chosen_runs(setup, results, name, "causalrec")[:1] for cell in _halves(r.cell)]
 
 
 def _runs(setup: Setup, results: Results, name: str, model: str) -> Results:
@@ -196,9 +194,9 @@ def _pairs(setup: Setup, results: Results) -> dict[tuple[str, str], list[Results
     asked = {("behaviour", "other draws"): [(whole, again) for whole, again, *_ in groups]}
     asked["behaviour", "halves of the users"] = [(one, two) for *_, one, two in groups]
     for name in setup.found:
-        seeds = chosen_cells(setup, results, name, "causalrec")
+        seeds = [r.cell for r in chosen_runs(setup, results, name, "causalrec")]
         asked[name, "other draws"] = list(combinations(seeds, 2))
-        asked[name, "halves of the users"] = list(pairwise(_halves(seeds[0]))) if seeds else []
+        asked[name, "halves of the users"] = list(pairwise(_halves_of_first(setup, results, name)))
     found = {key: [all_of(read, list(pair)) for pair in pairs] for key, pairs in asked.items()}
     return {key: ran for key, pairs in found.items() if (ran := [pair for pair in pairs if pair])}
 
@@ -218,7 +216,8 @@ def _stability_table(setup: Setup, results: Results) -> Table:
     columns = ("data", "what differs", "edges", "pairs", "edges of one", "Jaccard", "by chance")
     note = (
         "Item-level edges that two runs share, over those that either has; by chance: graphs with the same number of "
-        "effects and of causes an item. All pairs differ in initial weights and batches too. Behaviour: "
+        "effects and of causes an item. All pairs differ in initial weights and batches too, and other draws on real "
+        "data in the setting that tuning chose on each seed. Behaviour: "
         f"{world_sizes(setup.preset.sweep)}, t over worlds; real data: the mean over pairs of seeds, which are "
         "not independent, hence no interval."
     )

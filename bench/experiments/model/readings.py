@@ -16,7 +16,7 @@ from bench.judge.intervals import Interval, t_interval
 from bench.plan.recommender_cells import seen_rule, world_cells, world_sizes
 from bench.plan.results import mean_share, of_cells, values
 from bench.plan.setup import Setup
-from bench.plan.tuning import cells_like, chosen, tuning_cells
+from bench.plan.tuning import chosen_runs, like, tuning_cells
 from bench.show.tables import Table
 
 DEFAULT, LAST = "default", "default, last positions"
@@ -140,14 +140,14 @@ def _on_real(setup: Setup) -> bool:
 
 
 def _real_cells(setup: Setup, results: Results) -> dict[str, list[Cell]]:
-    """By title, the cells on the real dataset by seed; empty where no trial ran."""
-    best = chosen(setup, results, REAL, "causalrec") if _on_real(setup) else None
-    if best is None:
+    """By title, the cells on the real dataset around each seed's chosen setting; empty where no trial ran."""
+    runs = chosen_runs(setup, results, REAL, "causalrec") if _on_real(setup) else []
+    if not runs:
         return {}
     edges = {"edges": EDGES_PER_ITEM * int(setup.statistic(REAL, "items"))}
     asked = [title for title in (*FEW, "R of lift, as many edges") if title != "R true"]  # the true graph is not known
     variants = ((title, *READINGS[title]) for title in asked)
-    return {title: cells_like(setup, best, of and of | edges, **changes) for title, changes, of in variants}
+    return {title: [like(setup, run, of and of | edges, **changes) for run in runs] for title, changes, of in variants}
 
 
 def tables(setup: Setup, results: Results) -> list[Table]:
@@ -194,8 +194,8 @@ def _real_table(setup: Setup, found: dict[str, Results]) -> Table:
     ]  # fmt: skip
     columns = ("reading", *GRAPH.values(), "mean h", "largest h", "NDCG@10", "change in NDCG@10")
     note = (
-        f"{setup.preset.real.seeds} seeds, at the setting that tuning chose for the default, which favours it. The "
-        "density of R is over test histories. Mean [95 % t interval over seeds]; changes are paired."
+        f"{setup.preset.real.seeds} seeds, at the setting that tuning chose on each for the default, which favours it. "
+        "The density of R is over test histories. Mean [95 % t interval over seeds]; changes are paired."
     )
     return table("readings-real", f"Readings of CausalRec on {REAL}", columns, rows, note)
 

@@ -1,9 +1,11 @@
 """Next-item recommendation: CausalRec and its rivals on real data and in the behaviour world.
 
 What is tuned and how, see `bench.plan.tuning`. The chosen CausalRec also runs with alpha = 0: that row isolates the
-boost from LayerNorm on V and from L_DAG.
+boost from LayerNorm on V and from L_DAG. What stands beside every gain: the other splits of the preset, every model on
+shuffled histories, and SASRec's twin with uniform attention.
 """
 
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -16,58 +18,63 @@ from bench.experiments.model.published import PUBLISHED, SIZES
 from bench.judge.bars import Bar, Outcome, power_words
 from bench.judge.claims import Finding, Margins, held
 from bench.judge.intervals import Interval, Value, crossed_gain, crossed_interval, crossed_p, holm
-from bench.methods.recommenders import CONTROLS, ENTRIES, TRAINED
+from bench.methods.recommenders import CONTROLS, ENTRIES, TRAINED, named
 from bench.plan.recommender_cells import (
     controls,
-    real_dataset,
+    data_words,
     rivals,
-    seed_cells,
     seen_rule,
     setting_words,
+    shuffled,
+    trained,
     world_cells,
 )
 from bench.plan.results import mean_metric, of_cells, select, values
 from bench.plan.scores import METRICS, leaders, level, ranked
+from bench.plan.scores import gain as paired_gain
 from bench.plan.setup import Setup
-from bench.plan.tuning import cells_like, chosen, chosen_runs, other_seeds, tuning_cells
+from bench.plan.tuning import chosen_runs, like, tuning_cells
 from bench.show.figures import Column, Figure, Forest
-from bench.show.tables import Table
+from bench.show.tables import Table, format_value
 
 ABLATED = "CausalRec, alpha 0"
 ALPHA = 0.05
 AVERAGED = 2  # datasets, fewer of which make no average
+SHUFFLED = "shuffled"
+SPLIT_MARKS = {"leave_one_out": "leave-one-out split", "temporal": "temporal split"}
 SPLIT_WORDS = {"leave_one_out": "Leave-one-out", "temporal": "Real data cut at a point in time"}
 TITLES = {name: ENTRIES[name].title for name in (*CONTROLS, *TRAINED, "best_possible")}
+TWINS = named("twin")
+UNMARKED = ("best_possible", *named("leak"))
 Floats: TypeAlias = NDArray[np.float64]
 
 
 def plan(setup: Setup) -> list[Cell]:
-    """Tuning trials on real data, the controls and the user's own models, and every model in the behaviour world."""
-    p = setup.preset
-    models = (*CONTROLS, *rivals(setup, "behaviour"), "causalrec", *setup.recommenders, "best_possible")
+    """Every model in the behaviour world, on shuffled histories too if asked for; under each split, the trials."""
+    p, models = setup.preset, _models(setup, "behaviour")
     cells = [cell for model in models for cell in world_cells(setup, p.world, p.world_seeds, model)]
-    for name in setup.found:
-        tuned = (*controls(setup, name), *rivals(setup, name), "causalrec")
-        cells += [cell for model in tuned for cell in tuning_cells(setup, name, model)]
-        for own in setup.recommenders:
-            cells += seed_cells(setup, real_dataset(setup, name), own, {}, {})
-    return cells
+    cells += [shuffled(cell) for cell in cells] if SHUFFLED in p.real.controls else []
+    cells += world_cells(setup, p.world, p.world_seeds, "best_possible")
+    asked = [(under, name) for under in (setup, *setup.further) for name in under.found]
+    return cells + [c for under, name in asked for m in _models(under, name) for c in tuning_cells(under, name, m)]
+
+
+def _models(setup: Setup, name: str) -> tuple[str, ...]:
+    return (*controls(setup, name), *trained(setup, name), *setup.recommenders)
 
 
 def refine(setup: Setup, results: Results) -> list[Cell]:
-    """The chosen setting of each trained model on the remaining seeds, and CausalRec's without boost on all."""
-    cells = []
-    for name in setup.found:
-        for model in (*rivals(setup, name), "causalrec"):
-            cells += other_seeds(setup, results, [name], model)
-        cells += _unboosted(setup, results, name)
-    return cells
+    """By seed, CausalRec's chosen setting without boost; under the main split, every chosen one on shuffled data."""
+    cells = [c for under in (setup, *setup.further) for name in under.found for c in _unboosted(under, results, name)]
+    asked = setup.found if SHUFFLED in setup.preset.real.controls else ()
+    pairs = ((name, model) for name in asked for model in trained(setup, name))
+    return cells + [shuffled(r.cell) for name, model in pairs for r in chosen_runs(setup, results, name, model)]
 
 
 def _unboosted(setup: Setup, results: Results, name: str) -> list[Cell]:
-    """The cells of CausalRec's chosen setting at alpha 0 by seed; empty where no trial ran."""
-    best = chosen(setup, results, name, "causalrec")
-    return [] if best is None else cells_like(setup, best, boost=best.params["options"]["boost"] | {"alpha": 0.0})
+    """The cells of CausalRec's chosen setting at alpha 0 by seed."""
+    chosen = chosen_runs(setup, results, name, "causalrec")
+    return [like(setup, run, boost=run.params["options"]["boost"] | {"alpha": 0.0}) for run in chosen]
 
 
 def runs(setup: Setup, results: Results, name: str, model: str) -> Results:
@@ -101,26 +108,9 @@ def _titles(setup: Setup) -> dict[str, str]:
 
 def tables(setup: Setup, results: Results) -> list[Table]:
     """HR@10 and NDCG@10, seen items filtered and kept, by dataset and model; and what the datasets are."""
-    rows: Rows = []
-    titles = _titles(setup)
-    for name in setup.places:
-        main = seen_rule(setup, name)
-        by_model = {model: found for model in titles if (found := runs(setup, results, name, model))}
-        compared = {m: _repeated(setup, name, m, found) for m, found in by_model.items() if m != "best_possible"}
-        first = leaders(name, compared)
-        for model, found in by_model.items():
-            levels = [
-                level(name, _repeated(setup, name, model, found, metric, seen))
-                for seen in (main, "filtered" if main == "kept" else "kept")
-                for metric in METRICS
-            ]
-            sampled, neural = values(found, "test_hr10_u100"), "epochs" in found[0].metrics
-            rows.append((
-                name, titles[model], first.get(model, ""), *levels, float(sampled.mean()) if len(sampled) else None,
-                str(len(found)) if neural or model in setup.recommenders or name == "behaviour" else "–",
-                setting_words(found[0].params["options"] | found[0].params["training"]),
-                round(mean_metric(found, "epochs")) if neural else None, mean_metric(found, "fit_cpu_s"),
-            ))  # fmt: skip
+    rows = [row for name in setup.places for row in _rows(setup, results, name, name)]
+    for under in setup.further:
+        rows += [row for n in under.found for row in _rows(under, results, n, f"{n}, {SPLIT_MARKS[under.split]}")]
     columns = (
         "data", "model", "mark", "HR@10", "NDCG@10", "HR@10 other", "NDCG@10 other", "HR@10 u100", "seeds", "setting",
         "epochs", "CPU s",
@@ -132,16 +122,98 @@ def tables(setup: Setup, results: Results) -> list[Table]:
         "counts as a miss. Mark: best and second best in NDCG@10 where ahead of all that follow, paired, at 95 % "
         "divided among the comparisons; no second without a best. u100 ranks against 100 uniform unseen items, as "
         "papers do. Intervals: real data, over seeds and users crossed (measured to cover 92 to 99 %); behaviour, t "
-        "over worlds. Best possible knows the world's law and each user's segment. Real data: "
-        f"{r.trials} settings tried a trained model, up to {r.epochs} epochs, patience {r.patience}; CausalRec has "
-        "LayerNorm on V and L_DAG, SASRec neither, alpha 0 both but no boost. Controls have a small grid each, chosen "
-        "on validation too. Markov with a window above 1 counts later followers, less by its decay a step; EASE with a "
-        "decay below 1 ranks by recent items more."
+        "over worlds. Best possible knows the world's law and each user's segment; a leak is told what it should not "
+        f"know, and neither has a mark. Real data: {r.trials} settings tried a trained model on each seed, all epochs "
+        "trained; a range: seeds chose different ones. CausalRec has LayerNorm on V and L_DAG, SASRec neither, alpha 0 "
+        "both but no boost. Controls have a small grid each, chosen on validation too. Markov with a window above 1 "
+        "counts later followers, less by its decay a step; EASE with a decay below 1 ranks by recent items more."
     )
     made = [table("recommend", "Next-item recommendation", columns, rows, note), _graphs(setup, results)]
-    if (published := _published(setup, results)).rows:
-        made.append(published)
+    more = (_order(setup, results), _protocols(setup, results), _published(setup, results))
+    made += [one for one in more if one.rows]
     return [*made, provenance_table(setup.found.values())] if setup.found else made
+
+
+def _rows(setup: Setup, results: Results, name: str, data: str) -> Rows:
+    """The rows of all models on one dataset, which tables call `data`."""
+    rows: Rows = []
+    titles, main = _titles(setup), seen_rule(setup, name)
+    by_model = {model: found for model in titles if (found := runs(setup, results, name, model))}
+    compared = {m: _repeated(setup, name, m, found) for m, found in by_model.items() if m not in UNMARKED}
+    first = leaders(name, compared)
+    for model, found in by_model.items():
+        levels = [
+            level(name, _repeated(setup, name, model, found, metric, seen))
+            for seen in (main, "filtered" if main == "kept" else "kept")
+            for metric in METRICS
+        ]
+        sampled, neural = values(found, "test_hr10_u100"), "epochs" in found[0].metrics
+        rows.append((
+            data, titles[model], first.get(model, ""), *levels, float(sampled.mean()) if len(sampled) else None,
+            str(len(found)) if neural or model in setup.recommenders or name == "behaviour" else "–",
+            setting_words(*(r.params["options"] | r.params["training"] for r in found)),
+            round(mean_metric(found, "epochs")) if neural else None, mean_metric(found, "fit_cpu_s"),
+        ))  # fmt: skip
+    return rows
+
+
+def _changes(setup: Setup, results: Results, name: str) -> list[tuple[str, str, Results, Results]]:
+    """Models, what is taken from each, and its results without and with that: order, and what its twin lacks."""
+    found = {model: runs(setup, results, name, model) for model in _models(setup, name)}
+    changes = [
+        (model, "shuffled histories", plain, of_cells(results, [shuffled(r.cell) for r in plain]))
+        for model, plain in found.items()
+    ]
+    for twin in TWINS:
+        if (model := str(ENTRIES[twin].beside)) in found:
+            lacking = TITLES[twin].removeprefix(f"{TITLES[model]}, ").removesuffix(" (control)")
+            changes.append((model, lacking, found[model], found[twin]))
+    return changes
+
+
+def _loss(setup: Setup, name: str, plain: Results, changed: Results) -> Interval | None:
+    """The relative loss in NDCG@10 in %, paired by seed; None where a seed of either is missing."""
+    if not plain or [r.params["seed"] for r in plain] != [r.params["seed"] for r in changed]:
+        return None
+    change = paired_gain(name, ranked(setup, name, changed), ranked(setup, name, plain))
+    return change and Interval(-100 * change.estimate, -100 * change.high, -100 * change.low, change.n)
+
+
+def _order(setup: Setup, results: Results) -> Table:
+    """What every model loses where the order of actions is lost, and SASRec where its attention is uniform."""
+    rows: Rows = []
+    for name in setup.places:
+        for model, change, plain, changed in _changes(setup, results, name):
+            if lost := _loss(setup, name, plain, changed):
+                levels = (level(name, ranked(setup, name, found)) for found in (plain, changed))
+                rows.append((name, _titles(setup)[model], change, *levels, lost))
+    columns = ("data", "model", "change", "NDCG@10", "NDCG@10 changed", "loss, %")
+    note = (
+        "Shuffled histories: trained and asked with every history in random order, targets as they are, at the setting "
+        "chosen in order. Where that costs nothing, order does not matter on the data; where uniform attention, with "
+        "all scores 0 and trained and tuned alike, costs nothing, attention does not. Loss relative to the unchanged "
+        f"model, paired over seeds. {SPLIT_WORDS[setup.split]}."
+    )
+    return table("recommend_order", "Do order and attention matter?", columns, rows, note)
+
+
+def _protocols(setup: Setup, results: Results) -> Table:
+    """CausalRec's gains under every split."""
+    rows: Rows = []
+    for name in setup.found if setup.further else ():
+        for under in (setup, *setup.further):
+            if name in under.found and (found := _gain(under, results, name, "ndcg10")):
+                ours, plain = (_scores(under, results, name, model) for model in ("causalrec", ABLATED))
+                own = paired_gain(name, ours, plain) if ours.shape == plain.shape else None
+                gains = (each and each.scaled(100) for each in (found[0], own))
+                rows.append((name, SPLIT_MARKS[under.split], ours.shape[1], found[1], *gains))
+    columns = ("data", "split", "users asked", "best rival", "gain in NDCG@10, %", "gain over alpha 0, %")
+    note = (
+        "CausalRec over the rival with the best test figure and over itself without boost. The temporal split cuts all "
+        "users at the same moments, with no training action later than any target, and asks for the last action after "
+        "the cut at the 0.9 quantile of all times; under leave-one-out, training knows later actions of other users."
+    )
+    return table("recommend_protocols", "Do gains survive another split?", columns, rows, note)
 
 
 def figures(setup: Setup, results: Results) -> list[Figure]:
@@ -175,7 +247,7 @@ def _lead(ours: Floats, theirs: Floats) -> Interval | None:
 
 
 def _published(setup: Setup, results: Results) -> Table:
-    """Published figures under our protocol, ours beside them, and how far ours fall short in %."""
+    """Published figures under leave-one-out, ours beside them, and how far ours fall short in %."""
     rows: Rows = []
     for figure in PUBLISHED if setup.split == "leave_one_out" else ():
         name = figure.dataset
@@ -213,7 +285,7 @@ def _graphs(setup: Setup, results: Results) -> Table:
 def details(setup: Setup, results: Results) -> list[Table]:  # noqa: ARG001
     """Every cell, tuning trials included."""
     rows: Rows = [
-        (r.params["dataset"]["name"], TITLES.get(r.params["model"], r.params["model"]), r.params["seed"],
+        (data_words(r.params["dataset"]), TITLES.get(r.params["model"], r.params["model"]), r.params["seed"],
          setting_words(r.params["options"] | r.params["training"]),
          *(r.metrics[f"{part}_ndcg10_{seen}"] for part in ("valid", "test") for seen in ("kept", "filtered")),
          r.metrics.get("epochs"), r.metrics.get("best_epoch"), r.metrics.get("skipped_steps"), r.metrics["fit_cpu_s"])
@@ -271,7 +343,47 @@ def _mean_gain(gains: list[Interval]) -> Interval:
 
 
 def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
-    """`beats-rivals`, `foursquare-gain`, `beats-each-rival` and `booster-matters`, on the named datasets found."""
+    """`beats-rivals`, `foursquare-gain`, `beats-each-rival` and `booster-matters`, on the named datasets found.
+
+    The main split judges. The detail says what order and attention are worth there, and what other splits say.
+    """
+    matters = {name: _order_words(setup, results, name) for name in setup.judged}
+    others = [(under, _judged(under, results, margins)) for under in setup.further]
+    made = []
+    for f in _judged(setup, results, margins):
+        names = [name for name in matters if name == f.part.rpartition(", ")[-1]] or list(matters)
+        said = [matters[name] if len(names) == 1 else f"{name}: {matters[name]}" for name in names]
+        said += [_survival(f, names, under, found) for under, found in others]
+        made.append(replace(f, detail="; ".join((f.detail, *said))))
+    return made
+
+
+def _order_words(setup: Setup, results: Results, name: str) -> str:
+    """What the order of actions and attention are worth to SASRec on a dataset, in words."""
+    found = {change: _loss(setup, name, *pair) for model, change, *pair in _changes(setup, results, name)
+             if model == "sasrec"}  # fmt: skip
+    lost = ", ".join(f"{change} {loss.estimate:.1f} %" for change, loss in found.items() if loss)
+    left = " and ".join(change for change, loss in found.items() if not loss)
+    said = (f"SASRec's loss in NDCG@10: {lost}" if lost else "", f"{left} not run" if left else "")
+    return "; ".join(filter(None, said)) or "SASRec not run, nor its controls"
+
+
+def _survival(finding: Finding, names: list[str], under: Setup, found: list[Finding]) -> str:
+    """Whether a finding on some datasets comes to the same outcome under another split."""
+    split = SPLIT_MARKS[under.split]
+    if not under.found.keys() & {*names}:
+        return f"no times, so no {split}"
+    again = next((f for f in found if (f.claim, f.part) == (finding.claim, finding.part)), None)
+    if again is None:
+        return f"{split} not run to its end"
+    estimate = f" ({format_value(again.estimate)})" if again.estimate is not None else ""
+    if finding.outcome == "unclear":
+        return f"under {split}, {again.outcome}{estimate}"
+    return f"{'survives' if again.outcome == finding.outcome else 'does not survive'} the {split}{estimate}"
+
+
+def _judged(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
+    """The findings under one split."""
     found: list[Finding] = []
     for metric, (title, _) in METRICS.items():
         gains = {name: pair for name in setup.judged if (pair := _gain(setup, results, name, metric))}

@@ -182,7 +182,7 @@ def test_real_counts(real: Path, name: str, options: dict[str, int], expected: C
         assert copy.prepared == expected
     check_leaks(leave_one_out(sequences), sequences)
     if sequences.times is not None:
-        check_leaks(global_temporal(sequences, 0.1, 0.1), sequences)
+        check_leaks(global_temporal(sequences), sequences)
 
 
 @pytest.mark.real_data

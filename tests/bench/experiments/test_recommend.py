@@ -1,5 +1,6 @@
 """Recommenders compared: tuned on validation alone, judged by the rules of the claims on real data."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,10 @@ from hypothesis import strategies as st
 from bench.experiments import EXPERIMENTS
 from bench.experiments.model import recommend as experiment
 from bench.judge.claims import Finding
-from bench.methods.recommenders import CONTROLS, RIVALS
+from bench.methods.recommenders import CONTROLS, ENTRIES, RIVALS
 from bench.plan import tuning
-from bench.plan.presets import PRESETS
-from bench.plan.recommender_cells import FACTOR_WEIGHTS, on_pairs, rivals, seen_rule
+from bench.plan.recommender_cells import FACTOR_WEIGHTS, on_pairs, rivals, seen_rule, setting_words
+from bench.plan.recommender_cells import trained as trained_models
 from bench.plan.scores import leaders
 from bench.plan.setup import OWN, Setup
 from causalrec.rivals.ease import MOST_ITEMS
@@ -76,11 +77,11 @@ def test_beats_each_rival_on_each_dataset(ours, theirs, luck, outcome):
 
 @pytest.mark.parametrize(("p", "outcome"), [(0.01, UNCLEAR), (0.002, HOLDS)])
 def test_each_comparison_pays_for_their_number(monkeypatch, p, outcome):
-    """20 comparisons: 0.01 alone would do for one, and is 0.2 by Holm; 0.002 is 0.04."""
+    """24 comparisons: 0.01 alone would do for one, and is 0.24 by Holm; 0.002 is 0.048."""
     monkeypatch.setattr(experiment, "crossed_p", lambda values: p)
     setup = with_data()
     parts = outcomes(find("recommend", setup, trained(setup, 0.6, 0.5, 0, controls=0.5)), "beats-each-rival")
-    assert len(parts) == 20
+    assert len(parts) == 24
     assert set(parts.values()) == {outcome}
 
 
@@ -151,6 +152,139 @@ def test_booster_matters(boosted, luck, outcome, judgement):
     assert judged("recommend", setup, results)["booster-matters"].judgement == judgement
 
 
+def timed_data(names=("ml-100k", "beauty")) -> Setup:
+    """On the first of the datasets there are times, and so a temporal split."""
+    setup = with_data(names=names)
+    setup.found[names[0]].statistics["ties_share"] = 0.0
+    return setup
+
+
+@pytest.mark.parametrize(
+    ("later", "luck", "words"),
+    [(0.7, 0, "survives the temporal split ("), (0.3, 0, "does not survive the temporal split (")],
+)
+def test_each_finding_says_whether_it_survives_the_temporal_split(later, luck, words):
+    """CausalRec is ahead under leave-one-out, which judges, and by `later` against 0.5 under the temporal split."""
+    setup = timed_data()
+    results = [
+        model(cell, later if p["dataset"].get("split") == "temporal" else 0.8, luck=luck)
+        if p["model"] == "causalrec" and p["options"]["boost"]["alpha"]
+        else model(cell, 0.5, luck=luck)
+        for cell in plan_all("recommend", setup)
+        for p in [cell.params]
+    ]
+    found = find("recommend", setup, results)
+    assert {f.outcome for f in found if f.claim != "beats-rivals"} == {HOLDS}
+    for f in found:
+        if f.part.endswith("ml-100k"):
+            assert words in f.detail
+        elif f.part.endswith("beauty"):
+            assert f.detail.endswith("; no times, so no temporal split")
+        else:
+            assert "temporal split" in f.detail
+    unjudged = [r if r.params["dataset"].get("split") != "temporal" else failed(r.cell) for r in results]
+    lost = [f for f in find("recommend", setup, unjudged) if f.part.endswith("ml-100k")]
+    assert lost
+    assert all(f.detail.endswith("temporal split not run to its end") for f in lost)
+    assert [(f.claim, f.part, f.outcome, f.estimate) for f in lost] == [
+        (f.claim, f.part, f.outcome, f.estimate) for f in found if f.part.endswith("ml-100k")
+    ]
+
+
+def test_rows_of_another_split_say_so_and_worlds_are_not_repeated():
+    setup = timed_data()
+    results = trained(setup, 0.6, 0.5, 0)
+    tables = {t.name: t for t in EXPERIMENTS["recommend"].tables(setup, results)}
+    count = {data: [row[0] for row in tables["recommend"].rows].count(data) for data in
+             ("behaviour", "ml-100k", "ml-100k, temporal split", "beauty", "beauty, temporal split")}  # fmt: skip
+    assert count["ml-100k"] == count["ml-100k, temporal split"] == count["beauty"] > 0
+    assert count["beauty, temporal split"] == 0
+    assert [row[:4] for row in tables["recommend_protocols"].rows] == [
+        ("ml-100k", "leave-one-out split", 300, "SASRec"), ("ml-100k", "temporal split", 300, "SASRec"),
+        ("beauty", "leave-one-out split", 300, "SASRec"),
+    ]  # fmt: skip
+    splits = [c.params["dataset"].get("split") for c in EXPERIMENTS["recommend"].plan(setup)]
+    worlds = [c for c in EXPERIMENTS["recommend"].plan(setup) if c.params["dataset"]["name"] == "behaviour"]
+    assert set(splits) == {None, "leave_one_out", "temporal"}
+    assert len(set(worlds)) == len(worlds) == splits.count(None)
+
+
+def changed(cell) -> bool:
+    return "order" in cell.params["dataset"] or cell.params["model"] == "sasrec_uniform"
+
+
+@pytest.mark.parametrize("ran", [True, False])
+def test_what_order_and_attention_are_worth_stands_beside_every_gain(ran):
+    """Shuffled histories and uniform attention cost a half of 0.8, or were not run."""
+    setup = with_data(names=("ml-100k",))
+    results = [
+        failed(cell) if changed(cell) and not ran else model(cell, 0.4 if changed(cell) else 0.8)
+        for cell in plan_all("recommend", setup)
+    ]
+    found = find("recommend", setup, results)
+    words = r"; SASRec's loss in NDCG@10: shuffled histories (4|5)\d\.\d %, uniform attention (4|5)\d\.\d %;"
+    words = words if ran else "; shuffled histories and uniform attention not run;"
+    assert found
+    assert all(re.search(words, f.detail) for f in found)
+    tables = [t for t in EXPERIMENTS["recommend"].tables(setup, results) if t.name == "recommend_order"]
+    assert len(tables) == ran
+    for table in tables:
+        rows = {row[:3]: row[3:] for row in table.rows}
+        kinds = {row[1] for row in table.rows if row[0] == "behaviour"}
+        assert kinds >= {"popularity (control)", "EASE (control)", "SASRec", "CausalRec"}
+        assert {row[1] for row in table.rows if row[0] == "ml-100k"} == {
+            "SASRec", "SASRec, uniform attention (control)", "CausalRec",
+        }  # fmt: skip
+        assert ("ml-100k", "SASRec", "uniform attention") in rows
+        plain, less, loss = rows["ml-100k", "CausalRec", "shuffled histories"]
+        assert loss.estimate == pytest.approx(100 * (1 - less.estimate / plain.estimate))
+        assert loss.low < loss.estimate < loss.high
+
+
+def test_shuffled_cells_are_each_seeds_chosen_setting_and_never_chosen():
+    setup = with_data(names=("ml-100k",))
+    first = [model(cell) for cell in EXPERIMENTS["recommend"].plan(setup)]
+    more = [c for c in experiment.refine(setup, first) if "order" in c.params["dataset"]]
+    for kind in ("sasrec", "sasrec_uniform", "causalrec"):
+        chosen = tuning.chosen_runs(setup, first, "ml-100k", kind)
+        mine = [c.params for c in more if c.params["model"] == kind]
+        assert [p | {"dataset": r.params["dataset"]} for p, r in zip(mine, chosen, strict=True)] == [
+            r.params for r in chosen
+        ]
+        again = tuning.chosen_runs(setup, first + [model(c, valid=0.99) for c in more], "ml-100k", kind)
+        assert [r.cell for r in again] == [r.cell for r in chosen]
+    none = with_data(replace(FIXED, real=replace(FIXED.real, controls=())), ("ml-100k",))
+    assert not any("order" in c.params["dataset"] for c in plan_all("recommend", none))
+
+
+def test_twins_and_leaks_are_trained_beside_their_rival_and_never_judged():
+    """Not even where they are far ahead: no gain is measured against them, and a leak has no mark."""
+    names = {name: entry for name, entry in ENTRIES.items() if entry.role in ("twin", "leak")}
+    assert {entry.beside for entry in names.values()} <= {*RIVALS}
+    assert all(entry.title.endswith("(leak)") for entry in names.values() if entry.role == "leak")
+    preset = replace(FIXED, real=replace(FIXED.real, rivals=("sasrec", "hstu"), splits=("leave_one_out",)))
+    setup = with_data(preset, ("ml-100k", "beauty"))
+    for provenance in setup.found.values():
+        provenance.statistics["ties_share"] = 0.0
+    assert {*names} < {*trained_models(setup, "ml-100k")}
+    assert not {*names} & {*rivals(setup, "ml-100k")}
+    assert "hstu_time" not in trained_models(setup, "behaviour")
+    results = [
+        model(cell, 0.9 if kind in names else 0.6 if kind == "causalrec" else 0.3)
+        for cell in plan_all("recommend", setup)
+        for kind in [cell.params["model"]]
+    ]
+    found = find("recommend", setup, results)
+    assert set(outcomes(found, "beats-rivals").values()) == {HOLDS}
+    assert not any(ENTRIES[name].title in f.part for f in found for name in names)
+    (table, *_) = EXPERIMENTS["recommend"].tables(setup, results)
+    marks = {row[1]: row[2] for row in table.rows if row[0] == "ml-100k"}
+    assert marks[ENTRIES["hstu_time"].title] == ""
+    assert marks[ENTRIES["sasrec_uniform"].title] == "best"
+    only = with_data(replace(preset, real=replace(preset.real, rivals=("gru4rec",))), ("ml-100k",))
+    assert trained_models(only, "ml-100k") == ("gru4rec", "causalrec")
+
+
 def test_an_own_file_is_shown_and_judges_nothing_the_paper_claims():
     setup = with_data(names=(OWN,))
     results = trained(setup, 0.9, 0.3, 0)
@@ -186,20 +320,37 @@ def test_rivals_that_never_hit_leave_no_relative_gain():
 
 
 @pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
-def test_every_neural_model_has_the_same_budget_of_different_trials(preset):
+def test_every_neural_model_has_the_same_budget_of_different_trials_drawn_anew_for_each_seed(preset):
     setup = with_data(preset, ("ml-100k",))
-    tried = {model: [] for model in (*setup.preset.real.rivals, "causalrec") if model != "tisasrec"}
+    tried = {kind: {} for kind in (*rivals(setup, "ml-100k"), "causalrec")}
     weights = {weight: dropout for dropout, weight in FACTOR_WEIGHTS.items()}
     for cell in EXPERIMENTS["recommend"].plan(setup):
         if cell.params["model"] in tried and cell.params["dataset"]["name"] == "ml-100k":
             p = cell.params
             options = p["options"]
             dropout = weights[options["regularisation"]] if on_pairs(p["model"]) else options["dropout"]
-            tried[p["model"]].append((dropout, p["training"]["learning_rate"]))
+            tried[p["model"]].setdefault(p["seed"], []).append((dropout, p["training"]["learning_rate"]))
             assert ("boost" in p["options"]) == (p["model"] == "causalrec")
             assert p["options"].get("boost", {}).get("alpha") != 0
+            assert p["training"]["patience"] is None
     assert all(drawn == tried["sasrec"] for drawn in tried.values())
-    assert len(set(tried["sasrec"])) == len(tried["sasrec"]) == setup.preset.real.trials
+    assert list(tried["sasrec"]) == list(range(setup.preset.real.seeds))
+    assert all(len(set(drawn)) == len(drawn) == setup.preset.real.trials for drawn in tried["sasrec"].values())
+    assert len({tuple(drawn) for drawn in tried["sasrec"].values()}) > 1
+
+
+def test_epochs_are_a_datasets_own_where_the_preset_says_so():
+    setup = with_data(replace(FIXED, real=replace(FIXED.real, epochs_by={"beauty": 7})), ("beauty", "ml-1m"))
+    cells = {name: tuning.tuning_cells(setup, name, "sasrec") for name in setup.found}
+    assert {c.params["training"]["epochs"] for c in cells["beauty"]} == {7}
+    assert {c.params["training"]["epochs"] for c in cells["ml-1m"]} == {FIXED.real.epochs}
+
+
+def test_a_setting_that_differs_by_seed_is_told_as_a_range():
+    one = {"dropout": 0.1, "learning_rate": 0.004, "boost": {"mode": "renorm", "alpha": 0.1}, "windows": "all"}
+    other = one | {"dropout": 0.3, "boost": {"mode": "renorm", "alpha": 10.0}}
+    assert setting_words(one) == "dropout 0.1, lr 0.004, renorm alpha 0.1, windows all"
+    assert setting_words(one, other, one) == "dropout 0.1–0.3, lr 0.004, renorm alpha 0.1–10, windows all"
 
 
 @pytest.mark.parametrize(
@@ -248,9 +399,8 @@ def test_published_figures_stand_beside_ours_only_for_the_same_data_and_split():
 
 @given(st.integers(0, 2**32))
 def test_tuning_sees_validation_alone(seed):
-    """Any validation, any test: the choice and the cells that follow are those of validation."""
-    paper = PRESETS["paper"]
-    setup = with_data(replace(paper, real=replace(paper.real, trials=3)), DATASETS[:2])
+    """Any validation, any test: the choices, one per seed, and the cells that follow are those of validation."""
+    setup = with_data(names=DATASETS[:2])
     rng = np.random.default_rng(seed)
     cells = EXPERIMENTS["recommend"].plan(setup)
     valid = {cell.key: rng.uniform(0.2, 0.8) for cell in cells}
@@ -262,46 +412,43 @@ def test_tuning_sees_validation_alone(seed):
     before, after = results(test), results(rng.permutation(test))
     assert experiment.refine(setup, before) == experiment.refine(setup, after)
     for name in setup.found:
-        seen = seen_rule(setup, name)
+        score = f"valid_ndcg10_{seen_rule(setup, name)}"
         for kind in (*rivals(setup, name), "causalrec", *CONTROLS):
-            chosen = [tuning.chosen(setup, part, name, kind) for part in (before, after)]
+            chosen = [[r.cell for r in tuning.chosen_runs(setup, part, name, kind)] for part in (before, after)]
             tried = [r for r in before if (r.params["dataset"]["name"], r.params["model"]) == (name, kind)]
-            best = max(tried, key=lambda r: r.metrics[f"valid_ndcg10_{seen}"])
-            assert chosen[0].cell == chosen[1].cell == best.cell
+            by_seed = [[r for r in tried if r.params["seed"] == at] for at in range(setup.preset.real.seeds)]
+            best = [max(trials, key=lambda r: r.metrics[score]).cell for trials in by_seed if trials]
+            assert chosen[0] == chosen[1] == best
+            assert len(best) == (1 if kind in CONTROLS else setup.preset.real.seeds)
 
 
-def test_refine_plans_the_other_seeds_of_the_chosen_setting():
+def test_refine_plans_each_seeds_chosen_setting_without_boost():
     setup = with_data("paper", DATASETS[:2])
+    trials, seeds = setup.preset.real.trials, setup.preset.real.seeds
     results = [model(cell, valid=0.4) for cell in EXPERIMENTS["recommend"].plan(setup)]
-    kinds, picked = (*rivals(setup, "ml-100k"), "causalrec"), {}
+    picked = {}
     for name in setup.found:
-        for kind in kinds:
-            tried = [r for r in results if (r.params["dataset"]["name"], r.params["model"]) == (name, kind)]
-            picked[name, kind] = tried[-1].params
-            results[results.index(tried[-1])] = model(tried[-1].cell, valid=0.9)
-    more, seeds = experiment.refine(setup, results), setup.preset.real.seeds
-    assert len(more) == 2 * (len(kinds) * (seeds - 1) + seeds)
-    for (name, kind), params in picked.items():
-        mine = [c.params for c in more if (c.params["dataset"]["name"], c.params["model"]) == (name, kind)]
-        same = [p for p in mine if p["options"] == params["options"]]
-        assert [p["seed"] for p in same] == list(range(1, seeds))
-        assert all(p == params | {"seed": p["seed"]} for p in same)
-        plain = [p for p in mine if p not in same]
-        assert [p["seed"] for p in plain] == (list(range(seeds)) if kind == "causalrec" else [])
-        for p in plain:
-            options = params["options"] | {"boost": {"mode": "renorm", "alpha": 0.0}}
-            assert p == params | {"seed": p["seed"], "options": options}
+        tried = [r for r in results if (r.params["dataset"]["name"], r.params["model"]) == (name, "causalrec")]
+        for seed in range(seeds):
+            best = tried[seed * trials + (seed + 3) % trials]
+            picked[name, seed] = best.params
+            results[results.index(best)] = model(best.cell, valid=0.9)
+    unboosted = [c for c in experiment.refine(setup, results) if c.params["options"].get("boost", {}).get("alpha") == 0]
+    assert len(unboosted) == len(picked) == 2 * seeds
+    for cell in unboosted:
+        params = picked[cell.params["dataset"]["name"], cell.params["seed"]]
+        assert cell.params == params | {"options": params["options"] | {"boost": {"mode": "renorm", "alpha": 0.0}}}
 
 
 def test_the_ablation_is_never_the_chosen_setting():
-    """Not even where it is best on validation, or seeds after the first would be of another setting."""
+    """Not even where it is best on validation."""
     setup = with_data("quick", ("ml-100k",))
     cells = plan_all("recommend", setup)
     results = [
         model(cell, valid=0.9 if cell.params["options"].get("boost", {}).get("alpha") == 0 else 0.4) for cell in cells
     ]
-    best = tuning.chosen(setup, results, "ml-100k", "causalrec")
-    assert best.params["options"]["boost"]["alpha"] > 0
+    best = tuning.chosen_runs(setup, results, "ml-100k", "causalrec")
+    assert all(r.params["options"]["boost"]["alpha"] > 0 for r in best)
     assert {r.params["seed"] for r in experiment.runs(setup, results, "ml-100k", experiment.ABLATED)} == {0, 1, 2}
 
 

@@ -58,8 +58,10 @@ def test_the_test_items_steer_neither_weights_nor_the_epoch_that_is_kept():
 def test_a_setting_is_chosen_on_validation_though_the_test_prefers_another():
     setup = with_data()
     cells = tuning.tuning_cells(setup, "ml-100k", "sasrec")
-    results = [model(cell, quality=1.0 - 0.5 * k, valid=0.2 + 0.5 * k) for k, cell in enumerate(cells)]
-    assert tuning.chosen(setup, results, "ml-100k", "sasrec") is results[-1]
+    trials = setup.preset.real.trials
+    results = [model(c, quality=1.0 - 0.5 * (k % trials), valid=0.2 + 0.5 * (k % trials)) for k, c in enumerate(cells)]
+    chosen = tuning.chosen_runs(setup, results, "ml-100k", "sasrec")
+    assert [r.cell for r in chosen] == [r.cell for r in results[trials - 1 :: trials]]
 
 
 def test_a_seed_decides_everything():

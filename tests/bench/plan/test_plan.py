@@ -87,8 +87,8 @@ def test_data_adds_cells_and_only_to_experiments_on_recommenders():
     with_data = replace(bare("quick"), found={"ml-100k": dataset("ml-100k")})
     more = {name: len(set(cells)) for name, cells in plan_cells(with_data, EXPERIMENTS).items()}
     less = {name: len(set(cells)) for name, cells in plan_cells(bare("quick"), EXPERIMENTS).items()}
-    trials = PRESETS["quick"].real.trials
-    assert more.pop("recommend") - less.pop("recommend") == (1 + 3 + 3 + 6) + 2 * trials
+    real = PRESETS["quick"].real
+    assert more.pop("recommend") - less.pop("recommend") == (1 + 3 + 3 + 6 + 6) + 3 * real.seeds * real.trials
     assert {name for name in more if more[name] != less[name]} <= {"acyclicity", "ablation", "audit", "graph_view"}
 
 
@@ -98,7 +98,8 @@ def test_the_plan_table_counts_cells_once_and_knows_what_is_there(tmp_path):
     table = plan_table(setup, planned, None, 2)
     rows = {row[0]: row[1:] for row in table.rows}
     worlds = setup.preset.world_seeds
-    assert rows["recommend"][:3] == (7 * worlds, 7 * worlds, 0)
+    models = 2 * 8 + 1  # each on shuffled histories too, but the best possible
+    assert rows["recommend"][:3] == (models * worlds, models * worlds, 0)
     assert rows["discovery"][:3] == (worlds, 0, 0)
     assert rows["acyclicity"][:3] == (1 + worlds, 1, 0)
 
@@ -165,7 +166,10 @@ def test_cores_and_the_split_are_the_users(ratings):
     assert (setup.found["ml-100k"].user_core, setup.found["ml-100k"].item_core, setup.split) == (8, 2, "temporal")
     cells = plan_cells(setup, ("recommend",))["recommend"]
     datasets = [cell.params["dataset"] for cell in cells if cell.params["dataset"]["name"] == "ml-100k"]
-    assert {(d["user_core"], d["item_core"], d["split"]) for d in datasets} == {(8, 2, "temporal")}
+    asked = {(8, 2, split) for split in ("temporal", "leave_one_out")}
+    assert {(d["user_core"], d["item_core"], d["split"]) for d in datasets} == asked
+    cells = plan_cells(setup, ("acyclicity",))["acyclicity"]
+    assert {c.params["dataset"]["split"] for c in cells if c.data} == {"temporal"}
     with pytest.raises(InputError, match="split must be one of leave_one_out, temporal, got 'random'"):
         Preparation(split="random")
     with pytest.raises(InputError, match="item_core must be at least 1, got 0"):

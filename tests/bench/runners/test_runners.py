@@ -18,7 +18,7 @@ from bench.experiments.theory.layernorm import VIEWS
 from bench.experiments.theory.recovery import LEARNERS
 from bench.judge.intervals import paired_difference
 from bench.methods import learners
-from bench.methods.recommenders import CONTROLS, TRAINED
+from bench.methods.recommenders import CONTROLS, TIMED, TRAINED
 from bench.plan import recommender_cells
 from bench.plan.presets import PRESETS, World
 from bench.plan.setup import OWN, Setup
@@ -34,7 +34,7 @@ from synth.scoring import cpdag
 from tests.bench.made_up import graphs, model
 
 SMOKE = Setup(PRESETS["smoke"], 0, "cpu")
-TIMELESS = [*CONTROLS, *(name for name in TRAINED if name != "tisasrec"), "best_possible"]
+TIMELESS = [*CONTROLS, *(name for name in TRAINED if name not in TIMED), "best_possible"]
 WORLD = World(items=20, users=400, length=8, width=8, epochs=2)
 
 
@@ -573,6 +573,26 @@ def test_the_temporal_split_asks_only_about_what_comes_after_all_training(folder
     assert len(path.read_text().splitlines()) == 600
     assert len(arrays["test_kept"]) == len(arrays["valid_kept"]) == 10
     assert len(execute(data_cell(folder, "popularity")).arrays["test_kept"]) == 30
+
+
+def shuffled(cell: Cell) -> Cell:
+    return replace(cell, params=cell.params | {"dataset": cell.params["dataset"] | {"order": "shuffled"}})
+
+
+def test_shuffled_histories_ask_the_same_and_cost_what_knows_order_alone(folder):
+    """Each user walks a ring: the last item tells the next, while a count of items tells as much in any order."""
+    write(folder, {user: [1 + (user + step) % 12 for step in range(10)] for user in range(1, 61)})
+    for name, options, loses in (("markov", {"window": 1}, True), ("popularity", {}, False)):
+        cell = data_cell(folder, name, options)
+        plain, mixed = (execute(each).metrics for each in (cell, shuffled(cell)))
+        assert (mixed["test_ndcg10_kept"] < plain["test_ndcg10_kept"] - 0.1) == loses, name
+        assert mixed["test_ndcg10_kept"] == plain["test_ndcg10_kept"] or loses
+
+
+def test_a_shuffled_world_is_the_same_world():
+    world = replace(SMOKE.preset.world, items=12, users=60, length=8)
+    (cell,) = recommender_cells.world_cells(SMOKE, world, 1, "popularity")
+    equal(execute(cell), execute(shuffled(cell)))
 
 
 def test_a_dataset_that_changed_after_planning_is_refused(folder):
