@@ -208,6 +208,8 @@ def test_a_damaged_checkpoint_is_told(data, copy):
         ({"name": "popularity"}, "'popularity' is none that is trained here; choose one of gru4rec, sasrec, "),
         ({"words": ("depth=3",)}, "sasrec has no option depth; its options: length, width"),
         ({"name": "causalrec", "words": ("source=fixed", "beta=0")}, "source = fixed takes a given W"),
+        ({"name": "hstu", "words": ("times=query",)}, "hstu: times = query tells the model when its targets happen"),
+        ({"name": "hstu", "words": ("times=last",), "asked": {}}, "hstu needs the time of every action; name its col"),
         ({"words": ("width=many",)}, "option width is 'many'; give a whole number"),
         ({"words": ("width",)}, "write key=value"),
         ({"words": ("width=8", "width=9")}, "width is given twice"),
