@@ -1,4 +1,4 @@
-"""Hypothesis profiles by $HYPOTHESIS_PROFILE, and the fixture `call`.
+"""Hypothesis profiles by $HYPOTHESIS_PROFILE, and the fixtures `call` and `real`.
 
 `ci`, the default, draws the same cases every time; `dev` and `nightly` draw new ones.
 """
@@ -6,6 +6,7 @@
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 # One thread for each worker of pytest-xdist, which share the cores; libraries read it when they are first imported.
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -24,6 +25,18 @@ settings.register_profile(
 settings.register_profile("dev", deadline=None, max_examples=100)
 settings.register_profile("nightly", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+SHARED = Path(__file__).parents[1].parent / "shared" / "data"
+REAL = next((Path(at) for at in (os.environ.get("CAUSALREC_DATA"), SHARED) if at and Path(at).is_dir()), None)
+
+
+@pytest.fixture
+def real() -> Path:
+    """The folder of the real datasets; skips without one."""
+    if REAL is None:
+        pytest.skip(f"no real data: neither $CAUSALREC_DATA nor {SHARED} is a folder")
+    return REAL
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The named datasets: found, prepared and described; counts of the real files where they are at hand."""
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -12,17 +11,7 @@ from bench.datasets.load import data_folder, file_sha256, load, load_own
 from bench.errors import DataMissing, InputError
 from causalrec.interactions import check_leaks, global_temporal, leave_one_out
 
-SHARED = Path(__file__).parents[3].parent / "shared" / "data"
-REAL = next((Path(at) for at in (os.environ.get("CAUSALREC_DATA"), SHARED) if at and Path(at).is_dir()), None)
-
 Counts = tuple[int, int, int]
-
-
-@pytest.fixture
-def real() -> Path:
-    if REAL is None:
-        pytest.skip(f"no real data: neither $CAUSALREC_DATA nor {SHARED} is a folder")
-    return REAL
 
 
 def put(folder: Path, path: str, text: str) -> Path:

@@ -54,10 +54,9 @@ def test_a_goal_is_judged_only_within_its_time(spent):
 
 
 @pytest.mark.real_data
-def test_one_json_document(capsys, monkeypatch):
-    monkeypatch.setattr(
-        "sys.argv", ["speed_quality", "--data", "ml-100k", "--option", "width=8", "--train", "epochs=1", "--json"]
-    )
+def test_one_json_document(capsys, monkeypatch, real):
+    asked = ["--data", "ml-100k", "--data-dir", str(real), "--option", "width=8", "--train", "epochs=1", "--json"]
+    monkeypatch.setattr("sys.argv", ["speed_quality", *asked])
     speed_quality.main()
     found = json.loads(capsys.readouterr().out)
     assert {"filtered", "kept", "cpu_s"} <= found.keys()
