@@ -16,7 +16,7 @@ from causalrec.discovery import ITEM_LEVEL, Discovery, DiscoveryBlock, Graph, Re
 from causalrec.errors import InputError
 from causalrec.lagrangian import Lagrangian
 from causalrec.negatives import LOSSES, next_item_loss
-from causalrec.recommender import Recommender, TransformerOptions
+from causalrec.recommender import Recommender, TransformerOptions, draw_embeddings
 
 
 @dataclass(frozen=True)
@@ -112,16 +112,15 @@ class CausalRecOptions(Reading, SASRecOptions):
 
 
 def initialise_transformer(model: Recommender, generator: torch.Generator) -> None:
-    """Draw SASRec's initial weights: embeddings N(0, 1/width), Glorot for every `Block`; padding's embedding is 0.
+    """Draw SASRec's initial weights: embeddings as `initial` says, Glorot for every `Block`; padding's embedding is 0.
 
     Args:
         model: a model with an `item` embedding.
         generator: source of randomness, on the model's device.
     """
+    draw_embeddings(model, model.options, generator)
     for module in model.modules():
-        if isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=model.options.width**-0.5, generator=generator)
-        elif isinstance(module, nn.LayerNorm):
+        if isinstance(module, nn.LayerNorm):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
         elif isinstance(module, Block):
@@ -151,13 +150,13 @@ class SASRec(Recommender):
         initialise_transformer(self, generator)
 
     def embed(self, items_bl: Tensor) -> tuple[Tensor, Tensor]:
-        """Return item embeddings E[s] and X = Drop(E[s] + P), both (b, l, d).
+        """Return item embeddings E[s] as the model reads them and X = Drop(E[s] + P), both (b, l, d).
 
         Args:
             items_bl: left-padded items, 0 at padding.
         """
         length = self.check_length(items_bl)
-        embedding = self.item(items_bl)
+        embedding = self.item(items_bl) * self.embedding_scale
         return embedding, self.dropout(embedding + self.position.weight[-length:])
 
     def encode(self, items_bl: Tensor, last: bool = False) -> tuple[Tensor, Graph | None]:
@@ -261,6 +260,11 @@ class CausalRec(SASRec):
         graph = self.discovery(items_bl, embedding, z, mixing) if needed else None
         return mask, x if o.branch == "side" else out, graph
 
+    def matrices(self) -> list[Tensor]:
+        """Return those of SASRec; the discovery block, whose scale is its own, stays with Adam."""
+        apart = {id(parameter) for parameter in self.discovery.parameters()}
+        return [matrix for matrix in super().matrices() if id(matrix) not in apart]
+
     def graph(self, items_bl: Tensor) -> Graph:
         """Return W and R of sequences, whether or not the model's boost and loss use them.
 
@@ -332,7 +336,7 @@ class CausalRec(SASRec):
             )
         with torch.no_grad():
             items = torch.arange(1, self.options.items + 1, device=self.item.weight.device)
-            return self.discovery.weights(items, self.item.weight[1:])
+            return self.discovery.weights(items, self.item.weight[1:] * self.embedding_scale)
 
 
 def two_way_mask(valid_bl: Tensor, dtype: torch.dtype) -> Tensor:

@@ -22,6 +22,38 @@ def require_positive(options: Any, *names: str) -> None:
             raise InputError(f"{name} = {getattr(options, name)}; expected at least 1")
 
 
+INITIAL = ("small", "unit")
+"""How embeddings begin: N(0, 0.02²), read times √width (`small`), or N(0, 1/width), read as they are (`unit`).
+
+Item vectors are read at the input and again at the output. Begun at unit length, they hold back learning on sparse
+data.
+"""
+
+
+def check_initial(options: Any) -> None:
+    """Raise InputError unless `options.initial` is one of `INITIAL`.
+
+    Args:
+        options: object with the options as attributes.
+    """
+    if options.initial not in INITIAL:
+        raise InputError(f"initial = {options.initial!r}; expected one of {', '.join(INITIAL)}")
+
+
+def draw_embeddings(model: nn.Module, options: Any, generator: torch.Generator) -> None:
+    """Draw every embedding of a model.
+
+    Args:
+        model: any.
+        options: its options, with `initial` and `width`.
+        generator: source of randomness, on the model's device.
+    """
+    std = 0.02 if options.initial == "small" else options.width**-0.5
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=std, generator=generator)
+
+
 @dataclass(frozen=True)
 class TransformerOptions:
     """Sizes that all transformers here have.
@@ -33,9 +65,10 @@ class TransformerOptions:
         layers: number of attention layers, default 2.
         heads: attention heads per layer, default 2.
         dropout: share of entries dropped, in [0, 1), default 0.2.
+        initial: how embeddings begin, see `INITIAL`; default `small`.
 
     Raises:
-        InputError: a size below 1.
+        InputError: a size below 1, or an unknown `initial`.
     """
 
     items: int
@@ -44,9 +77,11 @@ class TransformerOptions:
     layers: int = 2
     heads: int = 2
     dropout: float = 0.2
+    initial: str = "small"
 
     def __post_init__(self) -> None:
         require_positive(self, "items", "length", "width", "layers", "heads")
+        check_initial(self)
 
 
 class Recommender(nn.Module, ABC):
@@ -88,6 +123,15 @@ class Recommender(nn.Module, ABC):
     def device(self) -> torch.device:
         """Where the parameters live."""
         return next(self.parameters()).device
+
+    @property
+    def embedding_scale(self) -> float:
+        """What item embeddings are multiplied by where the model reads them: √width under `small`, 1 under `unit`."""
+        return float(self.options.width**0.5) if self.options.initial == "small" else 1.0
+
+    def matrices(self) -> list[Tensor]:
+        """Return the weights of all linear layers, which the optimiser Muon may take."""
+        return [module.weight for module in self.modules() if isinstance(module, nn.Linear)]
 
     def check_length(self, items_bl: Tensor) -> int:
         """Return the number of positions of a batch.

@@ -1,8 +1,8 @@
-"""The training loop of every neural model: early stopping on validation NDCG@10, checkpoints, exact resumption."""
+"""The training loop of every neural model: its schedule, checkpoints, exact resumption, early stopping if asked for."""
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,12 +15,22 @@ from causalrec.attention import set_dropout_generator
 from causalrec.checkpoints import Checkpoint, Snapshot
 from causalrec.errors import InputError
 from causalrec.interactions import Sequences, Split, pad_left
+from causalrec.optimisers import OPTIMISERS, SCHEDULES, Muon, make_optimisers, rate
 from causalrec.ranking import NonFiniteScores, Scorer, ndcg, rank_targets
 from causalrec.recommender import Recommender
 
 MEGABATCH = 16
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
 BUCKET = 64  # histories of similar length that are scored together
+CHOICES = {
+    "schedule": SCHEDULES,
+    "optimiser": OPTIMISERS,
+    "seen": ("kept", "filtered"),
+    "precision": tuple(PRECISIONS),
+    "windows": ("last", "all"),
+}
+ADAM = ("exp_avg", "exp_avg_sq", "step")  # what an optimiser keeps of a parameter
+MOMENTS: Mapping[type, tuple[str, ...]] = {Muon: ("momentum",)}
 
 
 @dataclass(frozen=True)
@@ -28,11 +38,17 @@ class TrainingOptions:
     """How to train.
 
     Args:
-        epochs: most passes over the training data, default 100.
+        epochs: passes over the training data, default 40.
         batch: sequences per step, default 128.
-        learning_rate: step size of Adam, default 1e-3.
+        learning_rate: step size of Adam, at its highest, default 4e-3.
+        schedule: the learning rate rises for 2 % of the steps, stays to one half of them and falls to 0 in a line
+            (`decay`, default), or is `constant`. Ending at 0 is worth many epochs.
+        optimiser: `adam` (default), or `muon` for the matrices of layers and Adam for all else, see `optimisers`.
+        weight_decay: share of a weight taken off per unit of learning rate, default 0.
         clip_norm: largest norm of a gradient, default 5; inf for no limit.
-        patience: epochs without a better validation NDCG@10 before training stops, default 10; None trains all epochs.
+        patience: epochs without a better validation NDCG@10 before training stops; None (default) trains all epochs,
+            as the schedule foresees and as models must that are to be compared.
+        validate_every: epochs between two validations, where there is patience, default 1.
         seen: validation ranks over the catalogue with the user's history `kept` (default) or `filtered` out.
         precision: dtype of the full softmax's matrix products, three quarters of all arithmetic: `float32` (default),
             or `bf16`, which saves time on a GPU or a CPU with matrix units (AMX) and costs time elsewhere. All else
@@ -44,32 +60,50 @@ class TrainingOptions:
         InputError: an option out of range.
     """
 
-    epochs: int = 100
+    epochs: int = 40
     batch: int = 128
-    learning_rate: float = 1e-3
+    learning_rate: float = 4e-3
+    schedule: str = "decay"
+    optimiser: str = "adam"
+    weight_decay: float = 0.0
     clip_norm: float = 5.0
-    patience: int | None = 10
+    patience: int | None = None
+    validate_every: int = 1
     seen: str = "kept"
     precision: str = "float32"
     windows: str = "last"
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1 or (self.patience is not None and self.patience < 1):
-            raise InputError(
-                f"epochs = {self.epochs}, batch = {self.batch}, patience = {self.patience}; expected at "
-                "least 1 each, or patience = None to train all epochs"
-            )
+        counts = ("epochs", "batch", "validate_every", *(() if self.patience is None else ("patience",)))
+        if low := [name for name in counts if getattr(self, name) < 1]:
+            hint = ", or None to train all epochs" if low[0] == "patience" else ""
+            raise InputError(f"{low[0]} = {getattr(self, low[0])}; expected at least 1{hint}")
         if not (0 < self.learning_rate < math.inf and 0 < self.clip_norm <= math.inf):
             raise InputError(
                 f"learning_rate = {self.learning_rate}, clip_norm = {self.clip_norm}; expected numbers above 0, "
                 "learning_rate finite"
             )
-        if self.seen not in ("kept", "filtered"):
-            raise InputError(f"seen = {self.seen!r}; expected 'kept' or 'filtered'")
-        if self.precision not in PRECISIONS:
-            raise InputError(f"precision = {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
-        if self.windows not in ("last", "all"):
-            raise InputError(f"windows = {self.windows!r}; expected 'last' or 'all'")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"weight_decay = {self.weight_decay}; expected a finite number >= 0")
+        for name, valid in CHOICES.items():
+            if getattr(self, name) not in valid:
+                raise InputError(f"{name} = {getattr(self, name)!r}; expected one of {', '.join(valid)}")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What distinguishes a training from one whose state it must not resume.
+
+        The number of epochs does under `decay`, where every step depends on it.
+        """
+        return asdict(self) | ({"epochs": None} if self.schedule == "constant" else {})
+
+    def validates(self, epoch: int) -> bool:
+        """Return whether the model is validated after an epoch.
+
+        Args:
+            epoch: its number, from 1.
+        """
+        return self.patience is not None and (epoch % self.validate_every == 0 or epoch == self.epochs)
 
 
 @dataclass
@@ -80,7 +114,7 @@ class Progress:
         epoch: number of finished epochs.
         best_epoch: the epoch with the best validation score, 0 before there is one.
         best: its NDCG@10, -inf before there is one.
-        skipped_steps: number of steps whose loss was not finite.
+        skipped_steps: number of steps whose loss or gradient was not finite.
         trace: mean terms of the loss, one dict per epoch.
     """
 
@@ -92,7 +126,7 @@ class Progress:
 
 
 class Diverged(ArithmeticError):
-    """A whole epoch passed without a finite loss."""
+    """A whole epoch passed without a finite loss and gradient."""
 
 
 def pick_device(name: str = "auto") -> str:
@@ -249,7 +283,7 @@ def train(
 ) -> Progress:
     """Train in place and leave the model at its best validation epoch (with patience None, at its last one).
 
-    Steps whose loss is not finite are skipped and counted.
+    Steps whose loss or gradient is not finite are skipped and counted.
 
     Args:
         model: the model.
@@ -263,7 +297,7 @@ def train(
 
     Raises:
         InputError: no training data, no times where the model needs them, or what `checkpoint` raises.
-        Diverged: a whole epoch passed without a finite loss.
+        Diverged: a whole epoch passed without a finite loss and gradient.
     """
     places = place_windows(split.train, model.options.length, options.windows)
     if len(places) == 0:
@@ -274,16 +308,18 @@ def train(
         times = np.where(places < 0, 0.0, _times(split.train, type(model).__name__)[places])
     set_dropout_generator(model, dropout)
     model.products = PRECISIONS[options.precision]
-    optimiser = torch.optim.Adam(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), fused=True)
-    identity = [type(model).__name__, asdict(model.options), asdict(options) | {"epochs": None}]
-    state = TrainingState(identity, model.state_dict(), optimiser, dropout, shuffle)
+    optimisers = make_optimisers(
+        model.parameters(), model.matrices(), options.optimiser, options.learning_rate, options.weight_decay
+    )
+    identity = [type(model).__name__, asdict(model.options), options.identity]
+    state = TrainingState(identity, model.state_dict(), optimisers, dropout, shuffle)
     if checkpoint is not None:
         state.resume(checkpoint)
     progress = state.progress
     while progress.epoch < options.epochs and not out_of_patience(progress, options):
-        progress.trace.append(_train_epoch(model, padded, times, options, optimiser, shuffle, progress))
+        progress.trace.append(_train_epoch(model, padded, times, options, optimisers, shuffle, progress))
         progress.epoch += 1
-        if options.patience is not None:
+        if options.validates(progress.epoch):
             score = validate(make_scorer(model), split, options)
             progress.trace[-1]["validation"] = score
             if score > progress.best:
@@ -297,6 +333,19 @@ def train(
         state.restore_best()
     model.eval()
     return progress
+
+
+def take_step(optimisers: Sequence[torch.optim.Optimizer], learning_rate: float) -> None:
+    """Take a step with every optimiser.
+
+    Args:
+        optimisers: of one model.
+        learning_rate: of this step.
+    """
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate
+        optimiser.step()
 
 
 def out_of_patience(progress: Progress, options: TrainingOptions) -> bool:
@@ -314,22 +363,28 @@ def _train_epoch(
     padded: NDArray[np.int64],
     times: NDArray[np.float64] | None,
     options: TrainingOptions,
-    optimiser: torch.optim.Optimizer,
+    optimisers: Sequence[torch.optim.Optimizer],
     shuffle: np.random.Generator,
     progress: Progress,
 ) -> dict[str, float]:
     model.train()
     totals: dict[str, float] = {}
-    rows = 0
-    for batch in batches(padded, options.batch, shuffle, str(model.device), times, model.needs_next_time):
+    rows, steps = 0, -(-len(padded) // options.batch)
+    done = progress.epoch * steps
+    epoch = batches(padded, options.batch, shuffle, str(model.device), times, model.needs_next_time)
+    for number, batch in enumerate(epoch, start=1):
         loss, terms = model.loss(*batch)
-        optimiser.zero_grad()
+        model.zero_grad()
         if not bool(torch.isfinite(loss)):
             progress.skipped_steps += 1
             continue
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm)
-        optimiser.step()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm)
+        if not bool(torch.isfinite(norm)):
+            progress.skipped_steps += 1
+            continue
+        share = (done + number) / (options.epochs * steps)
+        take_step(optimisers, options.learning_rate * rate(share, options.schedule))
         rows += len(batch[0])
         for name, value in terms.items():
             if name.endswith("_max"):
@@ -337,7 +392,7 @@ def _train_epoch(
             else:
                 totals[name] = totals.get(name, 0.0) + float(value) * len(batch[0])
     if rows == 0:
-        raise Diverged(f"no finite loss in epoch {progress.epoch + 1}; lower the learning rate or beta")
+        raise Diverged(f"no finite loss and gradient in epoch {progress.epoch + 1}; lower the learning rate or beta")
     means = {name: total if name.endswith("_max") else total / rows for name, total in totals.items()}
     return means | model.end_period(means)
 
@@ -363,7 +418,7 @@ class TrainingState:
     Args:
         identity: JSON data that distinguishes this training from those whose state it must not resume.
         values: parameters and buffers by name, changed only in place.
-        optimiser: optimiser of the parameters among them.
+        optimisers: optimisers of the parameters among them.
         generator: generator of dropout and negatives.
         shuffle: generator of the order of users; default None.
     """
@@ -372,13 +427,13 @@ class TrainingState:
         self,
         identity: object,
         values: Mapping[str, Tensor],
-        optimiser: torch.optim.Optimizer,
+        optimisers: Sequence[torch.optim.Optimizer],
         generator: torch.Generator,
         shuffle: np.random.Generator | None = None,
     ) -> None:
         self.identity = json.dumps(identity, sort_keys=True)
         self.values = {name: value.detach() for name, value in values.items()}
-        self.optimiser, self.generator, self.shuffle = optimiser, generator, shuffle
+        self.optimisers, self.generator, self.shuffle = optimisers, generator, shuffle
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
 
@@ -395,8 +450,9 @@ class TrainingState:
         """Return the current state, for `Checkpoint.save`."""
         tensors = {f"model.{name}": value for name, value in self.values.items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
-        for number, entry in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"adam.{number}.{name}": value for name, value in entry.items()}
+        for place, optimiser in enumerate(self.optimisers):
+            for number, entry in optimiser.state_dict()["state"].items():
+                tensors |= {f"optimiser.{place}.{number}.{name}": value for name, value in entry.items()}
         tensors["dropout"] = self.generator.get_state()
         texts = {"identity": self.identity, "progress": json.dumps(asdict(self.progress))}
         if self.shuffle is not None:
@@ -420,24 +476,28 @@ class TrainingState:
         except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
             checkpoint.refuse(f"is damaged ({' '.join(str(error).split())[:200]})")
             return
-        self.progress, self.best, adam, shuffle = taken
+        self.progress, self.best, moments, shuffle = taken
         for name, value in self.values.items():
             value.copy_(found.tensors[f"model.{name}"])
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": adam, "param_groups": groups})
+        for optimiser, kept in zip(self.optimisers, moments, strict=True):
+            optimiser.load_state_dict({"state": kept, "param_groups": optimiser.state_dict()["param_groups"]})
         self.generator.set_state(found.tensors["dropout"])
         if self.shuffle is not None:
             self.shuffle.bit_generator.state = shuffle
 
-    def _check(self, found: Snapshot) -> tuple[Progress, dict[str, Tensor], dict[int, dict[str, Tensor]], Any]:
-        """Return progress, best values, Adam's moments and the shuffle's state; raise unless `snapshot` wrote them."""
+    def _check(
+        self, found: Snapshot
+    ) -> tuple[Progress, dict[str, Tensor], list[dict[int, dict[str, Tensor]]], Any]:
+        """Return progress, best values, moments of the optimisers and the shuffle's state, as `snapshot` wrote them."""
         like = {f"{part}.{name}": value for part in ("model", "best") for name, value in self.values.items()}
-        parameters = [value for group in self.optimiser.param_groups for value in group["params"]]
-        for place, parameter in enumerate(parameters):
-            like |= {f"adam.{place}.{moment}": parameter for moment in ("exp_avg", "exp_avg_sq")}
-            like[f"adam.{place}.step"] = torch.tensor(0.0)
+        for place, optimiser in enumerate(self.optimisers):
+            parameters = [value for group in optimiser.param_groups for value in group["params"]]
+            for number, parameter in enumerate(parameters):
+                for moment in MOMENTS.get(type(optimiser), ADAM):
+                    shaped = torch.tensor(0.0) if moment == "step" else parameter
+                    like[f"optimiser.{place}.{number}.{moment}"] = shaped
         like["dropout"] = self.generator.get_state()
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "adam": {}, "dropout": {}}
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimiser": {}, "dropout": {}}
         for name, value in found.tensors.items():
             if value.shape != like[name].shape or value.dtype != like[name].dtype:
                 raise ValueError(f"{name} has shape {tuple(value.shape)} and dtype {value.dtype}")
@@ -445,12 +505,13 @@ class TrainingState:
             parts[part][rest] = value
         if set(parts["model"]) != set(self.values) or (parts["best"] and set(parts["best"]) != set(self.values)):
             raise ValueError("parameters are missing")
-        adam: dict[int, dict[str, Tensor]] = {}
-        for name, value in parts["adam"].items():
-            number, moment = name.split(".")
-            adam.setdefault(int(number), {})[moment] = value
-        if any(len(entry) != 3 for entry in adam.values()):
-            raise ValueError("moments are missing")
+        moments: list[dict[int, dict[str, Tensor]]] = [{} for _ in self.optimisers]
+        for name, value in parts["optimiser"].items():
+            place_of, number_of, moment = name.split(".")
+            moments[int(place_of)].setdefault(int(number_of), {})[moment] = value
+        for optimiser, kept in zip(self.optimisers, moments, strict=True):
+            if any(len(entry) != len(MOMENTS.get(type(optimiser), ADAM)) for entry in kept.values()):
+                raise ValueError("moments are missing")
         torch.Generator(self.generator.device).set_state(found.tensors["dropout"])
         shuffle = None
         if self.shuffle is not None:
@@ -459,4 +520,4 @@ class TrainingState:
         progress = Progress(**json.loads(found.texts["progress"]))
         if not 0 <= progress.best_epoch <= progress.epoch == len(progress.trace) or not progress.skipped_steps >= 0:
             raise ValueError("its epochs do not agree")
-        return progress, parts["best"], adam, shuffle
+        return progress, parts["best"], moments, shuffle

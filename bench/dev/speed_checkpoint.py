@@ -40,7 +40,7 @@ def trained(items: int) -> TrainingState:
     optimiser = torch.optim.Adam(model.parameters(), fused=True)
     rows = torch.randint(1, items + 1, (8, model.options.length + 1), generator=draws)
     take_step(model, optimiser, rows[:, :-1], rows[:, 1:])
-    state = TrainingState("speed", model.state_dict(), optimiser, draws)
+    state = TrainingState("speed", model.state_dict(), [optimiser], draws)
     state.keep_best()
     return state
 

@@ -25,6 +25,8 @@ from causalrec.recommender import Recommender, TransformerOptions
 class BERT4RecOptions(TransformerOptions):
     """Options of BERT4Rec: those of `TransformerOptions`, and the ones below.
 
+    Its embeddings pass a LayerNorm, so that `initial` = `small` needs no scale: it is the authors' truncated normal.
+
     Args:
         mask_share: share of a row's items that is hidden, at least one item, default 0.2 (rho; the paper's choice is
             0.2 on MovieLens, 0.4 on Steam, 0.6 on Beauty).
@@ -104,12 +106,14 @@ class BERT4Rec(Recommender):
         self.dropout = Dropout(o.dropout)
 
     def _initialise(self, generator: torch.Generator) -> None:
+        unit = self.options.initial == "unit"
         for module in self.modules():
             if isinstance(module, nn.LayerNorm):
                 nn.init.ones_(module.weight)
                 nn.init.zeros_(module.bias)
             elif isinstance(module, (nn.Linear, nn.Embedding)):
-                nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04, generator=generator)
+                std = self.options.width**-0.5 if unit and isinstance(module, nn.Embedding) else 0.02
+                nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std, generator=generator)
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
         nn.init.zeros_(self.bias)

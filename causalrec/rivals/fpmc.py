@@ -13,7 +13,16 @@ from causalrec.errors import InputError
 from causalrec.interactions import Sequences, Split
 from causalrec.losses import linear_cross_entropy
 from causalrec.negatives import draw_others
-from causalrec.training import Diverged, Progress, TrainingOptions, TrainingState, out_of_patience, validate
+from causalrec.optimisers import rate
+from causalrec.training import (
+    Diverged,
+    Progress,
+    TrainingOptions,
+    TrainingState,
+    out_of_patience,
+    take_step,
+    validate,
+)
 
 LOSSES = ("sbpr", "full")
 
@@ -122,26 +131,28 @@ class FPMC:
         last[1:][user[1:] != user[:-1]] = 0
         factors = {"user": self.user, "last": self.last, "item": self.item}
         optimiser = torch.optim.Adam(factors.values(), lr=options.learning_rate, fused=True)
-        identity = ["FPMC", asdict(self.options), asdict(options) | {"epochs": None}]
-        state = TrainingState(identity, factors, optimiser, self.generator)
+        identity = ["FPMC", asdict(self.options), options.identity]
+        state = TrainingState(identity, factors, [optimiser], self.generator)
         if options.patience is not None:
             state.keep_best()
         if checkpoint is not None:
             state.resume(checkpoint)
         progress = state.progress
         while progress.epoch < options.epochs and not out_of_patience(progress, options):
-            total = 0.0
-            for rows in torch.split(torch.randperm(len(target), generator=self.generator), options.batch):
+            total, steps = 0.0, -(-len(target) // options.batch)
+            order = torch.randperm(len(target), generator=self.generator)
+            for number, rows in enumerate(torch.split(order, options.batch), start=1 + progress.epoch * steps):
                 optimiser.zero_grad()
                 loss = self.loss(user[rows], last[rows], target[rows])
                 loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
+                share = number / (options.epochs * steps)
+                take_step([optimiser], options.learning_rate * rate(share, options.schedule))
                 total += float(loss.detach()) * len(rows)
             progress.epoch += 1
             if not math.isfinite(total):
                 raise Diverged(f"loss not finite in epoch {progress.epoch}; lower the learning rate")
             progress.trace.append({"recommendation": total / len(target)})
-            if options.patience is not None:
+            if options.validates(progress.epoch):
                 progress.trace[-1]["validation"] = score = validate(self, split, options)
                 if score > progress.best:
                     progress.best, progress.best_epoch = score, progress.epoch

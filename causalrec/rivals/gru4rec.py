@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from causalrec.attention import Dropout
 from causalrec.losses import linear_cross_entropy
-from causalrec.recommender import Recommender, require_positive
+from causalrec.recommender import Recommender, check_initial, draw_embeddings, require_positive
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class GRU4RecOptions:
         hidden: features of the state of each GRU layer, default 128.
         layers: number of GRU layers, default 1.
         dropout: share of entries dropped, in [0, 1), default 0.2.
+        initial: how embeddings begin, see `causalrec.recommender.INITIAL`; default `small`.
 
     Raises:
         InputError: an option out of range.
@@ -42,9 +43,11 @@ class GRU4RecOptions:
     hidden: int = 128
     layers: int = 1
     dropout: float = 0.2
+    initial: str = "small"
 
     def __post_init__(self) -> None:
         require_positive(self, "items", "length", "width", "hidden", "layers")
+        check_initial(self)
 
 
 class GRU4Rec(Recommender):
@@ -61,7 +64,7 @@ class GRU4Rec(Recommender):
         self.dropout = Dropout(o.dropout)
 
     def _initialise(self, generator: torch.Generator) -> None:
-        nn.init.normal_(self.item.weight, std=self.options.width**-0.5, generator=generator)
+        draw_embeddings(self, self.options, generator)
         for name, weight in self.named_parameters():
             if "bias" in name:
                 nn.init.zeros_(weight)
@@ -82,7 +85,7 @@ class GRU4Rec(Recommender):
         # Rotate rows to begin with their first item, so that the state is 0 there, whatever the padding.
         padding_b1 = (items_bl == 0).sum(1, keepdim=True)
         place_l = torch.arange(length, device=items_bl.device)
-        x = self.dropout(self.item(items_bl.gather(1, (place_l + padding_b1) % length)))
+        x = self.dropout(self.item(items_bl.gather(1, (place_l + padding_b1) % length)) * self.embedding_scale)
         for layer in self.layers:
             x = self.dropout(layer(x)[0])
         back_bl = (place_l - padding_b1) % length

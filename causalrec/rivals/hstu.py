@@ -149,7 +149,7 @@ class HSTU(Recommender):
             last: compute the last layer at the last position alone, (b, 1, d); default False.
         """
         length = self.check_length(items_bl)
-        x = self.dropout(self.item(items_bl) + self.position.weight[-length:])
+        x = self.dropout(self.item(items_bl) * self.embedding_scale + self.position.weight[-length:])
         place = torch.arange(length, device=items_bl.device)
         lag = place[:, None] - place
         seen = (lag >= 0) & (items_bl != 0)[:, None]

@@ -124,7 +124,7 @@ class TiSASRec(Recommender):
             last: compute the last layer at the last position alone, (b, 1, d); default False.
         """
         length = self.check_length(items_bl)
-        x = self.dropout(self.item(items_bl))
+        x = self.dropout(self.item(items_bl) * self.embedding_scale)
         mask = causal_mask(items_bl != 0, x.dtype)
         interval = intervals(items_bl, times_bl, self.options.span)
         positions = (table.weight[-length:] for table in (self.position_key, self.position_value))

@@ -16,7 +16,7 @@ from causalrec.training import Diverged, TrainingOptions
 from tests.strategies import second_order_rows, successor_rows
 
 SIZES = FPMCOptions(width=8, regularisation=1e-4)
-TRAINING = TrainingOptions(epochs=20, batch=128, learning_rate=0.02, patience=None)
+TRAINING = TrainingOptions(epochs=20, batch=128, learning_rate=0.02, schedule="constant")
 
 
 def fit(split, options=SIZES, training=TRAINING, seed=0):

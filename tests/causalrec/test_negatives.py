@@ -174,7 +174,7 @@ def hits(loss, rows, items):
     """HR@1 with seen items kept, and the trace of training."""
     split = leave_one_out(from_rows(rows, num_items=items))
     model = SASRec(SASRecOptions(items, length=18, width=16, layers=1, dropout=0.0, loss=loss), generator(1))
-    training = TrainingOptions(epochs=25, batch=16, learning_rate=0.02, patience=None)
+    training = TrainingOptions(epochs=40, batch=16, learning_rate=0.02)
     progress = train(model, split, training, shuffle=np.random.default_rng(2), dropout=generator(3))
     return hit_rate(rank_targets(make_scorer(model), split.test).kept, 1).mean(), progress.trace
 

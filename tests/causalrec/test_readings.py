@@ -410,7 +410,7 @@ def test_an_exploding_w_is_skipped_and_counted_and_a_dying_one_recorded():
     before = exploding.item.weight.detach().clone()
     with torch.no_grad():
         exploding.discovery.table.fill_(100.0)
-    with pytest.raises(Diverged, match="no finite loss in epoch 1"):
+    with pytest.raises(Diverged, match="no finite loss and gradient in epoch 1"):
         fitted(exploding)
     assert torch.equal(exploding.item.weight, before)
 

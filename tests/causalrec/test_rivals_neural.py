@@ -67,7 +67,7 @@ def fixed(kind, length=LENGTH):
 
 
 def fit(model, split, epochs, rate=0.01, checkpoint=None):
-    options = TrainingOptions(epochs=epochs, batch=64, learning_rate=rate, patience=None)
+    options = TrainingOptions(epochs=epochs, batch=64, learning_rate=rate, schedule="constant")
     shuffle, dropout = np.random.default_rng(1), generator(2)
     file = None if checkpoint is None else CheckpointFile(checkpoint)
     return train(model, split, options, shuffle=shuffle, dropout=dropout, checkpoint=file)
@@ -332,7 +332,7 @@ def test_attention_in_time_is_the_paper_s_sum():
 def test_gru4rec_is_the_recurrence_of_a_gated_unit():
     model = small("gru4rec", layers=2)
     items = torch.tensor([[4, 9, 9, 2]])
-    rows = model.item(items)[0]
+    rows = model.item(items)[0] * model.options.width**0.5
     for layer in model.layers:
         h, states = torch.zeros(24), []
         for x in rows:

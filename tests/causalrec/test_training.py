@@ -1,6 +1,7 @@
 """The training loop: exact resume, early stopping, golden losses, refusals."""
 
 import json
+import math
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ from causalrec.checkpoints import CheckpointFile
 from causalrec.errors import InputError
 from causalrec.interactions import from_rows, leave_one_out, pad_left
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
+from causalrec.optimisers import SCHEDULES
 from causalrec.ranking import ndcg, rank_targets
 from causalrec.training import (
     BUCKET,
@@ -61,7 +63,7 @@ def run(model, options, checkpoint=None, split=None):
     )
 
 
-OPTIONS = TrainingOptions(epochs=6, batch=16, learning_rate=0.01, patience=6)
+OPTIONS = TrainingOptions(epochs=6, batch=16, learning_rate=0.01, schedule="constant", patience=6)
 
 
 @pytest.mark.parametrize("kind", ["sasrec", "causalrec"])
@@ -226,8 +228,52 @@ def test_users_with_one_action_leave_nothing_to_train():
         run(small("sasrec"), OPTIONS, split=split)
 
 
+@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+def test_steps_whose_gradient_is_not_finite_are_skipped_though_the_loss_is(optimiser):
+    model, calls = small("sasrec"), 0
+
+    def spoil(gradient):
+        nonlocal calls
+        calls += 1
+        return gradient * (math.nan if calls % 2 else 1.0)
+
+    model.blocks[0].value.weight.register_hook(spoil)
+    progress = run(model, replace(OPTIONS, epochs=4, optimiser=optimiser))
+    assert calls == 4 * 3
+    assert progress.skipped_steps == calls / 2
+    assert all(bool(value.isfinite().all()) for value in model.state_dict().values())
+
+
+def test_validation_every_other_epoch_and_after_the_last():
+    progress = run(small("sasrec"), replace(OPTIONS, epochs=5, validate_every=2))
+    assert ["validation" in epoch for epoch in progress.trace] == [False, True, False, True, True]
+    assert progress.best == max(epoch["validation"] for epoch in progress.trace if "validation" in epoch)
+
+
+def test_no_patience_no_validation():
+    progress = run(small("sasrec"), replace(OPTIONS, patience=None))
+    assert not any("validation" in epoch for epoch in progress.trace)
+
+
+def test_a_decaying_rate_ends_lower_than_a_constant_one():
+    """The rate that is far too large for the end of training does no harm under the schedule."""
+    losses = {
+        schedule: run(small("sasrec"), TrainingOptions(40, 16, 0.15, schedule)).trace[-1]["recommendation"]
+        for schedule in SCHEDULES
+    }
+    assert losses["decay"] < 0.7 * losses["constant"]
+
+
+def test_a_training_with_a_schedule_goes_on_only_to_the_epochs_it_was_begun_for(tmp_path):
+    path, options = tmp_path / "c.safetensors", replace(OPTIONS, schedule="decay")
+    run(small("sasrec"), replace(options, epochs=3), path)
+    with pytest.raises(InputError, match="belongs to another"):
+        run(small("sasrec"), options, path)
+
+
 MEANINGLESS = ({"epochs": 0}, {"patience": 0}, {"learning_rate": 0.0}, {"seen": "maybe"}, {"precision": "half"},
-               {"windows": "some"})  # fmt: skip
+               {"windows": "some"}, {"schedule": "up"}, {"optimiser": "sgd"}, {"weight_decay": -1.0},
+               {"validate_every": 0})  # fmt: skip
 
 
 @pytest.mark.parametrize("change", MEANINGLESS)

@@ -181,13 +181,13 @@ def test_a_damaged_checkpoint_is_told(data, copy):
     file = CheckpointFile(copy / CHECKPOINT)
     found = file.load()
     tensors, texts = dict(found.tensors), dict(found.texts)
-    wide = {"adam.0.exp_avg": torch.zeros(3, 3)}
+    wide = {"optimiser.0.0.exp_avg": torch.zeros(3, 3)}
     for content, why in (
         (whole[:1000], "cannot be read"),
         (pickle.dumps({"model": 1}), "cannot be read"),
         (whole.replace(b"identity", b"identitx"), "its checksum does not match"),
         (({"dropout": tensors["dropout"]}, texts), "is damaged"),
-        ((tensors | wide, texts), r"is damaged \(adam.0.exp_avg has shape \(3, 3\)"),
+        ((tensors | wide, texts), r"is damaged \(optimiser.0.0.exp_avg has shape \(3, 3\)"),
         ((tensors | {"odd": torch.zeros(1)}, texts), "is damaged"),
         (({key: t for key, t in tensors.items() if key != "best.item.weight"}, texts), "is damaged"),
         ((tensors, texts | {"shuffle": "{}"}), "is damaged"),
@@ -208,6 +208,8 @@ def test_a_damaged_checkpoint_is_told(data, copy):
         ({"name": "popularity"}, "'popularity' is none that is trained here; choose one of gru4rec, sasrec, "),
         ({"words": ("depth=3",)}, "sasrec has no option depth; its options: length, width"),
         ({"name": "causalrec", "words": ("source=fixed", "beta=0")}, "source = fixed takes a given W"),
+        ({"name": "hstu", "words": ("times=query",)}, "hstu: times = query tells the model when its targets happen"),
+        ({"name": "hstu", "words": ("times=last",), "asked": {}}, "hstu needs the time of every action; name its col"),
         ({"words": ("width=many",)}, "option width is 'many'; give a whole number"),
         ({"words": ("width",)}, "write key=value"),
         ({"words": ("width=8", "width=9")}, "width is given twice"),

@@ -12,7 +12,7 @@ from causalrec.checkpoints import CheckpointFile
 def test_the_state_that_is_written_is_whole_and_is_taken_up(tmp_path):
     state, file = trained(30), CheckpointFile(tmp_path / "c.safetensors")
     file.save(state.snapshot())
-    assert {name.partition(".")[0] for name in file.load().tensors} == {"model", "best", "adam", "dropout"}
+    assert {name.partition(".")[0] for name in file.load().tensors} == {"model", "best", "optimiser", "dropout"}
     state.values["item.weight"].zero_()
     state.resume(file)
     assert torch.equal(state.values["item.weight"], state.best["item.weight"])
