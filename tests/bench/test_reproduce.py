@@ -176,7 +176,8 @@ def data(tmp_path_factory) -> Iterator[Path]:
     """An ml-100k of 40 users, and no beauty."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "ml-100k").mkdir()
-    rows = [f"{user}\t{1 + (user * 5 + step * step) % 18}\t3\t{40 * step + user}\n" for user in range(40) for step in range(9)]
+    acts = [(user, step) for user in range(40) for step in range(9)]
+    rows = [f"{user}\t{1 + (user * 5 + step * step) % 18}\t3\t{40 * step + user}\n" for user, step in acts]
     (folder / "ml-100k" / "u.data").write_text("".join(rows))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CAUSALREC_DATA", str(folder))
