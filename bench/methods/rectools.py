@@ -120,6 +120,6 @@ class RecTools:
 
     def __call__(self, history: Sequences, rows: slice) -> Tensor:
         """Scores (rows, items)."""
-        part = next(number for number, known in enumerate(self.parts) if known is history)
+        part = next(number for number, known in enumerate(self.parts) if known.items is history.items)
         scores: Tensor = self.vectors[part][rows] @ self.items.T
         return scores.masked_fill(self.unknown, float(scores.min()) - 1)

@@ -20,6 +20,7 @@ from bench.cells.files import StoreError
 from bench.cells.fingerprint import ROOT
 from bench.cells.store import Store
 from bench.experiments import EXPERIMENTS
+from bench.methods.fit import SPLITS
 from bench.plan.presets import PRESETS, World
 from bench.plan.setup import make_setup
 from bench.report.write import document as document_of
@@ -165,7 +166,7 @@ TINY = replace(
     ),
     world=World(items=15, users=60, length=8, width=8, epochs=1),
     sweep=World(items=15, users=60, length=8, width=8, epochs=1),
-    real=replace(PRESETS["smoke"].real, datasets=("ml-100k", "beauty"), length=8, width=8, epochs=1),
+    real=replace(PRESETS["smoke"].real, datasets=("ml-100k", "beauty"), length=8, width=8, epochs=1, splits=SPLITS),
 )  # fmt: skip
 NAMES = ("recovery", "recommend")
 
@@ -175,7 +176,8 @@ def data(tmp_path_factory) -> Iterator[Path]:
     """An ml-100k of 40 users, and no beauty."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "ml-100k").mkdir()
-    rows = [f"{user}\t{1 + (user * 5 + step * step) % 18}\t3\t{step}\n" for user in range(40) for step in range(9)]
+    acts = [(user, step) for user in range(40) for step in range(9)]
+    rows = [f"{user}\t{1 + (user * 5 + step * step) % 18}\t3\t{40 * step + user}\n" for user, step in acts]
     (folder / "ml-100k" / "u.data").write_text("".join(rows))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CAUSALREC_DATA", str(folder))
@@ -191,18 +193,22 @@ def tiny(data, tmp_path_factory) -> reproduce.Run:
     return walk(tmp_path_factory.mktemp("tiny"), data)
 
 
-def test_real_data_is_tuned_then_run_on_every_seed(tiny):
+def test_real_data_are_tuned_on_every_seed_under_every_split(tiny):
     document = document_of(tiny)
     assert list(document["datasets"]) == ["ml-100k"]
     (table,) = [table for table in document["tables"] if table["name"] == "recommend"]
     seeds = {tuple(row[:2]): row[table["columns"].index("seeds")] for row in table["rows"]}
-    assert {seeds["ml-100k", model] for model in ("SASRec", "CausalRec", "CausalRec, alpha 0")} == {"2"}
+    for data in ("ml-100k", "ml-100k, temporal split"):
+        assert {seeds[data, model] for model in ("SASRec", "CausalRec", "CausalRec, alpha 0")} == {"2"}
     assert {name for _, name in seeds} == {
-        "popularity (control)", "item-kNN (control)", "Markov chain (control)", "EASE (control)", "SASRec", "CausalRec",
-        "CausalRec, alpha 0", "best possible",
+        "popularity (control)", "item-kNN (control)", "Markov chain (control)", "EASE (control)", "TALE (control)",
+        "SASRec", "SASRec, uniform attention (control)", "CausalRec", "CausalRec, alpha 0", "best possible",
     }  # fmt: skip
     parts = {f["part"] for v in document["verdicts"] if v["claim"] == "beats-each-rival" for f in v["findings"]}
-    controls = ("item-kNN", "popularity", "Markov chain", "EASE")
+    details = [f["rests_on"] for v in document["verdicts"] if v["claim"] == "beats-each-rival" for f in v["findings"]]
+    told = r"; SASRec's loss in NDCG@10: shuffled histories .* %, uniform attention .* %; .*temporal split"
+    assert all(re.search(told, detail) for detail in details)
+    controls = ("item-kNN", "popularity", "Markov chain", "EASE", "TALE")
     assert parts == {"SASRec, ml-100k", *(f"{control} (control), ml-100k" for control in controls)}
 
 

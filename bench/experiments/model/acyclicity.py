@@ -99,7 +99,7 @@ def _ends(graphs: Results, models: dict[str, Result]) -> Table:
         "At the end. NOTEARS: one graph a problem; a cycle is one left after the threshold of 0.3. CausalRec: one "
         "graph a test history; a cycle is one in the full W at tau = 0.3 or more. R only points back: it has none. "
         f"rho's cap is {CAP:g} for CausalRec, our choice, and 1e16 for NOTEARS; of CausalRec it is that of "
-        "the epoch that validation chose."
+        "the last epoch."
     )
     return table("acyclicity_end", "What is left of h", columns, rows, note)
 
