@@ -16,6 +16,7 @@ from causalrec.interactions import (
     leave_one_out,
     shuffle_histories,
     to_sequences,
+    train_on_validation,
 )
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
 from causalrec.ranking import Ranks, hit_rate, ndcg, rank_targets, reciprocal_rank
@@ -84,4 +85,5 @@ __all__ = [
     "threshold_to_dag",
     "to_sequences",
     "train",
+    "train_on_validation",
 ]

@@ -362,6 +362,32 @@ def global_temporal(sequences: Sequences, quantile: float = 0.9) -> Split:
     )
 
 
+def train_on_validation(split: Split) -> Split:
+    """Return the split whose training rows also hold what validation asked: all that a user did before the test.
+
+    So the setting that validation chose is trained anew before it is tested. The questions of validation stay as they
+    were, and say nothing any more.
+
+    Args:
+        split: any.
+    """
+    asked, train = split.validation, split.train
+    rows = [train.row(user) for user in range(len(train))]
+    times = None if train.times is None else np.split(train.times, train.offsets[1:-1])
+    for place, user in enumerate(asked.users):
+        rows[user] = np.append(asked.history.row(place), asked.target[place])
+        if times is not None and asked.times is not None and asked.history.times is not None:
+            begin, end = asked.history.offsets[place : place + 2]
+            times[user] = np.append(asked.history.times[begin:end], asked.times[place])
+    joined = replace(
+        train,
+        items=np.concatenate(rows),
+        offsets=_offsets(np.array([len(row) for row in rows])),
+        times=None if times is None else np.concatenate(times),
+    )
+    return replace(split, train=joined)
+
+
 def shuffle_histories(split: Split, generator: np.random.Generator) -> Split:
     """Return the split with every training row and history in random order; targets and times stay where they are.
 

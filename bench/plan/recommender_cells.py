@@ -142,7 +142,8 @@ def data_words(dataset: Mapping[str, Any]) -> str:
         dataset: a cell's parameter.
     """
     split = ", temporal split" if dataset.get("split") == "temporal" else ""
-    return f"{dataset['name']}{split}" + (", shuffled histories" if "order" in dataset else "")
+    refit = " with validation" if "refit" in dataset else ""
+    return f"{dataset['name']}{split}{refit}" + (", shuffled histories" if "order" in dataset else "")
 
 
 def _spoken(relation: dict[str, Any]) -> str:

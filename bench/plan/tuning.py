@@ -6,6 +6,9 @@ Trial t of a seed has the same dropout and learning rate for every model, and Ca
 is compared is the model. FPMC, which has no dropout, draws the weight of its factors' squares in its place. Controls
 have a small grid of their own each, tried once since nothing about them is random, and a user's own model one setting.
 
+The chosen setting is trained anew on all that users did before the test, validation included, and that model is tested:
+as one would use it, and as most published figures are made.
+
 The search is plainly random. Successive halving would stop the wrong trials: under a schedule that ends at 0 a model
 gains most at the end, so that a short run says little about a long one. And of two to ten trials no sampler learns
 where to look, while trials that do not depend on one another run side by side.
@@ -72,19 +75,17 @@ def tuning_cells(setup: Setup, name: str, model: str) -> list[Cell]:
     ]
 
 
-def chosen_runs(setup: Setup, results: list[Result], name: str, model: str) -> list[Result]:
-    """By seed, the trial with the best validation NDCG@10; of "behaviour", the results of its worlds.
+def chosen(setup: Setup, results: list[Result], name: str, model: str) -> list[Result]:
+    """By seed, the trial with the best validation NDCG@10.
 
     Args:
         setup: the run's.
         results: any; what is no trial is passed over, such as a variant of a chosen setting or half of the users. A
             seed none of whose trials ran is left out.
-        name: a dataset of `setup.found`, or "behaviour".
+        name: a dataset of `setup.found`.
         model: as in `tuning_cells`.
     """
     mine = [r for r in results if r.params.get("model") == model]
-    if name == "behaviour":
-        return of_cells(mine, world_cells(setup, setup.preset.world, setup.preset.world_seeds, model))
     score, best = f"valid_ndcg10_{seen_rule(setup, name)}", dict[int, Result]()
     for trial in of_cells(mine, tuning_cells(setup, name, model)):
         seed = int(trial.params["seed"])
@@ -93,15 +94,42 @@ def chosen_runs(setup: Setup, results: list[Result], name: str, model: str) -> l
     return list(best.values())
 
 
-def like(setup: Setup, run: Result, given: dict[str, Any] | None = None, **changes: Any) -> Cell:
-    """The cell of a run's setting with some options changed, on its dataset and seed, and so paired with it.
+def like(setup: Setup, trial: Result, given: dict[str, Any] | None = None, **changes: Any) -> Cell:
+    """The cell that trains a trial's setting anew, on validation too; with options changed, it is paired with it.
 
     Args:
         setup: the run's.
-        run: as `chosen_runs` returns it.
+        trial: as `chosen` returns it.
         given: as in `seed_cells`.
-        changes: options that replace those of the run.
+        changes: options that replace those of the trial.
     """
-    p = run.params
-    cell = plan_cell(setup, p["dataset"], p["model"], p["options"] | changes, p["training"], p["seed"])
+    p = trial.params
+    dataset, options = p["dataset"] | {"refit": True}, p["options"] | changes
+    cell = plan_cell(setup, dataset, p["model"], options, p["training"], p["seed"])
     return cell if given is None else varied(cell, relation=given)
+
+
+def refits(setup: Setup, results: list[Result], name: str, model: str) -> list[Cell]:
+    """By seed, the chosen setting trained anew, on validation too.
+
+    Args:
+        setup: as in `chosen`.
+        results: as in `chosen`.
+        name: as in `chosen`.
+        model: as in `chosen`.
+    """
+    return [like(setup, trial) for trial in chosen(setup, results, name, model)]
+
+
+def chosen_runs(setup: Setup, results: list[Result], name: str, model: str) -> list[Result]:
+    """The results of `refits` by seed, which are what is tested; of "behaviour", those of its worlds.
+
+    Args:
+        setup: as in `chosen`.
+        results: as in `chosen`.
+        name: as in `chosen`, or "behaviour".
+        model: as in `chosen`.
+    """
+    if name == "behaviour":
+        return of_cells(results, world_cells(setup, setup.preset.world, setup.preset.world_seeds, model))
+    return of_cells(results, refits(setup, results, name, model))

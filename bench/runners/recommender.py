@@ -29,7 +29,15 @@ from causalrec.acyclicity import is_acyclic
 from causalrec.attention import Block, Boost, causal_mask
 from causalrec.checkpoints import Checkpoint
 from causalrec.discovery import admissible
-from causalrec.interactions import Sequences, Split, check_leaks, from_rows, pad_left, shuffle_histories
+from causalrec.interactions import (
+    Sequences,
+    Split,
+    check_leaks,
+    from_rows,
+    pad_left,
+    shuffle_histories,
+    train_on_validation,
+)
 from causalrec.model import CausalRec, SASRec, two_way_mask
 from causalrec.ranking import Scorer, hit_rate, ndcg, rank_targets, reciprocal_rank
 from causalrec.recommender import Recommender
@@ -49,7 +57,8 @@ def run(cell: Cell) -> Outcome:
 
     Further params, if given: `half`, 0 or 1, the half of the users that is all the data; `restart`, a name for other
     initial weights, batches and dropout; `relation`, the W of source `fixed`, see `given.draw_relation`. A `dataset`
-    whose `order` is "shuffled" has the actions of every training row and history in random order.
+    whose `order` is "shuffled" has the actions of every training row and history in random order. One with `refit` is
+    trained on validation too, and ranks test alone.
 
     Args:
         cell: its params are those that `bench.plan` makes for this runner.
@@ -58,13 +67,15 @@ def run(cell: Cell) -> Outcome:
     world, behaviour, sequences = _read(p, cell.data)
     split = make_split(sequences, p["dataset"].get("split", SPLITS[0]))
     check_leaks(split, sequences)
+    if refit := p["dataset"].get("refit", False):
+        split = train_on_validation(split)
     if shuffled := p["dataset"].get("order") == "shuffled":
         rng = generator(root=p["root"], stream="order", dataset=p["dataset"]["name"], seed=p["seed"])
         split = shuffle_histories(split, rng)
     start, checkpoint = cpu_seconds(), open_checkpoint()
     score, metrics, arrays, model = _fit(p, split, world, behaviour, cell.device, checkpoint)
     metrics["fit_cpu_s"] = cpu_seconds() - start + (0.0 if checkpoint is None else checkpoint.earlier_cpu_s)
-    for part, targets in (("valid", split.validation), ("test", split.test)):
+    for part, targets in {"test": split.test, **({} if refit else {"valid": split.validation})}.items():
         rng = generator(root=p["root"], stream="negatives", part=part)
         negatives = NEGATIVES if part == "test" and _unseen(sequences) > NEGATIVES else None
         ranks = rank_targets(score, targets, negatives=negatives, generator=rng)

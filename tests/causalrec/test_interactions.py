@@ -23,6 +23,7 @@ from causalrec.interactions import (
     pad_left,
     shuffle_histories,
     to_sequences,
+    train_on_validation,
 )
 from tests.strategies import interactions
 
@@ -279,6 +280,36 @@ def test_shuffled_histories_hold_the_same_actions_and_ask_the_same(given_rows: I
     for asked, again in ((split.validation, shuffled.validation), (split.test, shuffled.test)):
         assert asked.target.tolist() == again.target.tolist()
         assert (asked.users is again.users, asked.times is again.times) == (True, True)
+
+
+@given(interactions(timed=True), st.sampled_from(["leave one out", "temporal"]))
+def test_trained_on_validation_a_model_has_seen_all_before_the_test_and_nothing_of_it(
+    given_rows: Interactions, kind: str
+) -> None:
+    sequences = to_sequences(given_rows)
+    try:
+        split = leave_one_out(sequences) if kind == "leave one out" else global_temporal(sequences, 0.6)
+    except InputError:
+        assume(False)
+    refit = train_on_validation(split)
+    assert (refit.test, refit.validation, refit.num_items) == (split.test, split.validation, split.num_items)
+    asked = dict(zip(split.validation.users.tolist(), split.validation.target.tolist(), strict=True))
+    for user in range(len(sequences)):
+        row, before = refit.train.row(user).tolist(), split.train.row(user).tolist()
+        assert row == sequences.row(user)[: len(row)].tolist()
+        assert (row[-1] == asked[user] and len(row) > len(before)) if user in asked else row == before
+    for place, user in enumerate(split.test.users):
+        known = refit.train.row(int(user))
+        assert known.tolist() == split.test.history.row(place)[: len(known)].tolist()
+        if kind == "leave one out":
+            assert len(known) == len(split.test.history.row(place))
+    times = np.asarray(refit.train.times)
+    assert split.cuts is None or not len(times) or times.max() <= split.cuts[1]
+    assert refit.train.times is not None
+    for user in range(len(sequences)):
+        begin = sequences.offsets[user]
+        held = times[refit.train.offsets[user] : refit.train.offsets[user + 1]]
+        assert held.tolist() == np.asarray(sequences.times)[begin : begin + len(held)].tolist()
 
 
 def test_every_order_of_a_history_is_as_likely() -> None:

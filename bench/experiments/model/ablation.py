@@ -18,7 +18,7 @@ from bench.plan.recommender_cells import world_cells, world_sizes
 from bench.plan.results import all_of, mean_metric
 from bench.plan.scores import METRICS, gain, level, ranked
 from bench.plan.setup import OWN, Setup
-from bench.plan.tuning import chosen_runs, like, tuning_cells
+from bench.plan.tuning import chosen, like, tuning_cells
 from bench.show.figures import Curves, Figure
 from bench.show.tables import Table, format_value
 
@@ -81,7 +81,7 @@ def _real(setup: Setup) -> list[str]:
 
 def _real_cells(setup: Setup, results: Results, name: str) -> dict[str, list[Cell]]:
     """By title, the cells of each seed's chosen setting and its variants; empty where no trial of a seed ran."""
-    runs, asked = chosen_runs(setup, results, name, "causalrec"), setup.preset.real.controls
+    runs, asked = chosen(setup, results, name, "causalrec"), setup.preset.real.controls
     if len(runs) < setup.preset.real.seeds:
         return {}
     boosts = [run.params["options"]["boost"] for run in runs]

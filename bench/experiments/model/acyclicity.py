@@ -11,7 +11,7 @@ from bench.judge.intervals import clopper_pearson
 from bench.plan.recommender_cells import world_cells
 from bench.plan.results import Result, values
 from bench.plan.setup import Setup
-from bench.plan.tuning import chosen_runs, tuning_cells
+from bench.plan.tuning import chosen_runs, refits, tuning_cells
 from bench.show.figures import NAN, Curves, Figure, Panel, Series
 from bench.show.tables import Table
 from causalrec.lagrangian import Lagrangian
@@ -28,6 +28,11 @@ def plan(setup: Setup) -> list[Cell]:
     cells = [plan_cell(setup, "notears", *graph, SAMPLES) for graph in graphs]
     cells += world_cells(setup, setup.preset.world, setup.preset.world_seeds, "causalrec")
     return cells + [cell for name in setup.found for cell in tuning_cells(setup, name, "causalrec")]
+
+
+def refine(setup: Setup, results: Results) -> list[Cell]:
+    """The chosen settings."""
+    return [cell for name in setup.found for cell in refits(setup, results, name, "causalrec")]
 
 
 def _steps(count: int) -> list[int]:
@@ -147,6 +152,6 @@ def _of_runs(models: Results, margin: float, name: str) -> list[Finding]:
 
 
 EXPERIMENT = Experiment(
-    "acyclicity", "Does the acyclicity constraint converge?", plan, tables, figures=figures, findings=findings,
+    "acyclicity", "Does the acyclicity constraint converge?", plan, tables, refine, figures=figures, findings=findings,
     gaps=lambda setup: {CLAIM: setup.lacking},
 )  # fmt: skip

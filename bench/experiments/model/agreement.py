@@ -18,7 +18,7 @@ from bench.plan.setup import Setup
 from bench.show.tables import Table
 
 MARGIN = 0.05  # of NDCG@10: a difference between two tables of one model that no one would remark upon
-REAL_TRAINING = {"epochs": 30, "patience": None, "batch": 32, "learning_rate": 1e-3}
+REAL_TRAINING = {"epochs": 30, "schedule": "constant", "batch": 32, "learning_rate": 1e-3}
 DROPOUT = 0.2
 Side = tuple[str, str]  # a model's name and the precision of its full softmax
 PAIRS: dict[str, tuple[Side, Side]] = {
@@ -52,7 +52,7 @@ def _cells(setup: Setup, name: str, side: Side) -> list[Cell]:
     changed: dict[str, Any] = {} if precision == "float32" else {"precision": precision}
     if name == "behaviour":
         options = model_options(model, sweep.length, sweep.width, DROPOUT)
-        training = world_training(sweep.epochs) | changed
+        training = world_training(sweep.epochs) | {"schedule": "constant"} | changed
         return seed_cells(setup, sweep.dataset, model, options, training, setup.preset.sweep_seeds)
     options = model_options(model, real.length, real.width, DROPOUT)
     training = REAL_TRAINING | {"seen": seen_rule(setup, name)} | changed

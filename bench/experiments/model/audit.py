@@ -18,7 +18,7 @@ from bench.judge.intervals import Interval, crossed_interval, share_interval, t_
 from bench.plan.recommender_cells import varied, world_cells, world_sizes
 from bench.plan.results import Result, all_of
 from bench.plan.setup import Setup
-from bench.plan.tuning import chosen_runs, tuning_cells
+from bench.plan.tuning import chosen_runs, refits, tuning_cells
 from bench.show.tables import Table
 
 Edges: TypeAlias = set[tuple[int, int]]
@@ -64,13 +64,14 @@ def _halves(cell: Cell) -> list[Cell]:
 
 
 def refine(setup: Setup, results: Results) -> list[Cell]:
-    """Where the preset asks for it, the first seed's chosen setting on halves of the users."""
+    """The chosen settings, and where the preset asks for it, the first seed's on halves of the users."""
     asked = setup.found if "halves" in setup.preset.real.controls else ()
-    return [cell for name in asked for cell in _halves_of_first(setup, results, name)]
+    cells = [cell for name in setup.found for model in MODELS for cell in refits(setup, results, name, model)]
+    return cells + [cell for name in asked for cell in _halves_of_first(setup, results, name)]
 
 
 def _halves_of_first(setup: Setup, results: Results, name: str) -> list[Cell]:
-    return [cell for r in chosen_runs(setup, results, name, "causalrec")[:1] for cell in _halves(r.cell)]
+    return [cell for whole in refits(setup, results, name, "causalrec")[:1] for cell in _halves(whole)]
 
 
 def _runs(setup: Setup, results: Results, name: str, model: str) -> Results:
@@ -194,8 +195,7 @@ def _pairs(setup: Setup, results: Results) -> dict[tuple[str, str], list[Results
     asked = {("behaviour", "other draws"): [(whole, again) for whole, again, *_ in groups]}
     asked["behaviour", "halves of the users"] = [(one, two) for *_, one, two in groups]
     for name in setup.found:
-        seeds = [r.cell for r in chosen_runs(setup, results, name, "causalrec")]
-        asked[name, "other draws"] = list(combinations(seeds, 2))
+        asked[name, "other draws"] = list(combinations(refits(setup, results, name, "causalrec"), 2))
         asked[name, "halves of the users"] = list(pairwise(_halves_of_first(setup, results, name)))
     found = {key: [all_of(read, list(pair)) for pair in pairs] for key, pairs in asked.items()}
     return {key: ran for key, pairs in found.items() if (ran := [pair for pair in pairs if pair])}

@@ -20,7 +20,7 @@ from bench.judge.claims import Finding, Margins, held
 from bench.judge.intervals import Interval, crossed_gain
 from bench.plan.results import Result
 from bench.plan.setup import Setup
-from bench.plan.tuning import chosen_runs, tuning_cells
+from bench.plan.tuning import chosen_runs, refits, tuning_cells
 from bench.show.figures import Curves, Figure, Panel, Series
 from bench.show.tables import Table
 from causalrec.interactions import Split, leave_one_out
@@ -55,6 +55,11 @@ class Films:
 def plan(setup: Setup) -> list[Cell]:
     """CausalRec's tuning trials on the MovieLens datasets found; `recommend` has them too."""
     return [cell for name in _named(setup) for cell in tuning_cells(setup, name, "causalrec")]
+
+
+def refine(setup: Setup, results: Results) -> list[Cell]:
+    """The chosen settings."""
+    return [cell for name in _named(setup) for cell in refits(setup, results, name, "causalrec")]
 
 
 def _named(setup: Setup) -> list[str]:
@@ -235,5 +240,5 @@ def gaps(setup: Setup) -> dict[str, str]:
 
 EXPERIMENT = Experiment(
     "graph_view", "Do the largest entries of W link series and genres, or merely popular films?", plan, tables,
-    figures=figures, findings=findings, gaps=gaps,
+    refine, figures=figures, findings=findings, gaps=gaps,
 )  # fmt: skip

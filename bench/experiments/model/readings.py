@@ -16,7 +16,7 @@ from bench.judge.intervals import Interval, t_interval
 from bench.plan.recommender_cells import seen_rule, world_cells, world_sizes
 from bench.plan.results import mean_share, of_cells, values
 from bench.plan.setup import Setup
-from bench.plan.tuning import chosen_runs, like, tuning_cells
+from bench.plan.tuning import chosen, like, tuning_cells
 from bench.show.tables import Table
 
 DEFAULT, LAST = "default", "default, last positions"
@@ -141,7 +141,7 @@ def _on_real(setup: Setup) -> bool:
 
 def _real_cells(setup: Setup, results: Results) -> dict[str, list[Cell]]:
     """By title, the cells on the real dataset around each seed's chosen setting; empty where no trial ran."""
-    runs = chosen_runs(setup, results, REAL, "causalrec") if _on_real(setup) else []
+    runs = chosen(setup, results, REAL, "causalrec") if _on_real(setup) else []
     if not runs:
         return {}
     edges = {"edges": EDGES_PER_ITEM * int(setup.statistic(REAL, "items"))}

@@ -33,7 +33,7 @@ from bench.plan.results import mean_metric, of_cells, select, values
 from bench.plan.scores import METRICS, leaders, level, ranked
 from bench.plan.scores import gain as paired_gain
 from bench.plan.setup import Setup
-from bench.plan.tuning import chosen_runs, like, tuning_cells
+from bench.plan.tuning import chosen, chosen_runs, like, refits, tuning_cells
 from bench.show.figures import Column, Figure, Forest
 from bench.show.tables import Table, format_value
 
@@ -64,17 +64,21 @@ def _models(setup: Setup, name: str) -> tuple[str, ...]:
 
 
 def refine(setup: Setup, results: Results) -> list[Cell]:
-    """By seed, CausalRec's chosen setting without boost; under the main split, every chosen one on shuffled data."""
-    cells = [c for under in (setup, *setup.further) for name in under.found for c in _unboosted(under, results, name)]
+    """By seed, every chosen setting and CausalRec's without boost; under the main split, on shuffled data too."""
+    cells = []
+    for under in (setup, *setup.further):
+        for name in under.found:
+            cells += [cell for model in _models(under, name) for cell in refits(under, results, name, model)]
+            cells += _unboosted(under, results, name)
     asked = setup.found if SHUFFLED in setup.preset.real.controls else ()
     pairs = ((name, model) for name in asked for model in trained(setup, name))
-    return cells + [shuffled(r.cell) for name, model in pairs for r in chosen_runs(setup, results, name, model)]
+    return cells + [shuffled(cell) for name, model in pairs for cell in refits(setup, results, name, model)]
 
 
 def _unboosted(setup: Setup, results: Results, name: str) -> list[Cell]:
     """The cells of CausalRec's chosen setting at alpha 0 by seed."""
-    chosen = chosen_runs(setup, results, name, "causalrec")
-    return [like(setup, run, boost=run.params["options"]["boost"] | {"alpha": 0.0}) for run in chosen]
+    trials = chosen(setup, results, name, "causalrec")
+    return [like(setup, trial, boost=trial.params["options"]["boost"] | {"alpha": 0.0}) for trial in trials]
 
 
 def runs(setup: Setup, results: Results, name: str, model: str) -> Results:
