@@ -1,7 +1,8 @@
 """What a recommender is worth for a budget of CPU time: python -m bench.dev.speed_quality --data ml-1m --budget 700
 
-Some steps are timed, and as many epochs trained as the budget holds, so that the schedule of the learning rate ends
-within it. The recipe is that of the suite, `bench.methods.recipes`; `--option` and `--train` change it. CPU-seconds of
+An epoch on a part of the users is timed, and as many are trained as the budget holds, so that the schedule of the
+learning rate ends within it. As in the suite, the model that is tested was trained on validation too; to choose a
+setting, `--choose` trains without it and ranks validation. The recipe is that of the suite, `bench.methods.recipes`; `--option` and `--train` change it. CPU-seconds of
 one thread, one seed, leave-one-out unless `--split temporal`, full catalogue. `--json` prints one document.
 """
 
@@ -22,8 +23,7 @@ from bench.methods.fit import SPLITS, fit, make_model, make_split
 from bench.methods.options import build, parse
 from bench.methods.recipes import DROPOUT, TRAINING, loss
 from bench.methods.recommenders import ENTRIES, NEURAL
-from causalrec.interactions import Split
-from causalrec.model import SASRec
+from causalrec.interactions import Split, train_on_validation
 from causalrec.ranking import hit_rate, ndcg, rank_targets
 from causalrec.recommender import Recommender
 from causalrec.training import Progress, TrainingOptions, make_scorer, place_windows
@@ -46,15 +46,15 @@ def main() -> None:
     parser.add_argument("--train", action="append", default=[], help="key=value of the training")
     parser.add_argument("--budget", type=float, default=600.0, help="CPU-seconds of training")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--choose", action="store_true", help="rank validation, and do not train on it")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     asked = parser.parse_args()
     try:
         entry, training = ENTRIES[asked.model], parse("training", TrainingOptions, asked.train)
         options = parse(asked.model, entry.options_of, asked.option, ("items",))
         split = make_split(load(asked.data, data_folder(asked.data_dir)).sequences, asked.split)
-        own_loss = loss(split.num_items) if issubclass(entry.kind, SASRec) and "loss" not in entry.options else {}
-        options = {"dropout": DROPOUT.get(asked.data, 0.2), **own_loss, **options}
-        found = quality(split, asked.model, options, training, asked.budget, asked.seed, quiet=asked.json)
+        options = {"dropout": DROPOUT.get(asked.data, 0.2), **loss(asked.model, split.num_items), **options}
+        found = quality(split, asked.model, options, training, asked.budget, asked.seed, asked.choose, asked.json)
     except InputError as error:
         parser.error(str(error))
     found = {"data": asked.data, "model": asked.model, "split": asked.split, "seed": asked.seed, **found}
@@ -67,12 +67,13 @@ def words(found: Mapping[str, Any]) -> list[str]:
     Args:
         found: as `quality` returns it, with the names of data, model and split.
     """
-    where = f"{found['model']} on {found['data']}, {found['split']}"
+    where = f"{found['model']} on {found['data']}, {found['split']}, {found['ranked']}"
     lines = [f"{where}: {found['epochs']} epochs, {found['cpu_s']:.0f} CPU-s"]
     for seen in ("filtered", "kept"):
         hr, gain = found[seen]["hr10"], found[seen]["ndcg10"]
         told = [f"{hr:.4f}", f"{gain:.4f}"]
-        if (found["model"], found["split"], seen) == ("sasrec", SPLITS[0], "filtered") and found["data"] in GOALS:
+        what = tuple(found[key] for key in ("model", "split", "ranked"))
+        if (*what, seen) == ("sasrec", SPLITS[0], "test", "filtered") and found["data"] in GOALS:
             of_hr, of_ndcg, most = GOALS[found["data"]]
             if found["cpu_s"] <= most:
                 told = [f"{told[0]}, {of_hr.judge(hr)}", f"{told[1]}, {of_ndcg.judge(gain)}"]
@@ -87,9 +88,10 @@ def quality(
     training: Mapping[str, Any],
     budget: float,
     seed: int,
+    choose: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Train for a budget of CPU time and rank validation and test.
+    """Train for a budget of CPU time, on validation too, and rank test; or to choose a setting, not on it and rank it.
 
     Args:
         split: what to train and test on.
@@ -98,12 +100,14 @@ def quality(
         training: options of the training, over the recipe.
         budget: CPU-seconds of training.
         seed: of initial weights, batches and dropout.
+        choose: rank validation instead of test; default False.
         quiet: print nothing of the course; default False.
 
     Returns:
-        Test HR@10 and NDCG@10 by what is done with items that a user has seen, validation NDCG@10, epochs, CPU-seconds.
+        HR@10 and NDCG@10 by what is done with items that a user has seen, epochs, CPU-seconds, and the settings.
     """
-    entry, axes = ENTRIES[name], {"seed": seed}
+    entry, axes, asked = ENTRIES[name], {"seed": seed}, split.validation if choose else split.test
+    split = split if choose else train_on_validation(split)
     settings = {**entry.options, **options, "items": split.num_items}
     built, how = build(entry.options_of, settings, name), {**TRAINING, **training}
     if "epochs" not in how:
@@ -119,14 +123,14 @@ def quality(
             print(f"{said}  loss {progress.trace[-1]['recommendation']:.4f}", flush=True)
 
     fit(model, split, trained, seed, axes, on_epoch=tell)
-    seconds, score = time.process_time() - start, make_scorer(model)
-    test, validation = rank_targets(score, split.test), rank_targets(score, split.validation)
+    seconds = time.process_time() - start
+    ranks = rank_targets(make_scorer(model), asked)
     figures: dict[str, Any] = {
-        seen: {"hr10": float(hit_rate(ranks).mean()), "ndcg10": float(ndcg(ranks).mean())}
-        for seen, ranks in (("filtered", test.filtered), ("kept", test.kept))
+        seen: {"hr10": float(hit_rate(found).mean()), "ndcg10": float(ndcg(found).mean())}
+        for seen, found in (("filtered", ranks.filtered), ("kept", ranks.kept))
     }
-    figures |= {f"validation_{seen}": float(ndcg(getattr(validation, seen)).mean()) for seen in ("filtered", "kept")}
-    return figures | {"cpu_s": seconds, "epochs": how["epochs"], "options": settings, "training": how}
+    about = {"ranked": "validation" if choose else "test", "options": settings, "training": how}
+    return figures | {"cpu_s": seconds, "epochs": how["epochs"]} | about
 
 
 def epoch_seconds(model: Recommender, split: Split, training: TrainingOptions) -> float:

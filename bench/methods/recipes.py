@@ -5,17 +5,23 @@ Found on validation alone; what was tried, one change at a time, stands in resul
 
 from typing import Any
 
+from bench.methods.recommenders import find
+from causalrec.model import SASRec
+
 TRAINING: dict[str, Any] = {"batch": 128, "optimiser": "muon", "windows": "all", "learning_rate": 4e-3}
 MANY_ITEMS, NEGATIVES = 8000, 512
-DROPOUT = {"ml-1m": 0.1, "ml-100k": 0.3, "foursquare-nyc": 0.3, "beauty": 0.3}
+DROPOUT = {"ml-1m": 0.1, "ml-100k": 0.5, "foursquare-nyc": 0.5, "beauty": 0.3}
 
 
-def loss(items: int) -> dict[str, Any]:
-    """The options of SASRec's loss: the full softmax, or where there are many items one over a sample of them.
+def loss(model: str, items: int) -> dict[str, Any]:
+    """The options of a model's loss: of SASRec and its kin a softmax over a sample of the items where there are many.
 
     With 12,101 items the full softmax takes ten times the time of the rest, and its ranking is no better.
 
     Args:
+        model: a name of `bench.methods.recommenders.ENTRIES`, or a user's `package.module:Class`.
         items: in the catalogue.
     """
-    return {"loss": "sampled", "negatives": NEGATIVES} if items >= MANY_ITEMS else {}
+    entry = find(model)
+    kin = issubclass(entry.kind, SASRec) and "loss" not in entry.options
+    return {"loss": "sampled", "negatives": NEGATIVES} if kin and items >= MANY_ITEMS else {}

@@ -250,9 +250,9 @@ STANDARD = Preset(
     alphas=tuple(10.0**exponent for exponent in range(-8, 9)), sparsities=(0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
     taus=(0.05, 0.1, 0.2, 0.5, 1.0), schedules=((1.0, 2.0), (100.0, 10.0), (1e4, 1.0)),
     real=Real(
-        ("ml-100k", "foursquare-nyc", "beauty", "ml-1m"), seeds=3, trials=2, length=50, width=64, epochs=100,
-        learning_rates=(2e-3, 4e-3), batch=64, windows="all", controls=("shuffled", "filter", "halves"),
-        agreement=("ml-100k",), rivals=RIVALS, splits=SPLITS,
+        ("ml-100k", "foursquare-nyc", "beauty", "ml-1m"), seeds=3, trials=2, length=50, width=64, epochs=30,
+        learning_rates=(2e-3, 4e-3), epochs_by={"ml-1m": 20, "ml-100k": 40}, batch=128, windows="all",
+        controls=("shuffled", "filter", "halves"), agreement=("ml-100k",), rivals=RIVALS, splits=SPLITS,
     ),
     timeout=3600.0, all_readings=True,
 )  # fmt: skip
@@ -274,7 +274,7 @@ PAPER = replace(
     sweep=World(items=100, users=3000, length=40, width=64, epochs=60), sweep_seeds=10,
     real=replace(
         STANDARD.real, datasets=("ml-100k", "foursquare-nyc", "foursquare-tky", "kgrec-music", "beauty", "ml-1m"),
-        seeds=10, trials=10, length=200, epochs=200, learning_rates=(1e-3, 2e-3, 4e-3), batch=128,
+        seeds=10, trials=10, length=200, epochs=60, learning_rates=(1e-3, 2e-3, 4e-3),
         controls=("shuffled", "filter", "raw", "random", "halves"), agreement=("ml-100k", "ml-1m"),
     ),
     timeout=6 * 3600.0,

@@ -48,7 +48,7 @@ def plan_cell(
         items, users, actions = (setup.statistic(name, what) for what in ("items", "users", "actions"))
         whole = on_pairs(model) or training.get("windows") == "all"
         tokens = actions if whole else min(actions, users * options.get("length", 0))
-    per_token = _token_seconds(model, items, options.get("width", 0))
+    per_token = _token_seconds(model, options.get("negatives", items), options.get("width", 0))
     setting = ", ".join(filter(None, (model, setting_words({**options, **training}))))
     params = {"dataset": dataset, "model": model, "options": options, "training": training, "seed": seed}
     return Cell(
@@ -155,7 +155,7 @@ def _token_seconds(model: str, items: float, width: int) -> float:
 
     Args:
         model: a name of `bench.methods.recommenders.ENTRIES`, or a user's `package.module:Class`.
-        items: how many the dataset has.
+        items: how many are scored per target.
         width: of the model, features per item.
     """
     per_item = ITEM_SECONDS * items * width / 64
@@ -277,7 +277,7 @@ def world_training(epochs: int) -> dict[str, Any]:
     Args:
         epochs: how many.
     """
-    return {"epochs": epochs, "patience": None, "batch": 64, "learning_rate": 3e-3}
+    return {"epochs": epochs, "batch": 64, "learning_rate": 3e-3}
 
 
 def setting_words(*settings: Mapping[str, Any]) -> str:

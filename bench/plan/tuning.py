@@ -20,6 +20,7 @@ import numpy as np
 
 from bench.cells.streams import generator
 from bench.cells.unit import Cell
+from bench.methods.recipes import TRAINING, loss
 from bench.methods.recommenders import TRAINED, find
 from bench.plan.recommender_cells import (
     DROPOUTS,
@@ -47,14 +48,14 @@ def _trials(setup: Setup, name: str, model: str, seed: int) -> list[tuple[dict[s
     grid = [(dropout, rate) for dropout in DROPOUTS for rate in r.learning_rates]
     drawn = [grid[place] for place in rng.permutation(len(grid))[: r.trials]]
     alphas = np.resize(rng.permutation(ALPHAS), len(drawn))
-    epochs = r.epochs_by.get(name, r.epochs)
-    fixed: dict[str, Any] = {"epochs": epochs, "patience": None, "seen": seen_rule(setup, name)}
+    fixed: dict[str, Any] = {"epochs": r.epochs_by.get(name, r.epochs), "seen": seen_rule(setup, name)}
     if on_pairs(model):  # which knows no windows: every pair of actions is one of its rows
         fixed |= {"batch": PAIR_BATCH}
     else:
-        fixed |= {"batch": r.batch} | ({} if r.windows == "last" else {"windows": r.windows})
+        fixed |= TRAINING | {"batch": r.batch, "windows": r.windows}
+    own = loss(model, int(setup.statistic(name, "items")))
     return [
-        (model_options(model, r.length, r.width, dropout, float(alpha)), fixed | {"learning_rate": rate})
+        (model_options(model, r.length, r.width, dropout, float(alpha)) | own, fixed | {"learning_rate": rate})
         for (dropout, rate), alpha in zip(drawn, alphas, strict=True)
     ]
 
