@@ -2,8 +2,9 @@
 
 An epoch on a part of the users is timed, and as many are trained as the budget holds, so that the schedule of the
 learning rate ends within it. As in the suite, the model that is tested was trained on validation too; to choose a
-setting, `--choose` trains without it and ranks validation. The recipe is that of the suite, `bench.methods.recipes`; `--option` and `--train` change it. CPU-seconds of
-one thread, one seed, leave-one-out unless `--split temporal`, full catalogue. `--json` prints one document.
+setting, `--choose` trains without it and ranks validation. The recipe is that of the suite, `bench.methods.recipes`;
+`--option` and `--train` change it. CPU-seconds of one thread, one seed, leave-one-out unless `--split temporal`, full
+catalogue. `--json` prints one document.
 """
 
 import json
