@@ -124,7 +124,7 @@ def train(
     device: request.Device = "auto",
     resume: Annotated[bool, request.where("Continue what was begun in --out.", "--resume")] = False,
 ) -> Answer:
-    """Train a recommender on data of your own, stop early on validation, tell how well it ranks, and save it."""
+    """Train a recommender on data of your own, tell how well it ranks, and save it."""
     from bench.apply import train as training
     from bench.show.console import print_message
 

@@ -40,8 +40,13 @@ class Muon(torch.optim.Optimizer):
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002
-        """Take one step."""
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Take one step.
+
+        Args:
+            closure: None; a loss that is computed anew is not supported.
+        """
+        assert closure is None
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[Tensor]] = {}
             for matrix in group["params"]:

@@ -683,6 +683,7 @@ def ring(home: Path) -> Path:
 
 TINY = (
     "--option", "width=8", "--option", "length=6", "--batch", "8", "--epochs", "2", "--learning-rate", "0.01",
+    "--schedule", "constant",
     "--device", "cpu",
 )  # fmt: skip
 

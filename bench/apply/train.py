@@ -108,7 +108,8 @@ def train(
         seed: Root seed of weights, batches and dropout.
         device: "cpu", "cuda" or "auto".
         data_dir: The data folder. Default: see `data_folder`.
-        resume: Go on with the training in `out`, perhaps to more epochs, to the numbers of one never interrupted.
+        resume: Go on with the training in `out`, under a constant rate perhaps to more epochs, to the numbers of one
+            never interrupted.
         on_epoch: Called after each epoch.
 
     Raises:
@@ -140,7 +141,7 @@ def train(
     about: dict[str, Any] = {
         "model": name, "options": asdict(options), "training": asdict(wanted), "seed": seed, "device": where,
     }  # fmt: skip
-    same = {"training": about["training"] | {"epochs": None}, "content_hash": p.content_hash, "split": prepared.split}
+    same = {"training": wanted.identity, "content_hash": p.content_hash, "split": prepared.split}
     _begin(out, about | same, resume)
     try:
         progress = fit(model, split, wanted, seed, streams, CheckpointFile(out / CHECKPOINT), on_epoch)

@@ -106,12 +106,14 @@ class NamedColumns:
 class FitOptions:
     """How a recommender is trained."""
 
-    epochs: Annotated[int, method("Most epochs to train.", least=1)] = 100
-    learning_rate: Annotated[float, method("Learning rate of Adam.")] = 1e-3
-    batch: Annotated[int, method("Users per step.", least=1)] = 128
-    patience: Annotated[int, method("Stop after so many epochs without improvement; 0: never.", least=0)] = 10
+    epochs: Annotated[int, method("Epochs to train.", least=1)] = 40
+    learning_rate: Annotated[float, method("Learning rate, at its highest.")] = 4e-3
+    schedule: Annotated[str, method("Learning rate falls to 0 at the last epoch (decay), or is constant.")] = "decay"
+    optimiser: Annotated[str, method("muon for the matrices of layers and Adam for the rest, or adam.")] = "muon"
+    batch: Annotated[int, method("Windows per step.", least=1)] = 128
+    patience: Annotated[int, method("Stop after so many epochs without improvement; 0: never.", least=0)] = 0
     precision: Annotated[str, method("float32, or bf16 in the full softmax.")] = "float32"
-    windows: Annotated[str, method("Train on each user's last actions (last), or on all (all).")] = "last"
+    windows: Annotated[str, method("Train on each user's last actions (last), or on all (all).")] = "all"
 
     def given(self) -> Mapping[str, object]:
         """The values by name, as `causalrec.training.TrainingOptions` has them: patience None trains every epoch."""

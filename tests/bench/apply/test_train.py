@@ -31,7 +31,7 @@ from tests.strategies import damages
 ITEMS, USERS_MADE = 12, 30
 COLUMNS = {"user": "user", "item": "item", "time": "when"}
 SMALL = ("width=8", "length=8")
-FAST = {"epochs": 2, "batch": 8, "learning_rate": 1e-2, "patience": 5}
+FAST = {"epochs": 2, "batch": 8, "learning_rate": 1e-2, "schedule": "constant", "patience": 5}
 
 
 def walks(seed: int = 0, users: int = USERS_MADE, prefix: str = "u") -> dict[str, list[str]]:

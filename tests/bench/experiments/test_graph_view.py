@@ -9,7 +9,7 @@ from bench.datasets.titles import Film
 from bench.experiments import EXPERIMENTS
 from bench.experiments.model import graph_view
 from bench.plan.tuning import chosen_runs
-from tests.bench.made_up import FAILS, HOLDS, bare, find, judged, made_up, outcomes, with_data, write_films
+from tests.bench.made_up import FAILS, HOLDS, bare, find, judged, made_up, outcomes, plan_all, with_data, write_films
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def setup(tmp_path, monkeypatch):
 
 
 def runs(setup) -> list:
-    return [made_up(cell) for cell in EXPERIMENTS["graph_view"].plan(setup)]
+    return [made_up(cell) for cell in plan_all("graph_view", setup)]
 
 
 def test_series_need_two_titles_and_genres_one_in_common():

@@ -246,12 +246,12 @@ def test_shuffled_cells_are_each_seeds_chosen_setting_and_never_chosen():
     first = [model(cell) for cell in EXPERIMENTS["recommend"].plan(setup)]
     more = [c for c in experiment.refine(setup, first) if "order" in c.params["dataset"]]
     for kind in ("sasrec", "sasrec_uniform", "causalrec"):
-        chosen = tuning.chosen_runs(setup, first, "ml-100k", kind)
+        chosen = tuning.chosen(setup, first, "ml-100k", kind)
         mine = [c.params for c in more if c.params["model"] == kind]
         assert [p | {"dataset": r.params["dataset"]} for p, r in zip(mine, chosen, strict=True)] == [
             r.params for r in chosen
         ]
-        again = tuning.chosen_runs(setup, first + [model(c, valid=0.99) for c in more], "ml-100k", kind)
+        again = tuning.chosen(setup, first + [model(c, valid=0.99) for c in more], "ml-100k", kind)
         assert [r.cell for r in again] == [r.cell for r in chosen]
     none = with_data(replace(FIXED, real=replace(FIXED.real, controls=())), ("ml-100k",))
     assert not any("order" in c.params["dataset"] for c in plan_all("recommend", none))
@@ -414,7 +414,7 @@ def test_tuning_sees_validation_alone(seed):
     for name in setup.found:
         score = f"valid_ndcg10_{seen_rule(setup, name)}"
         for kind in (*rivals(setup, name), "causalrec", *CONTROLS):
-            chosen = [[r.cell for r in tuning.chosen_runs(setup, part, name, kind)] for part in (before, after)]
+            chosen = [[r.cell for r in tuning.chosen(setup, part, name, kind)] for part in (before, after)]
             tried = [r for r in before if (r.params["dataset"]["name"], r.params["model"]) == (name, kind)]
             by_seed = [[r for r in tried if r.params["seed"] == at] for at in range(setup.preset.real.seeds)]
             best = [max(trials, key=lambda r: r.metrics[score]).cell for trials in by_seed if trials]
@@ -437,7 +437,8 @@ def test_refine_plans_each_seeds_chosen_setting_without_boost():
     assert len(unboosted) == len(picked) == 2 * seeds
     for cell in unboosted:
         params = picked[cell.params["dataset"]["name"], cell.params["seed"]]
-        assert cell.params == params | {"options": params["options"] | {"boost": {"mode": "renorm", "alpha": 0.0}}}
+        options = params["options"] | {"boost": {"mode": "renorm", "alpha": 0.0}}
+        assert cell.params == params | {"options": options, "dataset": params["dataset"] | {"refit": True}}
 
 
 def test_the_ablation_is_never_the_chosen_setting():

@@ -60,7 +60,7 @@ def test_a_setting_is_chosen_on_validation_though_the_test_prefers_another():
     cells = tuning.tuning_cells(setup, "ml-100k", "sasrec")
     trials = setup.preset.real.trials
     results = [model(c, quality=1.0 - 0.5 * (k % trials), valid=0.2 + 0.5 * (k % trials)) for k, c in enumerate(cells)]
-    chosen = tuning.chosen_runs(setup, results, "ml-100k", "sasrec")
+    chosen = tuning.chosen(setup, results, "ml-100k", "sasrec")
     assert [r.cell for r in chosen] == [r.cell for r in results[trials - 1 :: trials]]
 
 

@@ -11,7 +11,7 @@ from bench.experiments.model import graph_view
 from bench.experiments.model.user_view import ITEMS, median_user, user_figure
 from bench.show.figures import Link, Network
 from causalrec.interactions import from_rows, leave_one_out
-from tests.bench.made_up import Made, made_up, with_data, write_films
+from tests.bench.made_up import Made, made_up, plan_all, with_data, write_films
 
 # Items 1 to 6; the test histories are the first five of each.
 ROWS = np.array([[6, 5, 4, 3, 2, 1], [1, 2, 3, 4, 5, 6], [2, 1, 3, 4, 5, 6], [1, 3, 2, 4, 6, 5]])
@@ -83,7 +83,7 @@ def test_the_experiment_draws_the_users_of_the_data_that_its_cells_saw(tmp_path,
     setup = replace(setup, found={"ml-100k": loaded.provenance})
 
     def ran(setup):
-        results = [made_up(cell) for cell in graph_view.plan(setup)]
+        results = [made_up(cell) for cell in plan_all("graph_view", setup)]
         for r in results:
             r.arrays["item_labels"] = np.array(loaded.sequences.item_labels)
         return results
