@@ -24,7 +24,7 @@ from bench.methods.recipes import DROPOUT, TRAINING, loss
 from bench.methods.recommenders import ENTRIES, NEURAL
 from causalrec.interactions import Split
 from causalrec.model import SASRec
-from causalrec.ranking import hit_rate, ndcg, rank_targets
+from causalrec.ranking import Scorer, hit_rate, ndcg, rank_targets
 from causalrec.recommender import Recommender
 from causalrec.training import Progress, TrainingOptions, make_scorer, place_windows
 
@@ -52,13 +52,25 @@ def main() -> None:
         entry, training = ENTRIES[asked.model], parse("training", TrainingOptions, asked.train)
         options = parse(asked.model, entry.options_of, asked.option, ("items",))
         split = make_split(load(asked.data, data_folder(asked.data_dir)).sequences, asked.split)
-        own_loss = loss(split.num_items) if issubclass(entry.kind, SASRec) and "loss" not in entry.options else {}
-        options = {"dropout": DROPOUT.get(asked.data, 0.2), **own_loss, **options}
+        options = recipe_options(asked.data, asked.model, split.num_items) | options
         found = quality(split, asked.model, options, training, asked.budget, asked.seed, quiet=asked.json)
     except InputError as error:
         parser.error(str(error))
     found = {"data": asked.data, "model": asked.model, "split": asked.split, "seed": asked.seed, **found}
     print(json.dumps(found) if asked.json else "\n".join(words(found)))
+
+
+def recipe_options(data: str, name: str, items: int) -> dict[str, Any]:
+    """The options of a model that the suite's recipe sets for a dataset.
+
+    Args:
+        data: the dataset's name.
+        name: of the model.
+        items: in the catalogue.
+    """
+    entry = ENTRIES[name]
+    own_loss = loss(items) if issubclass(entry.kind, SASRec) and "loss" not in entry.options else {}
+    return {"dropout": DROPOUT.get(data, 0.2), **own_loss}
 
 
 def words(found: Mapping[str, Any]) -> list[str]:
@@ -101,7 +113,7 @@ def quality(
         quiet: print nothing of the course; default False.
 
     Returns:
-        Test HR@10 and NDCG@10 by what is done with items that a user has seen, validation NDCG@10, epochs, CPU-seconds.
+        What `measure` returns, epochs, CPU-seconds, and the options of model and training.
     """
     entry, axes = ENTRIES[name], {"seed": seed}
     settings = {**entry.options, **options, "items": split.num_items}
@@ -119,14 +131,24 @@ def quality(
             print(f"{said}  loss {progress.trace[-1]['recommendation']:.4f}", flush=True)
 
     fit(model, split, trained, seed, axes, on_epoch=tell)
-    seconds, score = time.process_time() - start, make_scorer(model)
+    seconds = time.process_time() - start
+    found = measure(make_scorer(model), split)
+    return found | {"cpu_s": seconds, "epochs": how["epochs"], "options": settings, "training": how}
+
+
+def measure(score: Scorer, split: Split) -> dict[str, Any]:
+    """Test HR@10 and NDCG@10 by what is done with items that a user has seen, and validation NDCG@10.
+
+    Args:
+        score: a trained model.
+        split: whose validation and test it is asked.
+    """
     test, validation = rank_targets(score, split.test), rank_targets(score, split.validation)
     figures: dict[str, Any] = {
         seen: {"hr10": float(hit_rate(ranks).mean()), "ndcg10": float(ndcg(ranks).mean())}
         for seen, ranks in (("filtered", test.filtered), ("kept", test.kept))
     }
-    figures |= {f"validation_{seen}": float(ndcg(getattr(validation, seen)).mean()) for seen in ("filtered", "kept")}
-    return figures | {"cpu_s": seconds, "epochs": how["epochs"], "options": settings, "training": how}
+    return figures | {f"validation_{seen}": float(ndcg(getattr(validation, seen)).mean()) for seen in figures}
 
 
 def epoch_seconds(model: Recommender, split: Split, training: TrainingOptions) -> float:
