@@ -265,7 +265,7 @@ def _trainee(
     options = options_of(items=sizes.items, length=sizes.length, width=width, dropout=0.0, **more)
     model: Recommender = kind(options, torch_generator(root=0, stream=name)).to(device).train()
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.98), fused=True)
-    return model, partial(take_step, model, optimiser)
+    return model, partial(take_step, model, [optimiser])
 
 
 def _losses(b: Bench, kind: str, device: str) -> list[float]:

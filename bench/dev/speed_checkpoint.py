@@ -39,7 +39,7 @@ def trained(items: int) -> TrainingState:
     set_dropout_generator(model, draws)
     optimiser = torch.optim.Adam(model.parameters(), fused=True)
     rows = torch.randint(1, items + 1, (8, model.options.length + 1), generator=draws)
-    take_step(model, optimiser, rows[:, :-1], rows[:, 1:])
+    take_step(model, [optimiser], rows[:, :-1], rows[:, 1:])
     state = TrainingState("speed", model.state_dict(), [optimiser], draws)
     state.keep_best()
     return state

@@ -24,8 +24,8 @@ from bench.methods.fit import SPLITS, fit, make_model, make_split
 from bench.methods.options import build, parse
 from bench.methods.recipes import DROPOUT, TRAINING, loss
 from bench.methods.recommenders import ENTRIES, NEURAL
-from causalrec.interactions import Split, train_on_validation
-from causalrec.ranking import hit_rate, ndcg, rank_targets
+from causalrec.interactions import Split, Targets, train_on_validation
+from causalrec.ranking import Scorer, hit_rate, ndcg, rank_targets
 from causalrec.recommender import Recommender
 from causalrec.training import Progress, TrainingOptions, make_scorer, place_windows
 
@@ -54,12 +54,23 @@ def main() -> None:
         entry, training = ENTRIES[asked.model], parse("training", TrainingOptions, asked.train)
         options = parse(asked.model, entry.options_of, asked.option, ("items",))
         split = make_split(load(asked.data, data_folder(asked.data_dir)).sequences, asked.split)
-        options = {"dropout": DROPOUT.get(asked.data, 0.2), **loss(asked.model, split.num_items), **options}
+        options = recipe_options(asked.data, asked.model, split.num_items) | options
         found = quality(split, asked.model, options, training, asked.budget, asked.seed, asked.choose, asked.json)
     except InputError as error:
         parser.error(str(error))
     found = {"data": asked.data, "model": asked.model, "split": asked.split, "seed": asked.seed, **found}
     print(json.dumps(found) if asked.json else "\n".join(words(found)))
+
+
+def recipe_options(data: str, name: str, items: int) -> dict[str, Any]:
+    """The options of a model that the suite's recipe sets for a dataset.
+
+    Args:
+        data: the dataset's name.
+        name: of the model.
+        items: in the catalogue.
+    """
+    return {"dropout": DROPOUT.get(data, 0.2), **loss(name, items)}
 
 
 def words(found: Mapping[str, Any]) -> list[str]:
@@ -105,7 +116,7 @@ def quality(
         quiet: print nothing of the course; default False.
 
     Returns:
-        HR@10 and NDCG@10 by what is done with items that a user has seen, epochs, CPU-seconds, and the settings.
+        What `measure` returns, epochs, CPU-seconds, and the options of model and training.
     """
     entry, axes, asked = ENTRIES[name], {"seed": seed}, split.validation if choose else split.test
     split = split if choose else train_on_validation(split)
@@ -125,13 +136,22 @@ def quality(
 
     fit(model, split, trained, seed, axes, on_epoch=tell)
     seconds = time.process_time() - start
-    ranks = rank_targets(make_scorer(model), asked)
-    figures: dict[str, Any] = {
+    about = {"ranked": "validation" if choose else "test", "options": settings, "training": how}
+    return measure(make_scorer(model), asked) | {"cpu_s": seconds, "epochs": how["epochs"]} | about
+
+
+def measure(score: Scorer, asked: Targets) -> dict[str, Any]:
+    """HR@10 and NDCG@10 by what is done with items that a user has seen.
+
+    Args:
+        score: a trained model.
+        asked: what it is asked.
+    """
+    ranks = rank_targets(score, asked)
+    return {
         seen: {"hr10": float(hit_rate(found).mean()), "ndcg10": float(ndcg(found).mean())}
         for seen, found in (("filtered", ranks.filtered), ("kept", ranks.kept))
     }
-    about = {"ranked": "validation" if choose else "test", "options": settings, "training": how}
-    return figures | {"cpu_s": seconds, "epochs": how["epochs"]} | about
 
 
 def epoch_seconds(model: Recommender, split: Split, training: TrainingOptions) -> float:

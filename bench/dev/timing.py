@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -65,13 +65,17 @@ def median_seconds(*calls: Callable[[], object], repeats: int = 7) -> list[float
 
 
 def take_step(
-    model: Recommender, optimiser: torch.optim.Optimizer, items: Tensor, target: Tensor, clip_norm: float = float("inf")
+    model: Recommender,
+    optimisers: Sequence[torch.optim.Optimizer],
+    items: Tensor,
+    target: Tensor,
+    clip_norm: float = float("inf"),
 ) -> Tensor:
     """Train a model for one step.
 
     Args:
         model: the model, in training mode.
-        optimiser: of its parameters.
+        optimisers: of its parameters.
         items: item ids, (batch, length), 0 where padded.
         target: the next items, (batch, length).
         clip_norm: norm that the gradient is cut to; no limit by default.
@@ -80,9 +84,10 @@ def take_step(
         The loss before the step.
     """
     loss, _ = model.loss(items, target)
-    optimiser.zero_grad()
+    model.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     if clip_norm < float("inf"):
         torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-    optimiser.step()
+    for optimiser in optimisers:
+        optimiser.step()
     return loss.detach()

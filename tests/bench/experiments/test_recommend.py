@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bench.experiments import EXPERIMENTS
 from bench.experiments.model import recommend as experiment
+from bench.experiments.model.published import Published
 from bench.judge.claims import Finding
 from bench.methods.recommenders import CONTROLS, ENTRIES, RIVALS
 from bench.plan import tuning
@@ -387,14 +388,43 @@ def test_published_figures_stand_beside_ours_only_for_the_same_data_and_split():
     assert published(setup) == []
     setup.found["ml-1m"].statistics.update(users=6040, items=3416)
     (table,) = published(setup)
-    rows = {(row[1], row[2]): row for row in table.rows}
-    assert len(rows) == 8
-    row = rows["SASRec, cross-entropy", "Klenitskiy & Vasilev 2023"]
+    rows = {(row[0], row[1], row[2]): row for row in table.rows}
+    assert len(rows) == len(table.rows) == 13
+    assert {row[0] for row in table.rows} == {"ml-1m, leave-one-out split", "ml-1m, temporal split"}
+    plain = "ml-1m, leave-one-out split"
+    row = rows[plain, "SASRec, cross-entropy", "Klenitskiy & Vasilev 2023"]
     assert row[3:5] == (0.315, 0.182)
-    assert row[6] == pytest.approx(100 * (1 - row[5].estimate / 0.315))
-    assert row[8] == pytest.approx(100 * (1 - row[7].estimate / 0.182))
-    assert rows["SASRec, 3,000 negatives", "Klenitskiy & Vasilev 2023"][5:] == (None,) * 4
-    assert published(replace(setup, split="temporal")) == []
+    assert row[6] == pytest.approx(100 * (row[5].estimate / 0.315 - 1))
+    assert row[8] == pytest.approx(100 * (row[7].estimate / 0.182 - 1))
+    assert row[9:] == ("HR@10 behind, NDCG@10 ahead", "length 200, width 64")
+    assert rows[plain, "SASRec, 3,000 negatives", "Klenitskiy & Vasilev 2023"][5:10] == (
+        *(None,) * 4, "no such model here",
+    )  # fmt: skip
+    temporal = "ml-1m, temporal split", "SASRec, width 256, 3 blocks", "Time to Split"
+    assert rows[temporal][5:10] == (*(None,) * 4, "temporal split not run")
+    assert rows[plain, temporal[1], temporal[2]][5:9] != (None,) * 4
+    assert "3,706 items" in table.note
+
+    real = replace(setup.preset.real, splits=("temporal",))
+    (table,) = published(replace(setup, split="temporal", preset=replace(setup.preset, real=real)))
+    rows = {(row[0], row[1], row[2]): row for row in table.rows}
+    assert rows[temporal][9] == "ahead"
+    others = [row for key, row in rows.items() if key != temporal and row[9] != "no such model here"]
+    assert {row[9] for row in others} == {"leave-one-out split not run"}
+    assert {value for row in others for value in row[5:9]} == {None}
+
+
+@pytest.mark.parametrize(
+    ("share", "words"), [(1.019, "within 2 %"), (0.981, "within 2 %"), (1.05, "behind"), (0.95, "ahead")]
+)
+def test_what_ours_is_beside_a_published_figure_follows_the_difference(share, words):
+    setup = with_data("standard", ("ml-1m",))
+    results = trained(setup, 0.5, 0.25, 0)
+    hr10 = experiment._scores(setup, results, "ml-1m", "sasrec", "hr10", "filtered").mean()
+    ndcg10 = experiment._scores(setup, results, "ml-1m", "sasrec", "ndcg10", "filtered").mean()
+    figure = Published("ml-1m", "sasrec", "", share * hr10, share * ndcg10, "")
+    assert experiment._beside(setup, results, figure)[1] == words
+    assert experiment._beside(setup, [], figure) == ([None] * 4, "not run")
 
 
 @given(st.integers(0, 2**32))
