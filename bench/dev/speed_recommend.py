@@ -8,7 +8,6 @@ SASRecs, and every ratio is that to the faster one.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -117,15 +116,15 @@ def floor_flops(targets: int, padded_lengths: np.ndarray[Any, np.dtype[np.int64]
     return 3 * (2 * WIDTH * items * targets + body)
 
 
-def product_rate(items: int) -> float:
-    """Float32 operations per second of one thread, in the shape of the head's product: the best of 20.
+def product_seconds(items: int) -> float:
+    """CPU-seconds of one float32 product in the shape of the head's, from eight in a row.
 
     Args:
         items: size of the catalogue.
     """
     x, item, out = torch.randn(BATCH, WIDTH), torch.randn(WIDTH, items), torch.empty(BATCH, items)
-    best = min(cpu_seconds(lambda: [torch.mm(x, item, out=out) for _ in range(8)]) / 8 for _ in range(20))
-    return 2 * BATCH * WIDTH * items / best
+    torch.mm(x, item, out=out)
+    return cpu_seconds(lambda: [torch.mm(x, item, out=out) for _ in range(8)]) / 8
 
 
 def rectools(
@@ -188,24 +187,9 @@ def peak_memory(split: Split, length: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.npy"
         np.save(path, pad_left(split.train, length + 1))
-        code = f"from bench.dev.speed_recommend import train_alone; train_alone({str(path)!r}, {split.num_items})"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+        command = [sys.executable, "-m", "bench.dev.train_alone", path, split.num_items, BATCH, TRAINING["optimiser"]]
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)  # noqa: S603
     return float(done.stdout)
-
-
-def train_alone(path: str, items: int) -> None:
-    """Train for six steps and print this process's peak memory in MB.
-
-    Args:
-        path: file of padded rows, (users, length + 1).
-        items: size of the catalogue.
-    """
-    torch.set_num_threads(1)
-    rows = np.load(path)
-    clock = build("sasrec", items, rows.shape[1] - 1)
-    for _, (block, target) in zip(range(6), batches(rows, BATCH, np.random.default_rng(0), "cpu"), strict=False):
-        clock.step(block, target)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def recommend(split: Split, length: int, steps: int, python: str) -> list[Table]:
@@ -220,7 +204,7 @@ def recommend(split: Split, length: int, steps: int, python: str) -> list[Table]
     rows, items = pad_left(split.train, length + 1), split.num_items
     lengths = np.maximum((rows != 0).sum(1) - 1, 0)
     targets, epoch_steps = int(lengths.sum()), -(-len(rows) // BATCH)
-    rate, flops = product_rate(items), floor_flops(targets, lengths, items)
+    flops = floor_flops(targets, lengths, items)
     # First, while this process is small: a child's peak begins at what its parent held when it was made.
     memory = peak_memory(split, length)
     peers: dict[str, dict[str, dict[str, float] | str]] = {name: {} for name in PEERS}
@@ -229,12 +213,15 @@ def recommend(split: Split, length: int, steps: int, python: str) -> list[Table]
         loss, malloc = ("full", MALLOC) if name == "tuned" else (name, None)
         peers[name][model] = rectools(python, split, model, length, loss, steps, malloc)
     clocks = {kind: build(kind, items, length) for kind in NAMES}
-    epoch = batches(rows, BATCH, np.random.default_rng(0), "cpu")
+    epoch, products = batches(rows, BATCH, np.random.default_rng(0), "cpu"), list[float]()
     for number, (block, target) in zip(range(steps + 1), epoch, strict=False):
         for clock in clocks.values():
             clock.step(block, target)
             if number == 0:  # the first step warms up
                 clock.seconds, clock.targets = 0.0, 0
+        # The floor's rate is taken between the steps, so that what slows the machine slows both.
+        products.append(product_seconds(items))
+    rate = 2 * BATCH * WIDTH * items / float(np.median(products))
     ours = {kind: clock.seconds * targets / clock.targets for kind, clock in clocks.items()}
     ranking = cpu_seconds(lambda: rank_targets(make_scorer(clocks["sasrec"].model), split.test))
 
