@@ -58,7 +58,7 @@ class Entry:
 
 EASE_GRID = tuple({"regularisation": weight, "decay": decay} for weight in (100.0, 500.0) for decay in (1.0, 0.9, 0.7))
 MARKOV_GRID = ({"window": 1}, {"window": 3, "decay": 0.7}, {"window": 10, "decay": 0.8})
-TALE_GRID = tuple({"tau_train": train, "tau_inf": inf} for train in (0.01, 1.0, 8.0) for inf in (2.0, 8.0))
+TALE_GRID = tuple({"tau_train": train, "tau_inf": inf} for train in (0.005, 4.0, 64.0) for inf in (2.0, 8.0))
 KNN_GRID = tuple({"window": window} for window in (5, 20, 100))
 OWN = "own"  # the entry of every class of a user's own
 

@@ -12,6 +12,7 @@ from bench.datasets.load import Provenance
 from bench.datasets.titles import GENRES, TITLED
 from bench.experiments import find as find_experiment
 from bench.judge.claims import Claim, Finding, Margins, Verdict, judge, read_register
+from bench.methods.fit import SPLITS
 from bench.methods.recommenders import TRAINED
 from bench.plan.presets import PRESETS, Preset
 from bench.plan.setup import Setup
@@ -189,7 +190,10 @@ FIXED = replace(
     sweep_seeds=5,
     alphas=(1e-8, 1.0, 100.0, 1e8),
     sparsities=(0.0, 0.001, 0.01, 0.1, 1.0),
-    real=replace(PRESETS["quick"].real, seeds=3, trials=2, controls=("shuffled", "filter", "raw", "random", "halves")),
+    real=replace(
+        PRESETS["quick"].real, seeds=3, trials=2, controls=("shuffled", "filter", "raw", "random", "halves"),
+        splits=SPLITS,
+    ),
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from bench.experiments.model.published import OTHER_ITEMS, PUBLISHED, SIZES, Pub
 from bench.judge.bars import Bar, Outcome, power_words
 from bench.judge.claims import Finding, Margins, held
 from bench.judge.intervals import Interval, Value, crossed_gain, crossed_interval, crossed_p, holm
+from bench.methods.fit import SPLITS
 from bench.methods.recommenders import CONTROLS, ENTRIES, TRAINED, named
 from bench.plan.recommender_cells import (
     controls,
@@ -373,11 +374,12 @@ def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
     """
     matters = {name: _order_words(setup, results, name) for name in setup.judged}
     others = [(under, _judged(under, results, margins)) for under in setup.further]
-    made = []
+    made, ran = list[Finding](), {setup.split, *(under.split for under, _ in others)}
     for f in _judged(setup, results, margins):
         names = [name for name in matters if name == f.part.rpartition(", ")[-1]] or list(matters)
         said = [matters[name] if len(names) == 1 else f"{name}: {matters[name]}" for name in names]
         said += [_survival(f, names, under, found) for under, found in others]
+        said += [f"{SPLIT_MARKS[split]} not run" for split in SPLITS if split not in ran]
         made.append(replace(f, detail="; ".join((f.detail, *said))))
     return made
 

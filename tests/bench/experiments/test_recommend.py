@@ -19,6 +19,7 @@ from bench.plan.recommender_cells import trained as trained_models
 from bench.plan.scores import leaders
 from bench.plan.setup import OWN, Setup
 from causalrec.rivals.ease import MOST_ITEMS
+from causalrec.training import TrainingOptions
 from tests.bench.made_up import (
     DATASETS,
     FAILS,
@@ -190,6 +191,8 @@ def test_each_finding_says_whether_it_survives_the_temporal_split(later, luck, w
     assert [(f.claim, f.part, f.outcome, f.estimate) for f in lost] == [
         (f.claim, f.part, f.outcome, f.estimate) for f in found if f.part.endswith("ml-100k")
     ]
+    one = replace(setup, preset=replace(setup.preset, real=replace(setup.preset.real, splits=("leave_one_out",))))
+    assert all(f.detail.endswith("; temporal split not run") for f in find("recommend", one, results))
 
 
 def test_rows_of_another_split_say_so_and_worlds_are_not_repeated():
@@ -333,7 +336,8 @@ def test_every_neural_model_has_the_same_budget_of_different_trials_drawn_anew_f
             tried[p["model"]].setdefault(p["seed"], []).append((dropout, p["training"]["learning_rate"]))
             assert ("boost" in p["options"]) == (p["model"] == "causalrec")
             assert p["options"].get("boost", {}).get("alpha") != 0
-            assert p["training"]["patience"] is None
+            training = TrainingOptions(**p["training"])
+            assert (training.patience, training.schedule) == (None, "decay")
     assert all(drawn == tried["sasrec"] for drawn in tried.values())
     assert list(tried["sasrec"]) == list(range(setup.preset.real.seeds))
     assert all(len(set(drawn)) == len(drawn) == setup.preset.real.trials for drawn in tried["sasrec"].values())
