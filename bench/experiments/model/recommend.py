@@ -312,7 +312,7 @@ def details(setup: Setup, results: Results) -> list[Table]:  # noqa: ARG001
     rows: Rows = [
         (data_words(r.params["dataset"]), TITLES.get(r.params["model"], r.params["model"]), r.params["seed"],
          setting_words(r.params["options"] | r.params["training"]),
-         *(r.metrics[f"{part}_ndcg10_{seen}"] for part in ("valid", "test") for seen in ("kept", "filtered")),
+         *(r.metrics.get(f"{part}_ndcg10_{seen}") for part in ("valid", "test") for seen in ("kept", "filtered")),
          r.metrics.get("epochs"), r.metrics.get("best_epoch"), r.metrics.get("skipped_steps"), r.metrics["fit_cpu_s"])
         for r in select(results)
     ]  # fmt: skip
