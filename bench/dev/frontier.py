@@ -75,12 +75,12 @@ def append(path: Path, row: dict[str, Any]) -> None:
 
     Args:
         path: the file.
-        row: a value for every one of `COLUMNS`.
+        row: a value by column, in the order of the columns.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
         if new:
             writer.writeheader()
         writer.writerow(row)
@@ -111,7 +111,8 @@ def do(run: Run, split: Split) -> dict[str, Any]:
         found = {**measure(peer, split.test), "epochs": epochs, "cpu_s": seconds}
     figures = {f"{name}_{seen}": found[seen][name] for seen in ("filtered", "kept") for name in ("hr10", "ndcg10")}
     told = figures | {"cpu_s": found["cpu_s"]}
-    return run._asdict() | {"epochs": found["epochs"]} | {name: f"{value:.5g}" for name, value in told.items()}
+    row = run._asdict() | {"epochs": found["epochs"]} | {name: f"{value:.5g}" for name, value in told.items()}
+    return {name: row[name] for name in COLUMNS}
 
 
 def do_missing(runs: Iterable[Run], split: Split, path: Path) -> None:
