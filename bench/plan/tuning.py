@@ -7,7 +7,7 @@ is compared is the model. FPMC, which has no dropout, draws the weight of its fa
 have a small grid of their own each, tried once since nothing about them is random, and a user's own model one setting.
 
 The chosen setting is trained anew on all that users did before the test, validation included, and that model is tested:
-as one would use it, and as most published figures are made.
+as one would use it.
 
 The search is plainly random. Successive halving would stop the wrong trials: under a schedule that ends at 0 a model
 gains most at the end, so that a short run says little about a long one. And of two to ten trials no sampler learns
