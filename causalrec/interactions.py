@@ -371,11 +371,11 @@ def train_on_validation(split: Split) -> Split:
     Args:
         split: any.
     """
-    asked, train = split.validation, split.train
+    asked, train, told = split.validation, split.train, _append(split.validation)
     rows = [train.row(user) for user in range(len(train))]
     times = None if train.times is None else np.split(train.times, train.offsets[1:-1])
     for place, user in enumerate(asked.users):
-        rows[user] = np.append(asked.history.row(place), asked.target[place])
+        rows[user] = told.row(place)
         if times is not None and asked.times is not None and asked.history.times is not None:
             begin, end = asked.history.offsets[place : place + 2]
             times[user] = np.append(asked.history.times[begin:end], asked.times[place])

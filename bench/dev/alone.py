@@ -12,11 +12,12 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from bench.datasets.load import data_folder, load
-from bench.dev.frontier import EVIDENCE, append, read
+from bench.dev.frontier import EVIDENCE, append, figures, read
 from bench.dev.speed_quality import quality, recipe_options
 from bench.dev.timing import command_line
 from bench.errors import InputError
 from bench.methods.fit import SPLITS, make_split
+from bench.methods.recipes import NEGATIVES
 
 Change = tuple[Mapping[str, Any], Mapping[str, Any]]  # options of the model, and of the training
 CHANGES: dict[str, Change] = {
@@ -47,7 +48,7 @@ def options_of(change: str, own: Mapping[str, Any]) -> dict[str, Any]:
         own: those of the recipe.
     """
     if change == "the other softmax":
-        return {**own, "loss": "full"} if "loss" in own else {**own, "loss": "sampled", "negatives": 512}
+        return {**own, "loss": "full"} if "loss" in own else {**own, "loss": "sampled", "negatives": NEGATIVES}
     return {**own, **CHANGES[change][0]}
 
 
@@ -73,10 +74,7 @@ def main() -> None:
                         continue
                     how = {**CHANGES[change][1], "epochs": asked.epochs}
                     found = quality(split, "sasrec", options_of(change, own), how, 0.0, seed, choose=True, quiet=True)
-                    row = {"cpu_s": found["cpu_s"]}
-                    for seen in ("filtered", "kept"):
-                        row |= {f"{name}_{seen}": value for name, value in found[seen].items()}
-                    append(asked.out, run | {name: f"{value:.5g}" for name, value in row.items()})
+                    append(asked.out, run | figures(found))
                     print(f"{data}, seed {seed}, {change}: {found['filtered']['ndcg10']:.4f}", flush=True)
     except InputError as error:
         parser.error(str(error))

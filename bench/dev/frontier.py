@@ -7,7 +7,7 @@ NDCG@10 over CPU-seconds, with the published figures as levels. `--draw` draws i
 
 import csv
 import resource
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -109,10 +109,19 @@ def do(run: Run, split: Split) -> dict[str, Any]:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         found = {**measure(peer, split.test), "epochs": epochs, "cpu_s": seconds}
-    figures = {f"{name}_{seen}": found[seen][name] for seen in ("filtered", "kept") for name in ("hr10", "ndcg10")}
-    told = figures | {"cpu_s": found["cpu_s"]}
-    row = run._asdict() | {"epochs": found["epochs"]} | {name: f"{value:.5g}" for name, value in told.items()}
+    row = run._asdict() | {"epochs": found["epochs"]} | figures(found)
     return {name: row[name] for name in COLUMNS}
+
+
+def figures(found: Mapping[str, Any]) -> dict[str, str]:
+    """What a run took and reached, as columns of a CSV.
+
+    Args:
+        found: as `quality` returns it.
+    """
+    told = {"cpu_s": found["cpu_s"]}
+    told |= {f"{name}_{seen}": value for seen in ("filtered", "kept") for name, value in found[seen].items()}
+    return {name: f"{value:.5g}" for name, value in told.items()}
 
 
 def do_missing(runs: Iterable[Run], split: Split, path: Path) -> None:
