@@ -23,6 +23,7 @@ from scipy.sparse import csr_array, issparse
 from bench.errors import InputError
 from bench.methods import user_recommender
 from bench.methods.fit import fit, make_model
+from bench.methods.seq2cause import largest_information
 from bench.methods.user_code import definition
 from bench.methods.user_recommender import Ints, UserRecommender
 from causalrec.attention import Boost
@@ -74,7 +75,7 @@ class CausalGraphRec:
 
     def fit(self, train: list[Ints], num_items: int, generator: np.random.Generator) -> None:
         """Train by the suite's one recipe."""
-        self._train(train, num_items, int(generator.integers(2**63)))
+        self.train(train, num_items, int(generator.integers(2**63)))
 
     def scores(self, histories: list[Ints]) -> Floats:
         """Scores (histories, num_items), float64."""
@@ -92,17 +93,24 @@ class CausalGraphRec:
         self.given = weights
         self.options |= {"source": "fixed", "beta": 0.0}
 
-    def twin(self) -> "CausalGraphRec":
-        """CausalRec at alpha = beta = 0, which is SASRec with LayerNorm on the values of its first layer."""
-        boost = {**self.options["boost"], "alpha": 0.0}
-        return CausalGraphRec(self.options | {"boost": boost, "beta": 0.0}, self.training, self.device)
+    def train(self, train: list[Ints], num_items: int, root: int) -> None:
+        """Train with the graph that is given, otherwise with the one that training finds.
 
-    def _train(self, train: list[Ints], num_items: int, root: int) -> None:
+        Args:
+            train: as in `fit`.
+            num_items: as in `fit`.
+            root: of all random streams.
+        """
         options = self.options | {"boost": Boost(**self.options["boost"])}
         self.model = make_model(CausalRec, CausalRecOptions(num_items, **options), self.device, root, {})
         if self.given is not None:
             self.model.fix(torch.from_numpy(self.given.toarray()))
         fit(self.model, _training_alone(from_rows(train, num_items)), TrainingOptions(**self.training), root, {})
+
+    def twin(self) -> "CausalGraphRec":
+        """CausalRec at alpha = beta = 0, which is SASRec with LayerNorm on the values of its first layer."""
+        boost = {**self.options["boost"], "alpha": 0.0}
+        return CausalGraphRec(self.options | {"boost": boost, "beta": 0.0}, self.training, self.device)
 
 
 class LiftSASRec(CausalGraphRec):
@@ -128,7 +136,7 @@ class LiftSASRec(CausalGraphRec):
         if self.given is None:
             self.found = strongest(self.weigh(train, num_items, root), self.edges * num_items)
             self.fix(self.found.sign())
-        self._train(train, num_items, root)
+        self.train(train, num_items, root)
 
     def weigh(self, train: list[Ints], num_items: int, root: int) -> Floats:  # noqa: ARG002, others draw
         """How strongly each item is a cause of each, (num_items, num_items), row = effect.
@@ -145,8 +153,31 @@ class LiftSASRec(CausalGraphRec):
         return super().graph() if self.found is None else self.found
 
 
-MEMBERS: Registry[type[CausalGraphRec]] = {"causalrec": CausalGraphRec, "lift_sasrec": LiftSASRec}
-TITLES = {"causalrec": "CausalRec", "lift_sasrec": "SASRec boosted by lift"}
+class Seq2CauseSASRec(LiftSASRec):
+    """SASRec boosted by the graph that seq2cause reads off the twin, trained first.
+
+    The weight of a pair is the largest conditional mutual information that seq2cause finds between two places of a
+    training row where the cause stands before the effect: above any threshold, these are the edges of its summary
+    graph.
+    """
+
+    def weigh(self, train: list[Ints], num_items: int, root: int) -> Floats:
+        """The largest conditional mutual information of each pair, 0 where it does not occur."""
+        twin = self.twin()
+        twin.train(train, num_items, root)
+        return largest_information(twin.model, train, root)
+
+
+MEMBERS: Registry[type[CausalGraphRec]] = {
+    "causalrec": CausalGraphRec,
+    "lift_sasrec": LiftSASRec,
+    "seq2cause_sasrec": Seq2CauseSASRec,
+}
+TITLES = {
+    "causalrec": "CausalRec",
+    "lift_sasrec": "SASRec boosted by lift",
+    "seq2cause_sasrec": "SASRec boosted by seq2cause",
+}
 
 
 def code(name: str) -> tuple[str, ...]:
@@ -155,7 +186,8 @@ def code(name: str) -> tuple[str, ...]:
     Args:
         name: as for `make`.
     """
-    return (definition(MEMBERS.get(name, user_recommender.UserScorer)),)
+    kind = MEMBERS.get(name, user_recommender.UserScorer)
+    return (definition(kind), *(("bench.methods.seq2cause_script",) if kind is Seq2CauseSASRec else ()))
 
 
 def make(name: str, options: Mapping[str, Any], training: Mapping[str, Any], device: str) -> CausalRecommender:

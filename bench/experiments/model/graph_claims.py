@@ -32,6 +32,7 @@ WORLDS, FRESH = 3, 3000
 # At the default tau of 0.3 most rows of the graph that CausalRec learns are empty.
 READING: dict[str, Any] = {"boost": {"mode": "renorm", "alpha": 100.0}, "tau": 0.03}
 AUPRC = ("auprc_w", "auprc_lift", "auprc_regression", "auprc_chance")
+SEQ2CAUSE = "seq2cause_sasrec"
 COLUMNS = (
     "data", "recommender", "gain of the true graph, %", "AUPRC of its graph", "of lift", "of regression", "by chance",
     "gain over its twin, %", "NDCG@10", "share of the best possible", "edges per item", "causes follow popularity",
@@ -44,7 +45,7 @@ def plan(setup: Setup) -> list[Cell]:
     return list(dict.fromkeys(
         cell
         for name in _places(setup)
-        for model in _models(setup)
+        for model in _models(setup, name)
         for part in (FITTED, TWIN, *((TRUE,) if name == "behaviour" else ()))
         for cell in _cells(setup, name, model, part)
     ))  # fmt: skip
@@ -54,8 +55,11 @@ def _own(setup: Setup) -> tuple[str, ...]:
     return tuple(name for name in setup.recommenders if user_recommender.is_causal(name))
 
 
-def _models(setup: Setup) -> tuple[str, ...]:
-    return (*causal.MEMBERS, *_own(setup))
+def _models(setup: Setup, name: str) -> tuple[str, ...]:
+    """On real data without seq2cause, whose every intervention scores the whole catalogue at all positions."""
+    asked = setup.seq2cause and name == "behaviour"
+    ours = (model for model in causal.MEMBERS if asked or model != SEQ2CAUSE)
+    return (*ours, *_own(setup))
 
 
 def _places(setup: Setup) -> tuple[str, ...]:
@@ -86,7 +90,8 @@ def _cells(setup: Setup, name: str, model: str, part: str) -> list[Cell]:
         plan_cell(setup, dataset, model if is_own(model) else "causalrec", options, training, seed)
         for seed in range(min(WORLDS, setup.preset.sweep_seeds) if in_world else r.seeds)
     ]
-    more = {"model": model, "part": part} | ({"fresh": FRESH} if in_world else {})
+    more: dict[str, Any] = {"model": model, "part": part} | ({"fresh": FRESH} if in_world else {})
+    more |= {"seq2cause": setup.seq2cause} if model == SEQ2CAUSE else {}
     return [
         replace(
             cell, runner="graph_claims", params=dict(cell.params) | more,
@@ -100,7 +105,7 @@ def _cells(setup: Setup, name: str, model: str, part: str) -> list[Cell]:
 def tables(setup: Setup, results: Results) -> list[Table]:
     """One row per recommender and dataset, of those that ran."""
     rows = [
-        row for name in _places(setup) for model in _models(setup) if (row := _row(setup, results, name, model))
+        row for name in _places(setup) for model in _models(setup, name) if (row := _row(setup, results, name, model))
     ]  # fmt: skip
     note = (
         f"Worlds: {world_sizes(_world(setup))}, causes that go on acting, ranked on {FRESH} users that nobody trained "
