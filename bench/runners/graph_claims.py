@@ -90,11 +90,11 @@ def on_cycle(W: csr_array, edges: int) -> float | None:
         W: (items, items) with a diagonal of 0.
         edges: how many are looked at, at most.
     """
-    effect, cause = W.nonzero()
-    first = np.argsort(-abs(W[effect, cause]), kind="stable")[:edges]
+    pairs = abs(W).tocoo()
+    first = np.argsort(-pairs.data, kind="stable")[:edges]
     if not len(first):
         return None
-    effect, cause = effect[first], cause[first]
+    effect, cause = pairs.row[first], pairs.col[first]
     graph = csr_array((np.ones(len(first)), (effect, cause)), shape=W.shape)
     _, component = connected_components(graph, connection="strong")
     return float((component[effect] == component[cause]).mean())

@@ -77,6 +77,10 @@ class NoScores:
     def fit(self, train, num_items, generator):
         pass
 
+class Score(NoScores):
+    def score(self, histories):
+        pass
+
 def function(train):
     pass
 """
@@ -154,6 +158,7 @@ def test_what_it_does_wrong_is_told(mine, name, error, told):
         ("{}:Nothing", "has no class Nothing"),
         ("{}:function", "has no class function"),
         ("{}:NoScores", "NoScores has no method scores; a recommender has fit"),
+        ("{}:Score", "Score has no method scores; .*; rename its method score to scores"),
         ("{}", "does not name a Class; write package.module:Class"),
         ("{}:", "does not name a Class"),
         ("../{}:Popular", "does not name a Class"),
