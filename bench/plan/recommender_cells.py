@@ -108,7 +108,7 @@ def world_cells(
         changes: options that differ from the default, see `model_options`.
     """
     options = model_options(model, world.length, world.width, 0.2, **changes) if model in TRAINED else {}
-    training = world_training(world.epochs) if options else {}
+    training = world_training(world.epochs, world.batch) if options else {}
     if on_pairs(model):
         training["batch"] = PAIR_BATCH
     return seed_cells(setup, world.dataset, model, options, training, seeds, given)
@@ -271,13 +271,14 @@ def model_options(
     return options
 
 
-def world_training(epochs: int) -> dict[str, Any]:
+def world_training(epochs: int, batch: int = 64) -> dict[str, Any]:
     """How models are trained in a behaviour world, as a cell's parameter.
 
     Args:
         epochs: how many.
+        batch: histories per step. Default 64.
     """
-    return {"epochs": epochs, "batch": 64, "learning_rate": 3e-3}
+    return {"epochs": epochs, "batch": batch, "learning_rate": 3e-3}
 
 
 def setting_words(*settings: Mapping[str, Any]) -> str:
