@@ -5,6 +5,12 @@ are those of the last `horizon` tokens whose item has children, weighted a_tau b
 `causal_share` the step points to one of them and draws its item from that parent's column of G; otherwise, and where
 there is no candidate, it draws from the user's exogenous law m. If there is a candidate,
 E[x_t | past] = (1 - r) m + r sum_tau a_tau G x_tau: linear in the one-hot tokens.
+
+At `persistence` p = 0 the pointer is drawn anew at each step, so which events caused the past says nothing about the
+next item once a_tau is known: no graph R of them, not even the true one, can improve a ranking by a_tau. That is the
+negative control. At p > 0 a cause goes on acting: with probability p the next step, if causal, has the same cause, of
+whatever age, as the step before it (a phone, then its cable, then its case). What caused the last step is then worth
+knowing. That is the positive control; `synth.behaviour_filter` has the exact law and what Bayes' rule makes of it.
 """
 
 from dataclasses import dataclass, replace
@@ -13,6 +19,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synth.behaviour_filter import law_of_next_cause
 from synth.errors import InputError
 from synth.graphs import Adjacency, Indices
 
@@ -56,8 +63,10 @@ class BehaviourWorld:
         confounding: share of the segment's law in m, 0 to 1.
         causal_share: r, the probability that a step points to a candidate, 0 to 1.
         decay: factor of a candidate's weight per step of age, above 0 to 1.
-        horizon: number of tokens back that a cause can lie, at least 1.
+        horizon: number of tokens back that a new cause can lie, at least 1.
         hidden_rate: probability per position that a hidden parent occurs.
+        persistence: p, the probability that a step, if causal, has the cause of the step before it where that had one;
+            0 to 1, default 0.
         forced_item: item that interventions force, 0 (default) for none.
         forced_share: share of all steps that it takes, whatever the past; default 0.
     """
@@ -71,6 +80,7 @@ class BehaviourWorld:
     decay: float
     horizon: int
     hidden_rate: float
+    persistence: float = 0.0
     forced_item: int = 0
     forced_share: float = 0.0
 
@@ -136,6 +146,22 @@ class BehaviourWorld:
             forced_share=share,
         )
 
+    def shifted(self, rng: np.random.Generator) -> "BehaviourWorld":
+        """Return the world with popularity and each segment's law in a new random order of the items, all else kept.
+
+        Args:
+            rng: source of randomness.
+
+        Raises:
+            InputError: an item is forced; shift first, then force.
+        """
+        _require(not self.forced_item, f"shifted: item {self.forced_item} is forced; shift first, then force.")
+        return replace(
+            self,
+            popularity=rng.permutation(self.popularity),
+            segment_laws=rng.permuted(self.segment_laws, axis=1),
+        )
+
     def sample(self, rng: np.random.Generator, users: int, length: int) -> Behaviour:
         """Draw sequences, vectorised over users.
 
@@ -156,25 +182,33 @@ class BehaviourWorld:
         # Position t is in column past + t; the columns before are padding.
         items, hidden = np.zeros((2, users, past + length), dtype=np.int64)
         pointers = np.full((users, length), -1, dtype=np.int64)
+        last_parent = np.zeros(users, dtype=np.int64)  # that of the step before, 0 if it had none
         exogenous_cdf = (np.cumsum(self.exogenous_law, axis=1) + np.arange(len(self.segment_laws))[:, None]).ravel()
         hidden_items = len(self.children) - 1 - self.num_items
 
         for t in range(length):
             u_forced, u_causal, u_cause, u_child, u_exogenous, u_event, u_hidden = rng.random((7, users))
             window = np.concatenate([items[:, t : t + past], hidden[:, t : t + past]], axis=1)
-            weights = self._pointing_law(window)
+            weights = self.pointing_law(window)
             forced = u_forced < self.forced_share
-            causal = (u_causal < self.causal_share) & weights.any(axis=1) & ~forced
+            persists = (last_parent > 0) & (u_cause < self.persistence)
+            causal = (u_causal < self.causal_share) & (persists | weights.any(axis=1)) & ~forced
+            # Where a cause could have persisted, what is left of u_cause is uniform on [p, 1).
+            anew = (last_parent > 0) & ~persists
+            u_cause[anew] = (u_cause[anew] - self.persistence) / (1 - self.persistence)
 
             cause = _pick(weights[causal], u_cause[causal])
-            parent = window[causal, cause]
+            parent = np.where(persists[causal], last_parent[causal], window[causal, cause])
             child = self.children[parent, _pick(self.child_law[parent], u_child[causal])]
             exogenous = np.searchsorted(exogenous_cdf, segments + u_exogenous, side="right")
             exogenous = np.clip(exogenous - segments * self.num_items, 0, self.num_items - 1) + 1
 
             items[:, past + t] = np.where(forced, self.forced_item, exogenous)
             items[causal, past + t] = child
-            pointers[causal, t] = np.where(cause < past, t - past + cause, -1)
+            new_pointer = np.where(cause < past, t - past + cause, -1)
+            pointers[causal, t] = np.where(persists[causal], pointers[causal, t - 1], new_pointer)
+            last_parent = np.zeros(users, dtype=np.int64)
+            last_parent[causal] = parent
             event = u_event < self.hidden_rate
             hidden[:, past + t] = np.where(event, self.num_items + 1 + (u_hidden * hidden_items).astype(np.int64), 0)
         return Behaviour(items[:, past:].copy(), pointers, hidden[:, past:].copy(), segments)
@@ -185,7 +219,7 @@ class BehaviourWorld:
         """Return the exact E[x_t | past], (rows, I): the law of the token that follows each history.
 
         Args:
-            history: (rows, L) items, left-padded with 0, the latest last.
+            history: (rows, L) items, left-padded with 0, the latest last; with persistence, all since the first step.
             segments: (rows,) segment of each history.
             hidden: (rows, L) as in `Behaviour`, needed only if the world has hidden parents; None (default) says that
                 none occurred.
@@ -201,19 +235,18 @@ class BehaviourWorld:
             f"segments: got shape {groups.shape}; expected one of 0..{len(self.segment_laws) - 1} for each history.",
         )
         _require(silent.shape == past.shape, f"hidden: got shape {silent.shape}; expected {past.shape} as history.")
-        padding = np.zeros((len(past), self.horizon), dtype=np.int64)
-        window = np.concatenate(
-            [np.concatenate([padding, part], axis=1)[:, -self.horizon :] for part in (past, silent)], axis=1
-        )
-        weights = self._pointing_law(window)
-        flat = np.arange(len(past))[:, None, None] * (self.num_items + 1) + self.children[window]
+        if not self.persistence:  # older tokens then say nothing
+            past, silent = past[:, -self.horizon :], silent[:, -self.horizon :]
+        tokens = np.pad(np.stack([past, silent], axis=1), ((0, 0), (0, 0), (self.horizon, 0)))
+        exogenous = self.exogenous_law[groups]
+        weights, share = law_of_next_cause(self, tokens, exogenous)
+        flat = np.arange(len(past))[:, None, None, None] * (self.num_items + 1) + self.children[tokens]
         caused = np.bincount(
             flat.ravel(),
-            weights=(weights[:, :, None] * self.child_law[window]).ravel(),
+            weights=(weights[..., None] * self.child_law[tokens]).ravel(),
             minlength=len(past) * (self.num_items + 1),
         ).reshape(len(past), -1)[:, 1:]
-        share = self.causal_share * weights.any(axis=1, keepdims=True)
-        law: Floats = (1 - self.forced_share) * ((1 - share) * self.exogenous_law[groups] + share * caused)
+        law: Floats = (1 - self.forced_share) * ((1 - share)[:, None] * exogenous + self.causal_share * caused)
         if self.forced_item:
             law[:, self.forced_item - 1] += self.forced_share
         return law
@@ -235,9 +268,11 @@ class BehaviourWorld:
         law = self.step_distribution(history, segments, hidden)
         return np.concatenate([np.full((len(law), 1), -1.0), law], axis=1)
 
-    def _pointing_law(self, window: Indices) -> Floats:
-        """Return weights a_tau (rows, 2 horizon) of the candidates in a window of observed, then hidden tokens; 0 if
-        none.
+    def pointing_law(self, window: Indices) -> Floats:
+        """Return the weights a_tau of the candidates, (rows, 2 horizon); all 0 in a row without any.
+
+        Args:
+            window: (rows, 2 horizon) the last `horizon` observed, then as many hidden tokens, 0 for none.
         """
         by_age = self.decay ** np.arange(self.horizon - 1, -1, -1)
         has_children = np.asarray(self.child_law.any(axis=1))
@@ -271,6 +306,7 @@ def draw_world(
     horizon: int = 5,
     hidden_parents: int = 0,
     hidden_rate: float = 0.2,
+    persistence: float = 0.0,
 ) -> BehaviourWorld:
     """Draw a world over a random DAG order of the items.
 
@@ -285,10 +321,11 @@ def draw_world(
         confounding: share of the segment's law in the exogenous law, default 0.3.
         causal_share: r, the probability that a step points to a candidate, default 0.7.
         decay: factor of a candidate's weight per step of age, above 0 to 1, default 0.5.
-        horizon: number of tokens back that a cause can lie, at least 1, default 5.
+        horizon: number of tokens back that a new cause can lie, at least 1, default 5.
         hidden_parents: number of further parents that act but are never observed, with children drawn among all items;
             default 0.
         hidden_rate: probability per position that one of them, drawn uniformly, occurs; default 0.2.
+        persistence: p, the probability that a step, if causal, has the cause of the step before it; default 0.
 
     Raises:
         InputError: an option out of range.
@@ -300,7 +337,8 @@ def draw_world(
         0 <= parents <= 1 and num_parents <= items - most,
         f"parents: got {parents} of {items} items; at most {items - most} items have {most} later ones to cause.",
     )
-    for name, share in (("confounding", confounding), ("causal_share", causal_share), ("hidden_rate", hidden_rate)):
+    shares = {"confounding": confounding, "causal_share": causal_share, "hidden_rate": hidden_rate}
+    for name, share in {**shares, "persistence": persistence}.items():
         _require(0 <= share <= 1, f"{name}: got {share}; expected a share from 0 to 1.")
     _require(0 < decay <= 1, f"decay: got {decay}; expected a number above 0, at most 1.")
     _require(concentration > 0 and zipf >= 0, f"got concentration {concentration}, zipf {zipf}; expected > 0 and >= 0.")
@@ -324,7 +362,7 @@ def draw_world(
     laws = np.stack([by_rank[rng.permutation(items)] for _ in range(1 + segments)])
     return BehaviourWorld(
         children, child_law, laws[0], laws[1:], confounding, causal_share, decay, horizon,
-        hidden_rate if hidden_parents else 0.0,
+        hidden_rate if hidden_parents else 0.0, persistence,
     )  # fmt: skip
 
 
@@ -341,7 +379,7 @@ def _normalise(weights: ArrayLike) -> Floats:
 
 
 def _pick(weights: Floats, uniform: Floats) -> Indices:
-    """Draw one column per row of `weights` (rows, k), no row all 0, by inverting the cumulated weights."""
+    """Draw one column per row of `weights` (rows, k) by inverting the cumulated weights; column 0 of a row of zeros."""
     cumulated = np.cumsum(weights, axis=1)
     # Rounding may raise uniform * total to the total itself, beyond the last column; hence at most one step below it.
     mark = np.minimum(uniform * cumulated[:, -1], np.nextafter(cumulated[:, -1], 0))
