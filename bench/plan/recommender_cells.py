@@ -108,7 +108,7 @@ def world_cells(
         changes: options that differ from the default, see `model_options`.
     """
     options = model_options(model, world.length, world.width, 0.2, **changes) if model in TRAINED else {}
-    training = world_training(world.epochs, world.batch) if options else {}
+    training = world_training(world) if options else {}
     if on_pairs(model):
         training["batch"] = PAIR_BATCH
     return seed_cells(setup, world.dataset, model, options, training, seeds, given)
@@ -271,14 +271,13 @@ def model_options(
     return options
 
 
-def world_training(epochs: int, batch: int = 64) -> dict[str, Any]:
+def world_training(world: World) -> dict[str, Any]:
     """How models are trained in a behaviour world, as a cell's parameter.
 
     Args:
-        epochs: how many.
-        batch: histories per step. Default 64.
+        world: any.
     """
-    return {"epochs": epochs, "batch": batch, "learning_rate": 3e-3}
+    return {"epochs": world.epochs, "batch": world.batch, "learning_rate": world.learning_rate}
 
 
 def setting_words(*settings: Mapping[str, Any]) -> str:

@@ -191,8 +191,8 @@ def gates(setup: Setup, results: Results) -> dict[str, Gate]:
         said.append(f"{format_value(found.scaled(100)) if found else 'not run'} % {where}")
     passed = all(_decided(setup, results, persistent) is True for persistent in (True, False))
     rule = f"The true R has to gain above 0 in both of the first two, and within ±{100 * NULL:g} % of none in the last"
-    found = "it does" if passed else "it does not"
-    return {GATE: Gate(passed, f"Gain of the true R in NDCG@10: {'; '.join(said)}. {rule}; {found}.")}
+    outcome = "it does" if passed else "it does not"
+    return {GATE: Gate(passed, f"Gain of the true R in NDCG@10: {'; '.join(said)}. {rule}; {outcome}.")}
 
 
 def reasons(setup: Setup, results: Results) -> dict[str, str]:
