@@ -13,7 +13,6 @@ from bench.experiments.model import ablation
 from bench.plan.presets import PRESETS
 from bench.runners import execute
 from bench.runners.given import count_pairs, draw_relation, falsify
-from bench.show.tables import format_value
 from causalrec.interactions import from_rows
 from synth.behaviour import draw_world
 from tests.bench.made_up import FAILS, HOLDS, UNCLEAR, bare, failed, find, judged, model, outcomes, with_data
@@ -211,23 +210,6 @@ def test_gains_stand_against_the_right_baseline():
     assert gains["true R, raw, alpha 100"].estimate == pytest.approx(50, abs=15)
     assert gains["raw, alpha 1"].estimate == pytest.approx(50, abs=15)
     assert gains["alpha 0"] is None
-
-
-def test_the_ceiling_is_what_the_true_graph_is_worth_over_no_graph():
-    setup, module = bare(), EXPERIMENTS["ablation"]
-    results = [
-        model(cell, 0.6 if cell.params["options"]["boost"]["alpha"] else 0.4)
-        for cell in module.plan(setup)
-        if cell.params.get("relation", {}).get("kind") == "falsified"
-    ]
-    told = module.reasons(setup, results)
-    assert told.keys() == {"booster-matters", "alpha-window"}
-    gains = {row[2]: row[6] for row in module.tables(setup, results)[0].rows}
-    for mode in ablation.MODES:
-        ceiling = gains[f"true R, {mode}, alpha 100"]
-        assert ceiling.estimate > 20
-        assert f"{format_value(ceiling)} % under {mode}" in told["booster-matters"]
-    assert module.reasons(setup, []) == {}
 
 
 def test_the_figure_draws_the_shares():
