@@ -763,7 +763,7 @@ class Last:
     def fit(self, train, num_items, generator):
         self.items = num_items
 
-    def score(self, histories):
+    def scores(self, histories):
         scores = np.zeros((len(histories), self.items))
         for row, history in zip(scores, histories):
             row[history[-1] - 1] = 1
@@ -771,7 +771,7 @@ class Last:
 
 
 class Broken(Last):
-    def score(self, histories):
+    def scores(self, histories):
         raise RuntimeError("no luck")
 """
 

@@ -177,7 +177,7 @@ def main() -> None:
         if not asked.draw:
             runs = [Run(asked.data, model, OURS, str(budget), str(seed)) for seed in range(asked.seeds)
                     for model in asked.model for budget in asked.budget]  # fmt: skip
-            if rectools.version():
+            if rectools.PEER.version():
                 runs += [Run(asked.data, "sasrec", THEIRS, str(epochs), str(seed)) for seed in range(asked.seeds)
                          for epochs in asked.epochs]  # fmt: skip
             split = make_split(load(asked.data, data_folder(asked.data_dir)).sequences, SPLITS[0])

@@ -27,7 +27,7 @@ from bench.datasets.load import data_folder, load
 from bench.dev.timing import Goal, command_line, cpu_seconds, take_step
 from bench.judge.intervals import Value
 from bench.methods.recipes import TRAINING
-from bench.methods.rectools import call, write_rows
+from bench.methods.rectools import PEER, write_rows
 from bench.show.console import print_message, print_table
 from bench.show.tables import Table
 from causalrec.attention import set_dropout_generator
@@ -154,7 +154,7 @@ def rectools(
         path = Path(folder) / "rows.npz"
         write_rows(path, split.train)
         try:
-            said = call(python, "time", model, path, length, loss, steps, environment=environment)
+            said = PEER.call(python, "time", model, path, length, loss, steps, environment=environment)
         except RuntimeError as error:
             missing = any(f"No module named '{name}'" in str(error) for name in ("rectools", "pytorch_lightning"))
             return "not installed" if missing else f"failed: {error}"

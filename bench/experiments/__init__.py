@@ -16,6 +16,7 @@ from bench.experiments.model import (
     audit,
     discovery,
     example,
+    graph_claims,
     graph_view,
     positive_control,
     readings,
@@ -27,7 +28,7 @@ from bench.plan.setup import OWN, Setup
 
 _MODULES = (
     recovery, variance, limits, attribution, layernorm, mixing, acyclicity, example, discovery, positive_control,
-    recommend, sensitivity, ablation, audit, graph_view, readings, agreement, cost,
+    recommend, sensitivity, ablation, graph_claims, audit, graph_view, readings, agreement, cost,
 )  # fmt: skip
 EXPERIMENTS: dict[str, Experiment] = {module.EXPERIMENT.name: module.EXPERIMENT for module in _MODULES}
 

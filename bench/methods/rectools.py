@@ -5,11 +5,8 @@ names a Python that has `rectools[torch]`, and `bench/methods/rectools_script.py
 """
 
 import json
-import os
-import subprocess
 import tempfile
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,56 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.errors import InputError
+from bench.methods.interpreters import Interpreter
 from causalrec.interactions import Sequences, Split
 
-VARIABLE = "CAUSALREC_RECTOOLS"
 MODELS = {"rectools_sasrec": "sasrec", "rectools_bert4rec": "bert4rec"}
-SCRIPT = Path(__file__).with_name("rectools_script.py")
+PEER = Interpreter(
+    "RecTools", "CAUSALREC_RECTOOLS", "'rectools[torch]'", ("rectools", "pytorch_lightning"),
+    Path(__file__).with_name("rectools_script.py"),
+)  # fmt: skip
 MASK_SHARE = 0.2
-
-
-def version() -> str | None:
-    """RecTools' version if $CAUSALREC_RECTOOLS names an interpreter that has it; None if the variable is not set.
-
-    Raises:
-        InputError: the variable is set and its interpreter does not serve.
-    """
-    python = os.environ.get(VARIABLE)
-    return _version(python) if python else None
-
-
-@cache
-def _version(python: str) -> str:
-    ask = "import importlib.metadata as m, rectools, pytorch_lightning; print(m.version('rectools'))"
-    try:
-        done = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)  # noqa: S603
-    except OSError as error:
-        raise InputError(f"${VARIABLE} = {python}: {error.strerror}; name a Python that has rectools[torch]") from error
-    if done.returncode:
-        why = (done.stderr.strip().splitlines() or ["it failed without a word"])[-1]
-        raise InputError(f"${VARIABLE} = {python}: {why}; `{python} -m pip install 'rectools[torch]'`, or unset it")
-    return done.stdout.strip()
-
-
-def call(python: str, *arguments: object, environment: Mapping[str, str] | None = None) -> str:
-    """Run `rectools_script.py` and return what it printed.
-
-    Args:
-        python: the interpreter.
-        arguments: of the script.
-        environment: variables beside those of this process.
-
-    Raises:
-        RuntimeError: it failed; the message is its last line.
-    """
-    # -P: this folder's `statistics` must not hide the standard library's.
-    command = [python, "-P", str(SCRIPT), *map(str, arguments)]
-    env = {**os.environ, **(environment or {})}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)  # noqa: S603
-    if done.returncode:
-        raise RuntimeError(f"RecTools: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
-    return done.stdout
 
 
 def write_rows(path: Path, train: Sequences, **more: NDArray[Any]) -> None:
@@ -98,9 +54,7 @@ class RecTools:
     def __init__(
         self, name: str, split: Split, options: Mapping[str, Any], training: Mapping[str, Any], seed: int
     ) -> None:
-        python = os.environ.get(VARIABLE)
-        if not python:
-            raise InputError(f"{name} needs RecTools; let ${VARIABLE} name a Python that has rectools[torch]")
+        python = PEER.python(name)
         self.parts = (split.validation.history, split.test.history)
         asked = {
             "layers": 2, "heads": 2, "mask": MASK_SHARE, **options, "model": MODELS[name], "items": split.num_items,
@@ -111,7 +65,7 @@ class RecTools:
         with tempfile.TemporaryDirectory() as folder:
             rows, out = Path(folder) / "rows.npz", Path(folder) / "out.npz"
             write_rows(rows, split.train, history=history, offsets=np.r_[0, np.cumsum(lengths)])
-            call(python, "train", rows, out, json.dumps(asked))
+            PEER.call(python, "train", rows, out, json.dumps(asked))
             with np.load(out, allow_pickle=False) as found:
                 items, vectors = torch.from_numpy(found["items"]), torch.from_numpy(found["histories"])
         self.unknown = items.isnan().any(1)

@@ -2,7 +2,9 @@
 
     class Mine:
         def fit(self, train, num_items, generator): ...
-        def score(self, histories): ...
+        def scores(self, histories): ...
+
+One that also has graph(), fix(weights) and twin() is a causal recommender, see `bench.methods.causal`.
 
 `Mine()` is made once per dataset and seed. It meets the same split, ranking and intervals as any other model. It is not
 tuned: what it tunes, it tunes on `train`. What it prints goes to stderr; what it raises fails its own cell only.
@@ -22,6 +24,7 @@ from bench.methods import user_code
 from causalrec.interactions import Sequences
 
 Ints = NDArray[np.int64]
+CAUSAL = ("graph", "fix", "twin")  # what a causal recommender has beside fit and scores
 
 
 class UserRecommender(Protocol):
@@ -37,7 +40,7 @@ class UserRecommender(Protocol):
             generator: the only source of randomness that makes a run repeatable.
         """
 
-    def score(self, histories: list[Ints]) -> ArrayLike:
+    def scores(self, histories: list[Ints]) -> ArrayLike:
         """Finite numbers (histories, num_items): column k scores item k + 1 as the next one.
 
         Args:
@@ -52,19 +55,39 @@ def load(name: str) -> type[UserRecommender]:
         name: `package.module:Class`.
 
     Raises:
-        InputError: it cannot be imported, is no class, or has no fit or no score.
+        InputError: it cannot be imported, is no class, has no fit or no scores, or only some of graph, fix and twin.
     """
     found = user_code.find(name, "Class")
     module, _, member = name.partition(":")
     if not isinstance(found, type):
         raise InputError(f"{name!r}: {module} has no class {member}")
-    for method in ("fit", "score"):
-        if not callable(getattr(found, method, None)):
+    for method in ("fit", "scores"):
+        if not _has(found, method):
+            rename = "; rename its method score to scores" if method == "scores" and _has(found, "score") else ""
             raise InputError(
                 f"{name!r}: {member} has no method {method}; a recommender has fit(train, num_items, generator) and "
-                "score(histories)"
+                f"scores(histories){rename}"
             )
+    missing = [method for method in CAUSAL if not _has(found, method)]
+    if 0 < len(missing) < len(CAUSAL):
+        raise InputError(
+            f"{name!r}: {member} has some of the methods graph(), fix(weights) and twin() but not "
+            f"{' and '.join(missing)}; a causal recommender has all three, another recommender none"
+        )
     return cast("type[UserRecommender]", found)
+
+
+def is_causal(name: str) -> bool:
+    """Whether the user's class is a causal recommender: it has graph, fix and twin as well.
+
+    Args:
+        name: `package.module:Class`.
+
+    Raises:
+        InputError: as `load`.
+    """
+    found = load(name)
+    return all(_has(found, method) for method in CAUSAL)
 
 
 def version(name: str) -> str:
@@ -83,12 +106,15 @@ class UserScorer:
         name: `package.module:Class`.
         train: the training rows.
         generator: what `fit` may draw from.
+        model: what is fitted; by default a new recommender of the class.
     """
 
-    def __init__(self, name: str, train: Sequences, generator: np.random.Generator) -> None:
+    def __init__(
+        self, name: str, train: Sequences, generator: np.random.Generator, model: UserRecommender | None = None
+    ) -> None:
         self.name, self.num_items = name, train.num_items
         with contextlib.redirect_stdout(sys.stderr):
-            self.model: Any = load(name)()
+            self.model: Any = load(name)() if model is None else model
             self.model.fit(_rows(train, slice(0, len(train))), train.num_items, generator)
 
     def __call__(self, history: Sequences, rows: slice) -> Tensor:
@@ -96,13 +122,17 @@ class UserScorer:
         histories = _rows(history, slice(rows.start, min(rows.stop, len(history))))
         expected = (len(histories), self.num_items)
         with contextlib.redirect_stdout(sys.stderr):
-            scores = np.asarray(self.model.score(histories))
+            scores = np.asarray(self.model.scores(histories))
         if scores.shape != expected or scores.dtype.kind not in "biuf":
             raise InputError(
-                f"{self.name}: score returned shape {scores.shape} and dtype {scores.dtype}; return numbers of shape "
+                f"{self.name}: scores returned shape {scores.shape} and dtype {scores.dtype}; return numbers of shape "
                 f"{expected}, one row a history, one column an item"
             )
         return torch.from_numpy(scores.astype(np.float64))
+
+
+def _has(kind: type, method: str) -> bool:
+    return callable(getattr(kind, method, None))
 
 
 def _rows(sequences: Sequences, rows: slice) -> list[Ints]:

@@ -10,7 +10,7 @@ from typing import Any
 from bench.datasets.load import REPEATS, Loaded, Provenance, data_folder, load, load_own
 from bench.errors import DataMissing, InputError
 from bench.methods import learners as learner_names
-from bench.methods import rectools as peer_recommenders
+from bench.methods import rectools, seq2cause
 from bench.methods import user_recommender as own_recommender
 from bench.methods.fit import SPLITS
 from bench.plan.presets import Preset
@@ -70,6 +70,7 @@ class Setup:
         learners: names of `bench.methods.learners` that were asked for beside an experiment's own.
         recommenders: classes of the user's own, see `bench.methods.user_recommender`.
         rectools: the version of RecTools where there is one.
+        seq2cause: the version of seq2cause where there is one.
     """
 
     preset: Preset
@@ -81,6 +82,7 @@ class Setup:
     learners: tuple[str, ...] = ()
     recommenders: tuple[str, ...] = ()
     rectools: str | None = None
+    seq2cause: str | None = None
 
     def beside(self, ours: tuple[str, ...]) -> tuple[str, ...]:
         """An experiment's own learners and after them those asked for, each once.
@@ -176,7 +178,8 @@ def make_setup(
         _check_times(loaded, prepared.split)
         found[OWN] = loaded.provenance
     asked = (tuple(dict.fromkeys(learners)), tuple(dict.fromkeys(recommenders)))
-    return Setup(preset, root, pick_device(device), found, missing, prepared.split, *asked, peer_recommenders.version())
+    peers = (rectools.PEER.version(), seq2cause.PEER.version())
+    return Setup(preset, root, pick_device(device), found, missing, prepared.split, *asked, *peers)
 
 
 def _check_times(loaded: Loaded, split: str) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 from bench.cells.unit import Cell, Outcome
 from bench.errors import InputError
-from bench.runners import attribution, cost, example, mixing, recommender, structure
+from bench.runners import attribution, cost, example, graph_claims, mixing, recommender, structure
 from causalrec.registry import Registry
 
 RUNNERS: Registry[Callable[[Cell], Outcome]] = {
     "attribution": attribution.run,
     "cost": cost.run,
     "example": example.run,
+    "graph_claims": graph_claims.run,
     "mixing": mixing.run,
     "recommender": recommender.run,
     "structure": structure.run,

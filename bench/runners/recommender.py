@@ -85,7 +85,7 @@ def run(cell: Cell) -> Outcome:
         cell: its params are those that `bench.plan` makes for this runner.
     """
     p = cell.params
-    world, behaviour, sequences = _read(p, cell.data)
+    world, behaviour, sequences = read_data(p, cell.data)
     split = make_split(sequences, p["dataset"].get("split", SPLITS[0]))
     check_leaks(split, sequences)
     if refit := p["dataset"].get("refit", False):
@@ -128,7 +128,16 @@ def run(cell: Cell) -> Outcome:
     return Outcome(metrics, arrays)
 
 
-def _read(p: Params, content: str | None) -> tuple[BehaviourWorld | None, Behaviour | None, Sequences]:
+def read_data(p: Params, content: str | None) -> tuple[BehaviourWorld | None, Behaviour | None, Sequences]:
+    """The world and what it was seen to do, both None on real data, and the users' sequences.
+
+    Args:
+        p: the cell's parameters.
+        content: the hash of the dataset's content that the plan was made for; None in a world.
+
+    Raises:
+        InputError: the file changed since.
+    """
     world, behaviour, sequences = _read_whole(p, content)
     if "half" in p:
         users = np.arange(p["half"], len(sequences), 2)

@@ -75,7 +75,8 @@ def tables(setup: Setup, results: Results) -> list[Table]:
         "data", "one, the other", "seeds", "NDCG@10 of one", "of the other", "difference, %", "says", "CPU s of one",
         "CPU s of the other",
     )  # fmt: skip
-    peer = f"RecTools {setup.rectools}" if setup.rectools else f"RecTools not run: ${peer_recommenders.VARIABLE} unset"
+    unset = f"RecTools not run: ${peer_recommenders.PEER.variable} unset"
+    peer = f"RecTools {setup.rectools}" if setup.rectools else unset
     note = (
         f"Same options, rows and epochs on both sides, dropout {DROPOUT:g}; behaviour: "
         f"{world_sizes(setup.preset.sweep)}; real data: {REAL_TRAINING['epochs']} epochs, batch "

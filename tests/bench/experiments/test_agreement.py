@@ -13,6 +13,7 @@ import pytest
 from bench.errors import InputError
 from bench.experiments.model import agreement
 from bench.judge.intervals import Interval
+from bench.methods import interpreters
 from bench.methods import rectools as peer_recommenders
 from bench.plan.presets import PRESETS, World
 from bench.plan.setup import Setup, make_setup
@@ -49,8 +50,8 @@ def fake(tmp_path, monkeypatch) -> Path:
     log, path = tmp_path / "asked.json", tmp_path / "python"
     path.write_text(FAKE.format(python=sys.executable, log=str(log)))
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv(peer_recommenders.VARIABLE, str(path))
-    peer_recommenders._version.cache_clear()
+    monkeypatch.setenv(peer_recommenders.PEER.variable, str(path))
+    interpreters._version.cache_clear()
     return log
 
 
@@ -144,14 +145,14 @@ def test_an_interpreter_that_does_not_serve_is_an_input_error(fake, monkeypatch,
     split = leave_one_out(from_rows([[1, 2, 3, 4]], num_items=4))
     with pytest.raises(RuntimeError, match="RecTools: no luck"):
         peer_recommenders.RecTools("rectools_sasrec", split, {}, {"epochs": 13, "batch": 2, "learning_rate": 1}, 0)
-    monkeypatch.setenv(peer_recommenders.VARIABLE, str(tmp_path / "nothing"))
+    monkeypatch.setenv(peer_recommenders.PEER.variable, str(tmp_path / "nothing"))
     with pytest.raises(InputError, match=r"No such file.*name a Python"):
-        peer_recommenders.version()
-    monkeypatch.setenv(peer_recommenders.VARIABLE, "false")
+        peer_recommenders.PEER.version()
+    monkeypatch.setenv(peer_recommenders.PEER.variable, "false")
     with pytest.raises(InputError, match="without a word"):
-        peer_recommenders.version()
-    monkeypatch.delenv(peer_recommenders.VARIABLE)
-    assert peer_recommenders.version() is None
+        peer_recommenders.PEER.version()
+    monkeypatch.delenv(peer_recommenders.PEER.variable)
+    assert peer_recommenders.PEER.version() is None
     with pytest.raises(InputError, match="needs RecTools"):
         peer_recommenders.RecTools("rectools_sasrec", split, {}, {}, 0)
 
@@ -160,8 +161,8 @@ def test_an_interpreter_that_does_not_serve_is_an_input_error(fake, monkeypatch,
 @pytest.mark.parametrize("name", peer_recommenders.MODELS)
 def test_rectools_learns_a_ring_of_items(name):
     """Needs $CAUSALREC_RECTOOLS: the products of what the script writes rank as the model does."""
-    if not os.environ.get(peer_recommenders.VARIABLE):
-        pytest.skip(f"${peer_recommenders.VARIABLE} names no interpreter with RecTools")
+    if not os.environ.get(peer_recommenders.PEER.variable):
+        pytest.skip(f"${peer_recommenders.PEER.variable} names no interpreter with RecTools")
     rows = [[1 + (start + step) % 9 for step in range(8)] for start in range(9) for _ in range(8)]
     split = leave_one_out(from_rows(rows, num_items=9))
     options, training = {"length": 6, "width": 16, "dropout": 0.1}, {"epochs": 150, "batch": 8, "learning_rate": 0.01}

@@ -41,7 +41,7 @@ class Popular:
         for row in train:
             row[:] = 0
 
-    def score(self, histories):
+    def scores(self, histories):
         for row in histories:
             row[:] = 0
         return np.tile(self.counts, (len(histories), 1))
@@ -50,7 +50,7 @@ class Drawn:
     def fit(self, train, num_items, generator):
         self.items, self.generator = num_items, generator
 
-    def score(self, histories):
+    def scores(self, histories):
         return self.generator.random((len(histories), self.items))
 
 class Raises(Popular):
@@ -58,23 +58,27 @@ class Raises(Popular):
         raise RuntimeError("no\\nluck")
 
 class Wide(Popular):
-    def score(self, histories):
+    def scores(self, histories):
         return np.zeros((len(histories), 99))
 
 class Words(Drawn):
-    def score(self, histories):
+    def scores(self, histories):
         return [["w"] * self.items for _ in histories]
 
 class Infinite(Drawn):
-    def score(self, histories):
+    def scores(self, histories):
         return np.full((len(histories), self.items), np.inf)
 
 class Needs(Popular):
     def __init__(self, size):
         pass
 
-class NoScore:
+class NoScores:
     def fit(self, train, num_items, generator):
+        pass
+
+class Score(NoScores):
+    def score(self, histories):
         pass
 
 def function(train):
@@ -114,7 +118,7 @@ def test_it_gets_training_rows_alone_as_copies():
             seen.append(([row.tolist() for row in train], num_items, train[0].dtype))
             train[0][:] = 9
 
-        def score(self, histories):
+        def scores(self, histories):
             histories[0][:] = 9
             return np.zeros((len(histories), 3))
 
@@ -137,7 +141,7 @@ def test_its_randomness_is_of_the_seed_alone(mine):
     ("name", "error", "told"),
     [
         ("Raises", RuntimeError, "no\nluck"),
-        ("Wide", InputError, r"Wide: score returned shape \(\d+, 99\) and dtype float64; return numbers of shape"),
+        ("Wide", InputError, r"Wide: scores returned shape \(\d+, 99\) and dtype float64; return numbers of shape"),
         ("Words", InputError, r"dtype <U1; return numbers of shape \(\d+, 12\), one row a history, one column an item"),
         ("Infinite", NonFiniteScores, "are not all finite"),
         ("Needs", TypeError, "size"),
@@ -153,7 +157,8 @@ def test_what_it_does_wrong_is_told(mine, name, error, told):
     [
         ("{}:Nothing", "has no class Nothing"),
         ("{}:function", "has no class function"),
-        ("{}:NoScore", "NoScore has no method score; a recommender has fit"),
+        ("{}:NoScores", "NoScores has no method scores; a recommender has fit"),
+        ("{}:Score", "Score has no method scores; .*; rename its method score to scores"),
         ("{}", "does not name a Class; write package.module:Class"),
         ("{}:", "does not name a Class"),
         ("../{}:Popular", "does not name a Class"),
