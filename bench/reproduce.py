@@ -16,7 +16,7 @@ from bench.plan.setup import Setup
 from bench.runners import execute
 from bench.show.figures import Figure
 from bench.show.tables import Table
-from bench.show.verdicts import verdict_table
+from bench.show.verdicts import questions_table, verdict_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +179,11 @@ def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
     verdicts = judge(register, findings, gaps, reasons, gates)
     every = {r.cell.key: r for found in results.values() for r in found}
     failures = tuple(r for r in every.values() if not r.ok)
-    shown = (*tables, *([failure_table(failures)] if failures else []), verdict_table(verdicts, _verdict_note(setup)))
+    asked = [questions_table(verdicts, gates)] if gates else []
+    shown = (
+        *tables, *([failure_table(failures)] if failures else []), *asked,
+        verdict_table(verdicts, _verdict_note(setup)),
+    )  # fmt: skip
     judged, count = tuple(verdicts), len(every)
     return Run(setup, tuple(results), shown, tuple(details), tuple(figures), judged, failures, count, made_by, gates)
 

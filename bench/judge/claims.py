@@ -33,6 +33,7 @@ class Claim:
         why_not: What is missing to test a claim without an experiment.
         combine: "parts" where each part stands on its own, "all" where the claim is that every part holds.
         gate: The name of what the run has to have shown before the claim can be judged, "" for nothing.
+        right_if: What has to come out for the paper to be right, in one sentence.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Claim:
     why_not: str = ""
     combine: str = "parts"
     gate: str = ""
+    right_if: str = ""
 
 
 @dataclass(frozen=True)

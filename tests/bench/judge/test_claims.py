@@ -45,6 +45,7 @@ def test_the_register_has_its_claims():
         assert claim.statement
         assert claim.source
         assert claim.rule
+        assert claim.right_if
         assert bool(claim.experiment) != bool(claim.why_not)
         assert claim.margin is None or (claim.margin > 0 and claim.reason)
         assert claim.combine in ("parts", "all")
