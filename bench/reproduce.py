@@ -10,13 +10,13 @@ from bench.engine.run import run_cells
 from bench.engine.shards import Shard
 from bench.engine.workers import Pool
 from bench.experiments import find
-from bench.judge.claims import Claim, Finding, Margins, Verdict, judge, read_register
+from bench.judge.claims import Claim, Finding, Gate, Margins, Verdict, judge, read_register
 from bench.plan.results import Result, collect
 from bench.plan.setup import Setup
 from bench.runners import execute
 from bench.show.figures import Figure
 from bench.show.tables import Table
-from bench.show.verdicts import verdict_table
+from bench.show.verdicts import questions_table, verdict_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +33,7 @@ class Run:
         failures: results of the cells that did not end well.
         cells: how many there were.
         made_by: the experiment of each table and figure, by its name; those of the whole run are not in it.
+        gates: by name, whether the run could have seen what the claims behind a gate say.
     """
 
     setup: Setup
@@ -44,6 +45,7 @@ class Run:
     failures: tuple[Result, ...]
     cells: int
     made_by: Mapping[str, str]
+    gates: Mapping[str, Gate]
 
 
 def plan_cells(setup: Setup, names: Collection[str]) -> dict[str, list[Cell]]:
@@ -85,12 +87,15 @@ def walk_shard(
     planned = plan_cells(setup, names)
     mine = shard.of(_all(planned))
     _run(mine, store, jobs, memory_mb, pool)
-    results = {name: collect(cells, store) for name, cells in planned.items() if find(name).refines}
-    missing = {name: sum(result.record is None for result in found) for name, found in results.items()}
-    rest = shard.of(_all({name: find(name).refine(setup, results[name]) for name in results if not missing[name]}))
-    _run(rest, store, jobs, memory_mb, pool)
-    failed, waiting = sum(not r.ok for r in collect([*mine, *rest], store)), sum(missing.values())
-    told = f"shard {shard.index}/{shard.count}: {len(mine) + len(rest)} cells, {failed} failed"
+    while more := _refined(setup, planned, store):
+        rest = shard.of(_all(more))
+        _run(rest, store, jobs, memory_mb, pool)
+        mine += rest
+        planned |= {name: planned[name] + cells for name, cells in more.items()}
+    refining = [cell for name, cells in planned.items() if find(name).refines for cell in cells]
+    waiting = sum(result.record is None for result in collect(list(dict.fromkeys(refining)), store))
+    failed = sum(not r.ok for r in collect(mine, store))
+    told = f"shard {shard.index}/{shard.count}: {len(mine)} cells, {failed} failed"
     if waiting:
         return f"{told}; {waiting} cells of other shards are missing: bring them here, then run this again", failed > 0
     return f"{told}; when every shard is here, the same command without --shard writes tables and verdicts", failed > 0
@@ -121,10 +126,25 @@ def walk(
     """
     planned = plan_cells(setup, names)
     _run(_all(planned), store, jobs, memory_mb, pool)
-    later = {name: find(name).refine(setup, collect(cells, store)) for name, cells in planned.items()}
-    if more := _all(later):
-        _run(more, store, jobs, memory_mb, pool)
-    return _read(setup, {name: collect(list(dict.fromkeys(planned[name] + later[name])), store) for name in planned})
+    while more := _refined(setup, planned, store):
+        _run(_all(more), store, jobs, memory_mb, pool)
+        planned |= {name: planned[name] + cells for name, cells in more.items()}
+    return _read(setup, {name: collect(list(dict.fromkeys(cells)), store) for name, cells in planned.items()})
+
+
+def _refined(setup: Setup, planned: Mapping[str, list[Cell]], store: Store) -> dict[str, list[Cell]]:
+    """The cells that each experiment plans on the results so far and has not planned yet; no experiment without any.
+
+    An experiment whose planned cells have not all been tried yet waits.
+    """
+    later = {}
+    for name, cells in planned.items():
+        results = collect(cells, store) if find(name).refines else []
+        if results and all(result.record is not None for result in results):
+            known = set(cells)
+            if new := [cell for cell in find(name).refine(setup, results) if cell not in known]:
+                later[name] = new
+    return later
 
 
 def _all(cells: Mapping[str, list[Cell]]) -> list[Cell]:
@@ -143,6 +163,7 @@ def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
     margins, findings, gaps, reasons = Margins(register), list[Finding](), dict[str, str](), dict[str, str]()
     tables, details, figures = list[Table](), list[Table](), list[Figure]()
     made_by: dict[str, str] = {}
+    gates: dict[str, Gate] = {}
     for name, found in results.items():
         experiment = find(name)
         listed, filed = experiment.tables(setup, found), experiment.details(setup, found)
@@ -154,12 +175,17 @@ def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
         findings += experiment.findings(setup, found, margins)
         gaps |= _gaps(name, setup, found, register)
         reasons |= experiment.reasons(setup, found)
-    verdicts = judge(register, findings, gaps, reasons)
+        gates |= experiment.gates(setup, found)
+    verdicts = judge(register, findings, gaps, reasons, gates)
     every = {r.cell.key: r for found in results.values() for r in found}
     failures = tuple(r for r in every.values() if not r.ok)
-    shown = (*tables, *([failure_table(failures)] if failures else []), verdict_table(verdicts, _verdict_note(setup)))
-    judged = tuple(verdicts)
-    return Run(setup, tuple(results), shown, tuple(details), tuple(figures), judged, failures, len(every), made_by)
+    asked = [questions_table(verdicts, gates)] if gates else []
+    shown = (
+        *tables, *([failure_table(failures)] if failures else []), *asked,
+        verdict_table(verdicts, _verdict_note(setup)),
+    )  # fmt: skip
+    judged, count = tuple(verdicts), len(every)
+    return Run(setup, tuple(results), shown, tuple(details), tuple(figures), judged, failures, count, made_by, gates)
 
 
 def _gaps(name: str, setup: Setup, results: list[Result], register: Mapping[str, Claim]) -> dict[str, str]:

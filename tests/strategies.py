@@ -99,8 +99,8 @@ def linear_scms(draw: st.DrawFn, nodes: int | None = None, equal_variances: bool
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> BehaviourWorld:
-    """Small behaviour worlds, with and without hidden parents and a forced item."""
+def worlds(draw: st.DrawFn, persistent: bool = False) -> BehaviourWorld:
+    """Small behaviour worlds, with and without hidden parents and a forced item; causes persist only if asked for."""
     world = draw_world(
         draw(generators()),
         items=draw(st.integers(6, 15)),
@@ -112,6 +112,7 @@ def worlds(draw: st.DrawFn) -> BehaviourWorld:
         horizon=draw(st.integers(1, 4)),
         hidden_parents=draw(st.integers(0, 3)),
         hidden_rate=draw(st.floats(0, 1)),
+        persistence=draw(st.floats(0, 1)) if persistent else 0.0,
     )
     forced = draw(st.integers(0, world.num_items))
     return world.force(forced, draw(st.floats(0, 0.9))) if forced else world

@@ -18,6 +18,7 @@ from bench.experiments.model import (
     example,
     graph_claims,
     graph_view,
+    positive_control,
     readings,
     recommend,
     sensitivity,
@@ -26,8 +27,8 @@ from bench.experiments.theory import attribution, cost, layernorm, limits, mixin
 from bench.plan.setup import OWN, Setup
 
 _MODULES = (
-    recovery, variance, limits, attribution, layernorm, mixing, acyclicity, example, discovery, recommend, sensitivity,
-    ablation, audit, graph_view, graph_claims, readings, agreement, cost,
+    recovery, variance, limits, attribution, layernorm, mixing, acyclicity, example, discovery, positive_control,
+    recommend, sensitivity, ablation, graph_claims, audit, graph_view, readings, agreement, cost,
 )  # fmt: skip
 EXPERIMENTS: dict[str, Experiment] = {module.EXPERIMENT.name: module.EXPERIMENT for module in _MODULES}
 

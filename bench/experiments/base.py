@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from bench.cells.unit import Cell
-from bench.judge.claims import Finding, Margins
+from bench.judge.claims import Finding, Gate, Margins
 from bench.judge.intervals import Interval, Value
 from bench.plan.results import Result
 from bench.plan.setup import Setup
@@ -24,6 +24,10 @@ def _nothing(*_: object) -> list[Any]:
 
 
 def _no_words(*_: object) -> dict[str, str]:
+    return {}
+
+
+def _no_gates(*_: object) -> dict[str, Gate]:
     return {}
 
 
@@ -46,6 +50,8 @@ class Experiment:
         reasons: from setup and results, by claim, of its own or another experiment, why it comes out as it does, which
             judges nothing. Default none.
         gaps: from the setup, by claim, what this run leaves out. Default none.
+        gates: from setup and results, by name, whether the run could have seen what the claims behind a gate say.
+            Default none.
     """
 
     name: str
@@ -58,6 +64,7 @@ class Experiment:
     findings: Callable[[Setup, Results, Margins], list[Finding]] = _nothing
     reasons: Callable[[Setup, Results], dict[str, str]] = _no_words
     gaps: Callable[[Setup], dict[str, str]] = _no_words
+    gates: Callable[[Setup, Results], dict[str, Gate]] = _no_gates
 
     @property
     def refines(self) -> bool:

@@ -14,7 +14,7 @@ from bench.judge.bars import Bar, Outcome, power_words
 from bench.judge.intervals import Interval, Value
 
 REGISTER = Path(__file__).with_name("claims.toml")
-Judgement: TypeAlias = Literal["reproduced", "partly", "contradicted", "inconclusive", "not run"]
+Judgement: TypeAlias = Literal["reproduced", "partly", "contradicted", "inconclusive", "not testable here", "not run"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Claim:
         claimed: The paper's figures, and others that the rule names, by name.
         why_not: What is missing to test a claim without an experiment.
         combine: "parts" where each part stands on its own, "all" where the claim is that every part holds.
+        gate: The name of what the run has to have shown before the claim can be judged, "" for nothing.
+        right_if: What has to come out for the paper to be right, in one sentence.
     """
 
     id: str
@@ -44,6 +46,21 @@ class Claim:
     claimed: Mapping[str, float] = field(default_factory=dict)
     why_not: str = ""
     combine: str = "parts"
+    gate: str = ""
+    right_if: str = ""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Whether a run could have seen what claims say: a finding about the experiment, never about the paper.
+
+    Args:
+        passed: Whether it did.
+        detail: What it rests on.
+    """
+
+    passed: bool
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -178,6 +195,7 @@ def judge(
     findings: Iterable[Finding],
     gaps: Mapping[str, str],
     reasons: Mapping[str, str] | None = None,
+    gates: Mapping[str, Gate] | None = None,
 ) -> list[Verdict]:
     """Judge every claim of the register.
 
@@ -185,6 +203,7 @@ def judge(
     - partly: some parts hold; others fail, are open or were left out.
     - contradicted: every part fails.
     - inconclusive: no part holds and one is open.
+    - not testable here: there are findings, but the claim's gate did not pass in this run, or was not tried.
     - not run: there are no findings.
 
     A claim that every part holds (`combine = "all"`) is contradicted by one part that fails, inconclusive with one
@@ -195,6 +214,7 @@ def judge(
         findings: What the run found, in any order.
         gaps: What the run left out, by claim.
         reasons: Why a claim comes out as it does, by claim; shown with the verdict, without a part in it.
+        gates: What the run had to show first, by name.
 
     Returns:
         One verdict per claim, in the order of the register.
@@ -202,10 +222,18 @@ def judge(
     by_claim: dict[str, list[Finding]] = {name: [] for name in register}
     for finding in findings:
         by_claim[finding.claim].append(finding)
-    return [
-        replace(_verdict(claim, tuple(by_claim[name]), gaps.get(name, "")), why=(reasons or {}).get(name, ""))
-        for name, claim in register.items()
-    ]
+    verdicts = [_verdict(claim, tuple(by_claim[name]), gaps.get(name, "")) for name, claim in register.items()]
+    return [_gated(replace(v, why=(reasons or {}).get(v.claim.id, "")), gates or {}) for v in verdicts]
+
+
+def _gated(verdict: Verdict, gates: Mapping[str, Gate]) -> Verdict:
+    """The verdict, unless its findings come from a run that could not have seen what the claim says."""
+    name = verdict.claim.gate
+    if not name or verdict.judgement == "not run" or (name in gates and gates[name].passed):
+        return verdict
+    said = f"{name} failed: {gates[name].detail}" if name in gates else f"{name} was not part of this run"
+    note = ". ".join(filter(None, (said, verdict.note)))
+    return replace(verdict, judgement="not testable here", note=note)
 
 
 def _verdict(claim: Claim, findings: tuple[Finding, ...], gap: str) -> Verdict:

@@ -83,6 +83,7 @@ ENTRIES: Registry[Entry] = {
     "hstu_time": Entry("HSTU, query's time (leak)", HSTU, HSTUOptions, "leak", {"times": "query"}, beside="hstu"),
     "causalrec": Entry("CausalRec", CausalRec, CausalRecOptions, "causalrec", cost=1.3),
     "best_possible": Entry("best possible", BehaviourWorld, None, "bound"),
+    "best_without_r": Entry("best possible without R", BehaviourWorld, None, "bound"),
     "rectools_sasrec": Entry("SASRec (RecTools)", RecTools, None, "peer", cost=4.0),
     "rectools_bert4rec": Entry("BERT4Rec (RecTools)", RecTools, None, "peer", cost=6.0),
     OWN: Entry("your own", UserScorer, None, "own"),

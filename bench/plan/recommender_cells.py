@@ -17,7 +17,8 @@ FACTOR_WEIGHTS = dict(zip(DROPOUTS, (1e-4, 1e-3, 3e-3, 1e-2), strict=True))  # F
 PAIR_BATCH = 1024
 READING = (
     "layers", "normalised", "beta", "source", "sign", "mixing", "placement", "bidirectional", "fit", "stop",
-    "acyclicity", "rho", "growth", "relation", "tau", "top", "positions", "branch", "boosted_layers",
+    "acyclicity", "constrained", "rho", "growth", "raise_rho", "graph_rate", "repeats", "relation", "tau", "top",
+    "positions", "branch", "boosted_layers",
 )  # fmt: skip
 SPOKEN = {
     "window": "window", "decay": "decay", "regularisation": "weight", "dropout": "dropout", "sparsity": "lambda",
@@ -108,7 +109,7 @@ def world_cells(
         changes: options that differ from the default, see `model_options`.
     """
     options = model_options(model, world.length, world.width, 0.2, **changes) if model in TRAINED else {}
-    training = world_training(world.epochs) if options else {}
+    training = world_training(world) if options else {}
     if on_pairs(model):
         training["batch"] = PAIR_BATCH
     return seed_cells(setup, world.dataset, model, options, training, seeds, given)
@@ -271,13 +272,13 @@ def model_options(
     return options
 
 
-def world_training(epochs: int) -> dict[str, Any]:
+def world_training(world: World) -> dict[str, Any]:
     """How models are trained in a behaviour world, as a cell's parameter.
 
     Args:
-        epochs: how many.
+        world: any.
     """
-    return {"epochs": epochs, "batch": 64, "learning_rate": 3e-3}
+    return {"epochs": world.epochs, "batch": world.batch, "learning_rate": world.learning_rate}
 
 
 def setting_words(*settings: Mapping[str, Any]) -> str:

@@ -22,6 +22,8 @@ def ranked(
 ) -> NDArray[np.float64]:
     """A metric by seed and user, shape (seeds, users), float64; (0, 0) where nothing was found.
 
+    Users are those of the test, or in a world that has any the fresh ones.
+
     Args:
         setup: the run's.
         name: a dataset of `setup.found`, or "behaviour".
@@ -30,7 +32,8 @@ def ranked(
         seen: "kept" or "filtered", how items that a user has seen are ranked; by default the dataset's own rule.
     """
     rule = seen or seen_rule(setup, name)
-    values = [METRICS[metric][1](r.arrays[f"test_{rule}"]) for r in found]
+    asked = "fresh" if name == "behaviour" and all("fresh" in r.params["dataset"] for r in found) else "test"
+    values = [METRICS[metric][1](r.arrays[f"{asked}_{rule}"]) for r in found]
     return np.stack(values) if values else np.empty((0, 0))
 
 

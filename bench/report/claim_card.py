@@ -43,6 +43,7 @@ def claim_card(name: str, preset: str, out: Path, data_dir: Path | None = None) 
         ("source", claim.source),
         ("experiment", claim.experiment or f"none yet: {claim.why_not}"),
         *planned,
+        ("the paper is right if", claim.right_if or None),
         ("rule", claim.rule),
         ("parts", "every part must hold" if claim.combine == "all" else "each part stands on its own"),
         ("the paper's figures", ", ".join(f"{key} {figure:g}" for key, figure in claim.claimed.items()) or None),

@@ -241,6 +241,7 @@ class _Document(Struct):
     missing: dict[str, str]
     environment: dict[str, str | bool | int | None]
     experiments: tuple[str, ...] | UnsetType = UNSET
+    gates: dict[str, bool] = {}
     details: list[_Named] = []
     figures: list[_Named] | UnsetType = UNSET
 

@@ -34,6 +34,7 @@ def document(run: Run) -> dict[str, Any]:
         "experiments": list(run.experiments),
         "cells": run.cells,
         "failed": len(run.failures),
+        "gates": {name: gate.passed for name, gate in run.gates.items()},
         "verdicts": [
             {
                 "claim": verdict.claim.id,

@@ -7,8 +7,9 @@ compared under the same draws.
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from causalrec.discovery import admissible
 from causalrec.interactions import (
     Sequences,
     Split,
+    Targets,
     check_leaks,
     from_rows,
     pad_left,
@@ -48,8 +50,25 @@ from synth.scoring import average_precision, edge_auprc, orientation_accuracy, p
 
 DATA_VARIABLE, OWN_VARIABLE = "CAUSALREC_DATA", "CAUSALREC_OWN_FILE"
 NEGATIVES = 100
+MOVED_USERS = 1024  # whose rankings are compared with and without the boost
 Params: TypeAlias = Mapping[str, Any]
 Arrays: TypeAlias = dict[str, NDArray[Any]]
+
+
+class Asked(NamedTuple):
+    """Users who are asked for their next item.
+
+    Args:
+        part: what metrics and arrays of them are called.
+        targets: their histories and next items.
+        law: the behaviour world that they come from, None for real data.
+        segments: of every user whose targets these are, None for real data.
+    """
+
+    part: str
+    targets: Targets
+    law: BehaviourWorld | None
+    segments: NDArray[np.int64] | None
 
 
 def run(cell: Cell) -> Outcome:
@@ -58,7 +77,9 @@ def run(cell: Cell) -> Outcome:
     Further params, if given: `half`, 0 or 1, the half of the users that is all the data; `restart`, a name for other
     initial weights, batches and dropout; `relation`, the W of source `fixed`, see `given.draw_relation`. A `dataset`
     whose `order` is "shuffled" has the actions of every training row and history in random order. One with `refit` is
-    trained on validation too, and ranks test alone.
+    trained on validation too, and ranks test alone. A behaviour world with `fresh` also asks as many users that nobody
+    trained on: users of the world itself ("fresh") and, with as little noise, of the world after a shift ("shift"), in
+    which popularity and segments are drawn anew.
 
     Args:
         cell: its params are those that `bench.plan` makes for this runner.
@@ -73,12 +94,16 @@ def run(cell: Cell) -> Outcome:
         rng = generator(root=p["root"], stream="order", dataset=p["dataset"]["name"], seed=p["seed"])
         split = shuffle_histories(split, rng)
     start, checkpoint = cpu_seconds(), open_checkpoint()
-    score, metrics, arrays, model = _fit(p, split, world, behaviour, cell.device, checkpoint)
+    score, metrics, arrays, model = _fit(p, split, cell.device, checkpoint, world)
     metrics["fit_cpu_s"] = cpu_seconds() - start + (0.0 if checkpoint is None else checkpoint.earlier_cpu_s)
-    for part, targets in {"test": split.test, **({} if refit else {"valid": split.validation})}.items():
+    segments = None if behaviour is None else behaviour.segments
+    asked = [Asked("test", split.test, world, segments)]
+    asked += [] if refit else [Asked("valid", split.validation, world, segments)]
+    for part, targets, law, groups in (*asked, *_fresh(p, world)):
         rng = generator(root=p["root"], stream="negatives", part=part)
         negatives = NEGATIVES if part == "test" and _unseen(sequences) > NEGATIVES else None
-        ranks = rank_targets(score, targets, negatives=negatives, generator=rng)
+        of_part = score or _best_possible(p["model"], law, groups)
+        ranks = rank_targets(of_part, targets, negatives=negatives, generator=rng)
         found = {"kept": ranks.kept, "filtered": ranks.filtered, f"u{NEGATIVES}": ranks.sampled}
         for seen, rank in found.items():
             if rank is None:
@@ -91,7 +116,7 @@ def run(cell: Cell) -> Outcome:
     if isinstance(model, SASRec) and "relation" not in p:
         arrays |= audit(model, split.test.history, generator(root=p["root"], stream="audit", seed=p["seed"]))
     if isinstance(model, CausalRec):
-        metrics |= _audit(model, split.test.history)
+        metrics |= _audit(model, split.test.history) | _moved(model, split.test)
         if model.has_item_graph and "relation" not in p:
             arrays |= item_edges(model)
         if p["dataset"]["name"] in TITLED:
@@ -125,7 +150,7 @@ def read_data(p: Params, content: str | None) -> tuple[BehaviourWorld | None, Be
 def _read_whole(p: Params, content: str | None) -> tuple[BehaviourWorld | None, Behaviour | None, Sequences]:
     d = p["dataset"]
     if d["name"] == "behaviour":
-        sizes = {name: value for name, value in d.items() if name != "order"}
+        sizes = {name: value for name, value in d.items() if name not in ("order", "fresh")}
         rng = generator(root=p["root"], stream="world", world=sizes, seed=p["seed"])
         world = draw_world(rng, d["items"], **d["knobs"])
         behaviour = world.sample(rng, d["users"], d["length"])
@@ -141,14 +166,27 @@ def _read_whole(p: Params, content: str | None) -> tuple[BehaviourWorld | None, 
     return None, None, loaded.sequences
 
 
+def _fresh(p: Params, world: BehaviourWorld | None) -> list[Asked]:
+    """Users that nobody trained on, asked for their last item: of the world, and of the world after a shift."""
+    d = p["dataset"]
+    if "fresh" not in d or world is None:
+        return []
+    axes = {"root": p["root"], "world": {"items": d["items"], "knobs": d["knobs"]}, "seed": p["seed"]}
+    laws = {"fresh": world, "shift": world.shifted(generator(stream="shift", **axes))}
+    asked = []
+    for part, law in laws.items():
+        drawn = law.sample(generator(stream=part, **axes), d["fresh"], d["length"])
+        rows = from_rows(drawn.items, num_items=d["items"])
+        whole = np.arange(len(rows))
+        targets = Targets(rows.take(whole, rows.lengths() - 1), drawn.items[:, -1], whole, None)
+        asked.append(Asked(part, targets, law, drawn.segments))
+    return asked
+
+
 def _fit(
-    p: Params,
-    split: Split,
-    world: BehaviourWorld | None,
-    behaviour: Behaviour | None,
-    device: str,
-    checkpoint: Checkpoint | None,
-) -> tuple[Scorer, dict[str, Any], Arrays, Recommender | None]:
+    p: Params, split: Split, device: str, checkpoint: Checkpoint | None, world: BehaviourWorld | None
+) -> tuple[Scorer | None, dict[str, Any], Arrays, Recommender | None]:
+    """The fitted scorer, None for a bound, whose scores follow from the law of those who are asked."""
     name, options = p["model"], p["options"]
     streams = {"dataset": p["dataset"]["name"], "seed": p["seed"]}
     if "restart" in p:
@@ -160,9 +198,7 @@ def _fit(
         seed = int(generator(root=p["root"], stream="rectools", **streams).integers(2**31))
         return entry.kind(name, split, options, p["training"], seed), {}, {}, None
     if entry.role == "bound":
-        if world is None or behaviour is None:
-            raise InputError("the best possible ranking is known only in the behaviour world")
-        return _best_possible(world, behaviour.segments), {}, {}, None
+        return None, {}, {}, None
     if entry.options_of is None:
         return entry.kind(split.train, **options), {}, {}, None
     training = TrainingOptions(**p["training"])
@@ -193,10 +229,15 @@ def _course(progress: Progress) -> tuple[dict[str, Any], Arrays]:
     return metrics, arrays
 
 
-def _best_possible(world: BehaviourWorld, segments: NDArray[np.int64]) -> Scorer:
+def _best_possible(bound: str, world: BehaviourWorld | None, segments: NDArray[np.int64] | None) -> Scorer:
+    """The best ranking of all, or of all that ignore which item caused which."""
+    if world is None or segments is None:
+        raise InputError("the best possible ranking is known only in the behaviour world")
+    law, groups = (world if bound == "best_possible" else replace(world, persistence=0.0)), segments
+
     def score(history: Sequences, rows: slice) -> Tensor:
-        past = pad_left([history.row(user) for user in range(rows.start, rows.stop)], world.horizon)
-        return torch.from_numpy(world.best_ranking_scores(past, segments[rows])[:, 1:])
+        past = [history.row(user) for user in range(rows.start, rows.stop)]
+        return torch.from_numpy(law.best_ranking_scores(pad_left(past, max(map(len, past))), groups[rows])[:, 1:])
 
     return score
 
@@ -235,6 +276,19 @@ def _audit(model: CausalRec, history: Sequences) -> dict[str, float]:
         "density": edges / max(1, admitted),
         "empty_rows": empty / max(1, rows),
     }
+
+
+def _moved(model: CausalRec, test: Targets, k: int = 10) -> dict[str, float]:
+    """The share of test histories whose list of `k` items the boost changes, of the same weights."""
+    boost, score, rows = model.options.boost, make_scorer(model), slice(0, min(MOVED_USERS, len(test)))
+    if not boost.active:
+        return {"moved_rankings": 0.0}
+    lists = []
+    for at in (boost, Boost(alpha=0.0)):
+        model.options = replace(model.options, boost=at)
+        lists.append(score(test.asked(), rows).topk(min(k, model.options.items)).indices)
+    model.options = replace(model.options, boost=boost)
+    return {"moved_rankings": float((lists[0] != lists[1]).any(1).double().mean())}
 
 
 def _recovery(model: CausalRec, world: BehaviourWorld, behaviour: Behaviour, p: Params) -> dict[str, float | None]:

@@ -11,7 +11,7 @@ from bench.cells.unit import Cell
 from bench.datasets.load import Provenance
 from bench.datasets.titles import GENRES, TITLED
 from bench.experiments import find as find_experiment
-from bench.judge.claims import Claim, Finding, Margins, Verdict, judge, read_register
+from bench.judge.claims import Claim, Finding, Gate, Margins, Verdict, judge, read_register
 from bench.methods.fit import SPLITS
 from bench.methods.recommenders import TRAINED
 from bench.plan.presets import PRESETS, Preset
@@ -71,7 +71,8 @@ def model(cell: Cell, quality: float = 0.5, valid: float | None = None, luck: in
     """What the recommender runner returns. Results of equal `luck` share their lucky users, seed by seed."""
     p = cell.params
     arrays, found = dict[str, Any](), {"fit_cpu_s": 0.1}
-    for part, share in (("valid", quality if valid is None else valid), ("test", quality)):
+    parts = ("test", "fresh", "shift") if "fresh" in p["dataset"] else ("test",)
+    for part, share in (("valid", quality if valid is None else valid), *((part, quality) for part in parts)):
         for seen in ("kept", "filtered"):
             rank = arrays[f"{part}_{seen}"] = ranks(share, p["seed"], luck)
             for name, metric in (("hr10", hit_rate), ("ndcg10", ndcg), ("mrr", reciprocal_rank)):
@@ -251,8 +252,9 @@ def recovered(setup: Setup, rate: Callable[[int | None], float]) -> list[Made]:
 def judged(
     experiment: str, setup: Setup, results: list[Made], register: Mapping[str, Claim] | None = None
 ) -> dict[str, Verdict]:
-    """Verdicts by claim from the findings and gaps of one experiment."""
+    """Verdicts by claim from the findings and gaps of one experiment, every gate being open."""
     register = register or read_register()
     asked = find_experiment(experiment)
     found = asked.findings(setup, results, Margins(register))
-    return {verdict.claim.id: verdict for verdict in judge(register, found, asked.gaps(setup))}
+    gates = {claim.gate: Gate(True, "") for claim in register.values() if claim.gate}
+    return {verdict.claim.id: verdict for verdict in judge(register, found, asked.gaps(setup), gates=gates)}

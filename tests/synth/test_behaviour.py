@@ -1,3 +1,6 @@
+import hashlib
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -86,6 +89,75 @@ def test_phone_cable_and_case_by_hand():
     )
 
 
+@given(worlds(persistent=True), generators())
+def test_a_cause_beyond_the_horizon_is_that_of_the_step_before(world, rng):
+    behaviour = world.sample(rng, 20, 12)
+    user, t = np.nonzero(behaviour.pointers >= 0)
+    tau = behaviour.pointers[user, t]
+    assert (tau < t).all()
+    assert world.graph[behaviour.items[user, t] - 1, behaviour.items[user, tau] - 1].all()
+    old = tau < t - world.horizon
+    assert (behaviour.pointers[user, t - 1] == tau)[old].all()
+
+
+def test_a_cause_persists_as_often_as_said():
+    # At horizon 1 only persistence can point to the same position again, and only a new cause to the latest one.
+    world = fixed_world(horizon=1, causal_share=0.8, persistence=0.7)
+    behaviour = world.sample(np.random.default_rng(0), 20_000, 10)
+    before, now = behaviour.pointers[:, :-1], behaviour.pointers[:, 1:]
+    caused = before >= 0
+    has_children = world.graph.any(axis=0)[behaviour.items[:, :-1] - 1]
+    latest = now == np.arange(now.shape[1])
+    for hit, among, share in (
+        (now == before, caused, 0.8 * 0.7),
+        (latest, caused & has_children, 0.8 * 0.3),
+        (latest, ~caused & has_children, 0.8),
+    ):
+        error = np.sqrt(share * (1 - share) / among.sum())
+        assert np.mean(hit[among]) == pytest.approx(share, abs=4 * error)
+    assert (now == -1)[~caused & ~has_children].all()
+
+
+# SHA-256, first 16 digits, of what these worlds gave before causes could persist.
+@pytest.mark.parametrize(
+    ("knobs", "forced", "digest"),
+    [
+        ({}, 0, "2b51fa7ca050e27f"),
+        ({"items": 20, "hidden_parents": 3, "hidden_rate": 0.5}, 0, "a9b03d7e43f9217f"),
+        ({"items": 20, "decay": 1.0, "horizon": 20, "parents": 0.4, "fan_out": (5, 7)}, 0, "3eff73a68a5fef9f"),
+        ({"items": 20}, 5, "8cd1d363c33583af"),
+    ],
+)
+def test_without_persistence_the_draws_are_pinned(knobs, forced, digest):
+    world = fixed_world(**knobs, persistence=0.0)
+    world = world.force(forced, 0.3) if forced else world
+    behaviour = world.sample(np.random.default_rng(1), 200, 30)
+    arrays = (behaviour.items, behaviour.pointers, behaviour.hidden, behaviour.segments)
+    found = hashlib.sha256(b"".join(array.astype("<i8").tobytes() for array in arrays)).hexdigest()
+    assert found[:16] == digest
+
+
+@given(worlds(persistent=True), st.integers(0, 2**32 - 1))
+def test_a_shift_permutes_the_exogenous_laws_and_keeps_the_mechanism(world, seed):
+    free = replace(world, forced_item=0, forced_share=0.0)
+    shifted = free.shifted(np.random.default_rng(seed))
+    for field in fields(world):
+        one, other = getattr(free, field.name), getattr(shifted, field.name)
+        if field.name in ("popularity", "segment_laws"):
+            np.testing.assert_array_equal(np.sort(one), np.sort(other))
+        else:
+            np.testing.assert_array_equal(one, other)
+
+
+def test_a_shift_draws_each_law_anew():
+    world = fixed_world()
+    shifted, again = (world.shifted(np.random.default_rng(0)) for _ in range(2))
+    laws = np.vstack([shifted.popularity, shifted.segment_laws])
+    assert len(np.unique(laws, axis=0)) == len(laws)
+    assert (laws != np.vstack([world.popularity, world.segment_laws])).any(axis=1).all()
+    assert (shifted.exogenous_law == again.exogenous_law).all()
+
+
 @given(worlds(), st.integers(0, 2**32 - 1))
 def test_same_generator_state_same_behaviour(world, seed):
     first, second = (world.sample(np.random.default_rng(seed), 5, 8) for _ in range(2))
@@ -113,9 +185,11 @@ def z_scores(behaviour, world, t):
         fixed_world(items=20, decay=1.0, horizon=3, segments=2, confounding=0.8),
         fixed_world(items=20, hidden_parents=3, hidden_rate=0.5),
         fixed_world(items=20).force(5, 0.3),
+        fixed_world(items=20, horizon=2, persistence=0.9),
+        fixed_world(items=20, hidden_parents=3, hidden_rate=0.5, persistence=0.9).force(5, 0.3),
         fixed_world(items=20).cut_effects(int(np.argwhere(fixed_world(items=20).graph)[0, 1]) + 1),
     ],
-    ids=["default", "flat", "hidden", "forced", "cut"],
+    ids=["default", "flat", "hidden", "forced", "persistent", "persistent, hidden and forced", "cut"],
 )
 def test_steps_follow_the_exact_law(world):
     z = z_scores(world.sample(np.random.default_rng(1), 40_000, 6), world, t=5)
@@ -189,8 +263,9 @@ def test_forcing_an_item():
     assert not np.any(world.force(item, 0).sample(np.random.default_rng(0), 500, 10).items == item)
 
 
-def test_cutting_effects_reaches_only_those_who_met_the_item():
-    world = fixed_world()
+@pytest.mark.parametrize("persistence", [0.0, 0.8])
+def test_cutting_effects_reaches_only_those_who_met_the_item(persistence):
+    world = fixed_world(persistence=persistence)
     item = int(np.argmax(world.graph.any(axis=0))) + 1
     cut = world.cut_effects(item)
     before, after = (w.sample(np.random.default_rng(0), 2000, 10) for w in (world, cut))
@@ -226,6 +301,7 @@ def test_hidden_parents_act_unseen():
         ({"confounding": 1.5}, "confounding: got 1.5"),
         ({"causal_share": -0.1}, "causal_share: got -0.1"),
         ({"hidden_rate": np.nan}, "hidden_rate: got nan"),
+        ({"persistence": 1.1}, "persistence: got 1.1"),
         ({"decay": 0}, "decay: got 0"),
         ({"horizon": 0}, "horizon 0"),
         ({"segments": 0}, "segments 0"),
@@ -245,6 +321,7 @@ def test_bad_knobs(knobs, message):
         (lambda w: w.force(0, 0.5), "item: got 0"),
         (lambda w: w.force(1, 1.0), "share: got 1.0"),
         (lambda w: w.cut_effects(101), "item: got 101"),
+        (lambda w: w.force(3, 0.1).shifted(np.random.default_rng(0)), "item 3 is forced; shift first"),
         (lambda w: w.step_distribution([[101]], [0]), "outside 0..100"),
         (lambda w: w.step_distribution([[-1]], [0]), "outside 0..100"),
         (lambda w: w.step_distribution([[1.0]], [0]), "expected int64"),

@@ -52,7 +52,7 @@ def _cells(setup: Setup, name: str, side: Side) -> list[Cell]:
     changed: dict[str, Any] = {} if precision == "float32" else {"precision": precision}
     if name == "behaviour":
         options = model_options(model, sweep.length, sweep.width, DROPOUT)
-        training = world_training(sweep.epochs) | {"schedule": "constant"} | changed
+        training = world_training(sweep) | {"schedule": "constant"} | changed
         return seed_cells(setup, sweep.dataset, model, options, training, setup.preset.sweep_seeds)
     options = model_options(model, real.length, real.width, DROPOUT)
     training = REAL_TRAINING | {"seen": seen_rule(setup, name)} | changed

@@ -1,6 +1,7 @@
-"""Sweeps in the behaviour world: alpha by decades under both boosts, lambda, tau, and the schedule of rho.
+"""Sweeps in behaviour worlds: alpha by decades under both boosts, lambda, tau, and the schedule of rho.
 
-Seeds are shared along a sweep.
+Every sweep runs where causes persist, so that a graph can help, and where they are drawn anew, so that none can. The
+first is judged, the second stands beside it. Test users are fresh ones; seeds are shared along a sweep.
 """
 
 from typing import Any
@@ -12,8 +13,9 @@ from bench.experiments.base import Experiment, Results, Rows, curves, table
 from bench.judge.bars import Bar, Outcome, power_words
 from bench.judge.claims import Finding, Margins, held
 from bench.judge.intervals import Interval, paired_difference, spearman_interval, t_interval
-from bench.plan.recommender_cells import world_cells, world_sizes
-from bench.plan.results import all_of, mean_share, values
+from bench.plan.presets import World, lasting
+from bench.plan.recommender_cells import seed_cells, world_cells, world_sizes
+from bench.plan.results import all_of, mean_metric, mean_share, values
 from bench.plan.setup import Setup
 from bench.show.figures import Curves, Figure
 from bench.show.tables import Table
@@ -26,15 +28,26 @@ GRIDS = {
     "tau": ("tau", "The threshold of R, alpha = 1 under renorm", "tau", "taus"),
     "schedule": ("rho", "The schedule of rho, alpha = 1 under renorm", "rho at first, growth", "schedules"),
 }
-NDCG = "test_ndcg10_kept"
+NDCG, HR = "fresh_ndcg10_kept", "fresh_hr10_kept"
+LASTING, ANEW = "persist", "drawn anew"  # what causes do
+CAUSES = (LASTING, ANEW)
 
 
 def plan(setup: Setup) -> list[Cell]:
-    """alpha = 0 once, every alpha under both boosts, every lambda at alpha = 1, in every world."""
+    """alpha = 0 once, every alpha under both boosts, every lambda at alpha = 1, in every world; the best possible."""
     settings: list[dict[str, Any]] = [{"alpha": 0.0}]
     settings += [{"alpha": alpha, "mode": mode} for alpha in setup.preset.alphas for mode in BOOSTS]
     settings += [{option: value} for option in GRIDS for value in _grid(setup, option)]
-    return list(dict.fromkeys(cell for setting in settings for cell in _cells(setup, **setting)))
+    cells = [cell for causes in CAUSES for setting in settings for cell in _cells(setup, causes, **setting)]
+    return list(dict.fromkeys([*cells, *(cell for causes in CAUSES for cell in _best_cells(setup, causes))]))
+
+
+def _world(setup: Setup, causes: str) -> World:
+    return lasting(setup.preset.sweep) if causes == LASTING else setup.preset.sweep
+
+
+def _best_cells(setup: Setup, causes: str) -> list[Cell]:
+    return seed_cells(setup, _world(setup, causes).dataset, "best_possible", {}, {}, setup.preset.sweep_seeds)
 
 
 def _grid(setup: Setup, option: str) -> list[Any]:
@@ -42,32 +55,40 @@ def _grid(setup: Setup, option: str) -> list[Any]:
     return sorted({*getattr(setup.preset, GRIDS[option][-1]), DEFAULTS[option]})
 
 
-def _cells(setup: Setup, alpha: float = 1.0, mode: str = "renorm", **more: Any) -> list[Cell]:
+def _cells(setup: Setup, causes: str, alpha: float = 1.0, mode: str = "renorm", **more: Any) -> list[Cell]:
     """Defaults of `more` are left unsaid, so that a cell of several sweeps is one cell."""
     changes: dict[str, Any] = {name: value for name, value in more.items() if value != DEFAULTS[name]}
     changes = {"alpha": alpha, "mode": mode, **changes}
     if schedule := changes.pop("schedule", None):
         changes |= dict(zip(("rho", "growth"), schedule, strict=True))
-    return world_cells(setup, setup.preset.sweep, setup.preset.sweep_seeds, "causalrec", **changes)
+    return world_cells(setup, _world(setup, causes), setup.preset.sweep_seeds, "causalrec", **changes)
 
 
-def _at(setup: Setup, results: Results, **setting: Any) -> Results:
+def _at(setup: Setup, results: Results, causes: str = LASTING, **setting: Any) -> Results:
     """The results at one setting, that of `_cells`, by seed; all seeds or none."""
-    return all_of(results, _cells(setup, **setting))
+    return all_of(results, _cells(setup, causes, **setting))
 
 
-def _by_alpha(setup: Setup, results: Results, mode: str) -> dict[float, Results]:
-    found = {alpha: _at(setup, results, alpha=alpha, mode=mode) for alpha in setup.preset.alphas}
+def _by_alpha(setup: Setup, results: Results, mode: str, causes: str = LASTING) -> dict[float, Results]:
+    found = {alpha: _at(setup, results, causes, alpha=alpha, mode=mode) for alpha in setup.preset.alphas}
     return {alpha: runs for alpha, runs in found.items() if runs}
 
 
 def tables(setup: Setup, results: Results) -> list[Table]:
     """NDCG@10 and HR@10 against alpha, and against lambda with the density of R."""
+    sweep = setup.preset.sweep
     note = (
-        f"{setup.preset.sweep_seeds} worlds, {world_sizes(setup.preset.sweep)}; test NDCG@10 over the full "
-        "catalogue, mean [95 % t interval]; gains are paired over worlds and relative to alpha = 0."
+        f"{setup.preset.sweep_seeds} worlds, {world_sizes(sweep)}; {sweep.fresh} fresh test users each. NDCG@10 over "
+        "the full catalogue, mean [95 % t interval], and its share of the best possible; gains are paired over worlds "
+        "and relative to alpha = 0. Where causes are drawn anew no graph can help."
     )
     return [_alpha_table(setup, results, note), *(_grid_table(setup, results, note, option) for option in GRIDS)]
+
+
+def _reached(setup: Setup, results: Results, found: Results, causes: str) -> float | None:
+    """NDCG@10 over that of the best possible ranking in the same worlds."""
+    best = all_of(results, _best_cells(setup, causes))
+    return mean_metric(found, NDCG) / mean_metric(best, NDCG) if best and found else None
 
 
 def _gain(found: Results, base: Results, level: float = 0.95, unit: float = 1.0) -> Interval:
@@ -77,22 +98,28 @@ def _gain(found: Results, base: Results, level: float = 0.95, unit: float = 1.0)
 
 
 def _alpha_table(setup: Setup, results: Results, note: str) -> Table:
-    base = _at(setup, results, alpha=0.0)
-    runs = [("0", "–", base)]
-    runs += [(f"{alpha:g}", mode, run) for mode in BOOSTS for alpha, run in _by_alpha(setup, results, mode).items()]
-    rows = [
-        (alpha, mode, mean_share(run, NDCG), mean_share(run, "test_hr10_kept"),
-         None if run is base else _gain(run, base, unit=100))
-        for alpha, mode, run in (runs if base else ())
-    ]  # fmt: skip
-    columns = ("alpha", "boost", "NDCG@10", "HR@10", "gain in NDCG@10, %")
+    rows: Rows = []
+    for causes in CAUSES:
+        if not (base := _at(setup, results, causes, alpha=0.0)):
+            continue
+        runs = [("0", "–", base)]
+        runs += [(f"{alpha:g}", mode, run) for mode in BOOSTS
+                 for alpha, run in _by_alpha(setup, results, mode, causes).items()]  # fmt: skip
+        rows += [
+            (causes, alpha, mode, mean_share(run, NDCG), _reached(setup, results, run, causes), mean_share(run, HR),
+             None if run is base else _gain(run, base, unit=100))
+            for alpha, mode, run in runs
+        ]  # fmt: skip
+    columns = ("causes", "alpha", "boost", "NDCG@10", "of the best possible", "HR@10", "gain in NDCG@10, %")
     return table("alpha", "The alpha grid", columns, rows, note)
 
 
 def figures(setup: Setup, results: Results) -> list[Figure]:
-    """The gain against alpha under both boosts; density of R and NDCG@10 against lambda above 0."""
+    """Where causes persist: the gain against alpha under both boosts; density of R and NDCG@10 against lambda above 0.
+    """
     base, made = _at(setup, results, alpha=0.0), list[Figure]()
-    note = f"{setup.preset.sweep_seeds} worlds, {world_sizes(setup.preset.sweep)}; 95 % t intervals over worlds."
+    worlds = f"{setup.preset.sweep_seeds} worlds whose causes persist"
+    note = f"{worlds}, {world_sizes(setup.preset.sweep)}; 95 % t intervals over worlds."
     runs = {mode: _by_alpha(setup, results, mode) for mode in BOOSTS if base}
     gains = {mode: [(at, _gain(r, base, unit=100)) for at, r in found.items()] for mode, found in runs.items() if found}
     if gains:
@@ -114,18 +141,22 @@ def _grid_table(setup: Setup, results: Results, note: str, option: str) -> Table
     """What a change of one option of L_DAG or of R does to the graph and to the ranking."""
     name, title, column, _ = GRIDS[option]
     rows: Rows = []
-    for value in _grid(setup, option):
-        if found := _at(setup, results, **{option: value}):
+    for causes, value in ((causes, value) for causes in CAUSES for value in _grid(setup, option)):
+        if found := _at(setup, results, causes, **{option: value}):
             said = ", ".join(f"{part:g}" for part in (value if isinstance(value, tuple) else (value,)))
-            metrics = ("density", "empty_rows", "auprc_w", NDCG, "test_hr10_kept")
+            graph = (mean_share(found, m) for m in ("density", "empty_rows", "auprc_w"))
+            accuracy = (mean_share(found, NDCG), _reached(setup, results, found, causes), mean_share(found, HR))
             h = t_interval(values(found, "h_mean")).within(0.0, np.inf)
-            rows.append((said, *(mean_share(found, m) for m in metrics), h, float(values(found, "h_max").max())))
-    columns = (column, "density of R", "empty rows", "AUPRC of W", "NDCG@10", "HR@10", "mean h", "largest h")
+            rows.append((causes, said, *graph, *accuracy, h, float(values(found, "h_max").max())))
+    columns = (
+        "causes", column, "density of R", "empty rows", "AUPRC of W", "NDCG@10", "of the best possible", "HR@10",
+        "mean h", "largest h",
+    )  # fmt: skip
     return table(name, title, columns, rows, note)
 
 
 def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
-    """`alpha-window` and `lambda-saturates`."""
+    """`alpha-window` and `lambda-saturates`, where causes persist."""
     base = _at(setup, results, alpha=0.0)
     windows = [f for mode in BOOSTS if base for f in _window(setup, results, base, mode, margins.of("alpha-window"))]
     return windows + _saturation(setup, results, margins)
@@ -162,7 +193,7 @@ def _window(setup: Setup, results: Results, base: Results, mode: str, margin: fl
 def _differs(found: Results, base: Results) -> bool:
     """Whether a single user's rank differs from those without boost."""
     pairs = zip(found, base, strict=True)
-    return any(not np.array_equal(a.arrays["test_kept"], b.arrays["test_kept"]) for a, b in pairs)
+    return any(not np.array_equal(a.arrays["fresh_kept"], b.arrays["fresh_kept"]) for a, b in pairs)
 
 
 def _saturation(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
@@ -177,7 +208,7 @@ def _saturation(setup: Setup, results: Results, margins: Margins) -> list[Findin
     drop = paired_difference(values(grid[least], NDCG) / plain.mean(), plain / plain.mean())
     bar = Bar(holds=0.0, fails=-margins.of(claim), large=False)
     hurts, reached = bar.judge(drop), float(density[0].mean())
-    detail = f"relative difference in test NDCG@10, {drop.n} worlds; density of R {reached:.2f} at lambda {least:g}"
+    detail = f"relative difference in NDCG@10, {drop.n} worlds; density of R {reached:.2f} at lambda {least:g}"
     if reached < saturated:
         hurts, detail = "unclear", f"{detail}, under {saturated:g}: no graph was saturated, so nothing is tested"
     else:
@@ -190,7 +221,7 @@ def _saturation(setup: Setup, results: Results, margins: Margins) -> list[Findin
 
 
 def gaps(setup: Setup) -> dict[str, str]:  # noqa: ARG001
-    """The sweeps run in the behaviour world alone."""
+    """The sweeps run in behaviour worlds alone."""
     return dict.fromkeys(("alpha-window", "lambda-saturates"), "The sweep is not run on real data yet.")
 
 

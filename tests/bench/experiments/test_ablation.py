@@ -12,8 +12,7 @@ from bench.experiments import EXPERIMENTS
 from bench.experiments.model import ablation
 from bench.plan.presets import PRESETS
 from bench.runners import execute
-from bench.runners.given import draw_relation, falsify
-from bench.show.tables import format_value
+from bench.runners.given import count_pairs, draw_relation, falsify
 from causalrec.interactions import from_rows
 from synth.behaviour import draw_world
 from tests.bench.made_up import FAILS, HOLDS, UNCLEAR, bare, failed, find, judged, model, outcomes, with_data
@@ -54,9 +53,33 @@ def test_relations_by_their_description():
     assert not random.diagonal().any()
     assert random.sum() == pytest.approx(0.3 * 40 * 39, rel=0.15)
     np.testing.assert_array_equal(draw_relation({"kind": "falsified", "share": 0.0}, truth, ROWS, rng), truth)
-    for how, known in (({"kind": "falsified", "share": 0.5}, None), ({"kind": "magic"}, truth)):
+    for how, known in (
+        ({"kind": "falsified", "share": 0.5}, None), ({"kind": "position_matched"}, None), ({"kind": "magic"}, truth)
+    ):
         with pytest.raises(InputError, match=r"relation .* cannot be made here"):
             draw_relation(how, known, ROWS, rng)
+
+
+def test_pairs_are_counted_later_by_earlier():
+    # 1 after 1 and after 2 in the first row, 2 after 1 in both.
+    found = count_pairs(from_rows([[1, 2, 1], [1, 2]], num_items=3))
+    np.testing.assert_array_equal(found, [[1, 1, 0], [2, 0, 0], [0, 0, 0]])
+
+
+@given(st.integers(0, 10_000))
+def test_a_position_matched_graph_relates_as_many_positions_by_no_true_edge(seed):
+    rng = np.random.default_rng(seed)
+    world = draw_world(rng, 60, decay=1.0, horizon=20, persistence=0.9)
+    train = from_rows(list(world.sample(rng, 100, 15).items), num_items=60)
+    found, again, other = (
+        draw_relation({"kind": "position_matched"}, world.graph, train, np.random.default_rng(s)) for s in (0, 0, 1)
+    )
+    counts = count_pairs(train)
+    assert found.sum() == world.graph.sum()
+    assert not (found & (world.graph | np.eye(60, dtype=bool))).any()
+    assert counts[found].sum() == pytest.approx(counts[world.graph].sum(), rel=0.02)
+    np.testing.assert_array_equal(found, again)
+    assert (found != other).any()
 
 
 def test_a_row_that_every_cause_is_true_of_is_refused():
@@ -187,23 +210,6 @@ def test_gains_stand_against_the_right_baseline():
     assert gains["true R, raw, alpha 100"].estimate == pytest.approx(50, abs=15)
     assert gains["raw, alpha 1"].estimate == pytest.approx(50, abs=15)
     assert gains["alpha 0"] is None
-
-
-def test_the_ceiling_is_what_the_true_graph_is_worth_over_no_graph():
-    setup, module = bare(), EXPERIMENTS["ablation"]
-    results = [
-        model(cell, 0.6 if cell.params["options"]["boost"]["alpha"] else 0.4)
-        for cell in module.plan(setup)
-        if cell.params.get("relation", {}).get("kind") == "falsified"
-    ]
-    told = module.reasons(setup, results)
-    assert told.keys() == {"booster-matters", "alpha-window"}
-    gains = {row[2]: row[6] for row in module.tables(setup, results)[0].rows}
-    for mode in ablation.MODES:
-        ceiling = gains[f"true R, {mode}, alpha 100"]
-        assert ceiling.estimate > 20
-        assert f"{format_value(ceiling)} % under {mode}" in told["booster-matters"]
-    assert module.reasons(setup, []) == {}
 
 
 def test_the_figure_draws_the_shares():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bench.errors import InputError
 from bench.experiments import EXPERIMENTS
-from bench.judge.claims import REGISTER, Claim, Finding, Margins, judge, read_register
+from bench.judge.claims import REGISTER, Claim, Finding, Gate, Margins, judge, read_register
 from bench.show.tables import to_csv, to_dict, to_markdown, to_text
 from bench.show.verdicts import register_table, verdict_table
 from tests.bench.made_up import bare, judged, recovered
@@ -45,6 +45,7 @@ def test_the_register_has_its_claims():
         assert claim.statement
         assert claim.source
         assert claim.rule
+        assert claim.right_if
         assert bool(claim.experiment) != bool(claim.why_not)
         assert claim.margin is None or (claim.margin > 0 and claim.reason)
         assert claim.combine in ("parts", "all")
@@ -92,6 +93,25 @@ def test_the_rule_as_a_table(outcomes, gap, by_parts, all_claimed):
     said = [{"h": "holds", "f": "fails", "u": "unclear"}[letter] for letter in outcomes]
     assert verdict(said, gap).judgement == by_parts
     assert verdict(said, gap, "all").judgement == all_claimed
+
+
+@pytest.mark.parametrize(("outcomes", "by_parts"), [("h", "reproduced"), ("fu", "inconclusive"), ("", "not run")])
+def test_a_claim_behind_a_gate_is_judged_only_where_the_run_passed_it(outcomes, by_parts):
+    said = [{"h": "holds", "f": "fails", "u": "unclear"}[letter] for letter in outcomes]
+    found = [Finding("c", str(number), outcome, None) for number, outcome in enumerate(said)]
+    register = {"c": replace(CLAIM, gate="control")}
+
+    def judged(**gates):
+        (only,) = judge(register, found, {"c": "a gap"} if outcomes == "fu" else {}, gates=gates)
+        return only
+
+    shut = "not testable here" if outcomes else "not run"
+    assert judged(control=Gate(True, "seen")).judgement == by_parts
+    for verdict, why in ((judged(control=Gate(False, "unseen")), "unseen"), (judged(), "not part of this run")):
+        assert verdict.judgement == shut
+        assert (why in verdict.note) == bool(outcomes)
+        assert ("a gap" in verdict.note) == (outcomes == "fu")
+        assert len(verdict.findings) == len(outcomes)
 
 
 OUTCOMES = st.lists(st.sampled_from(["holds", "fails", "unclear"]), min_size=1, max_size=5)

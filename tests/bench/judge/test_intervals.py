@@ -14,6 +14,7 @@ from bench.judge.intervals import (
     crossing,
     holm,
     paired_difference,
+    sequence_interval,
     share_interval,
     slope_interval,
     spearman_interval,
@@ -41,6 +42,29 @@ def test_t_interval_against_scipy_and_by_hand():
     low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
     assert (t_interval(values).low, t_interval(values).high) == pytest.approx((low, high), abs=1e-10)
     assert t_interval([0.0, 2.0]).high == pytest.approx(1 + 12.7062047362, abs=1e-8)  # t with one degree of freedom
+
+
+def test_an_interval_that_allows_stopping_misses_the_mean_no_more_often_than_it_says():
+    """Looked at after 4, 6, ... 40 values; an interval for one n alone misses in a fifth of such runs."""
+    runs = rng(5).standard_normal((1000, 40))
+    looks = [slice(0, n) for n in range(4, 41, 4)]
+
+    def missed(interval) -> float:
+        return float(np.mean([any(interval(run[at]).excludes(0.0) for at in looks) for run in runs]))
+
+    assert missed(sequence_interval) <= 0.06
+    assert missed(t_interval) > 0.12
+
+
+def test_the_sequence_interval_by_hand():
+    """At n = peak = 10 and level 0.95: t / z times sqrt(2 (1 + rho) / (10 rho) log(sqrt(1 + rho) / 0.05))."""
+    values, rho = np.arange(10.0), 5.991464547107982 + np.log(6.991464547107982)
+    half = np.sqrt(2 * (1 + rho) / (10 * rho) * np.log(np.sqrt(1 + rho) / 0.05)) * values.std(ddof=1)
+    half *= stats.t.ppf(0.975, 9) / stats.norm.ppf(0.975)
+    found = sequence_interval(values)
+    assert (found.estimate, found.high) == pytest.approx((4.5, 4.5 + half), abs=1e-9)
+    assert sequence_interval([1.0]).high == np.inf
+    assert sequence_interval([1.0] * 3).half_width == 0
 
 
 def test_one_value_bounds_nothing_and_equal_ones_have_no_width():
