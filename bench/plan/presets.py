@@ -329,27 +329,39 @@ def find_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def narrow(preset: Preset, datasets: tuple[str, ...] = (), rivals: tuple[str, ...] = ()) -> Preset:
-    """The preset on these datasets and against these rivals alone.
+def narrow(
+    preset: Preset,
+    datasets: tuple[str, ...] = (),
+    rivals: tuple[str, ...] = (),
+    seeds: int | None = None,
+    trials: int | None = None,
+) -> Preset:
+    """The preset with other datasets, rivals, seeds or trials on real data.
 
-    What is left out is said beside the preset's description, and so below every verdict.
+    What differs is said beside the preset's description, and so below every verdict.
 
     Args:
         preset: any.
         datasets: names; none: the preset's own.
         rivals: names of `RIVALS`; none: the preset's own.
+        seeds: on real data; None: the preset's own.
+        trials: settings tried per model and seed; None: the preset's own.
 
     Raises:
         InputError: an unknown rival.
     """
     if unknown := [name for name in rivals if name not in RIVALS]:
         raise InputError(f"rival {unknown[0]!r} is unknown; choose among {', '.join(RIVALS)}")
-    if not datasets and not rivals:
+    if not (datasets or rivals or seeds or trials):
         return preset
     real = replace(
         preset.real,
         datasets=tuple(dict.fromkeys(datasets)) or preset.real.datasets,
         rivals=tuple(name for name in RIVALS if name in rivals) or preset.real.rivals,
+        seeds=seeds or preset.real.seeds,
+        trials=trials or preset.real.trials,
     )
     said = f"here on {', '.join(real.datasets) or 'no real data'} against {', '.join(real.rivals)} alone"
+    said += f", {real.seeds} seeds" if seeds else ""
+    said += f", {real.trials} trials" if trials else ""
     return replace(preset, real=real, about=f"{preset.about}; {said}")

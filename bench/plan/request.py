@@ -127,6 +127,10 @@ class PlanOptions:
     preset: Annotated[str, scope("Size of the run: smoke, quick, standard or paper.")] = "quick"
     dataset: Annotated[Words, scope("Real dataset; may be repeated.", default="those of the preset")] = None
     rival: Annotated[Words, scope("Trained rival; may be repeated.", default="those of the preset")] = None
+    seeds: Annotated[int | None, scope("Seeds on real data.", default="those of the preset", least=1)] = None
+    trials: Annotated[
+        int | None, scope("Settings tried per model and seed.", default="those of the preset", least=1)
+    ] = None  # fmt: skip
     seed: Seed = 0
     split: Split = "leave_one_out"
     learner: Annotated[
@@ -153,7 +157,8 @@ class PlanOptions:
         from bench.plan.setup import make_setup
 
         prepared = data.preparation(self.split)
-        preset = narrow(find_preset(self.preset), tuple(self.dataset or ()), tuple(self.rival or ()))
+        named = (tuple(self.dataset or ()), tuple(self.rival or ()))
+        preset = narrow(find_preset(self.preset), *named, self.seeds, self.trials)
         models = (tuple(self.learner or ()), tuple(self.recommender or ()))
         return make_setup(preset, self.seed, data.data_dir, self.device, prepared, own, *models)
 

@@ -10,7 +10,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from bench.cells.unit import Cell
+from bench.cells.unit import Cell, Outcome
 from bench.datasets.load import load, load_own
 from bench.errors import InputError
 from bench.experiments.theory.graphs import plan_cell
@@ -20,7 +20,7 @@ from bench.judge.intervals import paired_difference
 from bench.methods import learners
 from bench.methods.recommenders import CONTROLS, TIMED, TRAINED
 from bench.plan import recommender_cells
-from bench.plan.presets import PRESETS, World
+from bench.plan.presets import PRESETS, World, lasting
 from bench.plan.setup import OWN, Setup
 from bench.runners import execute, recommender, structure, worlds
 from causalrec.interactions import from_rows
@@ -436,6 +436,51 @@ def test_the_best_possible_ranks_by_the_worlds_own_law(tried):
     own = np.take_along_axis(law, behaviour.items[:, -1:] - 1, axis=1)
     rank = (law > own).sum(1) + ((law == own).sum(1) + 1) / 2
     np.testing.assert_array_equal(tried["best_possible"].arrays["test_kept"], rank)
+
+
+@pytest.fixture(scope="module")
+def asked_afresh():
+    """By model, a world whose causes persist, asked of users that nobody trained on as well."""
+    world = lasting(replace(WORLD, items=60, length=12, epochs=4, fresh=1500))
+    return {
+        name: execute(world_cell(name, world=world)) for name in ("best_possible", "best_without_r", "sasrec", "ease")
+    }
+
+
+@pytest.mark.parametrize("part", ["fresh", "shift"])
+def test_no_model_beats_the_best_possible_for_fresh_users(asked_afresh, part):
+    best, blind, *models = (ndcg(found.arrays[f"{part}_kept"]) for found in asked_afresh.values())
+    assert paired_difference(best, blind).low > 0  # what R is worth at most
+    for mine in models:
+        assert len(mine) == 1500
+        assert paired_difference(best, mine).low > 0
+
+
+def test_fresh_users_are_of_the_same_world_and_no_one_that_was_trained_on(asked_afresh):
+    cell = world_cell("sasrec", world=lasting(replace(WORLD, items=60, length=12, epochs=4)))
+    equal(execute(cell), Outcome(
+        {k: v for k, v in asked_afresh["sasrec"].metrics.items() if not k.startswith(("fresh", "shift"))},
+        {k: v for k, v in asked_afresh["sasrec"].arrays.items() if not k.startswith(("fresh", "shift"))},
+    ))  # fmt: skip
+    arrays = asked_afresh["best_possible"].arrays
+    assert not np.array_equal(arrays["fresh_kept"], arrays["shift_kept"])
+
+
+def test_where_causes_are_drawn_anew_the_best_ranking_ignores_them():
+    world = replace(WORLD, fresh=500)
+    best, blind = (execute(world_cell(name, world=world)) for name in ("best_possible", "best_without_r"))
+    for part in ("test", "fresh", "shift"):
+        np.testing.assert_array_equal(best.arrays[f"{part}_kept"], blind.arrays[f"{part}_kept"])
+
+
+def test_the_share_of_rankings_that_the_boost_changes():
+    small = replace(WORLD, users=60, epochs=1)
+    made = {alpha: execute(world_cell("causalrec", world=small, alpha=alpha, tau=0.01)) for alpha in (0.0, 1e-8, 100.0)}
+    moved = {alpha: found.metrics["moved_rankings"] for alpha, found in made.items()}
+    assert moved[0.0] == 0
+    assert moved[1e-8] < 0.1 < moved[100.0] <= 1
+    empty = execute(world_cell("causalrec", world=small, alpha=100.0, tau=1e6))
+    assert empty.metrics["moved_rankings"] == 0
 
 
 def test_one_hot_regression_and_lift_see_the_graph_that_chance_does_not(tried):
