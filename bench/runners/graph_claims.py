@@ -6,7 +6,6 @@ Every part of every model gets the same generator, so that what distinguishes th
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
@@ -19,10 +18,10 @@ from bench.judge.intervals import spearman_interval
 from bench.methods import causal
 from bench.methods.fit import SPLITS, make_split
 from bench.methods.user_recommender import UserScorer
-from bench.runners.recommender import Params, read_data
-from causalrec.interactions import Sequences, Targets, check_leaks, from_rows, pad_left
-from causalrec.ranking import expected_rank, ndcg, rank_targets
-from synth.behaviour import Behaviour, BehaviourWorld
+from bench.runners.recommender import best_possible, fresh_users, read_data
+from causalrec.interactions import Sequences, check_leaks, pad_left
+from causalrec.ranking import ndcg, rank_targets
+from synth.behaviour import BehaviourWorld
 from synth.behaviour_controls import lift, onehot_regression
 from synth.scoring import edge_auprc
 
@@ -30,7 +29,7 @@ PARTS = FITTED, TRUE, TWIN = ("fitted", "true", "twin")
 
 
 def run(cell: Cell) -> Outcome:
-    """Fit and rank the test, in a world the last items of `params.fresh` users that nobody trained on.
+    """Fit and rank the test, in a world the last items of users that nobody trained on.
 
     Params: `model`, a name of `causal.MEMBERS` or a user's class; `options` and `training` of a member; `part`, one of
     `PARTS`; `dataset`, `seed` and `root` as for the recommender runner. The part "fitted" has metrics of the graph,
@@ -56,14 +55,14 @@ def run(cell: Cell) -> Outcome:
         model.fix(csr_array(world.graph.astype(np.float64)))
     asked = causal.make_twin(p["model"], model) if p["part"] == TWIN else model
     score = UserScorer(p["model"], split.train, rng, asked)
-    drawn = None if world is None else _draw_fresh(p, world)
-    targets = split.test if drawn is None else _ask_last(drawn, split.num_items)
+    fresh = next(iter(fresh_users(p, world)), None)
+    targets = split.test if fresh is None else fresh.targets
     ranks = rank_targets(score, targets)
     arrays = {"test_kept": ranks.kept, "test_filtered": ranks.filtered}
     metrics: dict[str, Any] = {name.replace("_", "_ndcg10_"): float(ndcg(rank).mean()) for name, rank in arrays.items()}
-    if world is not None and drawn is not None and p["part"] == TWIN:
-        best = torch.from_numpy(world.best_ranking_scores(drawn.items[:, :-1], drawn.segments)[:, 1:])
-        metrics["best_ndcg10"] = float(ndcg(expected_rank(best, torch.from_numpy(targets.target - 1))).mean())
+    if fresh is not None and p["part"] == TWIN:
+        best = best_possible("best_possible", fresh.law, fresh.segments)
+        metrics["best_ndcg10"] = float(ndcg(rank_targets(best, targets).kept).mean())
     if p["part"] == FITTED:
         metrics |= _judge(causal.read_graph(p["model"], model, split.num_items), split.train, world)
     return Outcome(metrics | {"fit_cpu_s": cpu_seconds() - start}, arrays)
@@ -98,16 +97,6 @@ def on_cycle(W: csr_array, edges: int) -> float | None:
     graph = csr_array((np.ones(len(first)), (effect, cause)), shape=W.shape)
     _, component = connected_components(graph, connection="strong")
     return float((component[effect] == component[cause]).mean())
-
-
-def _draw_fresh(p: Params, world: BehaviourWorld) -> Behaviour:
-    d = p["dataset"]
-    axes = {"world": {"items": d["items"], "knobs": d["knobs"]}, "seed": p["seed"]}
-    return world.sample(generator(root=p["root"], stream="fresh", **axes), p["fresh"], d["length"])
-
-
-def _ask_last(drawn: Behaviour, items: int) -> Targets:
-    return Targets(from_rows(drawn.items[:, :-1], items), drawn.items[:, -1], np.arange(len(drawn.items)), None)
 
 
 def _judge(W: csr_array, train: Sequences, world: BehaviourWorld | None) -> dict[str, Any]:

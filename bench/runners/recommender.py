@@ -99,10 +99,10 @@ def run(cell: Cell) -> Outcome:
     segments = None if behaviour is None else behaviour.segments
     asked = [Asked("test", split.test, world, segments)]
     asked += [] if refit else [Asked("valid", split.validation, world, segments)]
-    for part, targets, law, groups in (*asked, *_fresh(p, world)):
+    for part, targets, law, groups in (*asked, *fresh_users(p, world)):
         rng = generator(root=p["root"], stream="negatives", part=part)
         negatives = NEGATIVES if part == "test" and _unseen(sequences) > NEGATIVES else None
-        of_part = score or _best_possible(p["model"], law, groups)
+        of_part = score or best_possible(p["model"], law, groups)
         ranks = rank_targets(of_part, targets, negatives=negatives, generator=rng)
         found = {"kept": ranks.kept, "filtered": ranks.filtered, f"u{NEGATIVES}": ranks.sampled}
         for seen, rank in found.items():
@@ -166,8 +166,13 @@ def _read_whole(p: Params, content: str | None) -> tuple[BehaviourWorld | None, 
     return None, None, loaded.sequences
 
 
-def _fresh(p: Params, world: BehaviourWorld | None) -> list[Asked]:
-    """Users that nobody trained on, asked for their last item: of the world, and of the world after a shift."""
+def fresh_users(p: Params, world: BehaviourWorld | None) -> list[Asked]:
+    """Users that nobody trained on, asked for their last item: of the world, and of the world after a shift.
+
+    Args:
+        p: the cell's parameters.
+        world: None for real data, where there are none.
+    """
     d = p["dataset"]
     if "fresh" not in d or world is None:
         return []
@@ -229,8 +234,17 @@ def _course(progress: Progress) -> tuple[dict[str, Any], Arrays]:
     return metrics, arrays
 
 
-def _best_possible(bound: str, world: BehaviourWorld | None, segments: NDArray[np.int64] | None) -> Scorer:
-    """The best ranking of all, or of all that ignore which item caused which."""
+def best_possible(bound: str, world: BehaviourWorld | None, segments: NDArray[np.int64] | None) -> Scorer:
+    """The best ranking of all, or of all that ignore which item caused which.
+
+    Args:
+        bound: "best_possible" or "best_without_r".
+        world: None for real data.
+        segments: of the users who are asked, (users,); None for real data.
+
+    Raises:
+        InputError: real data.
+    """
     if world is None or segments is None:
         raise InputError("the best possible ranking is known only in the behaviour world")
     law, groups = (world if bound == "best_possible" else replace(world, persistence=0.0)), segments

@@ -13,24 +13,16 @@ from bench.experiments.base import Experiment, Results, Row, table
 from bench.judge.intervals import Interval, share_interval, t_interval
 from bench.methods import causal, user_recommender
 from bench.methods.recipes import DROPOUT, TRAINING, loss
-from bench.plan.presets import World
-from bench.plan.recommender_cells import data_words, is_own, plan_cell, real_dataset, world_sizes
+from bench.plan.recommender_cells import data_words, is_own, plan_cell, real_dataset, world_sizes, world_training
 from bench.plan.results import all_of, mean_metric, of_cells, values
 from bench.plan.scores import gain, ranked
 from bench.plan.setup import Setup
 from bench.runners.graph_claims import FITTED, TRUE, TWIN
 from bench.show.tables import Table
 
-# The world in which a correct graph can help most: few users, and causes that go on acting.
-WORLD = World(
-    items=300, users=300, length=25, width=32, epochs=60,
-    knobs={
-        "persistence": 0.9, "horizon": 20, "decay": 1.0, "parents": 0.4, "fan_out": [5, 7], "concentration": 1.0,
-    },
-)  # fmt: skip
-WORLDS, FRESH = 3, 3000
+WORLDS = 3
 # At the default tau of 0.3 most rows of the graph that CausalRec learns are empty.
-READING: dict[str, Any] = {"boost": {"mode": "renorm", "alpha": 100.0}, "tau": 0.03}
+READING: dict[str, Any] = {"boost": {"mode": "renorm", "alpha": 100.0}, "tau": 0.03, "initial": "unit"}
 AUPRC = ("auprc_w", "auprc_lift", "auprc_regression", "auprc_chance")
 SEQ2CAUSE = "seq2cause_sasrec"
 COLUMNS = (
@@ -66,32 +58,27 @@ def _places(setup: Setup) -> tuple[str, ...]:
     return setup.places if setup.preset.all_readings or _own(setup) else setup.places[:1]
 
 
-def _world(setup: Setup) -> World:
-    return replace(setup.preset.sweep, knobs=WORLD.knobs) if setup.preset.name == "smoke" else WORLD
-
-
 def _cells(setup: Setup, name: str, model: str, part: str) -> list[Cell]:
     """One cell per world or seed. Without the graph that it finds, every member is CausalRec, whose cells serve all."""
     if part != FITTED and not is_own(model):
         model = "causalrec"
     in_world, r = name == "behaviour", setup.preset.real
-    world = _world(setup)
+    world = setup.preset.control
     dataset = world.dataset if in_world else real_dataset(setup, name)
     options: dict[str, Any] = {}
     training: dict[str, Any] = {}
     if in_world and not is_own(model):
         options = READING | {"length": world.length, "width": world.width, "dropout": 0.2}
-        training = {"epochs": world.epochs, "batch": 32, "learning_rate": 3e-3}
+        training = world_training(world)
     elif not is_own(model):
         options = READING | {"length": r.length, "width": r.width, "dropout": DROPOUT.get(name, 0.2)}
         options |= loss("causalrec", int(setup.statistic(name, "items")))
         training = TRAINING | {"epochs": r.epochs_by.get(name, r.epochs), "batch": r.batch, "windows": r.windows}
     cells = [
         plan_cell(setup, dataset, model if is_own(model) else "causalrec", options, training, seed)
-        for seed in range(min(WORLDS, setup.preset.sweep_seeds) if in_world else r.seeds)
+        for seed in range(min(WORLDS, setup.preset.control_worlds[0]) if in_world else r.seeds)
     ]
-    more: dict[str, Any] = {"model": model, "part": part} | ({"fresh": FRESH} if in_world else {})
-    more |= {"seq2cause": setup.seq2cause} if model == SEQ2CAUSE else {}
+    more = {"model": model, "part": part} | ({"seq2cause": setup.seq2cause} if model == SEQ2CAUSE else {})
     return [
         replace(
             cell, runner="graph_claims", params=dict(cell.params) | more,
@@ -107,8 +94,9 @@ def tables(setup: Setup, results: Results) -> list[Table]:
     rows = [
         row for name in _places(setup) for model in _models(setup, name) if (row := _row(setup, results, name, model))
     ]  # fmt: skip
+    world = setup.preset.control
     note = (
-        f"Worlds: {world_sizes(_world(setup))}, causes that go on acting, ranked on {FRESH} users that nobody trained "
+        f"Worlds: {world_sizes(world)}, causes that go on acting, ranked on {world.fresh} users that nobody trained "
         "on. Gains are in NDCG@10, relative to the twin, the same model without a graph, paired over worlds or over "
         "seeds and users. Following popularity is the rank correlation, -1 to 1, of an item's strength as a cause or "
         "effect with how often it occurs. Edges on a cycle are a share of the strongest, as many as the true graph "
@@ -128,7 +116,7 @@ def _row(setup: Setup, results: Results, name: str, model: str) -> Row | None:
     whole = fitted if len(fitted) == len(twin) else []
     level = ranked(setup, name, fitted).mean(1)
     best = values(twin, "best_ndcg10")
-    items = _world(setup).items if name == "behaviour" else setup.statistic(name, "items")
+    items = setup.preset.control.items if name == "behaviour" else setup.statistic(name, "items")
     return (
         name, causal.TITLES.get(model, model), _gain(setup, name, true, twin),
         *(share_interval(known) if len(known := values(fitted, of)) else None for of in AUPRC),

@@ -53,7 +53,7 @@ def test_members_share_the_true_graph_and_the_twin_and_quick_stays_small():
     assert len(cells) == 12
     assert set(asked) == {("causalrec", part) for part in PARTS} | {("lift_sasrec", FITTED)}
     assert sum(c.cost for c in cells) < 150
-    assert {c.params["fresh"] for c in cells} == {graph_claims.FRESH}
+    assert {c.params["dataset"]["fresh"] for c in cells} == {PRESETS["quick"].control.fresh}
 
 
 def test_real_data_are_asked_where_the_preset_has_the_time_or_a_user_brings_a_causal_recommender(mine):
@@ -61,7 +61,7 @@ def test_real_data_are_asked_where_the_preset_has_the_time_or_a_user_brings_a_ca
     standard = graph_claims.plan(with_data("standard", ("ml-100k",)))
     real = [c for c in standard if c.params["dataset"]["name"] == "ml-100k"]
     assert len(real) == 3 * PRESETS["standard"].real.seeds
-    assert not any(c.params["part"] == TRUE or "fresh" in c.params for c in real)
+    assert not any(c.params["part"] == TRUE or "fresh" in c.params["dataset"] for c in real)
     found = {"ml-100k": dataset("ml-100k"), OWN: dataset(OWN)}
     places = {(c.params["model"], c.params["dataset"]["name"]) for c in graph_claims.plan(replace(mine, found=found))}
     assert places == {(m, n) for m in ("causalrec", "lift_sasrec", NAME) for n in ("behaviour", *found)}

@@ -17,13 +17,13 @@ from bench.runners.recommender import read_data
 from synth.scoring import edge_auprc
 from tests.bench.made_up import made_up
 
-SWEEP = World(items=20, users=40, length=10, width=8, epochs=1)
-SETUP = Setup(replace(PRESETS["smoke"], sweep=SWEEP), 0, "cpu")
+CONTROL = World(items=20, users=40, length=10, width=8, epochs=1, fresh=100, knobs={"persistence": 0.9})
+SETUP = Setup(replace(PRESETS["smoke"], control=CONTROL), 0, "cpu")
 
 
 def cell(part: str, model: str = "causalrec", seed: int = 0) -> Cell:
     found = graph_claims._cells(SETUP, "behaviour", model, part)[seed]
-    return replace(found, params=found.params | {"fresh": 100, "model": model})
+    return replace(found, params=found.params | {"model": model})
 
 
 @pytest.fixture(scope="module")
