@@ -15,7 +15,7 @@ from torch.nn import functional
 from causalrec.acyclicity import truncated_exponential
 from causalrec.attention import Block
 from causalrec.errors import InputError
-from causalrec.relation import LEAKING, RULES, relate
+from causalrec.relation import LEAKING, RULES, keep, relate
 from causalrec.structure.regression import eliminate
 
 SOURCES = ("item_bilinear", "contextual", "global_lowrank", "closed_form", "inner_solve", "free", "fixed")
@@ -28,6 +28,7 @@ CHOICES = {
     "mixing": ("plain", "rescaled", "residual"),
     "placement": ("values", "mixed"),
     "fit": ("time", "full", "none"),
+    "constrained": ("all", "used"),
     "relation": RULES,
     "positions": ("every", "last"),
 }
@@ -58,7 +59,12 @@ class Reading:
         fit: L_fit uses W masked to j < i (`time`, default) or all of W (`full`, the lemma to the letter); `none` omits
             it.
         stop: L_fit treats Z as data, without a gradient; default True.
-        acyclicity: include h(W) in the loss; default True. h is reported in any case.
+        acyclicity: include h(W) in the loss; default True. h of the full W is reported in any case.
+        constrained: that h is of `all` of W (default), or of the part `used`: what the rule of `relation` keeps of W in
+            both directions of time. On j < i alone, which is all that R reads, no cycle can be: h there is 0 by
+            construction and constrains nothing.
+        repeats: K lets an earlier action on the same item be a cause, the user's habit; default False. Two actions on
+            one item then cause each other in the full W, so that h takes a habit for a cycle and shrinks it.
         relation: rule of `causalrec.relation` that reads R from W, default `threshold`.
         tau: constant of that rule, at least 0, default 0.3.
         top: number of causes per row under `top_k`, default 3.
@@ -78,6 +84,8 @@ class Reading:
     fit: str = "time"
     stop: bool = True
     acyclicity: bool = True
+    constrained: str = "all"
+    repeats: bool = False
     relation: str = "threshold"
     tau: float = 0.3
     top: int = 3
@@ -132,6 +140,15 @@ class Graph:
         return truncated_exponential(self.weights_bij)
 
     @cached_property
+    def constrained_b(self) -> Tensor:
+        """h of what the reading constrains, which is in the loss."""
+        r = self.reading
+        if r.constrained == "all":
+            return self.acyclicity_b
+        kept = keep(self.weights_bij.detach().abs(), r.relation, r.tau, r.top)
+        return truncated_exponential(self.weights_bij.where(kept, 0))
+
+    @cached_property
     def fit_b(self) -> Tensor:
         """L_fit, as in `fit_error`."""
         mask = "full" if self.reading.fit == "full" else "time"
@@ -155,14 +172,18 @@ class Graph:
         }
 
 
-def admissible(items_bl: Tensor) -> Tensor:
+def admissible(items_bl: Tensor, repeats: bool = False) -> Tensor:
     """Return K (b, i, j), True where both positions are real and hold different items; a repeat would explain itself.
 
     Args:
         items_bl: items, 0 at padding; also one row (l,) without a batch.
+        repeats: two positions may hold the same item; default False.
     """
     valid = items_bl != 0
-    different = items_bl[..., :, None] != items_bl[..., None, :]
+    if repeats:
+        different = ~torch.eye(items_bl.shape[-1], dtype=torch.bool, device=items_bl.device)
+    else:
+        different = items_bl[..., :, None] != items_bl[..., None, :]
     return different & valid[..., :, None] & valid[..., None, :]
 
 
@@ -390,7 +411,7 @@ class Discovery(nn.Module):
         m = self.raw_weights(items_bl, embedding_bld, z_bld, mixing)
         if self.reading.sign == "relu" and self.reading.source != "fixed":
             m = torch.relu(m - self.reading.delta)
-        return m * admissible(items_bl)
+        return m * admissible(items_bl, self.reading.repeats)
 
     def forward(self, items_bl: Tensor, embedding_bld: Tensor, z_bld: Tensor, mixing: Tensor | None = None) -> Graph:
         """Return W and R, and with them the terms of L_DAG.

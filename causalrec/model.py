@@ -16,7 +16,12 @@ from causalrec.discovery import ITEM_LEVEL, Discovery, DiscoveryBlock, Graph, Re
 from causalrec.errors import InputError
 from causalrec.lagrangian import Lagrangian
 from causalrec.negatives import LOSSES, next_item_loss
+from causalrec.optimisers import Group
 from causalrec.recommender import Recommender, TransformerOptions, draw_embeddings
+
+SETTLED = 0.01  # relative change of L_DAG over an epoch, below which its minimisation has converged
+LATEST = 5  # epochs after which rho and gamma are updated, converged or not
+STEEPEST = 1.0  # norm of the gradient that L_rec sends into R, above which it is scaled down
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,10 @@ class CausalRecOptions(Reading, SASRecOptions):
         sparsity: weight lambda of the L1 term, at least 0, default 0.01.
         rho: penalty coefficient at the start, default 1, see `Lagrangian`.
         growth: factor of rho at an update, at least 1, default 10.
+        raise_rho: rho and gamma are updated after each `period`, an epoch (default); or once the minimisation of L_DAG
+            under them has `converged`, when its mean over an epoch is within 1 % of the epoch before, but at the latest
+            after 5 epochs.
+        graph_rate: factor of the learning rate for the discovery block's own parameters, above 0, default 1.
         branch: the discovery layer stands in `series` with the others (default), or at the `side`: then they see its
             output only through R.
         boosted_layers: which of layers 1, 2, ... are boosted (layer 0 discovers); None (default) for all.
@@ -80,6 +89,8 @@ class CausalRecOptions(Reading, SASRecOptions):
     sparsity: float = 0.01
     rho: float = 1.0
     growth: float = 10.0
+    raise_rho: str = "period"
+    graph_rate: float = 1.0
     branch: str = "series"
     boosted_layers: tuple[int, ...] | None = None
 
@@ -101,8 +112,11 @@ class CausalRecOptions(Reading, SASRecOptions):
             raise InputError(f"beta = {self.beta} with a fixed W, which L_DAG cannot change; choose beta = 0")
         if self.placement == "mixed" and self.normalised < 1:
             raise InputError("placement mixed needs normalised >= 1; otherwise neither V nor Z has LayerNorm")
-        if self.branch not in ("series", "side"):
-            raise InputError(f"branch {self.branch!r} is unknown; choose one of series, side")
+        for name, valid in (("branch", ("series", "side")), ("raise_rho", ("period", "converged"))):
+            if getattr(self, name) not in valid:
+                raise InputError(f"{name} {getattr(self, name)!r} is unknown; choose one of {', '.join(valid)}")
+        if not 0 < self.graph_rate < float("inf"):
+            raise InputError(f"graph_rate = {self.graph_rate}; expected a finite number > 0")
         if self.boosted_layers is not None:
             object.__setattr__(self, "boosted_layers", tuple(self.boosted_layers))  # JSON gives a list
             if not self.boosted_layers or not set(self.boosted_layers) <= set(range(1, self.layers)):
@@ -221,6 +235,9 @@ class CausalRec(SASRec):
         self.discovery = Discovery(o.items, o.width, o)
         self.multipliers: Tensor
         self.register_buffer("multipliers", torch.empty(3, dtype=torch.float64))
+        if o.raise_rho == "converged":
+            self.inner: Tensor  # L_DAG over the epoch before (inf: none under these multipliers), epochs under them
+            self.register_buffer("inner", torch.empty(2, dtype=torch.float64))
 
     def _initialise(self, generator: torch.Generator) -> None:
         super()._initialise(generator)
@@ -237,12 +254,16 @@ class CausalRec(SASRec):
     def lagrangian(self, state: Lagrangian) -> None:
         values = torch.tensor([state.gamma, state.rho, state.h_previous], dtype=torch.float64)
         self.multipliers.copy_(values)
+        if self.options.raise_rho == "converged":
+            self.inner.copy_(torch.tensor([float("inf"), 0.0], dtype=torch.float64))
 
     def encode(self, items_bl: Tensor, last: bool = False) -> tuple[Tensor, Graph | None]:
         """Discover the graph in the first layer and boost the attention of the others by it; see `SASRec.encode`."""
         o = self.options
         mask, x, graph = self._discover(items_bl, needed=o.beta > 0 or o.boost.active)
         relation = None if graph is None else graph.relation_bij
+        if relation is not None and relation.requires_grad:  # alpha = 1e8 makes it 1e6 times all others
+            relation.register_hook(_limited)  # type: ignore[no-untyped-call]
         for layer, block in enumerate(self.blocks[1:], start=1):
             if last and layer == o.layers - 1:
                 mask, relation = mask[:, :, -1:], None if relation is None else relation[:, -1:]
@@ -264,6 +285,13 @@ class CausalRec(SASRec):
         """Return those of SASRec; the discovery block, whose scale is its own, stays with Adam."""
         apart = {id(parameter) for parameter in self.discovery.parameters()}
         return [matrix for matrix in super().matrices() if id(matrix) not in apart]
+
+    def groups(self) -> list[Group]:
+        """Return the discovery block's own parameters apart, so that neither throttles the other."""
+        graph = list(self.discovery.parameters())
+        own = {id(parameter) for parameter in graph}
+        others = Group([parameter for parameter in self.parameters() if id(parameter) not in own])
+        return [others, Group(graph, self.options.graph_rate)] if graph else [others]
 
     def graph(self, items_bl: Tensor) -> Graph:
         """Return W and R of sequences, whether or not the model's boost and loss use them.
@@ -290,6 +318,7 @@ class CausalRec(SASRec):
     def loss(self, items_bl: Tensor, target_bl: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return L = L_rec + beta (L_fit + lambda |W|_1 / n + gamma h + rho h²/2), means over the batch, and its terms.
 
+        The terms `h` and `h_max` are of the full W; `h_used`, of what h constrains, where that is another part of it.
         If W explodes, h and the loss are not finite; the training loop skips and counts such a step.
         """
         o = self.options
@@ -297,27 +326,42 @@ class CausalRec(SASRec):
         terms = {"recommendation": recommendation.detach()}
         if graph is None:
             return recommendation, terms
-        h, fit, sparsity = graph.acyclicity_b.mean(), graph.fit_b.mean(), graph.sparsity_b.mean()
+        h, fit, sparsity = graph.constrained_b.mean(), graph.fit_b.mean(), graph.sparsity_b.mean()
         terms |= {
-            "h": h.detach(),
+            "h": graph.acyclicity_b.detach().mean(),
             "h_max": graph.acyclicity_b.detach().max(),
             "fit": fit.detach(),
             "sparsity": sparsity.detach(),
         } | graph.guards
+        if o.constrained == "used":
+            terms["h_used"] = h.detach()
         if o.beta == 0:
             return recommendation, terms
+        return recommendation + o.beta * self._dag_loss(h, fit, sparsity), terms
+
+    def _dag_loss(self, h: Tensor, fit: Tensor, sparsity: Tensor) -> Tensor:
+        o = self.options
         dag = o.sparsity * sparsity
         if o.fit != "none":
             dag = fit + dag
-        if o.acyclicity:
-            dag = dag + self.lagrangian.penalty(h)
-        return recommendation + o.beta * dag, terms
+        return dag + self.lagrangian.penalty(h) if o.acyclicity else dag
 
     def end_period(self, means: dict[str, float]) -> dict[str, float]:
-        """Update (gamma, rho) once with the epoch's mean h (Sec. 4.4.2) and return them."""
-        if self.options.beta > 0 and self.options.acyclicity:
-            self.lagrangian = self.lagrangian.update(means["h"])
+        """Update (gamma, rho) with the epoch's mean h (Sec. 4.4.2), once it is time, and return them."""
+        o = self.options
+        if o.beta > 0 and o.acyclicity:
+            h = means["h_used" if o.constrained == "used" else "h"]
+            if o.raise_rho == "period" or self._converged(h, means["fit"], means["sparsity"]):
+                self.lagrangian = self.lagrangian.update(h)
         return {"rho": float(self.lagrangian.rho), "gamma": float(self.lagrangian.gamma)}
+
+    def _converged(self, *means: float) -> bool:
+        """Whether the multipliers have had their time, given an epoch's mean terms of L_DAG, which are noted."""
+        value = float(self._dag_loss(*(torch.tensor(mean, dtype=torch.float64) for mean in means)))
+        before, epochs = (float(number) for number in self.inner)
+        self.inner.copy_(torch.tensor([value, epochs + 1], dtype=torch.float64))
+        settled = before < float("inf") and abs(value - before) <= SETTLED * abs(before)
+        return settled or epochs + 1 >= LATEST
 
     @property
     def has_item_graph(self) -> bool:
@@ -325,7 +369,9 @@ class CausalRec(SASRec):
         return self.options.source in ITEM_LEVEL
 
     def item_graph(self) -> Tensor:
-        """Return W of the items (items, items), row the effect, column the cause; zero diagonal, no gradient.
+        """Return W of the items (items, items), row the effect, column the cause; no gradient.
+
+        The diagonal is 0, under `repeats` as well: a habit acts in sequences and is no edge between two items.
 
         Raises:
             InputError: this source makes W anew for each sequence.
@@ -337,6 +383,11 @@ class CausalRec(SASRec):
         with torch.no_grad():
             items = torch.arange(1, self.options.items + 1, device=self.item.weight.device)
             return self.discovery.weights(items, self.item.weight[1:] * self.embedding_scale)
+
+
+def _limited(slope: Tensor) -> Tensor:
+    scaled: Tensor = slope * (STEEPEST / slope.norm()).clamp(max=1)
+    return scaled
 
 
 def two_way_mask(valid_bl: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,6 +1,7 @@
 """The steps of training: how long they are in the course of it, and how a gradient becomes one (Adam, Muon)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,6 +11,30 @@ OPTIMISERS = ("adam", "muon")
 WARM_UP, PLATEAU = 0.02, 0.5
 MOMENTUM = 0.95
 QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan 2024: singular values go to about 1 in five steps
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Parameters whose gradient is clipped apart from that of all others, and that have a learning rate of their own.
+
+    Args:
+        parameters: of a model.
+        rate: factor of the learning rate, default 1.
+    """
+
+    parameters: Sequence[Tensor]
+    rate: float = 1.0
+
+
+def clip(groups: Iterable[Group], largest: float) -> bool:
+    """Scale the gradient of each group down to a norm of at most `largest`; return whether all norms were finite.
+
+    Args:
+        groups: of a model.
+        largest: above 0; inf for no limit.
+    """
+    norms = [torch.nn.utils.clip_grad_norm_(group.parameters, largest) for group in groups]
+    return all(bool(norm.isfinite()) for norm in norms)
 
 
 def rate(share: float, schedule: str) -> float:
@@ -85,7 +110,7 @@ def orthogonal(matrices_nrc: Tensor) -> Tensor:
 
 
 def make_optimisers(
-    parameters: Iterable[Tensor],
+    groups: Iterable[Group],
     matrices: Iterable[Tensor],
     kind: str,
     learning_rate: float,
@@ -94,14 +119,16 @@ def make_optimisers(
     """Return AdamW of all parameters, or under `muon` of those that are no matrix of a layer, and Muon of these.
 
     Args:
-        parameters: of the model.
-        matrices: those among them that map a layer's states, for Muon.
+        groups: all parameters of the model.
+        matrices: those among them that map a layer's states, for Muon; of groups whose rate is 1.
         kind: `adam` or `muon`.
         learning_rate: of both.
         weight_decay: share of a weight that is taken off per unit of learning rate, default 0.
     """
     apart = list(matrices) if kind == "muon" else []
     known = {id(matrix) for matrix in apart}
-    others = [parameter for parameter in parameters if id(parameter) not in known]
+    others = [
+        {"params": [p for p in group.parameters if id(p) not in known], "rate": group.rate} for group in groups
+    ]
     adam = torch.optim.AdamW(others, learning_rate, (0.9, 0.98), weight_decay=weight_decay, fused=True)
     return [adam, Muon(apart, learning_rate, weight_decay)] if apart else [adam]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from causalrec.errors import InputError
+from causalrec.optimisers import Group
 
 
 def require_positive(options: Any, *names: str) -> None:
@@ -132,6 +133,10 @@ class Recommender(nn.Module, ABC):
     def matrices(self) -> list[Tensor]:
         """Return the weights of all linear layers, which the optimiser Muon may take."""
         return [module.weight for module in self.modules() if isinstance(module, nn.Linear)]
+
+    def groups(self) -> list[Group]:
+        """Return all parameters, in groups whose gradients are clipped apart: by default one."""
+        return [Group(list(self.parameters()))]
 
     def check_length(self, items_bl: Tensor) -> int:
         """Return the number of positions of a batch.

@@ -22,7 +22,7 @@ def relate(weights_bij: Tensor, rule: str = "threshold", tau: float = 0.3, top: 
     - `threshold`: |W_ij| >= tau;
     - `top_k`: the `top` strongest causes of each row;
     - `row_relative`: at least tau times the strongest cause of the row;
-    - `soft`: the strength itself, at most 1; its gradient goes back into W;
+    - `soft`: the strength itself, at most 1; its gradient goes back into W, and into the embeddings or Z behind it;
     - `straight_through`: `threshold` forwards, the gradient of `soft` backwards (Bengio et al. 2013);
     - `closure`: all that reaches i along edges of `threshold`, so that a cause of a cause is one too;
     - `max_relative`: at least tau times the strongest entry of the whole W, later rows and columns included;
@@ -40,15 +40,6 @@ def relate(weights_bij: Tensor, rule: str = "threshold", tau: float = 0.3, top: 
     Raises:
         InputError: the rule is unknown.
     """
-    strength = weights_bij.detach().abs()
-    past = strength.tril(-1)
-    if rule == "threshold":
-        return (past >= tau) & (past > 0)
-    if rule == "top_k":
-        strongest = past.topk(min(top, past.shape[-1])).indices
-        return torch.zeros_like(past, dtype=torch.bool).scatter_(-1, strongest, value=True) & (past > 0)
-    if rule == "row_relative":
-        return (past >= tau * past.amax(-1, keepdim=True)) & (past > 0)
     if rule == "soft":
         return weights_bij.tril(-1).abs().clamp(max=1)
     if rule == "straight_through":
@@ -57,10 +48,41 @@ def relate(weights_bij: Tensor, rule: str = "threshold", tau: float = 0.3, top: 
         return hard + (soft - soft.detach())
     if rule == "closure":
         return _closure(relate(weights_bij, "threshold", tau))
+    strength = weights_bij.detach().abs()
+    if rule in LEAKING:
+        return keep(strength, rule, tau, top).tril(-1)
+    return keep(strength.tril(-1), rule, tau, top)
+
+
+def keep(strength_bij: Tensor, rule: str, tau: float = 0.3, top: int = 3) -> Tensor:
+    """Return which entries of |W| a rule keeps (b, i, j) where it is not told what came first.
+
+    `soft` and `straight_through`, whose gradients reach them all, keep every entry above 0, and `closure` those that
+    its paths are made of.
+
+    Args:
+        strength_bij: |W|, without a gradient.
+        rule: as in `relate`.
+        tau: as in `relate`.
+        top: as in `relate`.
+
+    Raises:
+        InputError: the rule is unknown.
+    """
+    positive = strength_bij > 0
+    if rule in ("soft", "straight_through"):
+        return positive
+    if rule in ("threshold", "closure"):
+        return (strength_bij >= tau) & positive
+    if rule == "top_k":
+        strongest = strength_bij.topk(min(top, strength_bij.shape[-1])).indices
+        return torch.zeros_like(positive).scatter_(-1, strongest, value=True) & positive
+    if rule == "row_relative":
+        return (strength_bij >= tau * strength_bij.amax(-1, keepdim=True)) & positive
     if rule == "max_relative":
-        return (past >= tau * strength.amax((-2, -1), keepdim=True)) & (past > 0)
+        return (strength_bij >= tau * strength_bij.amax((-2, -1), keepdim=True)) & positive
     if rule == "dag":
-        return past > _least_acyclic(strength)[:, None, None]
+        return strength_bij > _least_acyclic(strength_bij)[:, None, None]
     raise InputError(f"relation {rule!r} is unknown; choose one of {', '.join(RULES)}")
 
 

@@ -15,7 +15,7 @@ from causalrec.attention import set_dropout_generator
 from causalrec.checkpoints import Checkpoint, Snapshot
 from causalrec.errors import InputError
 from causalrec.interactions import Sequences, Split, pad_left
-from causalrec.optimisers import OPTIMISERS, SCHEDULES, Muon, make_optimisers, rate
+from causalrec.optimisers import OPTIMISERS, SCHEDULES, Muon, clip, make_optimisers, rate
 from causalrec.ranking import NonFiniteScores, Scorer, ndcg, rank_targets
 from causalrec.recommender import Recommender
 
@@ -45,7 +45,7 @@ class TrainingOptions:
             (`decay`, default), or is `constant`. Ending at 0 is worth many epochs.
         optimiser: `adam` (default), or `muon` for the matrices of layers and Adam for all else, see `optimisers`.
         weight_decay: share of a weight taken off per unit of learning rate, default 0.
-        clip_norm: largest norm of a gradient, default 5; inf for no limit.
+        clip_norm: largest norm of the gradient of each of the model's `groups`, default 5; inf for no limit.
         patience: epochs without a better validation NDCG@10 before training stops; None (default) trains all epochs,
             as the schedule foresees and as models must that are to be compared.
         validate_every: epochs between two validations, where there is patience, default 1.
@@ -309,7 +309,7 @@ def train(
     set_dropout_generator(model, dropout)
     model.products = PRECISIONS[options.precision]
     optimisers = make_optimisers(
-        model.parameters(), model.matrices(), options.optimiser, options.learning_rate, options.weight_decay
+        model.groups(), model.matrices(), options.optimiser, options.learning_rate, options.weight_decay
     )
     identity = [type(model).__name__, asdict(model.options), options.identity]
     state = TrainingState(identity, model.state_dict(), optimisers, dropout, shuffle)
@@ -340,11 +340,11 @@ def take_step(optimisers: Sequence[torch.optim.Optimizer], learning_rate: float)
 
     Args:
         optimisers: of one model.
-        learning_rate: of this step.
+        learning_rate: of this step, times the `rate` of a group that has one.
     """
     for optimiser in optimisers:
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get("rate", 1.0)
         optimiser.step()
 
 
@@ -369,6 +369,7 @@ def _train_epoch(
 ) -> dict[str, float]:
     model.train()
     totals: dict[str, float] = {}
+    groups = model.groups()
     rows, steps = 0, -(-len(padded) // options.batch)
     done = progress.epoch * steps
     epoch = batches(padded, options.batch, shuffle, str(model.device), times, model.needs_next_time)
@@ -379,8 +380,7 @@ def _train_epoch(
             progress.skipped_steps += 1
             continue
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm)
-        if not bool(torch.isfinite(norm)):
+        if not clip(groups, options.clip_norm):
             progress.skipped_steps += 1
             continue
         share = (done + number) / (options.epochs * steps)

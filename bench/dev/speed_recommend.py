@@ -101,7 +101,7 @@ def build(kind: str, items: int, length: int) -> Clock:
     set_dropout_generator(model, torch.Generator().manual_seed(1))
     model.train()
     recipe = TRAINING["optimiser"], TRAINING["learning_rate"]
-    return Clock(model, make_optimisers(model.parameters(), model.matrices(), *recipe))
+    return Clock(model, make_optimisers(model.groups(), model.matrices(), *recipe))
 
 
 def floor_flops(targets: int, padded_lengths: np.ndarray[Any, np.dtype[np.int64]], items: int) -> float:

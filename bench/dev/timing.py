@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from causalrec.optimisers import clip
 from causalrec.recommender import Recommender
 
 
@@ -78,7 +79,7 @@ def take_step(
         optimisers: of its parameters.
         items: item ids, (batch, length), 0 where padded.
         target: the next items, (batch, length).
-        clip_norm: norm that the gradient is cut to; no limit by default.
+        clip_norm: norm that the gradient of each group is cut to; no limit by default.
 
     Returns:
         The loss before the step.
@@ -87,7 +88,7 @@ def take_step(
     model.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     if clip_norm < float("inf"):
-        torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        clip(model.groups(), clip_norm)
     for optimiser in optimisers:
         optimiser.step()
     return loss.detach()

@@ -27,7 +27,7 @@ def main() -> None:
     model = SASRec(SASRecOptions(int(items), rows.shape[1] - 1), torch.Generator().manual_seed(0))
     set_dropout_generator(model, torch.Generator().manual_seed(1))
     model.train()
-    optimisers = make_optimisers(model.parameters(), model.matrices(), optimiser, 1e-3)
+    optimisers = make_optimisers(model.groups(), model.matrices(), optimiser, 1e-3)
     epoch = batches(rows, int(batch), np.random.default_rng(0), "cpu")
     for _, (block, target) in zip(range(STEPS), epoch, strict=False):
         take_step(model, optimisers, block, target, 5.0)

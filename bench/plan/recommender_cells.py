@@ -17,7 +17,8 @@ FACTOR_WEIGHTS = dict(zip(DROPOUTS, (1e-4, 1e-3, 3e-3, 1e-2), strict=True))  # F
 PAIR_BATCH = 1024
 READING = (
     "layers", "normalised", "beta", "source", "sign", "mixing", "placement", "bidirectional", "fit", "stop",
-    "acyclicity", "rho", "growth", "relation", "tau", "top", "positions", "branch", "boosted_layers",
+    "acyclicity", "constrained", "rho", "growth", "raise_rho", "graph_rate", "repeats", "relation", "tau", "top",
+    "positions", "branch", "boosted_layers",
 )  # fmt: skip
 SPOKEN = {
     "window": "window", "decay": "decay", "regularisation": "weight", "dropout": "dropout", "sparsity": "lambda",

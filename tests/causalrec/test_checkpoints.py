@@ -33,6 +33,10 @@ KINDS = {
     # A rho that grows and unused parameters without moments are part of what must come back.
     "causalrec": lambda g: CausalRec(CausalRecOptions(ITEMS, **SIZES, boost=Boost(), delta=0.0, tau=0.05), g),
     "causalrec unboosted": lambda g: CausalRec(CausalRecOptions(ITEMS, **SIZES, boost=Boost(alpha=0.0), beta=0.0), g),
+    # Three epochs under the first multipliers, so that it counts how many have passed.
+    "causalrec converged": lambda g: CausalRec(
+        CausalRecOptions(ITEMS, **SIZES, boost=Boost(), delta=0.0, tau=0.05, raise_rho="converged", graph_rate=3.0), g
+    ),
     "gru4rec": lambda g: GRU4Rec(GRU4RecOptions(ITEMS, **SIZES, hidden=8), g),
     "bert4rec": lambda g: BERT4Rec(BERT4RecOptions(ITEMS, **SIZES), g),
     "hstu": lambda g: HSTU(HSTUOptions(ITEMS, **SIZES, times="query"), g),
@@ -40,7 +44,7 @@ KINDS = {
 }
 ALL = (*KINDS, "fpmc")
 # A rate at which the best epoch is neither the first nor the last.
-TRAINING = TrainingOptions(epochs=EPOCHS, batch=16, learning_rate=0.2, schedule="constant", patience=3)
+TRAINING = TrainingOptions(epochs=EPOCHS, batch=16, learning_rate=0.025, schedule="constant", patience=3)
 
 
 class Cut(Exception):

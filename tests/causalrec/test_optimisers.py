@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from causalrec.optimisers import Muon, make_optimisers, orthogonal, rate
+from causalrec.optimisers import Group, Muon, clip, make_optimisers, orthogonal, rate
+from causalrec.training import take_step
 
 
 def test_the_schedule_by_hand():
@@ -73,10 +74,37 @@ def test_matrices_of_one_shape_are_moved_as_each_would_be_alone():
         torch.testing.assert_close(moved([place])[0], together, rtol=1e-5, atol=1e-6)
 
 
+@given(st.lists(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=3), min_size=1, max_size=3), st.floats(0.1, 10))
+def test_each_group_is_clipped_apart(gradients, largest):
+    parameters = [torch.nn.Parameter(torch.zeros(len(gradient))) for gradient in gradients]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = torch.tensor(gradient)
+    assert clip([Group([parameter]) for parameter in parameters], largest)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        before = np.array(gradient)
+        after = before * min(1.0, largest / max(np.linalg.norm(before), 1e-9))
+        np.testing.assert_allclose(parameter.grad.numpy(), after, rtol=1e-3, atol=1e-5)
+
+
+def test_a_gradient_that_is_not_finite_is_told_whatever_its_group():
+    good, bad, none = (torch.nn.Parameter(torch.zeros(2)) for _ in range(3))
+    good.grad, bad.grad = torch.ones(2), torch.tensor([1.0, torch.inf])
+    assert clip([Group([good]), Group([none])], 5.0)
+    assert not clip([Group([good]), Group([bad])], 5.0)
+
+
+def test_each_group_has_its_own_rate():
+    slow, fast = torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.zeros(1))
+    made = make_optimisers([Group([slow]), Group([fast], 4.0)], [], "adam", 9.0)
+    slow.grad, fast.grad = torch.ones(1), torch.ones(1)
+    take_step(made, 0.1)
+    assert (slow.item(), fast.item()) == pytest.approx((-0.1, -0.4))
+
+
 def test_each_parameter_has_one_optimiser():
     vector, matrix = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.eye(3))
     for kind, expected in (("adam", [[vector, matrix]]), ("muon", [[vector], [matrix]])):
-        made = make_optimisers([vector, matrix], [matrix], kind, 0.1, 0.2)
+        made = make_optimisers([Group([vector, matrix])], [matrix], kind, 0.1, 0.2)
         held = [[p for group in o.param_groups for p in group["params"]] for o in made]
         assert [[id(p) for p in group] for group in held] == [[id(p) for p in group] for group in expected]
         assert all(group["weight_decay"] == 0.2 for o in made for group in o.param_groups)

@@ -1,6 +1,7 @@
 """Every reading of CausalRec: its formula, what it may see, where gradients go, and what it is without boost."""
 
 from dataclasses import asdict, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from causalrec.attention import Boost, causal_mask, set_dropout_generator
+from causalrec.acyclicity import truncated_exponential
+from causalrec.attention import BOOSTS, Boost, causal_mask, set_dropout_generator
 from causalrec.discovery import (
     CHOICES,
     ITEM_LEVEL,
@@ -24,9 +26,11 @@ from causalrec.discovery import (
 )
 from causalrec.errors import InputError
 from causalrec.interactions import from_rows, leave_one_out
+from causalrec.lagrangian import Lagrangian
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions, two_way_mask
+from causalrec.optimisers import clip, make_optimisers
 from causalrec.relation import LEAKING, RULES
-from causalrec.training import Diverged, TrainingOptions, train
+from causalrec.training import Diverged, TrainingOptions, take_step, train
 from tests.strategies import item_batches
 
 ITEMS, LENGTH = 12, 6
@@ -47,6 +51,11 @@ WITHOUT_LEAKS = [
     {"fit": "none"},
     {"stop": False, "source": "contextual"},
     {"acyclicity": False},
+    {"constrained": "used"},
+    {"constrained": "used", "relation": "soft"},
+    {"repeats": True},
+    {"graph_rate": 3.0},
+    {"raise_rho": "converged"},
     {"branch": "side"},
     {"boosted_layers": (2,)},
     {"boost": Boost("renorm", 5.0, heads=1)},
@@ -134,7 +143,7 @@ def test_w_is_zero_outside_k_and_the_last_position_alone_is_what_all_give(change
     model, items = causalrec(changes), batch()
     with torch.no_grad():
         graph = model.graph(items)
-        assert (graph.weights_bij[~admissible(items)] == 0).all()
+        assert (graph.weights_bij[~admissible(items, model.options.repeats)] == 0).all()
         assert graph.weights_bij.any()
         assert not graph.relation_bij.triu().any()
         alone, together = model.encode(items, last=True)[0], model.encode(items)[0]
@@ -195,9 +204,9 @@ def test_every_reading_trains_to_finite_weights_and_keeps_its_records(changes):
     assert all(value.isfinite() for value in terms.values())
     assert all(parameter.isfinite().all() for parameter in model.parameters())
     assert 0 <= terms["empty_rows"] <= 1
-    model.end_period({"h": float(terms["h"])})
-    assert (model.lagrangian.h_previous < 9e9) == (model.options.beta > 0 and model.options.acyclicity
-                                                    and float(terms["h"]) > 1e-8)  # fmt: skip
+    model.end_period({name: float(value) for name, value in terms.items()})
+    constrained = float(terms.get("h_used", terms["h"])) > 1e-8 and model.options.raise_rho == "period"
+    assert (model.lagrangian.h_previous < 9e9) == (model.options.beta > 0 and model.options.acyclicity and constrained)
 
 
 @pytest.mark.parametrize("changes", ALL, ids=named)
@@ -426,6 +435,170 @@ def test_an_exploding_w_is_skipped_and_counted_and_a_dying_one_recorded():
     assert (record["empty_rows"], record["weight_max"], record["h_max"]) == (1.0, 0.0, 0.0)
 
 
+SOURCES_OF_SLOPE = [source for source in SOURCES if source not in ("fixed", "free", "inner_solve")]
+
+
+@pytest.mark.parametrize("relation", ["soft", "straight_through"])
+@pytest.mark.parametrize("mode", BOOSTS)
+@settings(max_examples=6)
+@given(
+    source=st.sampled_from(SOURCES_OF_SLOPE),
+    alpha=st.sampled_from((1.0, 1e4, 1e8)),
+    fit=st.sampled_from(CHOICES["fit"]),
+)
+def test_whatever_alpha_is_a_relation_with_a_gradient_trains_and_leaves_the_rest_its_own(
+    relation, mode, source, alpha, fit
+):
+    changes = {"relation": relation, "source": source, "fit": fit, "tau": 0.1, "boost": Boost(mode, alpha)}
+    model = causalrec({**changes, "delta": 0.05}).train()
+    optimisers = make_optimisers(model.groups(), model.matrices(), "muon", 0.003)
+    for step in range(4):
+        loss, _ = model.loss(batch(step), batch(step + 10))
+        model.zero_grad()
+        loss.backward()
+        assert loss.isfinite()
+        assert float(total_norm(model.groups()[0])) < 100  # 1e6 where the slope of R is not limited
+        assert clip(model.groups(), 5.0)
+        take_step(optimisers, 0.003)
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+def total_norm(group):
+    return torch.nn.utils.get_total_norm([p.grad for p in group.parameters if p.grad is not None])
+
+
+def test_a_steep_slope_of_r_is_scaled_down_and_not_turned(monkeypatch):
+    def slope(alpha, steepest):
+        """The gradient of W, which beta = 0 leaves to R alone."""
+        seen, whole = [], Discovery.forward
+
+        def watched(self, *given):
+            graph = whole(self, *given)
+            graph.weights_bij.register_hook(seen.append)
+            return graph
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Discovery, "forward", watched)
+            patch.setattr("causalrec.model.STEEPEST", steepest)
+            boost = Boost("renorm", alpha)
+            model = causalrec({"relation": "straight_through", "tau": 0.1, "boost": boost, "beta": 0.0})
+            model.loss(batch(1), batch(2))[0].backward()
+        return seen[0]
+
+    assert torch.equal(slope(1.0, 1.0), slope(1.0, float("inf")))
+    limited, steep = slope(1e8, 1.0), slope(1e8, float("inf"))
+    assert 0.1 < float(limited.norm()) <= 1.0 < 1e5 < float(steep.norm())
+    torch.testing.assert_close(limited / limited.norm(), steep / steep.norm())
+
+
+@pytest.mark.parametrize("changes", [{}, {"source": "closed_form"}, {"source": "global_lowrank"}], ids=named)
+def test_the_graph_is_a_group_of_its_own(changes):
+    model = causalrec(changes)
+    groups = model.groups()
+    assert [id(p) for group in groups for p in group.parameters] == [id(p) for p in model.parameters()]
+    own = {id(p) for p in model.discovery.parameters()}
+    assert [{id(p) for p in group.parameters} == own for group in groups] == ([False, True] if own else [False])
+
+
+def test_the_graph_learns_at_its_own_rate():
+    """Adam's first step is as long as the rate, whatever the gradient."""
+    moved = {}
+    for factor in (1.0, 3.0):
+        model = causalrec({"graph_rate": factor})
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        optimisers = make_optimisers(model.groups(), model.matrices(), "adam", 1.0)
+        model.loss(batch(1), batch(2))[0].backward()
+        take_step(optimisers, 0.01)
+        moved[factor] = {name: float((value - before[name]).abs().max()) for name, value in model.state_dict().items()}
+    for name, step in moved[3.0].items():
+        factor = 3.0 if name.startswith("discovery") else 1.0
+        if name != "multipliers":
+            assert step == pytest.approx(factor * moved[1.0][name], rel=1e-3), name
+    assert moved[1.0]["discovery.cause.weight"] == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("relation", RULES)
+def test_what_is_constrained_is_what_the_rule_would_use_in_both_directions_of_time(relation):
+    last = {"positions": "last"} if relation in LEAKING else {}
+    model = causalrec({"relation": relation, "constrained": "used", "tau": 0.1, "top": 2, **last})
+    with torch.no_grad():
+        graph = model.graph(batch())
+        w = graph.weights_bij
+        cause = w.abs().flatten(1).max(1).values[:, None, None]
+        least = w.abs().topk(2, -1).values[..., 1:]
+        kept = {
+            "threshold": w.abs() >= 0.1, "closure": w.abs() >= 0.1, "top_k": w.abs() >= least,
+            "row_relative": w.abs() >= 0.1 * w.abs().amax(-1, keepdim=True), "max_relative": w.abs() >= 0.1 * cause,
+        }.get(relation, w.abs() > 0)  # fmt: skip
+        expected = truncated_exponential(w * kept)
+        if relation == "dag":
+            assert (graph.constrained_b == 0).all()
+        else:
+            torch.testing.assert_close(graph.constrained_b, expected)
+            assert (graph.constrained_b > 0).any()
+        # On j < i alone nothing is left to constrain.
+        past = Graph(graph.items_bl, graph.z_bld, w.tril(-1), graph.relation_bij, model.options)
+        assert (past.constrained_b == 0).all()
+        assert torch.equal(graph.acyclicity_b, truncated_exponential(w))
+
+
+def test_the_loss_and_the_multipliers_know_the_constrained_h_and_the_record_the_full_one():
+    model = causalrec({"constrained": "used", "relation": "row_relative", "tau": 0.6})
+    model.lagrangian = replace(model.lagrangian, gamma=0.7, rho=5.0)
+    loss, t = model.loss(batch(1), batch(2))
+    assert 0 < float(t["h_used"]) < float(t["h"]) <= float(t["h_max"])
+    dag = t["fit"] + 0.01 * t["sparsity"] + 0.7 * t["h_used"] + 2.5 * t["h_used"] ** 2
+    assert loss.item() == pytest.approx(float(t["recommendation"] + dag), rel=1e-5)
+    means = {name: float(value) for name, value in t.items()}
+    assert model.end_period(means)["gamma"] == pytest.approx(0.7 + 5 * means["h_used"])
+
+
+def test_rho_waits_until_the_inner_problem_has_converged_but_not_for_ever():
+    """L_DAG is fit + 0.01 sparsity + gamma h + rho h²/2; a change of 1 % over an epoch is convergence."""
+    model = causalrec({"raise_rho": "converged"})
+
+    def raised(fits, h=0.1):
+        """The epochs after which gamma moved."""
+        seen = [0.0, *(model.end_period({"h": h, "fit": fit, "sparsity": 0.0})["gamma"] for fit in fits)]
+        return [epoch for epoch, (a, b) in enumerate(pairwise(seen), start=1) if a != b]
+
+    assert raised([1.0, 0.8, 0.795, 0.79]) == [3]  # and not the fourth, which is the first under the new multipliers
+    model.lagrangian = Lagrangian()
+    assert raised([1.0, 0.8, 0.6, 0.4, 0.3, 0.2, 0.1, 0.01]) == [5]
+    model.lagrangian = Lagrangian()
+    assert raised([1.0, float("nan"), 1.0, 1.0]) == [4]
+    model.lagrangian = Lagrangian(gamma=0.0, rho=1e6)
+    assert raised([1.0, 0.5, 0.2]) == [2]  # the penalty outweighs what the fit still gains
+    eager = causalrec({})
+    assert [eager.end_period({"h": 0.1, "fit": f, "sparsity": 0.0})["gamma"] for f in (1, 0.5)] == [0.1, 0.2]
+    assert "inner" not in eager.state_dict()
+
+
+@settings(max_examples=20)
+@given(items=item_batches())
+def test_a_habit_is_a_cause_only_where_repeats_may_be(items):
+    habits, plain = causalrec({"repeats": True}), causalrec({})
+    same = (items[:, :, None] == items[:, None, :]) & (items != 0)[:, :, None]
+    with torch.no_grad():
+        graph, other = habits.graph(items), plain.graph(items)
+        assert (graph.weights_bij.diagonal(dim1=1, dim2=2) == 0).all()
+        assert torch.equal(graph.weights_bij[~same], other.weights_bij[~same])
+        assert (other.weights_bij[same] == 0).all()
+        assert graph.acyclicity_b.isfinite().all()
+        assert torch.equal(habits.item_graph(), plain.item_graph())
+
+
+def test_a_habit_is_the_weight_of_an_item_on_itself_and_a_cycle_to_h():
+    model = causalrec({"source": "free", "repeats": True, "delta": 0.0})
+    with torch.no_grad():
+        model.discovery.table.zero_()
+        model.discovery.table[5, 5] = 0.4
+        graph = model.graph(torch.tensor([[1, 5, 2, 5]]))
+    assert {tuple(at) for at in graph.weights_bij[0].nonzero().tolist()} == {(1, 3), (3, 1)}
+    assert {tuple(at) for at in graph.relation_bij[0].nonzero().tolist()} == {(3, 1)}
+    assert float(graph.acyclicity_b) == pytest.approx(2 * np.cosh(0.16) - 2, rel=1e-5)
+
+
 def test_guards_by_hand():
     items = torch.tensor([[0, 3, 1, 2], [4, 5, 6, 7]])
     weights = torch.zeros(2, 4, 4)
@@ -478,6 +651,9 @@ def test_unknown_readings_are_refused_with_the_known_ones(name):
         ({"source": "fixed"}, "beta = 1.0 with a fixed W"),
         ({"placement": "mixed", "normalised": 0}, "needs normalised >= 1"),
         ({"branch": "middle"}, "branch 'middle' is unknown"),
+        ({"raise_rho": "never"}, "raise_rho 'never' is unknown; choose one of period, converged"),
+        ({"graph_rate": 0.0}, "graph_rate = 0.0; expected a finite number > 0"),
+        ({"graph_rate": float("inf")}, "graph_rate = inf"),
         ({"boosted_layers": ()}, "expected some of 1 to 2"),
         ({"boosted_layers": (0,)}, "expected some of 1 to 2"),
         ({"boosted_layers": (3,)}, "expected some of 1 to 2"),

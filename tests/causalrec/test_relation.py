@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from causalrec.acyclicity import is_acyclic
 from causalrec.errors import InputError
-from causalrec.relation import LEAKING, RULES, relate
+from causalrec.relation import LEAKING, RULES, keep, relate
 from tests.strategies import effect_batches
 
 # 3 follows 0 and 2, 2 follows 1, 1 follows 0; two entries of time reversed make a cycle with what they reverse.
@@ -52,6 +52,20 @@ def reference(w, rule, tau, top):
         least = next(t for t in levels if is_acyclic(torch.from_numpy((s > t).astype(float))))
         r = np.tril(s > least, -1).astype(float)
     return r
+
+
+@pytest.mark.parametrize("rule", RULES)
+@given(weights=effect_batches(), tau=st.floats(0, 1), top=st.integers(1, 6))
+def test_without_time_a_rule_keeps_of_the_past_what_it_relates(rule, weights, tau, top):
+    """Of a W whose later half is empty the rule keeps R itself; `closure` adds paths, which are no entries of W."""
+    past = weights.tril(-1)
+    kept = keep(past.abs(), rule, tau, top)
+    related = relate(past, "threshold" if rule == "closure" else rule, tau, top)
+    if rule == "straight_through":
+        related = past != 0
+    assert kept.dtype == torch.bool
+    assert torch.equal(kept, related != 0)
+    assert not (keep(weights.abs(), rule, tau, top) & (weights == 0)).any()
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -99,10 +99,30 @@ def test_real_readings_are_the_tuned_setting_with_one_change():
         own = best[c.params["seed"]]
         assert c.params["training"] == own["training"]
         changed = {name: of for name, of in c.params["options"].items() if own["options"].get(name) != of}
-        assert any(changed == READINGS[title][0] for title in titles)
+        assert any(changed == readings._around(own["options"], READINGS[title][0]) for title in titles)
         assert ("relation" in c.params) == (changed.get("source") == "fixed")
         assert c.params.get("relation", {}).get("edges", 400) == 400
     assert [c for c in plan_all("readings", bare(ALL)) if c.params["dataset"]["name"] != "behaviour"] == []
+
+
+def test_a_reading_with_an_alpha_keeps_the_rest_of_the_chosen_boost():
+    options = {"boost": {"mode": "raw", "alpha": 10.0}, "fit": "full"}
+    assert readings._around(options, {"fit": "none", "alpha": 1e4}) == {
+        "fit": "none", "boost": {"mode": "raw", "alpha": 1e4},
+    }  # fmt: skip
+    assert readings._around(options, {"mode": "filter"}) == {"boost": {"mode": "filter", "alpha": 10.0}}
+    assert readings._around(options, {"fit": "none"}) == {"fit": "none"}
+
+
+def test_the_joint_reading_has_no_fit_and_lets_l_rec_reach_w_in_few_readings_as_in_all():
+    joint = {title: READINGS[title][0] for title in READINGS if title.startswith("joint")}
+    assert {of["relation"] for of in joint.values()} == {"soft", "straight_through"}
+    assert {of.get("alpha", 1.0) for of in joint.values() if of["relation"] == "soft"} == {1.0, 1e2, 1e4, 1e8}
+    assert {of["fit"] for of in joint.values()} == {"none"}
+    assert len({*joint} & {*FEW}) == 2
+    options = cell("joint: no fit, R soft, alpha 1e8").params["options"]
+    assert options["boost"] == {"mode": "renorm", "alpha": 1e8}
+    assert "alpha" not in options
 
 
 def row(table, title):
@@ -146,7 +166,7 @@ def test_the_real_table_shows_what_ran():
     world, real = readings.tables(setup, results)
     assert world.name == "readings"
     assert row(real, "W free")["change in NDCG@10"].n == setup.preset.real.seeds
-    assert row(real, DEFAULT)["change in NDCG@10"] is None
+    assert row(real, readings.CHOSEN)["change in NDCG@10"] is None
 
 
 # Graphs that are given
