@@ -100,19 +100,23 @@ def linear_scms(draw: st.DrawFn, nodes: int | None = None, equal_variances: bool
 
 @st.composite
 def worlds(draw: st.DrawFn, persistent: bool = False) -> BehaviourWorld:
-    """Small behaviour worlds, with and without hidden parents and a forced item; causes persist only if asked for."""
+    """Small behaviour worlds, with and without hidden parents and a forced item; causes persist only if asked for.
+
+    A persistent world has parents that act often, so that what caused a step is worth knowing.
+    """
+    least = 0.3 if persistent else 0.0
     world = draw_world(
         draw(generators()),
         items=draw(st.integers(6, 15)),
-        parents=draw(st.floats(0, 0.5)),
+        parents=draw(st.floats(least, 0.5)),
         segments=draw(st.integers(1, 3)),
         confounding=draw(st.floats(0, 1)),
-        causal_share=draw(st.floats(0, 1)),
+        causal_share=draw(st.floats(least, 1)),
         decay=draw(st.floats(0.1, 1)),
         horizon=draw(st.integers(1, 4)),
         hidden_parents=draw(st.integers(0, 3)),
         hidden_rate=draw(st.floats(0, 1)),
-        persistence=draw(st.floats(0, 1)) if persistent else 0.0,
+        persistence=draw(st.floats(least, 1)) if persistent else 0.0,
     )
     forced = draw(st.integers(0, world.num_items))
     return world.force(forced, draw(st.floats(0, 0.9))) if forced else world

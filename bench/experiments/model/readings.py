@@ -128,17 +128,27 @@ MEASURES = {"auprc": "AUPRC", "orientation": "orientation", "parent": "true pare
 GRAPH = {"density": "density of R", "empty_rows": "empty rows"}
 
 
-def _readings(setup: Setup) -> dict[str, Variant]:
+def readings_of(setup: Setup) -> dict[str, Variant]:
+    """The readings that run, by title.
+
+    Args:
+        setup: the run's.
+    """
     return READINGS if setup.preset.all_readings else {title: READINGS[title] for title in FEW}
 
 
-def _seeds(setup: Setup) -> int:
+def world_count(setup: Setup) -> int:
+    """In how many worlds they run.
+
+    Args:
+        setup: the run's.
+    """
     return setup.preset.sweep_seeds if setup.preset.all_readings else min(FEW_SEEDS, setup.preset.sweep_seeds)
 
 
 def plan(setup: Setup) -> list[Cell]:
     """Every reading in every world; CausalRec's tuning trials on the real dataset where readings run there."""
-    cells = [cell for title in _readings(setup) for cell in _world_cells(setup, title)]
+    cells = [cell for title in readings_of(setup) for cell in reading_cells(setup, title)]
     return cells + (tuning_cells(setup, REAL, "causalrec") if _on_real(setup) else [])
 
 
@@ -148,9 +158,15 @@ def refine(setup: Setup, results: Results) -> list[Cell]:
     return [cell for cells in _real_cells(setup, results).values() for cell in cells if cell.key not in ran]
 
 
-def _world_cells(setup: Setup, title: str) -> list[Cell]:
+def reading_cells(setup: Setup, title: str) -> list[Cell]:
+    """A reading's cells, one per behaviour world.
+
+    Args:
+        setup: the run's.
+        title: of a reading.
+    """
     changes, relation = READINGS[title]
-    return world_cells(setup, setup.preset.sweep, _seeds(setup), "causalrec", relation, **changes)
+    return world_cells(setup, setup.preset.sweep, world_count(setup), "causalrec", relation, **changes)
 
 
 def _on_real(setup: Setup) -> bool:
@@ -188,7 +204,7 @@ def tables(setup: Setup, results: Results) -> list[Table]:
 
 
 def _world_table(setup: Setup, results: Results) -> Table:
-    found = {title: of_cells(results, _world_cells(setup, title)) for title in _readings(setup)}
+    found = {title: of_cells(results, reading_cells(setup, title)) for title in readings_of(setup)}
     rows: Rows = []
     for title, runs in found.items():
         base = found.get(LAST if READINGS[title][0].get("positions") == "last" else DEFAULT, [])
@@ -208,7 +224,7 @@ def _world_table(setup: Setup, results: Results) -> Table:
         "change in AUPRC", "change in NDCG@10",
     )  # fmt: skip
     note = (
-        f"{_seeds(setup)} worlds, {world_sizes(setup.preset.sweep)}. Mean [95 % t interval over worlds]; changes"
+        f"{world_count(setup)} worlds, {world_sizes(setup.preset.sweep)}. Mean [95 % t interval over worlds]; changes"
         f" are to the default, paired over worlds, and of readings trained on last positions alone to '{LAST}'. AUPRC, "
         "orientation and the row's maximum are of W at item level, missing where W is made of each sequence anew; "
         "AUPRC at positions is of W in every sequence against the pointers."

@@ -82,6 +82,13 @@ def test_a_position_matched_graph_relates_as_many_positions_by_no_true_edge(seed
     assert (found != other).any()
 
 
+def test_position_matched_graphs_differ_among_pairs_that_never_occur():
+    one, other = (
+        draw_relation({"kind": "position_matched"}, graph(3), ROWS, np.random.default_rng(seed)) for seed in (0, 1)
+    )
+    assert (one & other).sum() < 0.3 * one.sum()
+
+
 def test_a_row_that_every_cause_is_true_of_is_refused():
     truth = np.zeros((3, 3), dtype=bool)
     truth[2, :2] = truth[1, 0] = True

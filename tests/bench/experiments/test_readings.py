@@ -30,7 +30,7 @@ SETUP = Setup(ALL, 0, "cpu")
 
 
 def cell(title, seed=0):
-    return readings._world_cells(SETUP, title)[seed]
+    return readings.reading_cells(SETUP, title)[seed]
 
 
 @pytest.mark.parametrize("title", READINGS)
