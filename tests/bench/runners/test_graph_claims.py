@@ -130,4 +130,7 @@ def test_edges_on_a_cycle_are_counted_among_the_strongest():
     W[1, 0], W[2, 1], W[0, 2], W[3, 0] = -0.9, 0.8, 0.7, 1.0  # 0 -> 1 -> 2 -> 0, and 3 hangs on it
     assert on_cycle(csr_array(W), 4) == 0.75
     assert on_cycle(csr_array(W), 3) == 0.0  # the weakest closes the cycle
+    W = np.zeros((4, 4))
+    W[1, 0], W[0, 1], W[3, 2] = -0.9, 0.8, 0.1
+    assert on_cycle(csr_array(W), 2) == 1.0  # strength is what counts, not the sign
     assert on_cycle(csr_array((4, 4)), 3) is None
