@@ -144,7 +144,9 @@ def data_words(dataset: Mapping[str, Any]) -> str:
     """
     split = ", temporal split" if dataset.get("split") == "temporal" else ""
     refit = " with validation" if "refit" in dataset else ""
-    return f"{dataset['name']}{split}{refit}" + (", shuffled histories" if "order" in dataset else "")
+    lasting = dataset.get("knobs", {}).get("persistence", 0.0)
+    persist = f", causes persist with {lasting:g}" if lasting else ""
+    return f"{dataset['name']}{persist}{split}{refit}" + (", shuffled histories" if "order" in dataset else "")
 
 
 def _spoken(relation: dict[str, Any]) -> str:
