@@ -3,6 +3,8 @@
 Every part of every model gets the same generator, so that what distinguishes them is the graph.
 """
 
+import contextlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -47,24 +49,27 @@ def run(cell: Cell) -> Outcome:
     world, _, sequences = read_data(p, cell.data)
     split = make_split(sequences, p["dataset"].get("split", SPLITS[0]))
     check_leaks(split, sequences)
-    model = causal.make(p["model"], p["options"], p["training"], cell.device)
     rng = generator(root=p["root"], stream="causal", dataset=p["dataset"]["name"], seed=p["seed"])
-    if p["part"] == TRUE:
-        if world is None:
-            raise InputError("the true graph is known only in the behaviour world")
-        model.fix(csr_array(world.graph.astype(np.float64)))
-    asked = causal.make_twin(p["model"], model) if p["part"] == TWIN else model
+    with contextlib.redirect_stdout(sys.stderr):
+        model = causal.make(p["model"], p["options"], p["training"], cell.device)
+        if p["part"] == TRUE:
+            if world is None:
+                raise InputError("the true graph is known only in the behaviour world")
+            model.fix(csr_array(world.graph.astype(np.float64)))
+        asked = causal.make_twin(p["model"], model) if p["part"] == TWIN else model
     score = UserScorer(p["model"], split.train, rng, asked)
     fresh = next(iter(fresh_users(p, world)), None)
-    targets = split.test if fresh is None else fresh.targets
+    part, targets = ("test", split.test) if fresh is None else (fresh.part, fresh.targets)
     ranks = rank_targets(score, targets)
-    arrays = {"test_kept": ranks.kept, "test_filtered": ranks.filtered}
+    arrays = {f"{part}_kept": ranks.kept, f"{part}_filtered": ranks.filtered}
     metrics: dict[str, Any] = {name.replace("_", "_ndcg10_"): float(ndcg(rank).mean()) for name, rank in arrays.items()}
     if fresh is not None and p["part"] == TWIN:
         best = best_possible("best_possible", fresh.law, fresh.segments)
         metrics["best_ndcg10"] = float(ndcg(rank_targets(best, targets).kept).mean())
     if p["part"] == FITTED:
-        metrics |= _judge(causal.read_graph(p["model"], model, split.num_items), split.train, world)
+        with contextlib.redirect_stdout(sys.stderr):
+            W = causal.read_graph(p["model"], model, split.num_items)
+        metrics |= _judge(W, split.train, world)
     return Outcome(metrics | {"fit_cpu_s": cpu_seconds() - start}, arrays)
 
 

@@ -164,7 +164,8 @@ def clocked(cell: Cell) -> Made:
 def claimed(cell: Cell, quality: float = 0.5, **metrics: Any) -> Made:
     """What the runner of graph claims returns."""
     p, found = cell.params, dict[str, Any]()
-    arrays = {f"test_{seen}": ranks(quality, p["seed"]) for seen in ("kept", "filtered")}
+    part = "fresh" if "fresh" in p["dataset"] else "test"
+    arrays = {f"{part}_{seen}": ranks(quality, p["seed"]) for seen in ("kept", "filtered")}
     if p["part"] == "fitted":
         found |= {"edges": 60, "follows_cause": 0.5, "follows_effect": 0.25, "on_cycle": 0.1}
     if p["dataset"]["name"] == "behaviour":

@@ -1,5 +1,6 @@
 """The runner of graph claims: what its parts share, and what it says of graphs that are known."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -36,11 +37,11 @@ def test_every_part_gives_what_the_table_reads(outcomes):
         made = made_up(cell(part))
         assert made.metrics.keys() <= outcome.metrics.keys()
         assert made.arrays.keys() == outcome.arrays.keys()
-        assert outcome.arrays["test_kept"].shape == (100,)
+        assert outcome.arrays["fresh_kept"].shape == (100,)
 
 
 def test_parts_rank_the_same_fresh_users_and_no_model_is_better_than_the_best(outcomes):
-    levels = [outcome.metrics["test_ndcg10_kept"] for outcome in outcomes.values()]
+    levels = [outcome.metrics["fresh_ndcg10_kept"] for outcome in outcomes.values()]
     assert len(set(levels)) == 3
     assert max(levels) < outcomes[TWIN].metrics["best_ndcg10"]
     assert execute(cell(TWIN, seed=1)).metrics["best_ndcg10"] != outcomes[TWIN].metrics["best_ndcg10"]
@@ -49,7 +50,7 @@ def test_parts_rank_the_same_fresh_users_and_no_model_is_better_than_the_best(ou
 def test_without_the_graph_that_it_finds_a_member_is_causalrec(outcomes):
     for part in (TRUE, TWIN):
         np.testing.assert_array_equal(
-            execute(cell(part, "lift_sasrec")).arrays["test_kept"], outcomes[part].arrays["test_kept"]
+            execute(cell(part, "lift_sasrec")).arrays["fresh_kept"], outcomes[part].arrays["fresh_kept"]
         )
 
 
@@ -75,6 +76,45 @@ def test_a_true_graph_that_nobody_knows_is_an_input_error(monkeypatch):
     monkeypatch.setattr("bench.runners.graph_claims.read_data", lambda *_: (None, None, sequences))
     with pytest.raises(InputError, match="known only in the behaviour world"):
         execute(asked)
+
+
+SAYS = """
+import numpy as np
+
+print("loading")
+
+class Says:
+    def fit(self, train, num_items, generator):
+        print("fitting")
+        self.items, self.random = num_items, generator.random(num_items)
+
+    def scores(self, histories):
+        return np.tile(self.random, (len(histories), 1))
+
+    def graph(self):
+        print("graph")
+        return np.eye(self.items, k=1)
+
+    def fix(self, weights):
+        print("fixing")
+
+    def twin(self):
+        print("twin")
+        return Says()
+"""
+
+
+def test_what_a_users_class_prints_goes_to_stderr_and_its_parts_share_a_generator(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    (tmp_path / "says_of_a_user.py").write_text(SAYS)
+    found = [execute(cell(part, "says_of_a_user:Says")) for part in PARTS]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert all(word in err for word in ("loading", "fitting", "graph", "fixing", "twin"))
+    for outcome in found[1:]:
+        np.testing.assert_array_equal(outcome.arrays["fresh_kept"], found[0].arrays["fresh_kept"])
+    assert found[0].metrics["edges"] == 19
 
 
 def test_popularity_is_the_rank_correlation_of_columns_and_of_rows():
