@@ -17,6 +17,7 @@ from bench.experiments.model import (
     discovery,
     example,
     graph_view,
+    multiverse,
     readings,
     recommend,
     sensitivity,
@@ -26,7 +27,7 @@ from bench.plan.setup import OWN, Setup
 
 _MODULES = (
     recovery, variance, limits, attribution, layernorm, mixing, acyclicity, example, discovery, recommend, sensitivity,
-    ablation, audit, graph_view, readings, agreement, cost,
+    ablation, audit, graph_view, readings, multiverse, agreement, cost,
 )  # fmt: skip
 EXPERIMENTS: dict[str, Experiment] = {module.EXPERIMENT.name: module.EXPERIMENT for module in _MODULES}
 
