@@ -102,7 +102,8 @@ def test_data_adds_cells_and_only_to_experiments_on_recommenders():
     less = {name: len(set(cells)) for name, cells in plan_cells(bare("quick"), EXPERIMENTS).items()}
     real = PRESETS["quick"].real
     assert more.pop("recommend") - less.pop("recommend") == (1 + 3 + 3 + 6 + 6) + 4 * real.seeds * real.trials
-    assert {name for name in more if more[name] != less[name]} <= {"acyclicity", "ablation", "audit", "graph_view"}
+    tuned = {"acyclicity", "ablation", "audit", "graph_view", "multiverse"}
+    assert {name for name in more if more[name] != less[name]} <= tuned
 
 
 def test_the_plan_table_counts_cells_once_and_knows_what_is_there(tmp_path):
