@@ -364,6 +364,7 @@ def narrow(
         rivals=tuple(name for name in RIVALS if name in rivals) or preset.real.rivals,
         seeds=seeds or preset.real.seeds,
         trials=trials or preset.real.trials,
+        trials_by={} if trials else preset.real.trials_by,
     )
     said = f"here on {', '.join(real.datasets) or 'no real data'} against {', '.join(real.rivals)} alone"
     said += f", {real.seeds} seeds" if seeds else ""

@@ -45,6 +45,7 @@ RELATIONS: tuple[dict[str, Any], ...] = (
     *({"relation": "threshold", "tau": tau} for tau in (0.3, 0.1, 0.03)),
     *({"relation": rule} for rule in ("top_k", "row_relative", "soft", "straight_through")),
 )
+MOST_EMPTY = 0.5  # share of R's rows without an edge, from which on the boost counts as switched off
 SLOPED = ("soft", "straight_through")  # under which L_rec reaches W
 ALPHAS = {False: tuple(10.0**k for k in range(-1, 3)), True: tuple(10.0**k for k in range(9))}  # by whether R is sloped
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -108,7 +109,10 @@ def tuning_cells(setup: Setup, name: str, model: str) -> list[Cell]:
 
 
 def chosen(setup: Setup, results: list[Result], name: str, model: str) -> list[Result]:
-    """By seed, the trial with the best validation NDCG@10.
+    """By seed, the trial with the best validation NDCG@10; of CausalRec, among those whose boost is switched on.
+
+    A CausalRec whose R has no edge in most rows is SASRec under another name. Only where every trial of a seed is so,
+    all are chosen from.
 
     Args:
         setup: the run's.
@@ -119,9 +123,13 @@ def chosen(setup: Setup, results: list[Result], name: str, model: str) -> list[R
     """
     mine = [r for r in results if r.params.get("model") == model]
     score, best = f"valid_ndcg10_{seen_rule(setup, name)}", dict[int, Result]()
+
+    def worth(trial: Result) -> tuple[bool, float]:
+        return model == "causalrec" and trial.metrics["empty_rows"] < MOST_EMPTY, trial.metrics[score]
+
     for trial in of_cells(mine, tuning_cells(setup, name, model)):
         seed = int(trial.params["seed"])
-        if seed not in best or trial.metrics[score] > best[seed].metrics[score]:
+        if seed not in best or worth(trial) > worth(best[seed]):
             best[seed] = trial
     return list(best.values())
 

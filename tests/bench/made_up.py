@@ -85,7 +85,8 @@ def model(cell: Cell, quality: float = 0.5, valid: float | None = None, luck: in
         found |= {"epochs": STEPS, "best_epoch": STEPS, "skipped_steps": 0}
         arrays["trace_recommendation"] = np.ones(STEPS)
     if graphic:
-        found |= {"h_mean": 0.0, "h_max": 0.0, "cyclic_share": 0.0, "density": 0.2, "empty_rows": 0.5}
+        found |= {"h_mean": 0.0, "h_max": 0.0, "cyclic_share": 0.0, "density": 0.2, "empty_rows": 0.4}
+        found["moved_rankings"] = 0.5
         arrays |= {f"trace_{name}": np.ones(STEPS) for name in ("h", "h_max", "rho", "gamma", "fit")}
         ends = np.arange(EDGES, dtype=np.int32)
         if "relation" not in p:

@@ -21,14 +21,13 @@ from bench.plan.recommender_cells import READING, setting_words, world_cells, wo
 from bench.plan.results import Result, of_cells, values
 from bench.plan.scores import ranked
 from bench.plan.setup import OWN, Setup
-from bench.plan.tuning import tuning_cells
+from bench.plan.tuning import MOST_EMPTY, tuning_cells
 from bench.show.figures import Column, Curves, Figure, Forest, Panel, Series, make_series
 from bench.show.tables import Table, format_value
 from causalrec.model import CausalRecOptions
 
 MODEL, TWIN = "causalrec", "causalrec_off"
 ONLY_R = ("relation", "tau", "top", "mode", "boosted_heads", "boosted_layers")  # at alpha = 0 these change nothing
-ALIVE = 0.5
 GAIN = "gain in NDCG@10, %"
 
 
@@ -232,7 +231,7 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
 
 def _by_life(curve: Curve) -> tuple[Series, ...]:
     """The curve in two parts: where R has edges in at least half of its rows, and where it has not."""
-    alive = [s.empty is not None and s.empty <= ALIVE for s in curve.found]
+    alive = [s.empty is not None and s.empty < MOST_EMPTY for s in curve.found]
     parts = []
     for lives, label in ((True, "half or more of R's rows have an edge"), (False, "fewer have one")):
         bands = [band if of == lives else None for band, of in zip(curve.bands, alive, strict=True)]

@@ -464,6 +464,27 @@ def test_tuning_sees_validation_alone(seed):
             assert len(best) == (1 if kind in CONTROLS else setup.preset.real.seeds)
 
 
+@pytest.mark.parametrize(("empty", "place"), [((0.95, 0.2), 1), ((0.2, 0.95), 0), ((0.3, 0.4), 0), ((0.9, 0.8), 0)])
+def test_of_causalrec_a_trial_whose_boost_is_on_comes_first(empty, place):
+    """The first of each seed's two trials is better on validation."""
+    setup = with_data()
+    cells = tuning.tuning_cells(setup, "ml-100k", "causalrec")
+    made = [model(cell, valid=0.6 - 0.1 * (k % 2), empty_rows=empty[k % 2]) for k, cell in enumerate(cells)]
+    assert [r.cell for r in tuning.chosen(setup, made, "ml-100k", "causalrec")] == cells[place::2]
+
+
+@pytest.mark.parametrize(("empty", "outcome"), [(0.4, HOLDS), (0.6, UNCLEAR)])
+def test_a_boost_that_is_off_is_not_judged(empty, outcome):
+    setup = with_data(names=("ml-100k",))
+    results = [model(cell) for cell in EXPERIMENTS["recommend"].plan(setup)]
+    for cell in experiment.refine(setup, results):
+        ours = cell.params["model"] == "causalrec"
+        results.append(model(cell, 0.8 if ours else 0.4, **({"empty_rows": empty} if ours else {})))
+    found = [f for f in find("recommend", setup, results) if f.claim == "booster-matters"]
+    assert [f.outcome for f in found] == [outcome]
+    assert ("the boost is off" in found[0].detail) == (outcome == UNCLEAR)
+
+
 def test_the_twin_is_tuned_by_itself():
     """By as many trials of the same dropouts and rates for as many epochs, all of them the default reading's."""
     setup = with_data("standard", DATASETS[:2])
