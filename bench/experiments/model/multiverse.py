@@ -1,9 +1,9 @@
 """Every specification that ran as one curve, with simultaneous bands, and what the best of them gains at least.
 
-A specification is a reading of CausalRec with its setting; its gain is over the same model at alpha = 0. In behaviour
-worlds these are all readings of `readings` that learn their graph, on worlds of their own as units. On a real dataset
-they are the trials of tuning, drawn anew for each seed, against the trials of the twin at the same dropout and learning
-rate.
+A specification is a reading of CausalRec with its setting. In behaviour worlds these are all readings of `readings`
+that learn their graph, each against the same reading at alpha = 0. On a real dataset they are the trials of tuning,
+drawn anew for each seed, each against the twin's trial of the same seed, dropout and learning rate, which is the
+default reading at alpha = 0.
 """
 
 import json
@@ -38,7 +38,7 @@ class Specification:
     Args:
         reading: in words.
         runs: its results, by seed.
-        partners: those of the same model at alpha = 0, on the same seeds.
+        partners: those of a model at alpha = 0 that is trained alike, on the same seeds.
     """
 
     reading: str
@@ -191,11 +191,12 @@ def _bound(curve: Curve, value: float) -> float | None:
 
 def _note(setup: Setup) -> str:
     return (
-        f"Over the same model at alpha = 0, in NDCG@10 relative to it. Behaviour: {world_count(setup)} worlds, "
+        f"Gains are relative to a model at alpha = 0. Behaviour: over the same reading, {world_count(setup)} worlds, "
         f"{world_sizes(setup.preset.sweep)}; seeds are rotated jointly. Real data: every trial of tuning, on seeds of "
-        "its own, beside its twin of the same seed, dropout and learning rate; users change sign jointly, and the "
-        "noise of training is what twins of one setting differ by over seeds, at its 80 % upper bound. Bands hold for "
-        "all specifications at once (95 %); 'at least' and 'at most' bound the largest gain, each at 95 %."
+        "its own, over the default reading at alpha = 0 with the same seed, dropout and learning rate; users change "
+        "sign jointly, and the noise of training is what those of one setting differ by over seeds, at its 80 % upper "
+        "bound. Bands hold for all specifications at once (95 %); 'at least' and 'at most' bound the largest gain, "
+        "each at 95 %."
     )
 
 
