@@ -174,8 +174,9 @@ def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
         figures += drawn
         findings += experiment.findings(setup, found, margins)
         gaps |= _gaps(name, setup, found, register)
-        reasons |= experiment.reasons(setup, found)
         gates |= experiment.gates(setup, found)
+        for claim, reason in experiment.reasons(setup, found).items():
+            reasons[claim] = f"{reasons.get(claim, '')} {reason}".strip()
     verdicts = judge(register, findings, gaps, reasons, gates)
     every = {r.cell.key: r for found in results.values() for r in found}
     failures = tuple(r for r in every.values() if not r.ok)

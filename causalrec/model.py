@@ -66,7 +66,7 @@ class CausalRecOptions(Reading, SASRecOptions):
 
     Args:
         normalised: as in `SASRecOptions`, default 1.
-        boost: how R rescales attention, default renorm with alpha = 1.
+        boost: how R rescales attention, default renorm with alpha = 1; a dict of its options, as JSON has it, will do.
         beta: weight of L_DAG, at least 0, default 1.
         sparsity: weight lambda of the L1 term, at least 0, default 0.01.
         rho: penalty coefficient at the start, default 1, see `Lagrangian`.
@@ -97,6 +97,8 @@ class CausalRecOptions(Reading, SASRecOptions):
     def __post_init__(self) -> None:
         SASRecOptions.__post_init__(self)
         Reading.__post_init__(self)
+        if isinstance(self.boost, dict):
+            object.__setattr__(self, "boost", Boost(**self.boost))
         if self.layers < 2:
             raise InputError(f"layers = {self.layers}; CausalRec needs one discovery and at least one booster layer")
         if self.attention != "softmax":

@@ -18,6 +18,7 @@ from bench.experiments.model import (
     example,
     graph_claims,
     graph_view,
+    multiverse,
     positive_control,
     readings,
     recommend,
@@ -28,7 +29,7 @@ from bench.plan.setup import OWN, Setup
 
 _MODULES = (
     recovery, variance, limits, attribution, layernorm, mixing, acyclicity, example, discovery, positive_control,
-    recommend, sensitivity, ablation, graph_claims, audit, graph_view, readings, agreement, cost,
+    recommend, sensitivity, ablation, graph_claims, audit, graph_view, readings, multiverse, agreement, cost,
 )  # fmt: skip
 EXPERIMENTS: dict[str, Experiment] = {module.EXPERIMENT.name: module.EXPERIMENT for module in _MODULES}
 

@@ -35,12 +35,12 @@ class Entry:
             another class trains itself on (split, options, training, generator, checkpoint) and reports `progress`.
             Without, it is made from the training sequences and the options of its grid in one go.
         options_of: the class of its options, None if it has none.
-        role: "control", "rival", "twin" (a rival without one of its parts), "leak" (a rival that is told what it should
-            not know), "causalrec", "bound" (the best possible), "peer" (another package), "own" (a user's). Twins and
-            leaks are trained and shown, and never judged as rivals.
+        role: "control", "rival", "twin" (a rival, or CausalRec, without one of its parts), "leak" (a rival that is told
+            what it should not know), "causalrec", "bound" (the best possible), "peer" (another package), "own" (a
+            user's). Twins and leaks are trained and shown, and never judged as rivals.
         options: what the name fixes.
         grid: the settings of a control; the best on validation is chosen.
-        beside: the rival that a twin or a leak stands beside: it runs where that one does.
+        beside: what a twin or a leak stands beside: it runs where that one does.
         pairs: whether it trains on pairs of actions, whose cost plans know, and knows neither windows nor dropout.
         cost: its training time over SASRec's.
     """
@@ -82,6 +82,10 @@ ENTRIES: Registry[Entry] = {
     "hstu": Entry("HSTU", HSTU, HSTUOptions, "rival"),
     "hstu_time": Entry("HSTU, query's time (leak)", HSTU, HSTUOptions, "leak", {"times": "query"}, beside="hstu"),
     "causalrec": Entry("CausalRec", CausalRec, CausalRecOptions, "causalrec", cost=1.3),
+    "causalrec_off": Entry(
+        "CausalRec, alpha = 0 (twin)", CausalRec, CausalRecOptions, "twin",
+        {"boost": {"mode": "renorm", "alpha": 0.0}}, beside="causalrec", cost=1.3,
+    ),
     "best_possible": Entry("best possible", BehaviourWorld, None, "bound"),
     "best_without_r": Entry("best possible without R", BehaviourWorld, None, "bound"),
     "rectools_sasrec": Entry("SASRec (RecTools)", RecTools, None, "peer", cost=4.0),

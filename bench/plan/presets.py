@@ -124,11 +124,13 @@ class Real:
     Args:
         datasets: names of `bench.datasets`.
         seeds: on each of which every model is tuned and trained.
-        trials: settings tried per model and seed, of 4 dropouts and the learning rates here.
+        trials: settings tried per model and seed, of 4 dropouts and the learning rates here; CausalRec's have a reading
+            each as well.
         length: the latest actions that a history keeps.
         width: features per item.
         epochs: of training.
         learning_rates: those that trials draw from.
+        trials_by: settings tried on some datasets, by name. Default none.
         epochs_by: of training on some datasets, by name. Default none.
         batch: histories per step. Default 32.
         windows: of a history that are trained on, see `causalrec.training.TrainingOptions`. Default "last".
@@ -148,6 +150,7 @@ class Real:
     width: int
     epochs: int
     learning_rates: tuple[float, ...]
+    trials_by: Mapping[str, int] = field(default_factory=dict)
     epochs_by: Mapping[str, int] = field(default_factory=dict)
     batch: int = 32
     windows: str = "last"
@@ -274,8 +277,9 @@ STANDARD = Preset(
     alphas=tuple(10.0**exponent for exponent in range(-8, 9)), sparsities=(0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
     taus=(0.05, 0.1, 0.2, 0.5, 1.0), schedules=((1.0, 2.0), (100.0, 10.0), (1e4, 1.0)),
     real=Real(
-        ("ml-100k", "foursquare-nyc", "beauty", "ml-1m"), seeds=3, trials=2, length=50, width=64, epochs=30,
-        learning_rates=(2e-3, 4e-3), epochs_by={"ml-1m": 20, "ml-100k": 40}, batch=128, windows="all",
+        ("ml-100k", "foursquare-nyc", "beauty", "ml-1m"), seeds=3, trials=20, length=50, width=64, epochs=30,
+        learning_rates=(1e-3, 1.5e-3, 2e-3, 3e-3, 4e-3), trials_by={"ml-1m": 4, "beauty": 4},
+        epochs_by={"ml-1m": 20, "ml-100k": 40}, batch=128, windows="all",
         controls=("shuffled", "filter", "halves"), agreement=("ml-100k",), rivals=RIVALS, splits=SPLITS,
     ),
     timeout=3600.0, all_readings=True,
@@ -298,7 +302,7 @@ PAPER = replace(
     sweep=World(items=100, users=3000, length=40, width=64, epochs=60, fresh=3000), sweep_seeds=10,
     real=replace(
         STANDARD.real, datasets=("ml-100k", "foursquare-nyc", "foursquare-tky", "kgrec-music", "beauty", "ml-1m"),
-        seeds=10, trials=10, length=200, epochs=60, learning_rates=(1e-3, 2e-3, 4e-3),
+        seeds=10, trials_by={}, length=200, epochs=60,
         controls=("shuffled", "filter", "raw", "random", "halves"), agreement=("ml-100k", "ml-1m"),
     ),
     timeout=6 * 3600.0,
@@ -360,6 +364,7 @@ def narrow(
         rivals=tuple(name for name in RIVALS if name in rivals) or preset.real.rivals,
         seeds=seeds or preset.real.seeds,
         trials=trials or preset.real.trials,
+        trials_by={} if trials else preset.real.trials_by,
     )
     said = f"here on {', '.join(real.datasets) or 'no real data'} against {', '.join(real.rivals)} alone"
     said += f", {real.seeds} seeds" if seeds else ""

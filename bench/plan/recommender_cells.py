@@ -10,6 +10,7 @@ from bench.methods import user_recommender as own_recommender
 from bench.methods.recommenders import CONTROLS, ENTRIES, NEURAL, PEERS, RIVALS, TIMED, TRAINED
 from bench.plan.presets import World
 from bench.plan.setup import Setup
+from causalrec.model import CausalRec
 from causalrec.rivals.ease import MOST_ITEMS
 
 DROPOUTS = (0.1, 0.2, 0.3, 0.5)
@@ -144,7 +145,9 @@ def data_words(dataset: Mapping[str, Any]) -> str:
     """
     split = ", temporal split" if dataset.get("split") == "temporal" else ""
     refit = " with validation" if "refit" in dataset else ""
-    return f"{dataset['name']}{split}{refit}" + (", shuffled histories" if "order" in dataset else "")
+    lasting = dataset.get("knobs", {}).get("persistence", 0.0)
+    persist = f", causes persist with {lasting:g}" if lasting else ""
+    return f"{dataset['name']}{persist}{split}{refit}" + (", shuffled histories" if "order" in dataset else "")
 
 
 def _spoken(relation: dict[str, Any]) -> str:
@@ -258,17 +261,17 @@ def model_options(
         length: the latest actions that a history keeps.
         width: features per item.
         dropout: one of `DROPOUTS`; a model on pairs has the weight of `FACTOR_WEIGHTS` in its place.
-        alpha: strength of CausalRec's boost.
-        more: further options of CausalRec; `mode` and `boosted_heads` are its boost's.
+        alpha: strength of CausalRec's boost; its twin's is 0.
+        more: further options of CausalRec and its twin; `mode` and `boosted_heads` are the boost's.
     """
     fixed = ENTRIES[model].options
     if on_pairs(model):
         return {"width": width, "regularisation": FACTOR_WEIGHTS[dropout], **fixed}
     options: dict[str, Any] = {"length": length, "width": width, "dropout": dropout, **fixed}
-    if model == "causalrec":
+    if ENTRIES[model].kind is CausalRec:
         boost = {"mode": more.pop("mode", "renorm"), "alpha": alpha}
         boost |= {"heads": more.pop("boosted_heads")} if "boosted_heads" in more else {}
-        options |= {"boost": boost, **more}
+        options |= {"boost": fixed.get("boost", boost), **more}
     return options
 
 
@@ -282,23 +285,27 @@ def world_training(world: World) -> dict[str, Any]:
 
 
 def setting_words(*settings: Mapping[str, Any]) -> str:
-    """What may differ between the cells of one model on one dataset, in words; a range where several settings differ.
+    """What may differ between the cells of one model on one dataset, in words; all that occur where settings differ.
 
     Args:
         settings: options of the model and of its training in one, of at least one cell.
     """
-    said = [f"{word} {_range(settings, name)}" for name, word in SPOKEN.items() if name in settings[0]]
-    first = settings[0]
-    if boost := first.get("boost"):
-        heads = f" heads {boost['heads']}" if "heads" in boost else ""
-        said.append(f"{boost['mode']} alpha {_range([options['boost'] for options in settings], 'alpha')}{heads}")
-    said += [f"{name} {first[name]}" for name in (*READING, "windows", "precision") if name in first]
+    said = [f"{word} {found}" for name, word in SPOKEN.items() if (found := _range(settings, name))]
+    if boosts := [options["boost"] for options in settings if "boost" in options]:
+        heads = f" heads {_all(boosts, 'heads')}" if _all(boosts, "heads") else ""
+        said.append(f"{_all(boosts, 'mode')} alpha {_range(boosts, 'alpha')}{heads}")
+    said += [f"{name} {found}" for name in (*READING, "windows", "precision") if (found := _all(settings, name))]
     return ", ".join(said)
 
 
 def _range(settings: Sequence[Mapping[str, Any]], name: str) -> str:
-    low, high = (f"{of(options[name] for options in settings):g}" for of in (min, max))
+    known = [options[name] for options in settings if name in options]
+    low, high = (f"{of(known):g}" if known else "" for of in (min, max))
     return low if low == high else f"{low}–{high}"
+
+
+def _all(settings: Sequence[Mapping[str, Any]], name: str) -> str:
+    return "/".join(dict.fromkeys(str(options[name]) for options in settings if name in options))
 
 
 def world_sizes(world: World) -> str:

@@ -78,13 +78,15 @@ def model(cell: Cell, quality: float = 0.5, valid: float | None = None, luck: in
             for name, metric in (("hr10", hit_rate), ("ndcg10", ndcg), ("mrr", reciprocal_rank)):
                 found[f"{part}_{name}_{seen}"] = float(metric(rank).mean())
     found["data_density"] = 0.05
-    if p["model"] in ("sasrec", "causalrec") and "relation" not in p:
-        arrays |= audited(**({"r2_parents": 0.5} if p["model"] == "causalrec" else {}))
+    graphic = p["model"] in ("causalrec", "causalrec_off")
+    if (graphic or p["model"] == "sasrec") and "relation" not in p:
+        arrays |= audited(**({"r2_parents": 0.5} if graphic else {}))
     if p["model"] in TRAINED:
         found |= {"epochs": STEPS, "best_epoch": STEPS, "skipped_steps": 0}
         arrays["trace_recommendation"] = np.ones(STEPS)
-    if p["model"] == "causalrec":
-        found |= {"h_mean": 0.0, "h_max": 0.0, "cyclic_share": 0.0, "density": 0.2, "empty_rows": 0.5}
+    if graphic:
+        found |= {"h_mean": 0.0, "h_max": 0.0, "cyclic_share": 0.0, "density": 0.2, "empty_rows": 0.4}
+        found["moved_rankings"] = 0.5
         arrays |= {f"trace_{name}": np.ones(STEPS) for name in ("h", "h_max", "rho", "gamma", "fit")}
         ends = np.arange(EDGES, dtype=np.int32)
         if "relation" not in p:

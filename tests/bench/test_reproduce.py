@@ -199,10 +199,10 @@ def test_real_data_are_tuned_on_every_seed_under_every_split(tiny):
     (table,) = [table for table in document["tables"] if table["name"] == "recommend"]
     seeds = {tuple(row[:2]): row[table["columns"].index("seeds")] for row in table["rows"]}
     for data in ("ml-100k", "ml-100k, temporal split"):
-        assert {seeds[data, model] for model in ("SASRec", "CausalRec", "CausalRec, alpha 0")} == {"2"}
+        assert {seeds[data, model] for model in ("SASRec", "CausalRec", "CausalRec, alpha = 0 (twin)")} == {"2"}
     assert {name for _, name in seeds} == {
         "popularity (control)", "item-kNN (control)", "Markov chain (control)", "EASE (control)", "TALE (control)",
-        "SASRec", "SASRec, uniform attention (control)", "CausalRec", "CausalRec, alpha 0", "best possible",
+        "SASRec", "SASRec, uniform attention (control)", "CausalRec", "CausalRec, alpha = 0 (twin)", "best possible",
     }  # fmt: skip
     parts = {f["part"] for v in document["verdicts"] if v["claim"] == "beats-each-rival" for f in v["findings"]}
     details = [f["rests_on"] for v in document["verdicts"] if v["claim"] == "beats-each-rival" for f in v["findings"]]

@@ -24,7 +24,7 @@ REAL = "ml-100k"
 EDGES_PER_ITEM = 2  # of the graphs that are given on real data, where no truth says how many
 _LAST: dict[str, Any] = {"positions": "last"}
 _LITERAL: dict[str, Any] = {"fit": "full", "sign": "signed"}
-_FIXED: dict[str, Any] = {"source": "fixed", "beta": 0.0}
+_FIXED: dict[str, Any] = {"source": "fixed", "beta": 0.0, "relation": "threshold"}  # R is the graph that is given
 _JOINT: dict[str, Any] = {"fit": "none", "relation": "soft"}  # L_rec, sparsity and h alone, all of which reach W
 Variant: TypeAlias = tuple[dict[str, Any], dict[str, Any] | None]  # options that differ, and the graph that is given
 

@@ -1,11 +1,12 @@
 """Recommenders compared: tuned on validation alone, judged by the rules of the claims on real data."""
 
 import re
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.experiments import EXPERIMENTS
@@ -18,6 +19,7 @@ from bench.plan.recommender_cells import FACTOR_WEIGHTS, on_pairs, rivals, seen_
 from bench.plan.recommender_cells import trained as trained_models
 from bench.plan.scores import leaders
 from bench.plan.setup import OWN, Setup
+from causalrec.model import CausalRecOptions
 from causalrec.rivals.ease import MOST_ITEMS
 from causalrec.training import TrainingOptions
 from tests.bench.made_up import (
@@ -142,16 +144,17 @@ def test_claims_against_all_rivals_are_partly_reproduced_at_best_while_some_are_
     ],
 )  # fmt: skip
 def test_booster_matters(boosted, luck, outcome, judgement):
-    """A gain of 0 to the bit lies below the margin of 1 %; other lucky users leave it open."""
+    """Against the tuned twin a gain of 0 to the bit lies below the margin of 1 %; other lucky users leave it open."""
     setup = with_data()
     results = [
-        model(cell, boosted, luck=luck)
-        if cell.params["model"] == "causalrec" and cell.params["options"]["boost"]["alpha"] > 0
-        else model(cell, 0.5)
+        model(cell, boosted, luck=luck) if cell.params["model"] == "causalrec" else model(cell, 0.5)
         for cell in plan_all("recommend", setup)
     ]
     assert outcomes(find("recommend", setup, results), "booster-matters") == dict.fromkeys(DATASETS, outcome)
     assert judged("recommend", setup, results)["booster-matters"].judgement == judgement
+    lost = next(r for r in results if r.params["model"] == "causalrec_off" and "refit" in r.params["dataset"])
+    less = outcomes(find("recommend", setup, [failed(r.cell) if r is lost else r for r in results]), "booster-matters")
+    assert {*less} == {*DATASETS} - {lost.params["dataset"]["name"]}
 
 
 def timed_data(names=("ml-100k", "beauty")) -> Setup:
@@ -170,7 +173,7 @@ def test_each_finding_says_whether_it_survives_the_temporal_split(later, luck, w
     setup = timed_data()
     results = [
         model(cell, later if p["dataset"].get("split") == "temporal" else 0.8, luck=luck)
-        if p["model"] == "causalrec" and p["options"]["boost"]["alpha"]
+        if p["model"] == "causalrec"
         else model(cell, 0.5, luck=luck)
         for cell in plan_all("recommend", setup)
         for p in [cell.params]
@@ -237,8 +240,9 @@ def test_what_order_and_attention_are_worth_stands_beside_every_gain(ran):
         kinds = {row[1] for row in table.rows if row[0] == "behaviour"}
         assert kinds >= {"popularity (control)", "EASE (control)", "SASRec", "CausalRec"}
         assert {row[1] for row in table.rows if row[0] == "ml-100k"} == {
-            "SASRec", "SASRec, uniform attention (control)", "CausalRec",
+            "SASRec", "SASRec, uniform attention (control)", "CausalRec", "CausalRec, alpha = 0 (twin)",
         }  # fmt: skip
+        assert {row[2] for row in table.rows} == {"shuffled histories", "uniform attention"}
         assert ("ml-100k", "SASRec", "uniform attention") in rows
         plain, less, loss = rows["ml-100k", "CausalRec", "shuffled histories"]
         assert loss.estimate == pytest.approx(100 * (1 - less.estimate / plain.estimate))
@@ -249,7 +253,7 @@ def test_shuffled_cells_are_each_seeds_chosen_setting_and_never_chosen():
     setup = with_data(names=("ml-100k",))
     first = [model(cell) for cell in EXPERIMENTS["recommend"].plan(setup)]
     more = [c for c in experiment.refine(setup, first) if "order" in c.params["dataset"]]
-    for kind in ("sasrec", "sasrec_uniform", "causalrec"):
+    for kind in ("sasrec", "sasrec_uniform", "causalrec", "causalrec_off"):
         chosen = tuning.chosen(setup, first, "ml-100k", kind)
         mine = [c.params for c in more if c.params["model"] == kind]
         assert [p | {"dataset": r.params["dataset"]} for p, r in zip(mine, chosen, strict=True)] == [
@@ -264,7 +268,7 @@ def test_shuffled_cells_are_each_seeds_chosen_setting_and_never_chosen():
 def test_twins_and_leaks_are_trained_beside_their_rival_and_never_judged():
     """Not even where they are far ahead: no gain is measured against them, and a leak has no mark."""
     names = {name: entry for name, entry in ENTRIES.items() if entry.role in ("twin", "leak")}
-    assert {entry.beside for entry in names.values()} <= {*RIVALS}
+    assert {entry.beside for entry in names.values()} <= {*RIVALS, "causalrec"}
     assert all(entry.title.endswith("(leak)") for entry in names.values() if entry.role == "leak")
     preset = replace(FIXED, real=replace(FIXED.real, rivals=("sasrec", "hstu"), splits=("leave_one_out",)))
     setup = with_data(preset, ("ml-100k", "beauty"))
@@ -274,7 +278,7 @@ def test_twins_and_leaks_are_trained_beside_their_rival_and_never_judged():
     assert not {*names} & {*rivals(setup, "ml-100k")}
     assert "hstu_time" not in trained_models(setup, "behaviour")
     results = [
-        model(cell, 0.9 if kind in names else 0.6 if kind == "causalrec" else 0.3)
+        model(cell, 0.6 if kind.startswith("causalrec") else 0.9 if kind in names else 0.3)
         for cell in plan_all("recommend", setup)
         for kind in [cell.params["model"]]
     ]
@@ -286,7 +290,7 @@ def test_twins_and_leaks_are_trained_beside_their_rival_and_never_judged():
     assert marks[ENTRIES["hstu_time"].title] == ""
     assert marks[ENTRIES["sasrec_uniform"].title] == "best"
     only = with_data(replace(preset, real=replace(preset.real, rivals=("gru4rec",))), ("ml-100k",))
-    assert trained_models(only, "ml-100k") == ("gru4rec", "causalrec")
+    assert trained_models(only, "ml-100k") == ("gru4rec", "causalrec", "causalrec_off")
 
 
 def test_an_own_file_is_shown_and_judges_nothing_the_paper_claims():
@@ -326,7 +330,7 @@ def test_rivals_that_never_hit_leave_no_relative_gain():
 @pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
 def test_every_neural_model_has_the_same_budget_of_different_trials_drawn_anew_for_each_seed(preset):
     setup = with_data(preset, ("ml-100k",))
-    tried = {kind: {} for kind in (*rivals(setup, "ml-100k"), "causalrec")}
+    tried = {kind: {} for kind in (*rivals(setup, "ml-100k"), "causalrec", "causalrec_off")}
     weights = {weight: dropout for dropout, weight in FACTOR_WEIGHTS.items()}
     for cell in EXPERIMENTS["recommend"].plan(setup):
         if cell.params["model"] in tried and cell.params["dataset"]["name"] == "ml-100k":
@@ -334,8 +338,8 @@ def test_every_neural_model_has_the_same_budget_of_different_trials_drawn_anew_f
             options = p["options"]
             dropout = weights[options["regularisation"]] if on_pairs(p["model"]) else options["dropout"]
             tried[p["model"]].setdefault(p["seed"], []).append((dropout, p["training"]["learning_rate"]))
-            assert ("boost" in p["options"]) == (p["model"] == "causalrec")
-            assert p["options"].get("boost", {}).get("alpha") != 0
+            assert ("boost" in p["options"]) == p["model"].startswith("causalrec")
+            assert (p["options"].get("boost", {}).get("alpha") == 0) == (p["model"] == "causalrec_off")
             training = TrainingOptions(**p["training"])
             assert (training.patience, training.schedule) == (None, "decay")
     assert all(drawn == tried["sasrec"] for drawn in tried.values())
@@ -356,6 +360,10 @@ def test_a_setting_that_differs_by_seed_is_told_as_a_range():
     other = one | {"dropout": 0.3, "boost": {"mode": "renorm", "alpha": 10.0}}
     assert setting_words(one) == "dropout 0.1, lr 0.004, renorm alpha 0.1, windows all"
     assert setting_words(one, other, one) == "dropout 0.1–0.3, lr 0.004, renorm alpha 0.1–10, windows all"
+    soft = other | {"relation": "soft", "sparsity": 0.1, "boost": {"mode": "raw", "alpha": 1e8}}
+    said = "dropout 0.1–0.3, lambda 0.1, lr 0.004, renorm/raw alpha 0.1–1e+08, relation soft, windows all"
+    assert setting_words(one, soft) == said
+    assert "raw alpha 1e+08, relation top_k/soft, windows" in setting_words(soft | {"relation": "top_k"}, soft)
 
 
 @pytest.mark.parametrize(
@@ -456,35 +464,104 @@ def test_tuning_sees_validation_alone(seed):
             assert len(best) == (1 if kind in CONTROLS else setup.preset.real.seeds)
 
 
-def test_refine_plans_each_seeds_chosen_setting_without_boost():
-    setup = with_data("paper", DATASETS[:2])
-    trials, seeds = setup.preset.real.trials, setup.preset.real.seeds
-    results = [model(cell, valid=0.4) for cell in EXPERIMENTS["recommend"].plan(setup)]
-    picked = {}
-    for name in setup.found:
-        tried = [r for r in results if (r.params["dataset"]["name"], r.params["model"]) == (name, "causalrec")]
-        for seed in range(seeds):
-            best = tried[seed * trials + (seed + 3) % trials]
-            picked[name, seed] = best.params
-            results[results.index(best)] = model(best.cell, valid=0.9)
-    unboosted = [c for c in experiment.refine(setup, results) if c.params["options"].get("boost", {}).get("alpha") == 0]
-    assert len(unboosted) == len(picked) == 2 * seeds
-    for cell in unboosted:
-        params = picked[cell.params["dataset"]["name"], cell.params["seed"]]
-        options = params["options"] | {"boost": {"mode": "renorm", "alpha": 0.0}}
-        assert cell.params == params | {"options": options, "dataset": params["dataset"] | {"refit": True}}
+@pytest.mark.parametrize(("empty", "place"), [((0.95, 0.2), 1), ((0.2, 0.95), 0), ((0.3, 0.4), 0), ((0.9, 0.8), 0)])
+def test_of_causalrec_a_trial_whose_boost_is_on_comes_first(empty, place):
+    """The first of each seed's two trials is better on validation."""
+    setup = with_data()
+    cells = tuning.tuning_cells(setup, "ml-100k", "causalrec")
+    made = [model(cell, valid=0.6 - 0.1 * (k % 2), empty_rows=empty[k % 2]) for k, cell in enumerate(cells)]
+    assert [r.cell for r in tuning.chosen(setup, made, "ml-100k", "causalrec")] == cells[place::2]
 
 
-def test_the_ablation_is_never_the_chosen_setting():
-    """Not even where it is best on validation."""
-    setup = with_data("quick", ("ml-100k",))
-    cells = plan_all("recommend", setup)
-    results = [
-        model(cell, valid=0.9 if cell.params["options"].get("boost", {}).get("alpha") == 0 else 0.4) for cell in cells
-    ]
-    best = tuning.chosen_runs(setup, results, "ml-100k", "causalrec")
-    assert all(r.params["options"]["boost"]["alpha"] > 0 for r in best)
-    assert {r.params["seed"] for r in experiment.runs(setup, results, "ml-100k", experiment.ABLATED)} == {0, 1, 2}
+@pytest.mark.parametrize(("empty", "outcome"), [(0.4, HOLDS), (0.6, UNCLEAR)])
+def test_a_boost_that_is_off_is_not_judged(empty, outcome):
+    setup = with_data(names=("ml-100k",))
+    results = [model(cell) for cell in EXPERIMENTS["recommend"].plan(setup)]
+    for cell in experiment.refine(setup, results):
+        ours = cell.params["model"] == "causalrec"
+        results.append(model(cell, 0.8 if ours else 0.4, **({"empty_rows": empty} if ours else {})))
+    found = [f for f in find("recommend", setup, results) if f.claim == "booster-matters"]
+    assert [f.outcome for f in found] == [outcome]
+    assert ("the boost is off" in found[0].detail) == (outcome == UNCLEAR)
+
+
+def test_the_twin_is_tuned_by_itself():
+    """By as many trials of the same dropouts and rates for as many epochs, all of them the default reading's."""
+    setup = with_data("standard", DATASETS[:2])
+    ours, twin = (tuning.tuning_cells(setup, "ml-100k", kind) for kind in ("causalrec", "causalrec_off"))
+    for boosted, plain in zip(ours, twin, strict=True):
+        p, q = boosted.params, plain.params
+        assert (p["seed"], p["training"], p["dataset"]) == (q["seed"], q["training"], q["dataset"])
+        assert p["options"]["dropout"] == q["options"]["dropout"]
+        assert q["options"]["boost"] == {"mode": "renorm", "alpha": 0.0}
+        assert q["options"].keys() == {"length", "width", "dropout", "boost"}
+    results = [model(cell, valid=0.9 if cell in (ours[7], twin[3]) else 0.4) for cell in (*ours, *twin)]
+    first = {kind: tuning.chosen(setup, results, "ml-100k", kind)[0] for kind in ("causalrec", "causalrec_off")}
+    assert {kind: r.cell for kind, r in first.items()} == {"causalrec": ours[7], "causalrec_off": twin[3]}
+
+
+def readings(setup: Setup, name: str = "ml-100k") -> dict[int, list[CausalRecOptions]]:
+    """By seed, the options of CausalRec's trials."""
+    found: dict[int, list[CausalRecOptions]] = {}
+    for cell in tuning.tuning_cells(setup, name, "causalrec"):
+        found.setdefault(cell.params["seed"], []).append(CausalRecOptions(200, **cell.params["options"]))
+    return found
+
+
+def asked_for(root: int = 0, **changes) -> Setup:
+    setup = with_data("standard", ("ml-100k",))
+    return replace(setup, root=root, preset=replace(setup.preset, real=replace(setup.preset.real, **changes)))
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10_000))
+def test_every_trial_is_a_reading_of_the_declared_space_and_the_first_is_the_default(root):
+    """`CausalRecOptions` itself refuses what leaks or contradicts itself."""
+    for trials in readings(asked_for(root)).values():
+        first = trials[0]
+        assert first == CausalRecOptions(200, first.length, first.width, dropout=first.dropout)
+        for o in trials[1:]:
+            sloped = o.relation in ("soft", "straight_through")
+            assert o.relation in {of["relation"] for of in tuning.RELATIONS}
+            assert o.tau in (0.3, *((0.1, 0.03) if o.relation == "threshold" else ()))
+            assert o.boost.alpha in ([10.0**k for k in range(9)] if sloped else [0.1, 1.0, 10.0, 100.0])
+            assert o.boost.mode in ("renorm", "raw")
+            assert o.source in ("item_bilinear", "global_lowrank", "closed_form", "contextual")
+            assert (o.positions, o.leaks, o.beta) == ("every", "", 1.0)
+            assert 1e-4 <= o.sparsity <= 0.1
+
+
+def test_readings_are_drawn_uniformly_and_each_choice_on_its_own():
+    """1,900 draws: of each choice's values as many as chance allows, six standard deviations at most apart."""
+    drawn = [o for trials in readings(asked_for(seeds=100)).values() for o in trials[1:]]
+    assert len(drawn) == 1900
+    kinds = {
+        "relation and tau": [(o.relation, o.tau) for o in drawn], "source": [o.source for o in drawn],
+        "fit": [o.fit for o in drawn], "h": [o.acyclicity for o in drawn], "lambda": [o.sparsity for o in drawn],
+        "repeats": [o.repeats for o in drawn], "mode": [o.boost.mode for o in drawn],
+        "both": [(o.fit, o.repeats) for o in drawn],
+        "hard": [o.boost.alpha for o in drawn if o.relation not in ("soft", "straight_through")],
+        "sloped": [o.boost.alpha for o in drawn if o.relation in ("soft", "straight_through")],
+    }  # fmt: skip
+    expected = {"relation and tau": 7, "source": 4, "fit": 3, "h": 2, "lambda": 4, "repeats": 2, "mode": 2, "both": 6,
+                "hard": 4, "sloped": 9}  # fmt: skip
+    for name, seen in kinds.items():
+        counts, share = Counter(seen), 1 / expected[name]
+        assert len(counts) == expected[name], name
+        spread = 6 * (len(seen) * share * (1 - share)) ** 0.5
+        assert all(abs(count - share * len(seen)) < spread for count in counts.values()), name
+
+
+def test_a_dataset_may_have_fewer_trials_the_same_number_for_every_trained_model():
+    setup = with_data("standard", ("ml-100k", "beauty"))
+    models = (*rivals(setup, "ml-100k"), "causalrec", "causalrec_off", "sasrec_uniform")
+    for name, trials in (("ml-100k", 20), ("beauty", 4)):
+        for kind in models:
+            assert len(tuning.tuning_cells(setup, name, kind)) == trials * setup.preset.real.seeds
+    few, many = readings(setup, "beauty"), readings(setup)
+    assert all(few[seed] == [replace(o, items=200) for o in many[seed][:4]] for seed in few)
+    (table, *_) = EXPERIMENTS["recommend"].tables(setup, trained(setup, 0.5, 0.5, 0))
+    assert "settings tried a trained model on each seed, 20, 4 on beauty, all epochs trained" in table.note
 
 
 def test_tables_rank_by_the_rule_of_the_data():

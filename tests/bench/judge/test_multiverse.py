@@ -124,6 +124,19 @@ def test_bands_contain_the_estimate_and_one_world_of_some_is_no_harm(seed, count
     assert 0 < said.p <= 1
 
 
+@given(SEEDS, st.floats(-0.5, 5.0))
+def test_a_gain_that_all_share_does_not_narrow_the_bands(seed, gain):
+    boosted, plain = worlds(rng(seed), np.zeros(5))
+    ours, theirs, _ = trials(rng(seed), np.zeros(5), users=50)
+    for say in (
+        lambda more: over_seeds(boosted + more * plain.mean(), plain, rng(0), draws=200),
+        lambda more: over_users(ours + more * theirs.mean(1, keepdims=True), theirs, 0.01, rng(0), draws=200),
+    ):
+        for band, other in zip(say(0.0).bands, say(gain).bands, strict=True):
+            assert other.estimate == pytest.approx(band.estimate + gain)
+            assert other.half_width == pytest.approx(band.half_width)
+
+
 def test_equal_models_gain_nothing_for_certain():
     same = np.full((2, 4), 0.3)
     for said in (over_seeds(same, same, rng(0)), over_users(same, same, 0.0, rng(0))):

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from bench.methods.recommenders import CONTROLS, ENTRIES, OWN, PEERS, SAVED, TIMED, TRAINED, code, find
+from causalrec.attention import Boost
+from causalrec.model import CausalRecOptions
 from causalrec.recommender import Recommender
 
 
@@ -28,12 +30,15 @@ def test_a_class_of_a_users_own_is_found_by_its_form_and_is_code_of_its_own():
     assert code("rectools_sasrec") == ("bench.methods.rectools:RecTools", "bench.methods.rectools_script")
 
 
-def test_twins_and_leaks_are_settings_of_rivals():
-    rivals = {entry.kind for entry in ENTRIES.values() if entry.role == "rival"}
+def test_twins_and_leaks_are_settings_of_rivals_and_of_causalrec():
+    rivals = {entry.kind for entry in ENTRIES.values() if entry.role in ("rival", "causalrec")}
     marked = {name: entry for name, entry in ENTRIES.items() if entry.role in ("twin", "leak")}
-    assert list(marked) == ["sasrec_uniform", "hstu_time"]
+    assert list(marked) == ["sasrec_uniform", "hstu_time", "causalrec_off"]
     assert all(entry.kind in rivals and entry.options and name in TRAINED for name, entry in marked.items())
     assert "(leak)" in marked["hstu_time"].title
+    off = ENTRIES["causalrec_off"]
+    assert CausalRecOptions(9, **off.options) == CausalRecOptions(9, boost=Boost(alpha=0.0))
+    assert (off.beside, "causalrec_off" in SAVED) == ("causalrec", False)
 
 
 def test_what_needs_times_is_known_before_it_is_made():

@@ -11,6 +11,7 @@ from bench.cells.store import Store
 from bench.errors import InputError
 from bench.experiments import EXPERIMENTS
 from bench.plan.presets import PRESETS, find_preset, narrow
+from bench.plan.recommender_cells import DROPOUTS
 from bench.plan.results import collect, select, stacked
 from bench.plan.setup import OWN, Preparation, Setup, make_setup
 from bench.plan.table import plan_table
@@ -70,6 +71,15 @@ def test_a_preset_is_narrowed_to_what_is_named_and_says_so():
     assert more.about.endswith("alone, 6 seeds, 4 trials")
 
 
+def test_trials_grow_with_the_presets_and_are_no_more_than_there_are_settings():
+    trials = [preset.real.trials for preset in PRESETS.values()]
+    assert trials == sorted(trials) == [1, 2, 20, 20]
+    for preset in PRESETS.values():
+        assert len(DROPOUTS) * len(preset.real.learning_rates) >= preset.real.trials
+        assert all(count <= preset.real.trials for count in preset.real.trials_by.values())
+    assert (PRESETS["standard"].real.trials_by, PRESETS["paper"].real.trials_by) == ({"ml-1m": 4, "beauty": 4}, {})
+
+
 def totals(setup: Setup) -> tuple[int, float]:
     cells = {cell.key: cell for cells in plan_cells(setup, EXPERIMENTS).values() for cell in cells}
     return len(cells), sum(cell.cost for cell in cells.values())
@@ -91,8 +101,9 @@ def test_data_adds_cells_and_only_to_experiments_on_recommenders():
     more = {name: len(set(cells)) for name, cells in plan_cells(with_data, EXPERIMENTS).items()}
     less = {name: len(set(cells)) for name, cells in plan_cells(bare("quick"), EXPERIMENTS).items()}
     real = PRESETS["quick"].real
-    assert more.pop("recommend") - less.pop("recommend") == (1 + 3 + 3 + 6 + 6) + 3 * real.seeds * real.trials
-    assert {name for name in more if more[name] != less[name]} <= {"acyclicity", "ablation", "audit", "graph_view"}
+    assert more.pop("recommend") - less.pop("recommend") == (1 + 3 + 3 + 6 + 6) + 4 * real.seeds * real.trials
+    tuned = {"acyclicity", "ablation", "audit", "graph_view", "multiverse"}
+    assert {name for name in more if more[name] != less[name]} <= tuned
 
 
 def test_the_plan_table_counts_cells_once_and_knows_what_is_there(tmp_path):
@@ -101,7 +112,7 @@ def test_the_plan_table_counts_cells_once_and_knows_what_is_there(tmp_path):
     table = plan_table(setup, planned, None, 2)
     rows = {row[0]: row[1:] for row in table.rows}
     worlds = setup.preset.world_seeds
-    models = 2 * 8 + 1  # each on shuffled histories too, but the best possible
+    models = 2 * 9 + 1  # each on shuffled histories too, but the best possible
     assert rows["recommend"][:3] == (models * worlds, models * worlds, 0)
     assert rows["discovery"][:3] == (worlds, 0, 0)
     assert rows["acyclicity"][:3] == (1 + worlds, 1, 0)
