@@ -17,6 +17,7 @@ from bench.experiments.base import Experiment, Results, Rows, table
 from bench.experiments.model.readings import READINGS, reading_cells, readings_of, world_count
 from bench.judge.intervals import Interval
 from bench.judge.multiverse import Multiverse, over_seeds, over_users, training_noise
+from bench.plan.presets import CAUSES, swept
 from bench.plan.recommender_cells import READING, setting_words, world_cells, world_sizes
 from bench.plan.results import Result, of_cells, values
 from bench.plan.scores import ranked
@@ -26,6 +27,7 @@ from bench.show.figures import Column, Curves, Figure, Forest, Panel, Series, ma
 from bench.show.tables import Table, format_value
 from causalrec.model import CausalRecOptions
 
+WORLDS = {f"behaviour, causes {causes}": causes for causes in CAUSES}
 MODEL, TWIN = "causalrec", "causalrec_off"
 ONLY_R = ("relation", "tau", "top", "mode", "boosted_heads", "boosted_layers")  # at alpha = 0 these change nothing
 GAIN = "gain in NDCG@10, %"
@@ -57,7 +59,7 @@ class Curve:
     """The specifications on one dataset, the largest gain first.
 
     Args:
-        name: of the dataset, or "behaviour".
+        name: of the dataset, or "behaviour", with what causes do there.
         found: the specifications.
         bands: their gains with simultaneous bands, in %.
         said: what is said of all of them together.
@@ -73,7 +75,7 @@ class Curve:
     @property
     def place(self) -> str:
         """Where it is, in words."""
-        return "In behaviour worlds" if self.name == "behaviour" else f"On {self.name}"
+        return f"In worlds of {self.name}" if self.name in WORLDS else f"On {self.name}"
 
     @property
     def sentence(self) -> str:
@@ -87,7 +89,10 @@ class Curve:
 
 def plan(setup: Setup) -> list[Cell]:
     """Every learned reading and its partner in every world; the trials of CausalRec and of its twin on real data."""
-    cells = [cell for title in _titles(setup) for cell in (*reading_cells(setup, title), *_partner_cells(setup, title))]
+    cells = [
+        cell for causes in CAUSES for title in _titles(setup)
+        for cell in (*reading_cells(setup, title, causes), *_partner_cells(setup, title, causes))
+    ]  # fmt: skip
     cells += [cell for name in setup.found for model in (MODEL, TWIN) for cell in tuning_cells(setup, name, model)]
     return list(dict.fromkeys(cells))
 
@@ -96,19 +101,19 @@ def _titles(setup: Setup) -> list[str]:
     return [title for title in readings_of(setup) if READINGS[title][1] is None]
 
 
-def _partner_cells(setup: Setup, title: str) -> list[Cell]:
+def _partner_cells(setup: Setup, title: str, causes: str) -> list[Cell]:
     """The reading at alpha = 0, which is one for readings that differ only in what R changes."""
     changes = READINGS[title][0]
     unused = () if changes.get("constrained") == "used" else ONLY_R  # unless h is of what the rule of R keeps
     options = {name: value for name, value in changes.items() if name not in unused} | {"alpha": 0.0}
-    return world_cells(setup, setup.preset.sweep, world_count(setup), MODEL, **options)
+    return world_cells(setup, swept(setup.preset, causes), world_count(setup), MODEL, **options)
 
 
-def _in_worlds(setup: Setup, results: Results) -> list[Specification]:
+def _in_worlds(setup: Setup, results: Results, causes: str) -> list[Specification]:
     found = []
     for title in _titles(setup):
-        plain = {r.params["seed"]: r for r in of_cells(results, _partner_cells(setup, title))}
-        runs = [r for r in of_cells(results, reading_cells(setup, title)) if r.params["seed"] in plain]
+        plain = {r.params["seed"]: r for r in of_cells(results, _partner_cells(setup, title, causes))}
+        runs = [r for r in of_cells(results, reading_cells(setup, title, causes)) if r.params["seed"] in plain]
         found.append(Specification(title, runs, [plain[r.params["seed"]] for r in runs]))
     return found
 
@@ -139,12 +144,14 @@ def _words(trial: Result) -> str:
 def _curves(setup: Setup, results: Results) -> list[Curve]:
     """One per dataset on which a specification ran with its partner, the behaviour worlds first."""
     curves = []
-    for name in setup.places:
-        tried = _in_worlds(setup, results) if name == "behaviour" else _tried(setup, results, name)
-        found = [s for s in tried if s.runs and ranked(setup, name, s.partners).any()]
+    for name in (*WORLDS, *setup.found):
+        in_worlds = name in WORLDS
+        tried = _in_worlds(setup, results, WORLDS[name]) if in_worlds else _tried(setup, results, name)
+        place = "behaviour" if in_worlds else name
+        found = [s for s in tried if s.runs and ranked(setup, place, s.partners).any()]
         if not found:
             continue
-        said, trained = _judge(setup, name, found)
+        said, trained = _judge(setup, place, found)
         order = sorted(range(len(found)), key=lambda k: -said.bands[k].estimate)
         bands = [said.bands[k].scaled(100) for k in order]
         curves.append(Curve(name, [found[k] for k in order], bands, said, trained))
@@ -223,10 +230,15 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
     title, none = "Every reading and setting that ran", ((0.0, "no gain"),)
     panels = tuple(Panel(c.name, _by_life(c), levels=none) for c in curves)
     drawn: list[Figure] = [Curves("multiverse", title, "place by gain", GAIN, panels, note=note)]
-    if curves[0].name == "behaviour":
-        rows = tuple(s.reading for s in curves[0].found)
-        column = Column("behaviour", tuple(curves[0].bands), level=0.0)
-        drawn.append(Forest("multiverse_worlds", "Every reading in the behaviour world", GAIN, rows, (column,), note))
+    in_worlds = [c for c in curves if c.name in WORLDS]
+    if in_worlds:
+        rows = tuple(s.reading for s in in_worlds[0].found)
+        bands = [dict(zip((s.reading for s in c.found), c.bands, strict=True)) for c in in_worlds]
+        columns = tuple(
+            Column(c.name, tuple(of.get(row) for row in rows), level=0.0)
+            for c, of in zip(in_worlds, bands, strict=True)
+        )
+        drawn.append(Forest("multiverse_worlds", "Every reading in behaviour worlds", GAIN, rows, columns, note))
     return drawn
 
 

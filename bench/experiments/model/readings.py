@@ -1,9 +1,10 @@
 """Every reading of CausalRec beside the default, one change at a time, and R replaced by graphs that are given.
 
-In the behaviour world at the sizes of the sweeps, where the graph is known, and where the preset says so on one real
-dataset. Seeds are shared, so differences to the default are paired. What leaks at training on every position is
-trained on last positions alone and compared with the default trained so. One reading is left out, since its first
-losses are not finite: the closed form of bidirectional attention, whose matrix is nearly singular.
+In behaviour worlds at the sizes of the sweeps, where the graph is known and causes persist or are drawn anew, and where
+the preset says so on one real dataset. Seeds are shared, so differences to the default are paired. What leaks at
+training on every position is trained on last positions alone and compared with the default trained so. One reading is
+left out, since its first losses are not finite: the closed form of bidirectional attention, whose matrix is nearly
+singular.
 """
 
 from typing import Any, TypeAlias
@@ -13,6 +14,7 @@ import numpy as np
 from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, Rows, table
 from bench.judge.intervals import Interval, t_interval
+from bench.plan.presets import ANEW, CAUSES, PERSIST, swept
 from bench.plan.recommender_cells import seen_rule, world_cells, world_sizes
 from bench.plan.results import mean_share, of_cells, values
 from bench.plan.setup import Setup
@@ -21,6 +23,7 @@ from bench.show.tables import Table
 
 DEFAULT, LAST, CHOSEN = "default", "default, last positions", "chosen on validation"
 REAL = "ml-100k"
+NDCG = "fresh_ndcg10_kept"
 EDGES_PER_ITEM = 2  # of the graphs that are given on real data, where no truth says how many
 _LAST: dict[str, Any] = {"positions": "last"}
 _LITERAL: dict[str, Any] = {"fit": "full", "sign": "signed"}
@@ -148,7 +151,7 @@ def world_count(setup: Setup) -> int:
 
 def plan(setup: Setup) -> list[Cell]:
     """Every reading in every world; CausalRec's tuning trials on the real dataset where readings run there."""
-    cells = [cell for title in readings_of(setup) for cell in reading_cells(setup, title)]
+    cells = [c for causes in CAUSES for title in readings_of(setup) for c in reading_cells(setup, title, causes)]
     return cells + (tuning_cells(setup, REAL, "causalrec") if _on_real(setup) else [])
 
 
@@ -158,15 +161,16 @@ def refine(setup: Setup, results: Results) -> list[Cell]:
     return [cell for cells in _real_cells(setup, results).values() for cell in cells if cell.key not in ran]
 
 
-def reading_cells(setup: Setup, title: str) -> list[Cell]:
+def reading_cells(setup: Setup, title: str, causes: str = ANEW) -> list[Cell]:
     """A reading's cells, one per behaviour world.
 
     Args:
         setup: the run's.
         title: of a reading.
+        causes: what they do in these worlds, one of `CAUSES`.
     """
     changes, relation = READINGS[title]
-    return world_cells(setup, setup.preset.sweep, world_count(setup), "causalrec", relation, **changes)
+    return world_cells(setup, swept(setup.preset, causes), world_count(setup), "causalrec", relation, **changes)
 
 
 def _on_real(setup: Setup) -> bool:
@@ -200,11 +204,12 @@ def _around(options: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def tables(setup: Setup, results: Results) -> list[Table]:
     """What each reading recovers and how well it ranks, and the same on the real dataset without the truth."""
     real = {title: of_cells(results, cells) for title, cells in _real_cells(setup, results).items()}
-    return [_world_table(setup, results), *([_real_table(setup, real)] if real else [])]
+    worlds = [_world_table(setup, results, causes) for causes in (ANEW, PERSIST)]
+    return [*worlds, *([_real_table(setup, real)] if real else [])]
 
 
-def _world_table(setup: Setup, results: Results) -> Table:
-    found = {title: of_cells(results, reading_cells(setup, title)) for title in readings_of(setup)}
+def _world_table(setup: Setup, results: Results, causes: str) -> Table:
+    found = {title: of_cells(results, reading_cells(setup, title, causes)) for title in readings_of(setup)}
     rows: Rows = []
     for title, runs in found.items():
         base = found.get(LAST if READINGS[title][0].get("positions") == "last" else DEFAULT, [])
@@ -212,8 +217,8 @@ def _world_table(setup: Setup, results: Results) -> Table:
         rows.append((
             title, *(mean_share(runs, f"{measure}_w") if item_level else None for measure in MEASURES),
             mean_share(runs, "auprc_positions"), *_left(runs), *(mean_share(runs, name) for name in GRAPH),
-            mean_share(runs, "test_ndcg10_kept"), _change(runs, base, "auprc_w") if item_level else None,
-            _change(runs, base, "test_ndcg10_kept"),
+            mean_share(runs, NDCG), _change(runs, base, "auprc_w") if item_level else None,
+            _change(runs, base, NDCG),
         ))  # fmt: skip
     rows += [
         (title, *(mean_share(found[DEFAULT], f"{measure}_{score}") for measure in MEASURES), *[None] * 8)
@@ -224,11 +229,14 @@ def _world_table(setup: Setup, results: Results) -> Table:
         "change in AUPRC", "change in NDCG@10",
     )  # fmt: skip
     note = (
-        f"{world_count(setup)} worlds, {world_sizes(setup.preset.sweep)}. Mean [95 % t interval over worlds]; changes"
+        f"{world_count(setup)} worlds, {world_sizes(setup.preset.sweep)}; NDCG@10 of {setup.preset.sweep.fresh} fresh "
+        "users. Mean [95 % t interval over worlds]; changes"
         f" are to the default, paired over worlds, and of readings trained on last positions alone to '{LAST}'. AUPRC, "
         "orientation and the row's maximum are of W at item level, missing where W is made of each sequence anew; "
         "AUPRC at positions is of W in every sequence against the pointers."
     )
+    if causes == PERSIST:
+        return table("readings-persist", "Every reading of CausalRec where causes persist", columns, rows, note)
     return table("readings", "Every reading of CausalRec in the behaviour world", columns, rows, note)
 
 

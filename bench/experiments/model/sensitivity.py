@@ -13,7 +13,7 @@ from bench.experiments.base import Experiment, Results, Rows, curves, table
 from bench.judge.bars import Bar, Outcome, power_words
 from bench.judge.claims import Finding, Margins, held
 from bench.judge.intervals import Interval, paired_difference, spearman_interval, t_interval
-from bench.plan.presets import World, lasting
+from bench.plan.presets import CAUSES, PERSIST, swept
 from bench.plan.recommender_cells import seed_cells, world_cells, world_sizes
 from bench.plan.results import all_of, mean_metric, mean_share, values
 from bench.plan.setup import Setup
@@ -29,8 +29,6 @@ GRIDS = {
     "schedule": ("rho", "The schedule of rho, alpha = 1 under renorm", "rho at first, growth", "schedules"),
 }
 NDCG, HR = "fresh_ndcg10_kept", "fresh_hr10_kept"
-LASTING, ANEW = "persist", "drawn anew"  # what causes do
-CAUSES = (LASTING, ANEW)
 
 
 def plan(setup: Setup) -> list[Cell]:
@@ -42,12 +40,8 @@ def plan(setup: Setup) -> list[Cell]:
     return list(dict.fromkeys([*cells, *(cell for causes in CAUSES for cell in _best_cells(setup, causes))]))
 
 
-def _world(setup: Setup, causes: str) -> World:
-    return lasting(setup.preset.sweep) if causes == LASTING else setup.preset.sweep
-
-
 def _best_cells(setup: Setup, causes: str) -> list[Cell]:
-    return seed_cells(setup, _world(setup, causes).dataset, "best_possible", {}, {}, setup.preset.sweep_seeds)
+    return seed_cells(setup, swept(setup.preset, causes).dataset, "best_possible", {}, {}, setup.preset.sweep_seeds)
 
 
 def _grid(setup: Setup, option: str) -> list[Any]:
@@ -61,15 +55,15 @@ def _cells(setup: Setup, causes: str, alpha: float = 1.0, mode: str = "renorm", 
     changes = {"alpha": alpha, "mode": mode, **changes}
     if schedule := changes.pop("schedule", None):
         changes |= dict(zip(("rho", "growth"), schedule, strict=True))
-    return world_cells(setup, _world(setup, causes), setup.preset.sweep_seeds, "causalrec", **changes)
+    return world_cells(setup, swept(setup.preset, causes), setup.preset.sweep_seeds, "causalrec", **changes)
 
 
-def _at(setup: Setup, results: Results, causes: str = LASTING, **setting: Any) -> Results:
+def _at(setup: Setup, results: Results, causes: str = PERSIST, **setting: Any) -> Results:
     """The results at one setting, that of `_cells`, by seed; all seeds or none."""
     return all_of(results, _cells(setup, causes, **setting))
 
 
-def _by_alpha(setup: Setup, results: Results, mode: str, causes: str = LASTING) -> dict[float, Results]:
+def _by_alpha(setup: Setup, results: Results, mode: str, causes: str = PERSIST) -> dict[float, Results]:
     found = {alpha: _at(setup, results, causes, alpha=alpha, mode=mode) for alpha in setup.preset.alphas}
     return {alpha: runs for alpha, runs in found.items() if runs}
 

@@ -33,7 +33,7 @@ def noisy(cell, gain=0.0, seed_sd=0.01, user_sd=0.3, users=400, **metrics):
     worth = 0.4 + 0.2 * common + gain + seed_sd * own.normal() + user_sd * own.normal(size=users)
     ranks = np.where(worth > 0.4, 1.0, 50.0)
     found = model(cell, **metrics)
-    arrays = {name: ranks if name.startswith("test_") else of for name, of in found.arrays.items()}
+    arrays = {name: ranks if name.startswith(("test_", "fresh_")) else of for name, of in found.arrays.items()}
     return Made(cell, found.metrics, arrays)
 
 
