@@ -10,7 +10,7 @@ from bench.experiments import find as find_experiment
 from bench.experiments.model import multiverse, readings
 from bench.experiments.model.multiverse import ONLY_R, TWIN
 from bench.experiments.model.readings import DEFAULT, FEW, LAST, READINGS
-from bench.plan.presets import PRESETS
+from bench.plan.presets import CAUSES, PRESETS
 from bench.plan.tuning import tuning_cells
 from bench.reproduce import _read
 from bench.show.figures import Curves, Forest
@@ -43,11 +43,13 @@ def row(table, place=0):
 
 def test_readings_and_trials_are_those_of_the_other_experiments_and_every_one_has_a_partner():
     cells = multiverse.plan(SETUP)
-    assert {c for title in LEARNED for c in readings.reading_cells(SETUP, title)} < set(cells)
+    for causes in CAUSES:
+        assert {c for title in LEARNED for c in readings.reading_cells(SETUP, title, causes)} < set(cells)
     assert {c for name in ("causalrec", TWIN) for c in tuning_cells(SETUP, "ml-100k", name)} < set(cells)
     assert not any("relation" in c.params for c in cells)
     made = [made_up(c) for c in cells]
-    for found in (multiverse._in_worlds(SETUP, made), multiverse._tried(SETUP, made, "ml-100k")):
+    in_worlds = [multiverse._in_worlds(SETUP, made, causes) for causes in CAUSES]
+    for found in (*in_worlds, multiverse._tried(SETUP, made, "ml-100k")):
         for s in found:
             for run, plain in zip(s.runs, s.partners, strict=True):
                 assert off(plain.cell)
@@ -55,12 +57,12 @@ def test_readings_and_trials_are_those_of_the_other_experiments_and_every_one_ha
                 assert run.params["seed"] == plain.params["seed"]
                 assert run.params["options"]["dropout"] == plain.params["options"]["dropout"]
                 assert run.params["training"] == plain.params["training"]
-    assert sum(len(s.runs) for s in multiverse._in_worlds(SETUP, made)) == 3 * len(LEARNED)
+    assert [sum(len(s.runs) for s in found) for found in in_worlds] == [3 * len(LEARNED)] * 2
     assert sum(len(s.runs) for s in multiverse._tried(SETUP, made, "ml-100k")) == 3 * 4
 
 
 def test_readings_that_differ_only_in_what_r_changes_share_a_partner():
-    partners = {title: multiverse._partner_cells(ALL, title)[0] for title in multiverse._titles(ALL)}
+    partners = {title: multiverse._partner_cells(ALL, title, "persist")[0] for title in multiverse._titles(ALL)}
     for title in ("raw boost", "filter", "R soft", "R top 1 of a row", "one head boosted"):
         assert partners[title] == partners[DEFAULT]
     assert partners["R relative to all of W"] == partners[LAST] != partners[DEFAULT]
@@ -70,12 +72,12 @@ def test_readings_that_differ_only_in_what_r_changes_share_a_partner():
         assert options["boost"] == {"mode": "renorm", "alpha": 0.0}
         kept = {name: value for name, value in READINGS[title][0].items() if name not in (*ONLY_R, "alpha")}
         assert {name: options.get(name) for name in kept} == kept
-    assert len(multiverse.plan(ALL)) == 3 * (len(partners) + len({p.key for p in partners.values()}))
+    assert len(multiverse.plan(ALL)) == 2 * 3 * (len(partners) + len({p.key for p in partners.values()}))
 
 
-@pytest.mark.parametrize("data", ["behaviour", "ml-100k"])
+@pytest.mark.parametrize("data", ["behaviour, causes drawn anew", "ml-100k"])
 def test_a_planted_gain_is_told_and_the_others_are_not_above_it(data):
-    in_worlds = data == "behaviour"
+    in_worlds = data in multiverse.WORLDS
     lucky = readings.reading_cells(SETUP, DEFAULT) if in_worlds else tuning_cells(SETUP, data, "causalrec")[:1]
     results = [
         noisy(cell, 0.5 * (cell in lucky), empty_rows=0.1 if cell in lucky else 0.9) for cell in multiverse.plan(SETUP)
@@ -94,13 +96,14 @@ def test_a_planted_gain_is_told_and_the_others_are_not_above_it(data):
     assert rows[0]["alpha"] == lucky[0].params["options"]["boost"]["alpha"]
     assert said["the best"] == DEFAULT or not in_worlds
     reason = multiverse.reasons(SETUP, results)["booster-matters"]
-    assert f"{'In behaviour worlds' if in_worlds else 'On ml-100k'}, {said['so']} (best: {said['the best']}, " in reason
+    place = f"In worlds of {data}" if in_worlds else "On ml-100k"
+    assert f"{place}, {said['so']} (best: {said['the best']}, " in reason
 
 
 def test_without_a_gain_it_says_how_much_no_reading_reaches():
     results = [noisy(cell) for cell in multiverse.plan(SETUP)]
     (summary,) = multiverse.tables(SETUP, results)
-    for place in (0, 1):
+    for place in (0, 1, 2):
         said = row(summary, place)
         assert said["at least, %"] <= 0 < said["at most, %"]
         assert said["p of no gain"] > 0.05
@@ -114,11 +117,11 @@ def test_what_did_not_run_is_left_out_and_noise_that_nothing_tells_is_said():
     twins = tuning_cells(SETUP, "ml-100k", TWIN)
     alone = [r if r.cell not in twins or r.params["seed"] == 1 else failed(r.cell) for r in results]
     (summary,), (every,) = multiverse.tables(SETUP, alone), multiverse.details(SETUP, alone)
-    said = row(summary, 1)
+    said = row(summary, 2)
     assert (said["at least, %"], said["at most, %"], said["p of no gain"]) == (None, None, None)
     assert said["so"].startswith("not known: no setting ran on two seeds")
     assert said["its gain in NDCG@10, %"].bounded
-    assert len(every.rows) == len(LEARNED) + 4
+    assert len(every.rows) == 2 * len(LEARNED) + 4
     one = [r if r.params["seed"] == 1 else failed(r.cell) for r in results]
     (summary,) = multiverse.tables(SETUP, one)
     assert not row(summary)["its gain in NDCG@10, %"].bounded
@@ -130,8 +133,8 @@ def test_what_did_not_run_is_left_out_and_noise_that_nothing_tells_is_said():
 
 
 def test_its_reason_stands_beside_those_of_other_experiments():
-    results = [made_up(cell) for cell in plan_all("ablation", SETUP)]
-    both = {"ablation": results, "multiverse": [noisy(cell) for cell in multiverse.plan(SETUP)]}
+    results = [made_up(cell) for cell in plan_all("positive_control", SETUP)]
+    both = {"positive_control": results, "multiverse": [noisy(cell) for cell in multiverse.plan(SETUP)]}
     (told,) = [verdict.why for verdict in _read(SETUP, both).verdicts if verdict.claim.id == "booster-matters"]
     for name, found in both.items():
         assert find_experiment(name).reasons(SETUP, found)["booster-matters"] in told
@@ -141,12 +144,12 @@ def test_the_curve_falls_and_shows_where_r_is_alive():
     half = [noisy(c, empty_rows=0.1 if k % 2 else 0.9) for k, c in enumerate(multiverse.plan(SETUP))]
     curve, names = multiverse.figures(SETUP, half)
     assert isinstance(curve, Curves)
-    assert [panel.title for panel in curve.panels] == ["behaviour", "ml-100k"]
+    assert [panel.title for panel in curve.panels] == [*multiverse.WORLDS, "ml-100k"]
     for panel in curve.panels:
         both = np.array([s.y for s in panel.series])
         assert (np.isnan(both).sum(0) == len(both) - 1).all()
         shown = np.nansum(both, 0)
         assert (np.diff(shown) <= 0).all()
-    assert len(curve.panels[1].series) == 2
+    assert len(curve.panels[-1].series) == 2
     assert isinstance(names, Forest)
     assert set(names.rows) == set(LEARNED)
