@@ -211,8 +211,6 @@ def _fit(
         initial = torch_generator(root=p["root"], stream="initial", **streams)
         trained = entry.kind(split, entry.options_of(**options), training, initial, checkpoint)
         return trained, *_course(trained.progress), None
-    if "boost" in options:
-        options = options | {"boost": Boost(**options["boost"])}
     model = make_model(entry.kind, entry.options_of(split.num_items, **options), device, p["root"], streams)
     if "relation" in p and isinstance(model, CausalRec):
         rng = generator(root=p["root"], stream="relation", kind=p["relation"]["kind"], **streams)
@@ -276,7 +274,7 @@ def _audit(model: CausalRec, history: Sequences) -> dict[str, float]:
             strength, related = graph.weights_bij.abs(), graph.relation_bij != 0
             strong = (strength >= tau) & (strength > 0)
             cyclic += int((~is_acyclic(strong.double())).sum())
-            possible = admissible(items).tril(-1)
+            possible = admissible(items, model.options.repeats).tril(-1)
             admitted += int(possible.sum())
             edges += int(related.sum())
             has_past = possible.any(-1)

@@ -29,7 +29,7 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 MODES = ("renorm", "raw")
 BASE, BARE = "alpha 0", "no graph"
 TRUE = {mode: f"true R, {mode}, alpha {ALPHA:g}" for mode in MODES}
-FIXED: dict[str, Any] = {"source": "fixed", "beta": 0.0}
+FIXED: dict[str, Any] = {"source": "fixed", "beta": 0.0, "relation": "threshold"}
 Variant: TypeAlias = tuple[dict[str, Any], dict[str, Any] | None]  # options, and the relation where one is given
 
 
