@@ -7,7 +7,8 @@ which has no dropout, draws the weight of its factors' squares in its place. Con
 each, tried once since nothing about them is random, and a user's own model one setting.
 
 What the paper leaves open is tuned as well, by no more trials than a rival has: trial 0 of CausalRec is the default
-reading, and every other one a reading drawn at random, each choice uniformly and on its own. None of them leaks, and
+reading; trial 1 is the default with a tau of 0.03, the scale of a W as it is learned, so that one boost at least is
+switched on; every other one is a reading drawn at random, each choice uniformly and on its own. None of them leaks, and
 none has a table of items x items. Where R is hard alpha goes from 0.1 to 100; where it is continuous, and a W of 0.01
 needs an alpha of 100 to be felt, from 1 to 1e8. CausalRec's twin has alpha = 0 and the default reading in every trial.
 
@@ -45,6 +46,7 @@ RELATIONS: tuple[dict[str, Any], ...] = (
     *({"relation": "threshold", "tau": tau} for tau in (0.3, 0.1, 0.03)),
     *({"relation": rule} for rule in ("top_k", "row_relative", "soft", "straight_through")),
 )
+ALIVE_TAU = 0.03
 MOST_EMPTY = 0.5  # share of R's rows without an edge, from which on the boost counts as switched off
 SLOPED = ("soft", "straight_through")  # under which L_rec reaches W
 ALPHAS = {False: tuple(10.0**k for k in range(-1, 3)), True: tuple(10.0**k for k in range(9))}  # by whether R is sloped
@@ -63,7 +65,8 @@ def _readings(setup: Setup, model: str, seed: int, count: int) -> list[dict[str,
     if model != "causalrec":
         return [{}] * count
     rng = generator(root=setup.root, stream="readings", seed=seed)
-    return [{}, *(_reading(rng) for _ in range(count - 1))]
+    alive = {"tau": ALIVE_TAU, "alpha": ALPHAS[False][rng.integers(len(ALPHAS[False]))]}
+    return [{}, alive, *(_reading(rng) for _ in range(count - 2))][:count]
 
 
 def _reading(rng: np.random.Generator) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from bench.plan.recommender_cells import FACTOR_WEIGHTS, on_pairs, rivals, seen_
 from bench.plan.recommender_cells import trained as trained_models
 from bench.plan.scores import leaders
 from bench.plan.setup import OWN, Setup
+from causalrec.attention import Boost
 from causalrec.model import CausalRecOptions
 from causalrec.rivals.ease import MOST_ITEMS
 from causalrec.training import TrainingOptions
@@ -520,6 +521,8 @@ def test_every_trial_is_a_reading_of_the_declared_space_and_the_first_is_the_def
     for trials in readings(asked_for(root)).values():
         first = trials[0]
         assert first == CausalRecOptions(200, first.length, first.width, dropout=first.dropout)
+        alive = trials[1]
+        assert alive == replace(first, dropout=alive.dropout, tau=0.03, boost=Boost(alpha=alive.boost.alpha))
         for o in trials[1:]:
             sloped = o.relation in ("soft", "straight_through")
             assert o.relation in {of["relation"] for of in tuning.RELATIONS}
@@ -532,9 +535,9 @@ def test_every_trial_is_a_reading_of_the_declared_space_and_the_first_is_the_def
 
 
 def test_readings_are_drawn_uniformly_and_each_choice_on_its_own():
-    """1,900 draws: of each choice's values as many as chance allows, six standard deviations at most apart."""
-    drawn = [o for trials in readings(asked_for(seeds=100)).values() for o in trials[1:]]
-    assert len(drawn) == 1900
+    """1,800 draws: of each choice's values as many as chance allows, six standard deviations at most apart."""
+    drawn = [o for trials in readings(asked_for(seeds=100)).values() for o in trials[2:]]
+    assert len(drawn) == 1800
     kinds = {
         "relation and tau": [(o.relation, o.tau) for o in drawn], "source": [o.source for o in drawn],
         "fit": [o.fit for o in drawn], "h": [o.acyclicity for o in drawn], "lambda": [o.sparsity for o in drawn],
