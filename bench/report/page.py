@@ -31,7 +31,7 @@ PAPER = "https://arxiv.org/abs/2510.21333"
 # The columns of the table of readings that each question shows.
 MEASURED = ("AUPRC", "NDCG@10", "change in AUPRC", "change in NDCG@10")
 # Tables of the whole run, which have a section of their own.
-OWN_SECTION = ("verdicts", "failures")
+OWN_SECTION = ("verdicts", "questions", "failures")
 
 
 def write_report(folder: Path) -> Path:
@@ -75,6 +75,7 @@ def render(run: RunFile) -> str:
         made_with=_made_with(run.environment),
         pictures={name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
         verdicts=own.get("verdicts"),
+        asked=own.get("questions"),
         failures=own.get("failures"),
         readings=[part for part in own.values() if part.name.startswith("readings")],
         questions=[_question(run.tables.get("readings"), *question) for question in QUESTIONS],

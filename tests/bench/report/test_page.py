@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bench import reproduce
 from bench.cells.fingerprint import ROOT
 from bench.experiments.model.readings import QUESTIONS
-from bench.judge.claims import Finding, judge, read_register
+from bench.judge.claims import Finding, Gate, judge, read_register
 from bench.judge.intervals import Interval
 from bench.plan.presets import PRESETS
 from bench.plan.results import Result
@@ -25,13 +25,14 @@ from bench.report.run_files import Part, RunFile, read_run
 from bench.report.write import write
 from bench.show.figures import Curves, Panel, Series
 from bench.show.tables import Table, format_value
-from bench.show.verdicts import verdict_table
+from bench.show.verdicts import questions_table, verdict_table
 from tests.bench.judge.test_claims import IDS
 from tests.bench.toy_cells import toy
 
 REFERENCE = ROOT / "results" / "reference" / "quick"
 HOSTILE = '<script>alert("1")</script>&amp;\'><img src=x onerror=y>'
 VOID = ("img", "link", "meta")  # elements without an end tag
+GATES = {"positive_control": Gate(True, "it gains 7 %")}
 ESTIMATE = Interval(0.12345, 0.1009, 0.145, 5, 0.9)
 
 
@@ -88,14 +89,14 @@ def made_up(text: str = "ml-100k") -> reproduce.Run:
     table = Table("first", text, (text, "n"), ((text, 1), ("b", ESTIMATE)), text)
     tables = (
         table, Table("second", "Second", ("x",), ((None,),)), reproduce.failure_table(failures),
-        verdict_table(verdicts, "How to `read`."),
+        questions_table(verdicts, GATES), verdict_table(verdicts, "How to `read`."),
     )  # fmt: skip
     figure = Curves("first", text, "x", "y", (Panel(text, (Series("s", (1.0, 2.0), (1.0, 2.0)),)),))
     setup = Setup(PRESETS["smoke"], 3, "cpu", missing={text: f"{text} is not there"})
     made_by = {"first": "recovery", "every": "recovery", "second": "layernorm"}
     every = Table("every", "Every cell", ("x",), ((1,),))
     asked = ("recovery", "layernorm")
-    return reproduce.Run(setup, asked, tables, (every,), (figure,), tuple(verdicts), failures, 7, made_by)
+    return reproduce.Run(setup, asked, tables, (every,), (figure,), tuple(verdicts), failures, 7, made_by, GATES)
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +195,20 @@ def test_every_claim_has_its_row_and_its_section(folder):
             assert f"python cli.py run {claim.experiment} --preset smoke --seed 3" in told
         if claim.margin is not None:
             assert f"margin{format_value(claim.margin)}" in told.replace("\n", "")
+
+
+def test_three_questions_about_the_graph_come_before_the_verdicts(folder):
+    found = page(folder)
+    assert [row[:2] for row in found.rows["table-questions"][1:]] == [
+        ["Can a correct graph help?", "yes"],
+        ["Does the discovery block deliver one?", "not run"],
+        ["Is there a gain on real data?", "not run"],
+    ]
+    ids = [named["id"] for _, named in found.tags if "id" in named]
+    assert ids.index("table-questions") < ids.index("verdicts")
+    assert json.loads((folder / "run.json").read_text())["gates"] == {"positive_control": True}
+    shut = questions_table(judge(read_register(), [], {}), {"positive_control": Gate(False, "it gains nothing")})
+    assert shut.rows[0] == ("Can a correct graph help?", "not seen", "it gains nothing")
 
 
 def test_a_claim_leads_to_what_its_experiment_made_and_to_nothing_else(folder):
