@@ -218,7 +218,7 @@ def details(setup: Setup, results: Results) -> list[Table]:
                 training["learning_rate"], len(s.runs), s.empty, band,
             ))  # fmt: skip
     columns = ("data", "reading", "alpha", "lambda", "dropout", "lr", "seeds", "empty rows of R", GAIN)
-    return [table("multiverse_specifications", "Every reading and setting that ran", columns, rows, _note(setup))]
+    return [table("multiverse_all", "Every reading and setting that ran", columns, rows, _note(setup))]
 
 
 def figures(setup: Setup, results: Results) -> list[Figure]:

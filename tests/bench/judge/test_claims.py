@@ -188,7 +188,8 @@ def test_the_register_for_readers():
     assert {row[3] for row in table.rows} <= {*EXPERIMENTS, "none yet"}
     rules = register_table(read_register(), rules=True)
     assert [row[0] for row in rules.rows] == list(IDS)
-    assert [row[2:4] for row in rules.rows] == [(c.rule, c.margin) for c in read_register().values()]
+    told = [(row[1], *row[3:5]) for row in rules.rows]
+    assert told == [(c.right_if, c.rule, c.margin) for c in read_register().values()]
 
 
 # Margins

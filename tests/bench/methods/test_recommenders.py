@@ -21,7 +21,7 @@ def test_an_entry_is_what_its_role_says(name):
 
 def test_every_name_has_one_title_and_one_role():
     assert len({entry.title for entry in ENTRIES.values()}) == len(ENTRIES)
-    assert sorted((*CONTROLS, *TRAINED, *PEERS, "best_possible", OWN)) == sorted(ENTRIES)
+    assert sorted((*CONTROLS, *TRAINED, *PEERS, "best_possible", "best_without_r", OWN)) == sorted(ENTRIES)
 
 
 def test_a_class_of_a_users_own_is_found_by_its_form_and_is_code_of_its_own():

@@ -430,7 +430,7 @@ def test_the_audit_by_brute_force():
 def test_the_best_possible_ranks_by_the_worlds_own_law(tried):
     """Of each user's segment, after the user's whole history; ties share their rank."""
     cell = world_cell("best_possible")
-    world, behaviour, _ = recommender._read(cell.params, None)
+    world, behaviour, _ = recommender.read_data(cell.params, None)
     assert len(set(behaviour.segments)) > 1
     law = world.step_distribution(behaviour.items[:, :-1], behaviour.segments)
     own = np.take_along_axis(law, behaviour.items[:, -1:] - 1, axis=1)
