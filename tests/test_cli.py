@@ -248,7 +248,7 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("run recommend --preset smoke --data own.csv", r"own\.csv, line 1: column 'user' is not in the header"),
         ("run recommend --preset smoke --data none.csv", r"none\.csv: there is no such file; check the path"),
         ("run recommend --preset smoke --data own.xls", r"own\.xls: the separator cannot be told from '\.xls'"),
-        ("run recovery --preset smoke --data good.csv", "would not use --data; .* it: acyclicity, recommend, audit, mult"),
+        ("run recovery --preset smoke --data good.csv", "would not use --data; .* it: acyclicity, recommend, audit"),
         ("run discovery --preset smoke --learner eqvar_lasso", "would not use --learner eqvar_lasso; .* recovery"),
         ("run recovery --preset smoke --learner eqva", "no learner is called 'eqva'; choose one of .*eqvar_lasso"),
         ("plan --learner none_such:fit", "'none_such:fit': none_such cannot be imported from .*ModuleNotFoundError"),
