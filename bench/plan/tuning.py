@@ -6,9 +6,9 @@ Trial t of a seed has the same dropout and learning rate for every model, so tha
 which has no dropout, draws the weight of its factors' squares in its place. Controls have a small grid of their own
 each, tried once since nothing about them is random, and a user's own model one setting.
 
-What the paper leaves open is tuned as well, by no more trials than a rival has: trial 0 of CausalRec is the default
-reading; trial 1 is the default with a tau of 0.03, the scale of a W as it is learned, so that one boost at least is
-switched on; every other one is a reading drawn at random, each choice uniformly and on its own. None of them leaks, and
+What the paper leaves open is tuned as well, by no more trials than a rival has: the first two trials of CausalRec are
+the default reading with a tau of 0.03, the scale of a W as it is learned, so that their boost is switched on, under two
+alphas; every other one is a reading drawn at random, each choice uniformly and on its own. None of them leaks, and
 none has a table of items x items. Where R is hard alpha goes from 0.1 to 100; where it is continuous, and a W of 0.01
 needs an alpha of 100 to be felt, from 1 to 1e8. CausalRec's twin has alpha = 0 and the default reading in every trial.
 
@@ -65,8 +65,8 @@ def _readings(setup: Setup, model: str, seed: int, count: int) -> list[dict[str,
     if model != "causalrec":
         return [{}] * count
     rng = generator(root=setup.root, stream="readings", seed=seed)
-    alive = {"tau": ALIVE_TAU, "alpha": ALPHAS[False][rng.integers(len(ALPHAS[False]))]}
-    return [{}, alive, *(_reading(rng) for _ in range(count - 2))][:count]
+    alive = [{"tau": ALIVE_TAU, "alpha": float(alpha)} for alpha in rng.permutation(ALPHAS[False])[:2]]
+    return [*alive, *(_reading(rng) for _ in range(count - 2))][:count]
 
 
 def _reading(rng: np.random.Generator) -> dict[str, Any]:
@@ -115,7 +115,8 @@ def chosen(setup: Setup, results: list[Result], name: str, model: str) -> list[R
     """By seed, the trial with the best validation NDCG@10; of CausalRec, among those whose boost is switched on.
 
     A CausalRec whose R has no edge in most rows is SASRec under another name. Only where every trial of a seed is so,
-    all are chosen from.
+    all are chosen from. Its twin chooses among the same dropouts and learning rates, so that neither has more to choose
+    from.
 
     Args:
         setup: the run's.
@@ -124,17 +125,38 @@ def chosen(setup: Setup, results: list[Result], name: str, model: str) -> list[R
         name: a dataset of `setup.found`.
         model: as in `tuning_cells`.
     """
-    mine = [r for r in results if r.params.get("model") == model]
     score, best = f"valid_ndcg10_{seen_rule(setup, name)}", dict[int, Result]()
+    on = _switched_on(setup, results, name) if model in ("causalrec", "causalrec_off") else set()
 
     def worth(trial: Result) -> tuple[bool, float]:
-        return model == "causalrec" and trial.metrics["empty_rows"] < MOST_EMPTY, trial.metrics[score]
+        return bool(on) and place_of(trial) in on, trial.metrics[score]
 
-    for trial in of_cells(mine, tuning_cells(setup, name, model)):
+    for trial in _tried(setup, results, name, model):
         seed = int(trial.params["seed"])
         if seed not in best or worth(trial) > worth(best[seed]):
             best[seed] = trial
     return list(best.values())
+
+
+def _tried(setup: Setup, results: list[Result], name: str, model: str) -> list[Result]:
+    mine = [r for r in results if r.params.get("model") == model]
+    return of_cells(mine, tuning_cells(setup, name, model))
+
+
+def _switched_on(setup: Setup, results: list[Result], name: str) -> set[tuple[int, float, float]]:
+    """The places of CausalRec's trials whose R has an edge in more than half of its rows."""
+    trials = _tried(setup, results, name, "causalrec")
+    return {place_of(trial) for trial in trials if trial.metrics["empty_rows"] < MOST_EMPTY}
+
+
+def place_of(trial: Result) -> tuple[int, float, float]:
+    """What a trial shares with those of other models: seed, dropout, learning rate.
+
+    Args:
+        trial: of a trained model that has dropout.
+    """
+    p = trial.params
+    return p["seed"], p["options"]["dropout"], p["training"]["learning_rate"]
 
 
 def like(setup: Setup, trial: Result, given: dict[str, Any] | None = None, **changes: Any) -> Cell:

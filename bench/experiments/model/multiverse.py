@@ -22,7 +22,7 @@ from bench.plan.recommender_cells import READING, setting_words, world_cells, wo
 from bench.plan.results import Result, of_cells, values
 from bench.plan.scores import ranked
 from bench.plan.setup import OWN, Setup
-from bench.plan.tuning import MOST_EMPTY, tuning_cells
+from bench.plan.tuning import MOST_EMPTY, place_of, tuning_cells
 from bench.show.figures import Column, Curves, Figure, Forest, Panel, Series, make_series
 from bench.show.tables import Table, format_value
 from causalrec.model import CausalRecOptions
@@ -120,19 +120,13 @@ def _in_worlds(setup: Setup, results: Results, causes: str) -> list[Specificatio
 
 def _tried(setup: Setup, results: Results, name: str) -> list[Specification]:
     """Trials with a twin; those of one reading and setting on several seeds are one specification."""
-    plain = {_place(r): r for r in of_cells(results, tuning_cells(setup, name, TWIN))}
-    trials = [r for r in dict.fromkeys(of_cells(results, tuning_cells(setup, name, MODEL))) if _place(r) in plain]
+    plain = {place_of(r): r for r in of_cells(results, tuning_cells(setup, name, TWIN))}
+    trials = [r for r in dict.fromkeys(of_cells(results, tuning_cells(setup, name, MODEL))) if place_of(r) in plain]
     by_setting: dict[str, Results] = {}
     for trial in trials:
         setting = {**trial.params["options"], **trial.params["training"]}
         by_setting.setdefault(json.dumps(setting, sort_keys=True), []).append(trial)
-    return [Specification(_words(runs[0]), runs, [plain[_place(r)] for r in runs]) for runs in by_setting.values()]
-
-
-def _place(trial: Result) -> tuple[int, float, float]:
-    """What a trial shares with its twin: seed, dropout, learning rate."""
-    p = trial.params
-    return p["seed"], p["options"]["dropout"], p["training"]["learning_rate"]
+    return [Specification(_words(runs[0]), runs, [plain[place_of(r)] for r in runs]) for runs in by_setting.values()]
 
 
 def _words(trial: Result) -> str:
@@ -171,7 +165,7 @@ def _judge(setup: Setup, name: str, found: list[Specification]) -> tuple[Multive
         return over_seeds(boosted, plain, rng), True
     twins: dict[tuple[float, float], dict[int, Result]] = {}
     for twin in (r for s in found for r in s.partners):
-        seed, *setting = _place(twin)
+        seed, *setting = place_of(twin)
         twins.setdefault((setting[0], setting[1]), {})[seed] = twin
     runs = [ranked(setup, name, list(by_seed.values())) for by_seed in twins.values()]
     noise = training_noise([run for run in runs if run.any()])

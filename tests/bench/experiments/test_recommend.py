@@ -472,6 +472,9 @@ def test_of_causalrec_a_trial_whose_boost_is_on_comes_first(empty, place):
     cells = tuning.tuning_cells(setup, "ml-100k", "causalrec")
     made = [model(cell, valid=0.6 - 0.1 * (k % 2), empty_rows=empty[k % 2]) for k, cell in enumerate(cells)]
     assert [r.cell for r in tuning.chosen(setup, made, "ml-100k", "causalrec")] == cells[place::2]
+    twins = tuning.tuning_cells(setup, "ml-100k", "causalrec_off")
+    made += [model(cell, valid=0.6 - 0.1 * (k % 2)) for k, cell in enumerate(twins)]
+    assert [r.cell for r in tuning.chosen(setup, made, "ml-100k", "causalrec_off")] == twins[place::2]
 
 
 @pytest.mark.parametrize(("empty", "outcome"), [(0.4, HOLDS), (0.6, UNCLEAR)])
@@ -516,14 +519,15 @@ def asked_for(root: int = 0, **changes) -> Setup:
 
 @settings(max_examples=30)
 @given(st.integers(0, 10_000))
-def test_every_trial_is_a_reading_of_the_declared_space_and_the_first_is_the_default(root):
+def test_every_trial_is_a_reading_of_the_declared_space_and_the_first_two_have_their_boost_on(root):
     """`CausalRecOptions` itself refuses what leaks or contradicts itself."""
     for trials in readings(asked_for(root)).values():
-        first = trials[0]
-        assert first == CausalRecOptions(200, first.length, first.width, dropout=first.dropout)
-        alive = trials[1]
-        assert alive == replace(first, dropout=alive.dropout, tau=0.03, boost=Boost(alpha=alive.boost.alpha))
-        for o in trials[1:]:
+        first, second = trials[:2]
+        assert first.boost.alpha != second.boost.alpha
+        for o in (first, second):
+            boost = Boost(alpha=o.boost.alpha)
+            assert o == CausalRecOptions(200, o.length, o.width, dropout=o.dropout, tau=0.03, boost=boost)
+        for o in trials:
             sloped = o.relation in ("soft", "straight_through")
             assert o.relation in {of["relation"] for of in tuning.RELATIONS}
             assert o.tau in (0.3, *((0.1, 0.03) if o.relation == "threshold" else ()))
