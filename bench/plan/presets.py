@@ -219,7 +219,7 @@ LASTING = {name: CONTROL.knobs[name] for name in ("persistence", "horizon", "dec
 
 SMOKE = Preset(
     "smoke",
-    "every path once, in under two minutes; its verdicts mean little",
+    "every path once, in about two minutes; its verdicts mean little",
     Structure(
         draws=40, families=(("er", 2),), nodes=(10,), samples=(100, 1000), ratios=(1.0, 16.0), stress_nodes=10,
         placement_nodes=(10,), features=(64, 1024),
@@ -236,7 +236,7 @@ SMOKE = Preset(
 )  # fmt: skip
 QUICK = Preset(
     "quick",
-    "a first look, on 2 cores in 15 to 20 minutes",
+    "a first look, on 2 cores in about 45 minutes, without real data in 20",
     Structure(
         draws=40, families=(("er", 1), ("er", 2), ("sf", 2), ("chain", 1)), nodes=(10, 20),
         samples=(30, 100, 300, 1000, 10_000), ratios=(1.0, 4.0, 16.0, 64.0, 256.0), stress_nodes=20,
