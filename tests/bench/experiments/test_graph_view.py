@@ -72,7 +72,7 @@ def test_tables_and_figure_tell_titles_and_shares(setup):
     view, strongest = module.tables(setup, results)
     assert [row[1:6] for row in view.rows] == [
         (title, seeds, 200.0, reach, link)
-        for title, seeds, reach in (("W of CausalRec", 3, 133.0), ("lift (control)", 1, None))
+        for title, seeds, reach in (("W of CausalRec", 3, 193.0), ("lift (control)", 1, None))
         for link in ("series", "genre")
     ]
     assert view.rows[0][6] == 0.5  # every other edge i <- i - 1 is within a made-up series
@@ -89,7 +89,7 @@ def test_how_many_of_the_largest_entries_reach_tau_is_counted_by_seed(setup):
     results = runs(setup)
     chosen = chosen_runs(setup, results, "ml-100k", "causalrec")
     for r, reach in zip(chosen, (0, 1, 7), strict=True):
-        r.arrays["edge_weight"] = np.where(np.arange(200) < reach, 0.3, 0.29)
+        r.arrays["edge_weight"] = np.where(np.arange(200) < reach, 0.03, 0.029)
     (view, _) = EXPERIMENTS["graph_view"].tables(setup, results)
     assert [row[4] for row in view.rows] == [pytest.approx(8 / 3)] * 2 + [None] * 2
     details = [f.detail for f in find("graph_view", setup, results)]

@@ -21,7 +21,8 @@ TITLES = ["$a$", "b", "c", "d", "e", "f"]
 def ran(W: dict[tuple[int, int], float], seed: int = 0, **options) -> Made:
     """A record with the weights W[effect, cause] of items from 1."""
     (cell, *_) = EXPERIMENTS["graph_view"].plan(with_data(names=("ml-100k",)))
-    cell = replace(cell, params=cell.params | {"seed": seed, "options": cell.params["options"] | options})
+    options = cell.params["options"] | {"tau": 0.3} | options
+    cell = replace(cell, params=cell.params | {"seed": seed, "options": options})
     ends = np.array(list(W), dtype=np.int32).reshape(-1, 2) - 1
     return Made(cell, {}, {"edge_effect": ends[:, 0], "edge_cause": ends[:, 1],
                            "edge_weight": np.array(list(W.values()), dtype=np.float32)})  # fmt: skip
