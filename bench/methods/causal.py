@@ -26,7 +26,6 @@ from bench.methods.fit import fit, make_model
 from bench.methods.seq2cause import largest_information
 from bench.methods.user_code import definition
 from bench.methods.user_recommender import Ints, UserRecommender
-from causalrec.attention import Boost
 from causalrec.interactions import Sequences, Split, Targets, from_rows, pad_left
 from causalrec.model import CausalRec, CausalRecOptions
 from causalrec.registry import Registry
@@ -101,8 +100,7 @@ class CausalGraphRec:
             num_items: as in `fit`.
             root: of all random streams.
         """
-        options = self.options | {"boost": Boost(**self.options["boost"])}
-        self.model = make_model(CausalRec, CausalRecOptions(num_items, **options), self.device, root, {})
+        self.model = make_model(CausalRec, CausalRecOptions(num_items, **self.options), self.device, root, {})
         if self.given is not None:
             self.model.fix(torch.from_numpy(self.given.toarray()))
         fit(self.model, _training_alone(from_rows(train, num_items)), TrainingOptions(**self.training), root, {})

@@ -50,14 +50,11 @@ def main(root: str, given: str, out: str, asked: str, seed: str) -> None:
         seed: of PyTorch's global generator, which seq2cause draws from.
     """
     sys.path.insert(0, root)  # where the imports below are found
-    from causalrec.attention import Boost
     from causalrec.model import CausalRec, CausalRecOptions
 
     torch.set_num_threads(1)
     torch.manual_seed(int(seed))
-    options = json.loads(asked)
-    options["boost"] = Boost(**options["boost"])
-    model = CausalRec(CausalRecOptions(**options), torch.Generator())
+    model = CausalRec(CausalRecOptions(**json.loads(asked)), torch.Generator())
     with np.load(given, allow_pickle=False) as found:
         parts = {kind: {n.removeprefix(f"{kind} "): found[n] for n in found if n.startswith(kind)}
                  for kind in ("weight", "row")}  # fmt: skip

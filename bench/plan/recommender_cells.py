@@ -21,6 +21,8 @@ READING = (
     "acyclicity", "constrained", "rho", "growth", "raise_rho", "graph_rate", "repeats", "relation", "tau", "top",
     "positions", "branch", "boosted_layers",
 )  # fmt: skip
+# A graph that is given stands in for R as it is, without L_DAG, which could not change it.
+GIVEN: dict[str, Any] = {"source": "fixed", "beta": 0.0, "relation": "threshold"}
 SPOKEN = {
     "window": "window", "decay": "decay", "regularisation": "weight", "dropout": "dropout", "sparsity": "lambda",
     "learning_rate": "lr", "tau_train": "tau in training", "tau_inf": "tau in ranking",

@@ -15,7 +15,7 @@ from bench.experiments.base import Experiment, Results, Row, Rows, curves, table
 from bench.judge.bars import Bar, Outcome, power_words
 from bench.judge.claims import Finding, Margins, held
 from bench.judge.intervals import Interval, slope_interval, t_interval
-from bench.plan.recommender_cells import world_cells, world_sizes
+from bench.plan.recommender_cells import GIVEN, world_cells, world_sizes
 from bench.plan.results import all_of, mean_metric
 from bench.plan.scores import METRICS, gain, level, ranked
 from bench.plan.setup import OWN, Setup
@@ -29,7 +29,6 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 MODES = ("renorm", "raw")
 BASE, BARE = "alpha 0", "no graph"
 TRUE = {mode: f"true R, {mode}, alpha {ALPHA:g}" for mode in MODES}
-FIXED: dict[str, Any] = {"source": "fixed", "beta": 0.0, "relation": "threshold"}
 Variant: TypeAlias = tuple[dict[str, Any], dict[str, Any] | None]  # options, and the relation where one is given
 
 
@@ -41,8 +40,8 @@ WORLD: dict[str, Variant] = {
     f"renorm, alpha {ALPHA:g}": ({"alpha": ALPHA}, None),
     f"raw, alpha {ALPHA:g}": ({"alpha": ALPHA, "mode": "raw"}, None),
     "filter": ({"mode": "filter"}, None),
-    BARE: ({"alpha": 0.0, **FIXED}, {"kind": "falsified", "share": 0.0}),
-    **{TRUE[mode]: ({"alpha": ALPHA, "mode": mode, **FIXED}, {"kind": "falsified", "share": 0.0}) for mode in MODES},
+    BARE: ({"alpha": 0.0, **GIVEN}, {"kind": "falsified", "share": 0.0}),
+    **{TRUE[mode]: ({"alpha": ALPHA, "mode": mode, **GIVEN}, {"kind": "falsified", "share": 0.0}) for mode in MODES},
 }
 RANDOM = f"random R, renorm, alpha {ALPHA:g}"
 LEARNED = "renorm, alpha 1"
@@ -61,7 +60,7 @@ def _world_cells(setup: Setup, changes: dict[str, Any], relation: dict[str, Any]
 
 
 def _false_cells(setup: Setup, mode: str, share: float) -> list[Cell]:
-    return _world_cells(setup, {"alpha": ALPHA, "mode": mode, **FIXED}, {"kind": "falsified", "share": share})
+    return _world_cells(setup, {"alpha": ALPHA, "mode": mode, **GIVEN}, {"kind": "falsified", "share": share})
 
 
 def refine(setup: Setup, results: Results) -> list[Cell]:
@@ -69,7 +68,7 @@ def refine(setup: Setup, results: Results) -> list[Cell]:
     cells = []
     for learned in all_of(results, _world_cells(setup, *WORLD[LEARNED])):
         relation = {"kind": "random", "density": float(learned.metrics["density"])}
-        cells.append(_world_cells(setup, {"alpha": ALPHA, **FIXED}, relation)[int(learned.params["seed"])])
+        cells.append(_world_cells(setup, {"alpha": ALPHA, **GIVEN}, relation)[int(learned.params["seed"])])
     for name in _real(setup):
         cells += [cell for variant in _real_cells(setup, results, name).values() for cell in variant]
     planned = {r.cell for r in results}
@@ -96,7 +95,7 @@ def _real_cells(setup: Setup, results: Results, name: str) -> dict[str, list[Cel
         graphs = [{"kind": "random", "density": float(run.metrics["density"])} for run in runs]
         for title, at in ((BARE, plain), ("random R", boosts)):
             each = zip(runs, graphs, at, strict=True)
-            found[title] = [like(setup, run, graph, boost=boost, **FIXED) for run, graph, boost in each]
+            found[title] = [like(setup, run, graph, boost=boost, **GIVEN) for run, graph, boost in each]
     return found
 
 

@@ -19,7 +19,7 @@ from bench.experiments.base import Experiment, Points, Results, Rows, curves, ta
 from bench.judge.claims import Gate
 from bench.judge.intervals import Interval, sequence_interval, t_interval
 from bench.plan.presets import World
-from bench.plan.recommender_cells import seed_cells, world_cells, world_sizes
+from bench.plan.recommender_cells import GIVEN, seed_cells, world_cells, world_sizes
 from bench.plan.results import of_cells, values
 from bench.plan.setup import Setup
 from bench.show.figures import Curves, Figure
@@ -31,15 +31,14 @@ NULL = 0.02  # at p = 0 the gain of the true R has to lie within this of none
 STEP = 2  # worlds added at a time
 PARTS = {"fresh": "in law", "shift": "under shift"}
 METRICS = {"ndcg10": "NDCG@10", "hr10": "HR@10"}
-_GIVEN: dict[str, Any] = {"source": "fixed", "beta": 0.0}
 NONE, TRUE, OWN, OWN_OFF = "no graph", "true R", "R of CausalRec", "CausalRec, alpha 0"
 # By title: the options that differ from the default, and the graph that is given.
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
-    NONE: ({"alpha": 0.0, **_GIVEN}, {"kind": "falsified", "share": 0.0}),
-    TRUE: ({"alpha": ALPHA, **_GIVEN}, {"kind": "falsified", "share": 0.0}),
-    "R of one-hot regression": ({"alpha": ALPHA, **_GIVEN}, {"kind": "regression"}),
-    "random R, as many edges of items": ({"alpha": ALPHA, **_GIVEN}, {"kind": "matched"}),
-    "random R, as many pairs of positions": ({"alpha": ALPHA, **_GIVEN}, {"kind": "position_matched"}),
+    NONE: ({"alpha": 0.0, **GIVEN}, {"kind": "falsified", "share": 0.0}),
+    TRUE: ({"alpha": ALPHA, **GIVEN}, {"kind": "falsified", "share": 0.0}),
+    "R of one-hot regression": ({"alpha": ALPHA, **GIVEN}, {"kind": "regression"}),
+    "random R, as many edges of items": ({"alpha": ALPHA, **GIVEN}, {"kind": "matched"}),
+    "random R, as many pairs of positions": ({"alpha": ALPHA, **GIVEN}, {"kind": "position_matched"}),
     OWN_OFF: ({"alpha": 0.0}, None),
     OWN: ({"alpha": ALPHA}, None),
 }

@@ -15,7 +15,7 @@ from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, Rows, table
 from bench.judge.intervals import Interval, t_interval
 from bench.plan.presets import ANEW, CAUSES, PERSIST, swept
-from bench.plan.recommender_cells import seen_rule, world_cells, world_sizes
+from bench.plan.recommender_cells import GIVEN, seen_rule, world_cells, world_sizes
 from bench.plan.results import mean_share, of_cells, values
 from bench.plan.setup import Setup
 from bench.plan.tuning import chosen, like, tuning_cells
@@ -27,7 +27,6 @@ NDCG = "fresh_ndcg10_kept"
 EDGES_PER_ITEM = 2  # of the graphs that are given on real data, where no truth says how many
 _LAST: dict[str, Any] = {"positions": "last"}
 _LITERAL: dict[str, Any] = {"fit": "full", "sign": "signed"}
-_FIXED: dict[str, Any] = {"source": "fixed", "beta": 0.0, "relation": "threshold"}  # R is the graph that is given
 _JOINT: dict[str, Any] = {"fit": "none", "relation": "soft"}  # L_rec, sparsity and h alone, all of which reach W
 Variant: TypeAlias = tuple[dict[str, Any], dict[str, Any] | None]  # options that differ, and the graph that is given
 
@@ -79,10 +78,10 @@ READINGS: dict[str, Variant] = {
     "three layers": ({"layers": 3}, None),
     "three layers, second boosted": ({"layers": 3, "boosted_layers": [1]}, None),
     "three layers, third boosted": ({"layers": 3, "boosted_layers": [2]}, None),
-    "R true": (_FIXED, {"kind": "falsified", "share": 0.0}),
-    "R random, as many edges": (_FIXED, {"kind": "matched"}),
-    "R of lift, as many edges": (_FIXED, {"kind": "lift"}),
-    "R of one-hot regression, as many edges": (_FIXED, {"kind": "regression"}),
+    "R true": (GIVEN, {"kind": "falsified", "share": 0.0}),
+    "R random, as many edges": (GIVEN, {"kind": "matched"}),
+    "R of lift, as many edges": (GIVEN, {"kind": "lift"}),
+    "R of one-hot regression, as many edges": (GIVEN, {"kind": "regression"}),
 }
 FEW = (
     DEFAULT, "full fit, signed (the lemma to the letter)", "signed, no h", "W free", "W from Z", "R true",
