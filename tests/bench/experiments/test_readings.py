@@ -8,7 +8,7 @@ import torch
 
 from bench.errors import InputError
 from bench.experiments.model import readings
-from bench.experiments.model.readings import DEFAULT, FEW, LAST, QUESTIONS, READINGS
+from bench.experiments.model.readings import DEFAULT, FEW, IN_WORLDS, LAST, QUESTIONS, READINGS
 from bench.judge.intervals import t_interval
 from bench.plan import tuning
 from bench.plan.presets import PRESETS, World
@@ -93,7 +93,7 @@ def test_real_readings_are_the_tuned_setting_with_one_change():
     best = [r.params for r in tuning.chosen(setup, [made_up(c) for c in tuned], "ml-100k", "causalrec")]
     assert [p["seed"] for p in best] == [0, 1]
     assert cells[: len(tuned)] == tuned
-    titles = {*FEW, "R of lift, as many edges"} - {"R true"}
+    titles = {*FEW, "R of lift, as many edges"} - {*IN_WORLDS}
     assert len(cells) == len(tuned) + 2 * len(titles)
     for c in cells[len(tuned):]:
         own = best[c.params["seed"]]
