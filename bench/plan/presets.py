@@ -230,7 +230,7 @@ SMOKE = Preset(
     world=World(items=30, users=150, length=12, width=16, epochs=3), world_seeds=2,
     sweep=World(items=30, users=100, length=10, width=16, epochs=2, fresh=100), sweep_seeds=2,
     control=replace(CONTROL, items=40, users=60, length=12, width=16, epochs=2, fresh=100), control_worlds=(2, 3),
-    alphas=(1e-8, 1.0, 1e8), sparsities=(0.001, 0.1), taus=(0.1,), schedules=((100.0, 10.0),),
+    alphas=(1e-8, 1.0, 1e8), sparsities=(0.001, 0.1), taus=(0.3,), schedules=((100.0, 10.0),),
     real=Real((), seeds=2, trials=1, length=20, width=16, epochs=2, learning_rates=(3e-3,), controls=("shuffled",)),
     timeout=120.0,
 )  # fmt: skip
@@ -249,7 +249,7 @@ QUICK = Preset(
     sweep=World(items=50, users=250, length=20, width=32, epochs=38, batch=32, fresh=3000), sweep_seeds=5,
     control=CONTROL, control_worlds=(5, 15),
     alphas=(1e-8, 1e-2, 1.0, 1e2, 1e8), sparsities=(0.0, 0.001, 0.01, 0.1, 1.0),
-    taus=(0.1, 0.6), schedules=((100.0, 10.0), (1e4, 1.0)),
+    taus=(0.1, 0.3), schedules=((100.0, 10.0), (1e4, 1.0)),
     real=Real(
         ("ml-100k", "foursquare-nyc"), seeds=3, trials=2, length=50, width=64, epochs=16,
         learning_rates=(2e-3, 4e-3), controls=("shuffled",),
@@ -275,7 +275,7 @@ STANDARD = Preset(
     sweep=World(items=100, users=500, length=20, width=32, epochs=40, fresh=3000), sweep_seeds=10,
     control=CONTROL, control_worlds=(10, 40),
     alphas=tuple(10.0**exponent for exponent in range(-8, 9)), sparsities=(0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
-    taus=(0.05, 0.1, 0.2, 0.5, 1.0), schedules=((1.0, 2.0), (100.0, 10.0), (1e4, 1.0)),
+    taus=(0.01, 0.1, 0.2, 0.3, 0.5), schedules=((1.0, 2.0), (100.0, 10.0), (1e4, 1.0)),
     real=Real(
         ("ml-100k", "foursquare-nyc", "beauty", "ml-1m"), seeds=3, trials=20, length=50, width=64, epochs=30,
         learning_rates=(1e-3, 1.5e-3, 2e-3, 3e-3, 4e-3), trials_by={"ml-1m": 4, "beauty": 4},

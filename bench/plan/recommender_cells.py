@@ -60,7 +60,8 @@ def plan_cell(
         params
         | {"root": setup.root}
         | ({"identity": own_recommender.version(model)} if is_own(model) else {})
-        | ({"rectools": setup.rectools} if model in PEERS else {}),
+        | ({"rectools": setup.rectools} if model in PEERS else {})
+        | ({"perturb": setup.perturb} if setup.perturb and model in NEURAL else {}),
         ("bench.runners.recommender:run", *recommenders.code(model)),
         data=setup.found[name].content_hash if name in setup.found else None,
         dtype="float32",

@@ -139,6 +139,9 @@ class PlanOptions:
     recommender: Annotated[
         Words, method("Recommender of your own as package.module:Class; may be repeated.")
     ] = None  # fmt: skip
+    perturb: Annotated[
+        float, scope("Relative noise on initial weights, such as 1e-6: another processor's rounding.", least=0)
+    ] = 0.0  # fmt: skip
     device: Device = "auto"
     jobs: Annotated[int | None, where("Worker processes.", default="one per core; on a GPU, 1", least=1)] = None
     out: Out = RESULTS
@@ -160,7 +163,7 @@ class PlanOptions:
         named = (tuple(self.dataset or ()), tuple(self.rival or ()))
         preset = narrow(find_preset(self.preset), *named, self.seeds, self.trials)
         models = (tuple(self.learner or ()), tuple(self.recommender or ()))
-        return make_setup(preset, self.seed, data.data_dir, self.device, prepared, own, *models)
+        return make_setup(preset, self.seed, data.data_dir, self.device, prepared, own, *models, self.perturb)
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ class Setup:
         recommenders: classes of the user's own, see `bench.methods.user_recommender`.
         rectools: the version of RecTools where there is one.
         seq2cause: the version of seq2cause where there is one.
+        perturb: size of relative noise on initial weights, which stands for another processor's rounding. Default 0.
     """
 
     preset: Preset
@@ -83,6 +84,7 @@ class Setup:
     recommenders: tuple[str, ...] = ()
     rectools: str | None = None
     seq2cause: str | None = None
+    perturb: float = 0.0
 
     def beside(self, ours: tuple[str, ...]) -> tuple[str, ...]:
         """An experiment's own learners and after them those asked for, each once.
@@ -136,6 +138,7 @@ def make_setup(
     own: Mapping[str, Any] | None = None,
     learners: tuple[str, ...] = (),
     recommenders: tuple[str, ...] = (),
+    perturb: float = 0.0,
 ) -> Setup:
     """Read the preset's datasets once, to know which are there and what they hold, and tell workers where they are.
 
@@ -151,6 +154,7 @@ def make_setup(
         own: a user's own file and its columns: path, user, item, time. Default none.
         learners: names of `bench.methods.learners`.
         recommenders: names of `bench.methods.user_recommender`.
+        perturb: as in `Setup`.
 
     Raises:
         InputError: a bad file, or a learner, recommender or device that is not there.
@@ -179,7 +183,7 @@ def make_setup(
         found[OWN] = loaded.provenance
     asked = (tuple(dict.fromkeys(learners)), tuple(dict.fromkeys(recommenders)))
     peers = (rectools.PEER.version(), seq2cause.PEER.version())
-    return Setup(preset, root, pick_device(device), found, missing, prepared.split, *asked, *peers)
+    return Setup(preset, root, pick_device(device), found, missing, prepared.split, *asked, *peers, perturb)
 
 
 def _check_times(loaded: Loaded, split: str) -> None:

@@ -77,6 +77,7 @@ def run_and_write(
             return Answer(messages=(told,), exit_code=3 if failed else 0)
         run = walk(setup, names, store, jobs, running.memory, opened)
     part = "" if len(names) > 1 else f"-{names[0]}"
+    part += f"-perturbed-{setup.perturb:g}" if setup.perturb else ""
     folder = plan.out / f"{setup.preset.name}-seed{setup.root}{part}"
     write(run, folder)
     missing = setup.missing if running.require_data else {}

@@ -15,11 +15,11 @@ SHORTEST = 0.01  # seconds: a clock's reading counts once it has run so long
 
 
 def run(cell: Cell) -> Outcome:
-    """Time `params.form` on one dense W of each of `params.nodes`, `params.repeats` times, the sizes in turn.
+    """Time `params.form` on one dense W of each of `params.nodes`, the sizes in turn.
 
     `form` is one of `causalrec.acyclicity.FORMS`, float64 with its analytic gradient, or "series", that of a training
     step: float32 by autograd. W∘W has a norm that does not depend on n, so that no size takes more terms than another.
-    Array: seconds (repeats, sizes), CPU time of a value with its gradient.
+    Array: seconds (sizes,), CPU time of a value with its gradient.
 
     Args:
         cell: its params are those of the experiment `cost`.
@@ -33,10 +33,7 @@ def run(cell: Cell) -> Outcome:
     rng = generator(root=p["root"], stream="cost")
     matrices = [torch.from_numpy(np.sqrt(rng.random((n, n)) / n)) for n in p["nodes"]]
     counts = [_calls(p["form"], W) for W in matrices]
-    seconds = [
-        [_time(p["form"], W, count) / count for W, count in zip(matrices, counts, strict=True)]
-        for _ in range(p["repeats"])
-    ]
+    seconds = [_time(p["form"], W, count) / count for W, count in zip(matrices, counts, strict=True)]
     return Outcome({}, {"seconds": np.array(seconds)})
 
 

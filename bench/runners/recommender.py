@@ -29,7 +29,7 @@ from bench.runners.given import draw_relation
 from causalrec.acyclicity import is_acyclic
 from causalrec.attention import Block, Boost, causal_mask
 from causalrec.checkpoints import Checkpoint
-from causalrec.discovery import admissible
+from causalrec.discovery import admissible, implied_weights
 from causalrec.interactions import (
     Sequences,
     Split,
@@ -75,11 +75,11 @@ def run(cell: Cell) -> Outcome:
     """Fit `params.model` on `params.dataset` and rank validation and test.
 
     Further params, if given: `half`, 0 or 1, the half of the users that is all the data; `restart`, a name for other
-    initial weights, batches and dropout; `relation`, the W of source `fixed`, see `given.draw_relation`. A `dataset`
-    whose `order` is "shuffled" has the actions of every training row and history in random order. One with `refit` is
-    trained on validation too, and ranks test alone. A behaviour world with `fresh` also asks as many users that nobody
-    trained on: users of the world itself ("fresh") and, with as little noise, of the world after a shift ("shift"), in
-    which popularity and segments are drawn anew.
+    initial weights, batches and dropout; `perturb`, the size of relative noise on the initial weights; `relation`, the
+    W of source `fixed`, see `given.draw_relation`. A `dataset` whose `order` is "shuffled" has the actions of every
+    training row and history in random order. One with `refit` is trained on validation too, and ranks test alone. A
+    behaviour world with `fresh` also asks as many users that nobody trained on: users of the world itself ("fresh")
+    and, with as little noise, of the world after a shift ("shift"), in which popularity and segments are drawn anew.
 
     Args:
         cell: its params are those that `bench.plan` makes for this runner.
@@ -212,12 +212,21 @@ def _fit(
         trained = entry.kind(split, entry.options_of(**options), training, initial, checkpoint)
         return trained, *_course(trained.progress), None
     model = make_model(entry.kind, entry.options_of(split.num_items, **options), device, p["root"], streams)
+    if "perturb" in p:
+        _perturb(model, p["perturb"], torch_generator(root=p["root"], stream="perturb", **streams))
     if "relation" in p and isinstance(model, CausalRec):
         rng = generator(root=p["root"], stream="relation", kind=p["relation"]["kind"], **streams)
         truth = None if world is None else world.graph
         model.fix(torch.from_numpy(draw_relation(p["relation"], truth, split.train, rng)))
     progress = fit(model, split, training, p["root"], streams, checkpoint)
     return make_scorer(model), *_course(progress), model
+
+
+def _perturb(model: Recommender, size: float, draws: torch.Generator) -> None:
+    """Multiply every initial weight by 1 + `size` times a normal draw, as another processor's rounding would."""
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(1 + size * torch.randn(weights.shape, generator=draws).to(weights.device))
 
 
 def _course(progress: Progress) -> tuple[dict[str, Any], Arrays]:
@@ -311,7 +320,8 @@ def _recovery(model: CausalRec, world: BehaviourWorld, behaviour: Behaviour, p: 
     """
     items, seen = model.options.items, behaviour.items[:, :-2]
     controls: dict[str, Callable[[], NDArray[Any]]] = {
-        "attention": lambda: _attention(model, seen),
+        "attention": lambda: _over_pairs(model, seen, lambda weights: weights),
+        "implied": lambda: _over_pairs(model, seen, _implied),
         "lift": lambda: lift(seen, items),
         "regression": lambda: onehot_regression(seen, items),
         "random": lambda: generator(root=p["root"], stream="random", seed=p["seed"]).random((items, items)),
@@ -347,8 +357,13 @@ def _at_positions(model: CausalRec, behaviour: Behaviour, users: int = 512) -> f
     return average_precision(pointed[:, past].ravel(), np.nan_to_num(weights[:, past].ravel()))
 
 
-def _attention(model: CausalRec, sequences: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Mean attention weight of the first layer between two items, over all places where both stand in order."""
+def _over_pairs(
+    model: CausalRec, sequences: NDArray[np.int64], of: Callable[[Tensor], Tensor]
+) -> NDArray[np.float64]:
+    """Mean of a matrix `of` first-layer attention, by pair of items, over all places where both stand in order.
+
+    The mean over heads is taken after `of`, which maps (b, heads, l, l) to the same shape.
+    """
     items = model.options.items
     total, count = torch.zeros(2, items + 1, items + 1, dtype=torch.float64)
     first = cast(Block, model.blocks[0])
@@ -356,9 +371,16 @@ def _attention(model: CausalRec, sequences: NDArray[np.int64]) -> NDArray[np.flo
     with torch.inference_mode():
         for batch in _chunks(model, from_rows(sequences, num_items=items)):
             _, x = model.embed(batch)
-            weights = first.attention(x, seen(batch != 0, x.dtype)).mean(1).double()
+            weights = of(first.attention(x, seen(batch != 0, x.dtype)).double()).mean(1)
             b, i, j = torch.nonzero(admissible(batch).tril(-1), as_tuple=True)
             place, found = (batch[b, i].cpu(), batch[b, j].cpu()), weights[b, i, j].cpu()
             total.index_put_(place, found, accumulate=True)
             count.index_put_(place, torch.ones_like(found), accumulate=True)
     return np.asarray((total / count.clamp(min=1))[1:, 1:])
+
+
+def _implied(attention: Tensor) -> Tensor:
+    """|B| / (1 + |B|) of the B that A = (I − B)⁻¹Λ implies: sizes without bound would leave the mean to a few places.
+    """
+    effects = implied_weights(attention.flatten(0, 1)).abs().view_as(attention)
+    return torch.nan_to_num(effects / (1 + effects), nan=1.0)

@@ -15,11 +15,12 @@ from bench.experiments.base import Experiment, Results, Row, Rows, curves, table
 from bench.judge.bars import Bar, Outcome, power_words
 from bench.judge.claims import Finding, Margins, held
 from bench.judge.intervals import Interval, slope_interval, t_interval
+from bench.plan.presets import PERSIST, swept
 from bench.plan.recommender_cells import GIVEN, world_cells, world_sizes
 from bench.plan.results import all_of, mean_metric
 from bench.plan.scores import METRICS, gain, level, ranked
 from bench.plan.setup import OWN, Setup
-from bench.plan.tuning import chosen, like, tuning_cells
+from bench.plan.tuning import ALIVE_TAU, chosen, like, tuning_cells
 from bench.show.figures import Curves, Figure
 from bench.show.tables import Table
 
@@ -29,19 +30,22 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 MODES = ("renorm", "raw")
 BASE, BARE = "alpha 0", "no graph"
 TRUE = {mode: f"true R, {mode}, alpha {ALPHA:g}" for mode in MODES}
+FALSE = {mode: f"false R, {mode}, alpha {ALPHA:g}" for mode in MODES}  # as many pairs of positions as the true R
 Variant: TypeAlias = tuple[dict[str, Any], dict[str, Any] | None]  # options, and the relation where one is given
 
 
 # By title: the options that differ from the default, and the graph given; the random graph's density is found first.
+_ALIVE: dict[str, Any] = {"tau": ALIVE_TAU}
 WORLD: dict[str, Variant] = {
     BASE: ({"alpha": 0.0}, None),
-    "renorm, alpha 1": ({}, None),
-    "raw, alpha 1": ({"mode": "raw"}, None),
-    f"renorm, alpha {ALPHA:g}": ({"alpha": ALPHA}, None),
-    f"raw, alpha {ALPHA:g}": ({"alpha": ALPHA, "mode": "raw"}, None),
-    "filter": ({"mode": "filter"}, None),
+    "renorm, alpha 1": (_ALIVE, None),
+    "raw, alpha 1": (_ALIVE | {"mode": "raw"}, None),
+    f"renorm, alpha {ALPHA:g}": (_ALIVE | {"alpha": ALPHA}, None),
+    f"raw, alpha {ALPHA:g}": (_ALIVE | {"alpha": ALPHA, "mode": "raw"}, None),
+    "filter": (_ALIVE | {"mode": "filter"}, None),
     BARE: ({"alpha": 0.0, **GIVEN}, {"kind": "falsified", "share": 0.0}),
     **{TRUE[mode]: ({"alpha": ALPHA, "mode": mode, **GIVEN}, {"kind": "falsified", "share": 0.0}) for mode in MODES},
+    **{FALSE[mode]: ({"alpha": ALPHA, "mode": mode, **GIVEN}, {"kind": "position_matched"}) for mode in MODES},
 }
 RANDOM = f"random R, renorm, alpha {ALPHA:g}"
 LEARNED = "renorm, alpha 1"
@@ -56,7 +60,8 @@ def plan(setup: Setup) -> list[Cell]:
 
 
 def _world_cells(setup: Setup, changes: dict[str, Any], relation: dict[str, Any] | None = None) -> list[Cell]:
-    return world_cells(setup, setup.preset.sweep, setup.preset.sweep_seeds, "causalrec", relation, **changes)
+    world = swept(setup.preset, PERSIST)
+    return world_cells(setup, world, setup.preset.sweep_seeds, "causalrec", relation, **changes)
 
 
 def _false_cells(setup: Setup, mode: str, share: float) -> list[Cell]:
@@ -124,7 +129,7 @@ def tables(setup: Setup, results: Results) -> list[Table]:
     groups = _groups(setup, results)
     for name in sorted(groups, key=lambda name: -_density(groups[name])):
         for title, found in groups[name].items():
-            base = groups[name].get(BARE if title.startswith(("true R", "random R")) else BASE)
+            base = groups[name].get(BARE if title.startswith(("true R", "false R", "random R")) else BASE)
             at = {metric: ranked(setup, name, found, metric) for metric in METRICS}
             gains: Row = (None, None)
             if base and base is not found:

@@ -1,5 +1,7 @@
 """Does the constraint converge? Traces of h, rho and gamma for NOTEARS and CausalRec, and what is left at the end."""
 
+from typing import Any
+
 import numpy as np
 
 from bench.cells.unit import Cell
@@ -19,6 +21,8 @@ from causalrec.lagrangian import Lagrangian
 SAMPLES = 1000
 CLAIM = "acyclicity-converges"
 CAP = Lagrangian.cap
+# The model without what is to bring h down, in the behaviour worlds: what differs.
+WITHOUT = {"no h in the loss": {"acyclicity": False}, "no L_DAG": {"beta": 0.0}}
 
 
 def plan(setup: Setup) -> list[Cell]:
@@ -26,8 +30,12 @@ def plan(setup: Setup) -> list[Cell]:
     s = setup.preset.structure
     graphs = ((*family, nodes) for family in s.families for nodes in s.nodes)
     cells = [plan_cell(setup, "notears", *graph, SAMPLES) for graph in graphs]
-    cells += world_cells(setup, setup.preset.world, setup.preset.world_seeds, "causalrec")
+    cells += [cell for changes in ({}, *WITHOUT.values()) for cell in _world_cells(setup, changes)]
     return cells + [cell for name in setup.found for cell in tuning_cells(setup, name, "causalrec")]
+
+
+def _world_cells(setup: Setup, changes: dict[str, Any]) -> list[Cell]:
+    return world_cells(setup, setup.preset.world, setup.preset.world_seeds, "causalrec", **changes)
 
 
 def refine(setup: Setup, results: Results) -> list[Cell]:

@@ -17,11 +17,12 @@ from bench.plan.presets import CAUSES, PERSIST, swept
 from bench.plan.recommender_cells import seed_cells, world_cells, world_sizes
 from bench.plan.results import all_of, mean_metric, mean_share, values
 from bench.plan.setup import Setup
+from bench.plan.tuning import ALIVE_TAU
 from bench.show.figures import Curves, Figure
 from bench.show.tables import Table
 
 BOOSTS = ("renorm", "raw")
-DEFAULTS: dict[str, Any] = {"sparsity": 0.01, "tau": 0.3, "schedule": (1.0, 10.0)}
+DEFAULTS: dict[str, Any] = {"sparsity": 0.01, "tau": ALIVE_TAU, "schedule": (1.0, 10.0)}
 # By option: its table, the table's title and first column, and where the preset says what is tried beside the default.
 GRIDS = {
     "sparsity": ("lambda", "The lambda grid, alpha = 1 under renorm", "lambda", "sparsities"),
@@ -52,7 +53,7 @@ def _grid(setup: Setup, option: str) -> list[Any]:
 def _cells(setup: Setup, causes: str, alpha: float = 1.0, mode: str = "renorm", **more: Any) -> list[Cell]:
     """Defaults of `more` are left unsaid, so that a cell of several sweeps is one cell."""
     changes: dict[str, Any] = {name: value for name, value in more.items() if value != DEFAULTS[name]}
-    changes = {"alpha": alpha, "mode": mode, **changes}
+    changes = {"tau": ALIVE_TAU, "alpha": alpha, "mode": mode, **changes}
     if schedule := changes.pop("schedule", None):
         changes |= dict(zip(("rho", "growth"), schedule, strict=True))
     return world_cells(setup, swept(setup.preset, causes), setup.preset.sweep_seeds, "causalrec", **changes)
@@ -74,7 +75,8 @@ def tables(setup: Setup, results: Results) -> list[Table]:
     note = (
         f"{setup.preset.sweep_seeds} worlds, {world_sizes(sweep)}; {sweep.fresh} fresh test users each. NDCG@10 over "
         "the full catalogue, mean [95 % t interval], and its share of the best possible; gains are paired over worlds "
-        "and relative to alpha = 0. Where causes are drawn anew no graph can help."
+        f"and relative to alpha = 0. R is read off W at tau {ALIVE_TAU:g} unless said. Where causes "
+        "are drawn anew no graph can help."
     )
     return [_alpha_table(setup, results, note), *(_grid_table(setup, results, note, option) for option in GRIDS)]
 

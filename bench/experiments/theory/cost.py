@@ -1,13 +1,14 @@
 """Does the constraint cost O(n³)? CPU time of h(W) and its gradient against the number of nodes, by form of h."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, curves, table
 from bench.judge.bars import Outcome
 from bench.judge.claims import Finding, Margins
 from bench.judge.intervals import Interval, t_interval
-from bench.plan.results import Result, select
+from bench.plan.results import select
 from bench.plan.setup import Setup
 from bench.runners.cost import SERIES
 from bench.show.figures import Curves, Figure
@@ -28,25 +29,25 @@ RATE = 2e10  # operations per second, for the estimate of a cell's time
 
 
 def plan(setup: Setup) -> list[Cell]:
-    """One cell per form, which times all sizes in turn."""
+    """By form, as many cells as repeats, each a process of its own that times all sizes in turn."""
     c = setup.preset.cost
     return [
-        Cell("cost", {"form": form, "nodes": list(c.nodes), "repeats": c.repeats, "root": setup.root},
-             ("bench.runners.cost:run",), timeout=setup.preset.timeout, label=f"cost of h, {form}",
-             cost=0.5 + c.repeats * sum(0.02 + PRODUCTS[form] * 2 * n**3 / RATE for n in c.nodes))
-        for form in (*FORMS, SERIES)
+        Cell("cost", {"form": form, "nodes": list(c.nodes), "repeat": repeat, "root": setup.root},
+             ("bench.runners.cost:run",), timeout=setup.preset.timeout, label=f"cost of h, {form}, {repeat}",
+             cost=0.5 + sum(0.02 + PRODUCTS[form] * 2 * n**3 / RATE for n in c.nodes))
+        for repeat in range(c.repeats) for form in (*FORMS, SERIES)
     ]  # fmt: skip
 
 
 def tables(setup: Setup, results: Results) -> list[Table]:
     """Milliseconds by size, and the exponent at the large ones."""
     sizes = setup.preset.cost.nodes
-    rows = [(TITLES[r.params["form"]], *_times(r), _exponent(r)) for r in select(results)]
+    rows = [(TITLES[form], *_times(runs), _exponent(runs)) for form, runs in _by_form(results).items()]
     note = (
         f"CPU milliseconds of one thread for h and its gradient, one dense W of norm 1, float64 unless said; "
-        f"{setup.preset.cost.repeats} repeats, sizes in turn. Exponent: slope of log time on log n over n of {LARGE} "
-        f"and more, {FEWEST} sizes at least; its interval is over the repeats of one run, and runs differ by more. "
-        "Matrix products run faster on larger matrices, which lowers it."
+        f"{setup.preset.cost.repeats} repeats, each in a process of its own. Exponent: slope of log time on log n over "
+        f"n of {LARGE} and more, {FEWEST} sizes at least, one per repeat. Matrix products run faster on larger "
+        "matrices, which lowers it."
     )
     columns = ("form of h", *(f"n = {n}" for n in sizes), "exponent")
     return [table("cost", "What acyclicity costs", columns, rows, note)]
@@ -55,23 +56,34 @@ def tables(setup: Setup, results: Results) -> list[Table]:
 def figures(setup: Setup, results: Results) -> list[Figure]:
     """Time against n on logarithmic axes."""
     c, title = setup.preset.cost, "CPU time of h(W) and its gradient"
-    times = {TITLES[r.params["form"]]: zip(c.nodes, _times(r), strict=True) for r in select(results)}
+    times = {TITLES[form]: zip(c.nodes, _times(runs), strict=True) for form, runs in _by_form(results).items()}
     panels = (curves(f"one thread, {c.repeats} repeats, 95 % intervals", times),)
     return [Curves("cost", title, "nodes n", "milliseconds", panels, log_x=True, log_y=True)] if times else []
 
 
-def _times(r: Result) -> list[Interval]:
+def _by_form(results: Results) -> dict[str, Results]:
+    """The results of each form, one per repeat."""
+    found = {form: select(results, form=form) for form in (*FORMS, SERIES)}
+    return {form: runs for form, runs in found.items() if runs}
+
+
+def _seconds(runs: Results) -> NDArray[np.float64]:
+    """By repeat and size."""
+    return np.stack([r.arrays["seconds"] for r in runs])
+
+
+def _times(runs: Results) -> list[Interval]:
     """Milliseconds by size."""
-    return [t_interval(1e3 * column).within(0.0, np.inf) for column in r.arrays["seconds"].T]
+    return [t_interval(1e3 * column).within(0.0, np.inf) for column in _seconds(runs).T]
 
 
-def _exponent(r: Result) -> Interval | None:
+def _exponent(runs: Results) -> Interval | None:
     """One slope per repeat, since what slows one repeat slows all its sizes; None where too few sizes are large."""
-    nodes = np.array(r.params["nodes"], dtype=np.float64)
+    nodes = np.array(runs[0].params["nodes"], dtype=np.float64)
     large = nodes >= LARGE
     if large.sum() < FEWEST:
         return None
-    x, y = np.log(nodes[large]), np.log(r.arrays["seconds"][:, large])
+    x, y = np.log(nodes[large]), np.log(_seconds(runs)[:, large])
     return t_interval(y @ (x - x.mean()) / np.square(x - x.mean()).sum())
 
 
@@ -79,8 +91,8 @@ def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
     """`cubic-cost`, of the paper's h; the other forms stand beside it."""
     found = []
     sizes = ", ".join(str(n) for n in setup.preset.cost.nodes if n >= LARGE) or "none"
-    for r in select(results, form=JUDGED):
-        exponent, margin = _exponent(r), margins.of(CLAIM)
+    for runs in filter(None, [select(results, form=JUDGED)]):
+        exponent, margin = _exponent(runs), margins.of(CLAIM)
         outcome: Outcome = "unclear"
         detail = f"n of {LARGE} and more: {sizes}; fewer than {FEWEST}, so that nothing is tested"
         if exponent is not None:
