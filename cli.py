@@ -37,7 +37,7 @@ def of_all_commands(version: Annotated[bool, VERSION] = False) -> None:
 def reproduce(plan: request.PlanOptions, reading: request.DataOptions, running: request.RunOptions) -> Answer:
     """Run every experiment and print a verdict on each claim. Cells that have run already are not run again.
 
-    Exit code: 0 all cells ran, 1 a verdict differs from --expect, 2 wrong input, 3 cells failed or, with
+    Exit code: 0 all cells ran, 1 a verdict differs from --expect beyond noise, 2 wrong input, 3 cells failed or, with
     --require-data, data are missing (3 comes before 1), 130 interrupted (finished cells are kept).
     """
     from bench.experiments import EXPERIMENTS
@@ -202,17 +202,45 @@ def claims(
 def compare(
     run: RunFolder,
     reference: Reference = None,
+    across_registers: Annotated[
+        bool, output("Compare runs that were judged by different rules.", "--across-registers")
+    ] = False,
 ) -> Answer:
     """Compare a run with another: verdicts, findings, numbers, and what they were made with.
 
-    Exit code: 0 all verdicts are equal, 1 a verdict differs, 2 wrong input.
+    Exit code: 0 no verdict differs beyond noise, 1 one does, 2 wrong input.
     """
     from bench.report import compare as comparing
     from bench.report.run_files import read_run, reference_of
 
     ours = read_run(run)
-    found = comparing.compare(ours, read_run(reference or reference_of(ours.preset)))
-    return Answer(found.tables, messages=found.differing, exit_code=1 if found.differing else 0)
+    found = comparing.compare(ours, read_run(reference or reference_of(ours.preset)), across_registers)
+    messages = [*(f"within noise: {sentence}" for sentence in found.within_noise), *found.differing]
+    return Answer(found.tables, messages=messages, exit_code=1 if found.differing else 0)
+
+
+@command(app, "judge", "results/runs/quick-seed0")
+def judge(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, with its records in it or beside it.")],
+    out: Annotated[Path | None, output("Folder for the run as it is judged now.", default="nothing is written")] = None,
+) -> Answer:
+    """Judge the records of a run again by the register of today, without running a cell."""
+    from bench.report.rejudge import judge_folder
+
+    return judge_folder(folder, out)
+
+
+@command(app, "severity", "--preset standard")
+def severity(
+    preset: Annotated[str, request.scope("Whose numbers of draws, worlds and seeds are taken.")] = "quick",
+    run: Annotated[
+        Path | None, request.scope("Folder of the run whose spread is taken.", default="that in results/reference")
+    ] = None,
+) -> Answer:
+    """Show what each rule says if its claim is true, if there is nothing to it, and if the opposite is true."""
+    from bench.report.rejudge import show_severity
+
+    return show_severity(preset, run)
 
 
 @command(app, "report", "results/runs/quick-seed0", as_json=False)

@@ -10,13 +10,16 @@ from bench.engine.run import run_cells
 from bench.engine.shards import Shard
 from bench.engine.workers import Pool
 from bench.experiments import find
-from bench.judge.claims import Claim, Finding, Gate, Margins, Verdict, judge, read_register
+from bench.judge.claims import Finding, Gate, Register, Verdict, headline, judge, read_register
+from bench.judge.severity import Chance, severity
 from bench.plan.results import Result, collect
 from bench.plan.setup import Setup
 from bench.runners import execute
 from bench.show.figures import Figure
 from bench.show.tables import Table
 from bench.show.verdicts import questions_table, verdict_table
+
+QUICK_DRAWS = 300  # of what could have come out, beside every verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +37,8 @@ class Run:
         cells: how many there were.
         made_by: the experiment of each table and figure, by its name; those of the whole run are not in it.
         gates: by name, whether the run could have seen what the claims behind a gate say.
+        register: what it was judged by.
+        chances: what would have come out under other truths, with this run's sizes and spread.
     """
 
     setup: Setup
@@ -46,6 +51,8 @@ class Run:
     cells: int
     made_by: Mapping[str, str]
     gates: Mapping[str, Gate]
+    register: Register
+    chances: tuple[Chance, ...]
 
 
 def plan_cells(setup: Setup, names: Collection[str]) -> dict[str, list[Cell]]:
@@ -132,6 +139,22 @@ def walk(
     return _read(setup, {name: collect(list(dict.fromkeys(cells)), store) for name, cells in planned.items()})
 
 
+def rejudge(setup: Setup, names: Collection[str], store: Store, register: Register | None = None) -> Run:
+    """Read everything off the store without running a cell; cells that are not there are missing from the results.
+
+    Args:
+        setup: what the cells were planned from.
+        names: of experiments.
+        store: where records are.
+        register: what to judge by. Default the suite's own.
+    """
+    planned = plan_cells(setup, names)
+    while more := _refined(setup, planned, store):
+        planned |= {name: planned[name] + cells for name, cells in more.items()}
+    results = {name: collect(list(dict.fromkeys(cells)), store) for name, cells in planned.items()}
+    return _read(setup, results, register)
+
+
 def _refined(setup: Setup, planned: Mapping[str, list[Cell]], store: Store) -> dict[str, list[Cell]]:
     """The cells that each experiment plans on the results so far and has not planned yet; no experiment without any.
 
@@ -157,10 +180,10 @@ def _run(cells: list[Cell], store: Store, jobs: int, memory_mb: float | None, po
         run_cells(unique, store, execute, jobs, on_event=progress, memory_mb=memory_mb, pool=pool)
 
 
-def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
+def _read(setup: Setup, results: Mapping[str, list[Result]], register: Register | None = None) -> Run:
     """Tables, figures, findings and verdicts of the results by experiment."""
-    register = read_register()
-    margins, findings, gaps, reasons = Margins(register), list[Finding](), dict[str, str](), dict[str, str]()
+    register = register or read_register()
+    findings, gaps, reasons = list[Finding](), dict[str, str](), dict[str, str]()
     tables, details, figures = list[Table](), list[Table](), list[Figure]()
     made_by: dict[str, str] = {}
     gates: dict[str, Gate] = {}
@@ -172,29 +195,32 @@ def _read(setup: Setup, results: Mapping[str, list[Result]]) -> Run:
         tables += listed
         details += filed
         figures += drawn
-        findings += experiment.findings(setup, found, margins)
+        findings += experiment.findings(setup, found, register)
         gaps |= _gaps(name, setup, found, register)
         gates |= experiment.gates(setup, found)
         for claim, reason in experiment.reasons(setup, found).items():
             reasons[claim] = f"{reasons.get(claim, '')} {reason}".strip()
     verdicts = judge(register, findings, gaps, reasons, gates)
+    chances = tuple(severity(register, findings, root=setup.root, draws=QUICK_DRAWS))
     every = {r.cell.key: r for found in results.values() for r in found}
     failures = tuple(r for r in every.values() if not r.ok)
     asked = [questions_table(verdicts, gates)] if gates else []
     shown = (
         *tables, *([failure_table(failures)] if failures else []), *asked,
-        verdict_table(verdicts, _verdict_note(setup)),
+        verdict_table(verdicts, chances, f"{headline(verdicts)} {_verdict_note(setup)}"),
     )  # fmt: skip
-    judged, count = tuple(verdicts), len(every)
-    return Run(setup, tuple(results), shown, tuple(details), tuple(figures), judged, failures, count, made_by, gates)
+    return Run(
+        setup, tuple(results), shown, tuple(details), tuple(figures), tuple(verdicts), failures, len(every), made_by,
+        gates, register, chances,
+    )  # fmt: skip
 
 
-def _gaps(name: str, setup: Setup, results: list[Result], register: Mapping[str, Claim]) -> dict[str, str]:
+def _gaps(name: str, setup: Setup, results: list[Result], register: Register) -> dict[str, str]:
     """By claim, what one experiment left out: what it says itself, and its cells that failed."""
     gaps = find(name).gaps(setup)
     if failed := sum(not r.ok for r in results):
         said = f"{failed} of the {len(results)} cells of {name} failed"
-        tested = [claim.id for claim in register.values() if claim.experiment == name]
+        tested = [claim.id for claim in register.claims.values() if claim.experiment == name]
         gaps |= {claim: ". ".join(filter(None, (gaps.get(claim, "").rstrip("."), said))) for claim in tested}
     return gaps
 
@@ -202,8 +228,10 @@ def _gaps(name: str, setup: Setup, results: list[Result], register: Mapping[str,
 def _verdict_note(setup: Setup) -> str:
     """How to read the verdicts: what was run, on which reading, and how to remake it."""
     return (
-        f"Preset {setup.preset.name} ({setup.preset.about}), seed {setup.root}, {setup.device}. Intervals at 95 % "
-        "unless a level is given. The paper's text leaves choices open; these are verdicts on the default reading of "
+        f"Preset {setup.preset.name} ({setup.preset.about}), seed {setup.root}, {setup.device}. Intervals at 95 %. "
+        "Right if: the chance, at this run's sizes and spread, of the right verdict if the claim is true as stated, if "
+        "there is nothing to it, and if the opposite is true. The paper's text leaves choices open; these are verdicts "
+        "on the default reading of "
         "causalrec/model.py. `python cli.py claims --rules` prints every rule and margin; `python cli.py run "
         "EXPERIMENT` remakes one experiment."
     )

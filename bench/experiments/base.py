@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from bench.cells.unit import Cell
-from bench.judge.claims import Finding, Gate, Margins
+from bench.judge.claims import Finding, Gate, Register
 from bench.judge.intervals import Interval, Value
 from bench.plan.results import Result
 from bench.plan.setup import Setup
@@ -36,7 +36,7 @@ class Experiment:
     """An experiment by its parts.
 
     The functions of an experiment's file that are its parts take what is said here: the setup of the run, the results
-    of the cells planned so far, of which any may have failed or be absent, and the register's margins.
+    of the cells planned so far, of which any may have failed or be absent, and the register.
 
     Args:
         name: by which it is run, and which claims of the register give.
@@ -46,7 +46,7 @@ class Experiment:
         refine: from setup and results, more cells that depend on the results of the first. Default none.
         details: from setup and results, tables that go to files only. Default none.
         figures: from setup and results, what is drawn, as data. Default none.
-        findings: from setup, results and the register's margins, what it says of the claims that name it. Default none.
+        findings: from setup, results and the register, what it says of the claims that name it. Default none.
         reasons: from setup and results, by claim, of its own or another experiment, why it comes out as it does, which
             judges nothing. Default none.
         gaps: from the setup, by claim, what this run leaves out. Default none.
@@ -61,7 +61,7 @@ class Experiment:
     refine: Callable[[Setup, Results], list[Cell]] = _nothing
     details: Callable[[Setup, Results], list[Table]] = _nothing
     figures: Callable[[Setup, Results], list[Figure]] = _nothing
-    findings: Callable[[Setup, Results, Margins], list[Finding]] = _nothing
+    findings: Callable[[Setup, Results, Register], list[Finding]] = _nothing
     reasons: Callable[[Setup, Results], dict[str, str]] = _no_words
     gaps: Callable[[Setup], dict[str, str]] = _no_words
     gates: Callable[[Setup, Results], dict[str, Gate]] = _no_gates

@@ -1,20 +1,26 @@
 """The register of claims, and the rule by which findings become a verdict."""
 
+import hashlib
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from bench.errors import InputError
-from bench.judge.bars import Bar, Outcome, power_words
-from bench.judge.intervals import Interval, Value
+from bench.judge.bars import AGAINST, ORDER, Outcome, Part, settle_words
+from bench.judge.intervals import Interval
 
 REGISTER = Path(__file__).with_name("claims.toml")
-Judgement: TypeAlias = Literal["reproduced", "partly", "contradicted", "inconclusive", "not testable here", "not run"]
+BLOCKED: Literal["not testable here"] = "not testable here"
+NOT_RUN: Literal["not run"] = "not run"
+Judgement: TypeAlias = Outcome | Literal["not testable here", "not run"]
+Kind: TypeAlias = Literal["test", "theory", "check"]
+Tier: TypeAlias = Literal["same data and protocol", "same data, other protocol", "our reading", "synthetic"]
+Typed = TypeVar("Typed")
 
 
 @dataclass(frozen=True)
@@ -23,31 +29,79 @@ class Claim:
 
     Args:
         id: The claim's name, such as "cubic-cost".
+        kind: "test" of the model, "theory" about SCMs and learners, or "check" of what is true by construction.
         statement: What the paper claims.
         source: Where the paper claims it.
-        experiment: The experiment that tests it; "" where none does.
-        rule: The rule by which each part holds or fails, in words.
-        margin: The figure that the rule calls the margin, > 0, if it has one.
-        reason: Why the margin is what it is.
-        claimed: The paper's figures, and others that the rule names, by name.
-        why_not: What is missing to test a claim without an experiment.
-        combine: "parts" where each part stands on its own, "all" where the claim is that every part holds.
-        gate: The name of what the run has to have shown before the claim can be judged, "" for nothing.
+        tier: How near the test is to the paper's own.
+        experiment: The experiment that tests it.
         right_if: What has to come out for the paper to be right, in one sentence.
+        rule: How it is tested, in words.
+        parts: What is measured, by name; one at least is essential.
+        combine: "all" where every essential finding has to come out, "any" where one is enough.
+        gates: Names of what the run has to have shown before the claim can be judged. Default none.
+        figures: Other figures that the rule names, by name. Default none.
+        cap: Why more runs cannot make the rule decide, where that is so. Default "".
     """
 
     id: str
+    kind: Kind
     statement: str
     source: str
+    tier: Tier
     experiment: str
+    right_if: str
     rule: str
-    margin: float | None = None
-    reason: str = ""
-    claimed: Mapping[str, float] = field(default_factory=dict)
-    why_not: str = ""
-    combine: str = "parts"
-    gate: str = ""
-    right_if: str = ""
+    parts: Mapping[str, Part]
+    combine: Literal["all", "any"] = "all"
+    gates: tuple[str, ...] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
+    cap: str = ""
+
+    def __post_init__(self) -> None:
+        if not any(part.essential for part in self.parts.values()):
+            raise ValueError("no part is essential; one at least has to decide")
+        if not all(math.isfinite(figure) for figure in self.figures.values()):
+            raise ValueError("figures must be finite numbers")
+
+
+@dataclass(frozen=True)
+class GateRule:
+    """What a run has to have shown before claims behind it are judged.
+
+    Args:
+        what: What is asked, in words.
+        reason: Why.
+        least: The least figure that passes; 0 where the experiment itself says whether it passed.
+    """
+
+    what: str
+    reason: str
+    least: float = 0.0
+
+
+@dataclass(frozen=True)
+class Register:
+    """All claims and gates as declared.
+
+    Args:
+        claims: By id, in the order of the file.
+        gates: By name.
+        sha256: Of the file.
+    """
+
+    claims: Mapping[str, Claim]
+    gates: Mapping[str, GateRule]
+    sha256: str
+
+    def blocked(self, gate: str, figure: float) -> str:
+        """Why a finding is not testable, empty where the gate passes.
+
+        Args:
+            gate: A gate's name.
+            figure: What the run has to show for it.
+        """
+        rule = self.gates[gate]
+        return "" if figure >= rule.least else f"{rule.what}: {figure:.2g}, under {rule.least:g}"
 
 
 @dataclass(frozen=True)
@@ -65,35 +119,30 @@ class Gate:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a run says of one part of a claim.
+    """What a run measured for one part of a claim.
 
     Args:
         claim: The claim's id.
-        part: What was measured, in a few words.
-        outcome: Whether the part holds, fails or is unclear.
-        estimate: What was found, with its interval where it has one.
-        detail: What the estimate rests on: model, sizes, number of seeds.
+        part: The part's name in the register.
+        estimate: What was found, in the part's unit; None where a gate left nothing to measure.
+        where: Which of several: a dataset, a learner, a boost. Default "".
+        detail: What the estimate rests on: model, sizes, number of seeds. Default "".
+        blocked: The gate that this finding did not pass, in words; "" where it did.
+        outcome: What the estimate comes to; `judge` fills it in.
     """
 
     claim: str
     part: str
-    outcome: Outcome
-    estimate: Value
+    estimate: Interval | None
+    where: str = ""
     detail: str = ""
+    blocked: str = ""
+    outcome: Judgement = "undecided"
 
-
-def held(claim: str, part: str, found: Interval, bar: Bar, detail: str, units: str | None = None) -> Finding:
-    """Return the finding of an interval held against a bar; its detail also says what the run could have seen.
-
-    Args:
-        claim: The claim's id.
-        part: What was measured, in a few words.
-        found: The measured interval.
-        bar: The bar that decides the outcome.
-        detail: What the interval rests on.
-        units: What the interval's `n` counts, such as "seeds"; see `power_words`.
-    """
-    return Finding(claim, part, bar.judge(found), found, f"{detail}; {power_words(found, bar, units)}")
+    @property
+    def title(self) -> str:
+        """The part and where, in words."""
+        return ", ".join(filter(None, (self.part, self.where)))
 
 
 @dataclass(frozen=True)
@@ -102,9 +151,9 @@ class Verdict:
 
     Args:
         claim: The claim.
-        judgement: The verdict in a word or two.
-        findings: One finding per part that was measured.
-        note: What was not run and why.
+        judgement: The verdict in a few words.
+        findings: What was measured, each with its outcome.
+        note: What was not run, or why it is not testable.
         why: What other experiments show of the causes; it has no part in the judgement.
     """
 
@@ -115,83 +164,54 @@ class Verdict:
     why: str = ""
 
 
-class Margins:
-    """The figures that the register declares, as experiments ask for them.
-
-    Args:
-        register: The claims by id.
-    """
-
-    def __init__(self, register: Mapping[str, Claim]) -> None:
-        self._register = register
-
-    def of(self, claim: str) -> float:
-        """The margin of a claim.
-
-        Args:
-            claim: The claim's id.
-
-        Raises:
-            InputError: The register declares no margin for it.
-        """
-        margin = self._register[claim].margin
-        if margin is None:
-            raise InputError(f"claim {claim!r} needs a margin in {REGISTER.name}")
-        return margin
-
-    def claimed(self, claim: str) -> Mapping[str, float]:
-        """The paper's figures for a claim, by name.
-
-        Args:
-            claim: The claim's id.
-        """
-        return self._register[claim].claimed
-
-
-def read_register(path: Path = REGISTER) -> dict[str, Claim]:
+def read_register(path: Path = REGISTER) -> Register:
     """Read the register.
 
     Args:
-        path: A TOML file with one table per claim.
-
-    Returns:
-        The claims by id, in the order of the file.
+        path: A TOML file with one table per claim, and one of gates.
 
     Raises:
-        InputError: A file that is not there or not TOML, unknown or missing fields, wrong types, a margin without a
-            reason, or a claim with neither an experiment nor a `why_not`.
+        InputError: A file that is not there or not TOML, unknown or missing fields, wrong types, a part that cannot
+            decide, or a gate that is not declared.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        raw = tomllib.loads(content.decode())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, a number of too many digits, nested too deep
         raise InputError(f"{path}: {error}") from error
-    return {name: _claim(name, entry, path) for name, entry in raw.items()}
+    declared = raw.pop("gates", {})
+    gates = _convert(declared, dict[str, GateRule], f"{path}: [gates]")
+    claims = {name: _claim(name, entry, path) for name, entry in raw.items()}
+    for claim in claims.values():
+        if unknown := sorted(set(claim.gates) - set(gates)):
+            raise InputError(f"{path}: [{claim.id}] names the gate {unknown[0]!r}; declare [gates.{unknown[0]}]")
+    return Register(claims, gates, hashlib.sha256(content).hexdigest())
 
 
 def _claim(name: str, entry: object, path: Path) -> Claim:
     if not isinstance(entry, dict):
         raise InputError(f"{path}: {name} is not a table; write [{name}]")
-    if unknown := sorted(set(entry) - {known.name for known in fields(Claim)[1:]}):
+    known = Claim.__dataclass_fields__
+    if unknown := sorted(set(entry) - set(known) | ({"id"} & set(entry))):
         raise InputError(f"{path}: [{name}] has the unknown fields {', '.join(unknown)}")
+    parts = entry.get("parts")
+    for part, fields in parts.items() if isinstance(parts, dict) else ():
+        if isinstance(fields, dict) and (unknown := sorted(set(fields) - set(Part.__dataclass_fields__))):
+            raise InputError(f"{path}: [{name}.parts.{part}] has the unknown fields {', '.join(unknown)}")
+    return _convert({"id": name} | entry, Claim, f"{path}: [{name}]")
+
+
+def _convert(entry: object, kind: type[Typed], where: str) -> Typed:
     try:
-        claim = msgspec.convert({"id": name} | entry, Claim)
+        return msgspec.convert(entry, kind)
     except msgspec.ValidationError as error:
-        raise InputError(f"{path}: [{name}] {error}") from error
-    if not (claim.experiment or claim.why_not):
-        raise InputError(f"{path}: [{name}] names no experiment; say why_not")
-    if claim.margin is not None and not (0 < claim.margin < math.inf and claim.reason):
-        raise InputError(f"{path}: [{name}] margin must be a positive number and carry a reason")
-    if claim.combine not in ("parts", "all"):
-        raise InputError(f'{path}: [{name}] combine must be "parts" or "all"')
-    if not all(math.isfinite(figure) for figure in claim.claimed.values()):
-        raise InputError(f"{path}: [{name}] claimed must be a table of finite numbers")
-    return claim
+        raise InputError(f"{where} {error}") from error
 
 
 def judge(
-    register: Mapping[str, Claim],
+    register: Register,
     findings: Iterable[Finding],
     gaps: Mapping[str, str],
     reasons: Mapping[str, str] | None = None,
@@ -199,52 +219,77 @@ def judge(
 ) -> list[Verdict]:
     """Judge every claim of the register.
 
-    - reproduced: every part holds and nothing was left out.
-    - partly: some parts hold; others fail, are open or were left out.
-    - contradicted: every part fails.
-    - inconclusive: no part holds and one is open.
-    - not testable here: there are findings, but the claim's gate did not pass in this run, or was not tried.
-    - not run: there are no findings.
-
-    A claim that every part holds (`combine = "all"`) is contradicted by one part that fails, inconclusive with one
-    that is open, and partly reproduced only where parts were left out.
+    The essential findings decide, those that their gate blocks left out. Where every one has to come out, the worst is
+    the verdict; where one is enough, the best. "not testable here": a gate of the claim did not pass in this run or was
+    not tried, or every essential finding is blocked. "not run": there are no essential findings.
 
     Args:
-        register: The claims by id.
-        findings: What the run found, in any order.
-        gaps: What the run left out, by claim.
+        register: The claims and gates.
+        findings: What the run measured, in any order.
+        gaps: What the run left out, by claim; it is shown and judges nothing.
         reasons: Why a claim comes out as it does, by claim; shown with the verdict, without a part in it.
         gates: What the run had to show first, by name.
 
     Returns:
         One verdict per claim, in the order of the register.
     """
-    by_claim: dict[str, list[Finding]] = {name: [] for name in register}
+    by_claim: dict[str, list[Finding]] = {name: [] for name in register.claims}
     for finding in findings:
-        by_claim[finding.claim].append(finding)
-    verdicts = [_verdict(claim, tuple(by_claim[name]), gaps.get(name, "")) for name, claim in register.items()]
-    return [_gated(replace(v, why=(reasons or {}).get(v.claim.id, "")), gates or {}) for v in verdicts]
+        by_claim[finding.claim].append(_settled(finding, register.claims[finding.claim].parts[finding.part]))
+    verdicts = [
+        _verdict(claim, tuple(by_claim[name]), gaps.get(name, ""), gates or {})
+        for name, claim in register.claims.items()
+    ]
+    return [replace(v, why=(reasons or {}).get(v.claim.id, "")) for v in verdicts]
 
 
-def _gated(verdict: Verdict, gates: Mapping[str, Gate]) -> Verdict:
-    """The verdict, unless its findings come from a run that could not have seen what the claim says."""
-    name = verdict.claim.gate
-    if not name or verdict.judgement == "not run" or (name in gates and gates[name].passed):
-        return verdict
-    said = f"{name} failed: {gates[name].detail}" if name in gates else f"{name} was not part of this run"
-    note = ". ".join(filter(None, (said, verdict.note)))
-    return replace(verdict, judgement="not testable here", note=note)
+def _settled(finding: Finding, part: Part) -> Finding:
+    """The finding with its outcome and, where it is undecided, what would settle it."""
+    if finding.blocked or finding.estimate is None:
+        return replace(finding, outcome=BLOCKED)
+    outcome = part.judge(finding.estimate)
+    said = settle_words(part, finding.estimate) if outcome == "undecided" else ""
+    return replace(finding, outcome=outcome, detail="; ".join(filter(None, (finding.detail, said))))
 
 
-def _verdict(claim: Claim, findings: tuple[Finding, ...], gap: str) -> Verdict:
-    outcomes = {finding.outcome for finding in findings}
-    judgement: Judgement
-    if not findings:
-        return Verdict(claim, "not run", (), gap or claim.why_not or f"run `python cli.py run {claim.experiment}`")
-    if claim.combine == "all" and outcomes != {"holds"}:
-        judgement = "contradicted" if "fails" in outcomes else "inconclusive"
-    elif "holds" in outcomes:
-        judgement = "reproduced" if outcomes == {"holds"} and not gap else "partly"
-    else:
-        judgement = "contradicted" if outcomes == {"fails"} else "inconclusive"
-    return Verdict(claim, judgement, findings, gap)
+def _verdict(claim: Claim, findings: tuple[Finding, ...], gap: str, gates: Mapping[str, Gate]) -> Verdict:
+    deciding = [f for f in findings if claim.parts[f.part].essential]
+    if not deciding:
+        return Verdict(claim, NOT_RUN, findings, gap or f"run `python cli.py run {claim.experiment}`")
+    for name in claim.gates:
+        if name not in gates or not gates[name].passed:
+            said = f"{name} failed: {gates[name].detail}" if name in gates else f"{name} was not part of this run"
+            return Verdict(claim, BLOCKED, findings, ". ".join(filter(None, (said.rstrip("."), gap))))
+    return Verdict(claim, combine(claim, [f.outcome for f in deciding]), findings, gap)
+
+
+def combine(claim: Claim, outcomes: Iterable[Judgement]) -> Judgement:
+    """What the outcomes of essential findings come to.
+
+    Args:
+        claim: The claim, whose `combine` decides.
+        outcomes: One per finding, at least one.
+    """
+    found = [ORDER.index(outcome) for outcome in outcomes if outcome != BLOCKED]
+    if not found:
+        return BLOCKED
+    return ORDER[(max if claim.combine == "all" else min)(found)]
+
+
+def headline(verdicts: Iterable[Verdict]) -> str:
+    """How many tests and how many claims of theory came out how, apart; checks are no evidence.
+
+    Args:
+        verdicts: One per claim.
+    """
+    every, said = list(verdicts), []
+    for kind, word in (("test", "tests"), ("theory", "claims of theory")):
+        of_kind = [v.judgement for v in every if v.claim.kind == kind]
+        words: tuple[Judgement, ...] = (*ORDER, BLOCKED, NOT_RUN)
+        counts = [(of_kind.count(what), what) for what in words]
+        said.append(f"Of {len(of_kind)} {word}: {', '.join(f'{n} {what}' for n, what in counts if n)}.")
+    checks = [v for v in every if v.claim.kind == "check"]
+    failed = [v.claim.id for v in checks if v.judgement in AGAINST]
+    ran = sum(v.judgement != NOT_RUN for v in checks)
+    said.append(f"Of {len(checks)} checks of our own code: {ran} run, {', '.join(failed) or 'none'} failed.")
+    return " ".join(said)

@@ -8,6 +8,7 @@ SciPy gives the quantiles. They come from `scipy.special` because `scipy.stats`,
 second to import; `binomtest(...).proportion_ci` solves for the Clopper-Pearson bounds to nine digits only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,6 +20,8 @@ from scipy.optimize import isotonic_regression
 from bench.errors import InputError
 
 Floats: TypeAlias = NDArray[np.float64]
+SPARSE = 0.2  # share of differences that are not 0, below which a mean has no normal law at usual numbers
+FEW_HITS = 10  # counted events, below which their number has no normal law
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,14 @@ class Interval:
             high: Greatest possible value, such as 1 for a share.
         """
         return Interval(self.estimate, max(self.low, low), min(self.high, high), self.n, self.level)
+
+    def less(self, value: float) -> "Interval":
+        """Return the interval of the difference to a value.
+
+        Args:
+            value: What is taken off, in the unit of the estimate.
+        """
+        return Interval(self.estimate - value, self.low - value, self.high - value, self.n, self.level)
 
     def scaled(self, by: float) -> "Interval":
         """Return the interval in another unit.
@@ -146,6 +157,31 @@ def sequence_interval(values: ArrayLike, level: float = 0.95, peak: int = 10) ->
     ratio = float(np.sqrt(2 * spread / (plain.n * rho) * np.log(np.sqrt(spread) / miss)) / special.ndtri(1 - miss / 2))
     half = plain.half_width * ratio
     return Interval(plain.estimate, plain.estimate - half, plain.estimate + half, plain.n, level)
+
+
+def sparse_interval(values: ArrayLike, size: float, level: float = 0.95) -> Interval:
+    """Interval for the mean of paired differences of which most may be 0, as those of SHD are.
+
+    Where a fifth or more differ it is `t_interval`. With fewer, a sample may hold none or few of those that matter, and
+    Student's t misses the mean in up to two thirds of samples: the ends are then those that the Clopper-Pearson bounds
+    on the shares above and below 0 allow, with the largest difference seen, or `size` if that is more, as their size,
+    and at least as wide as Student's. It covers its level or more.
+
+    Args:
+        values: Independent differences, shape (n,).
+        size: What a difference that matters is at most in the mean, in the unit of the values, > 0; no sample can tell
+            where none was seen.
+        level: Confidence level.
+
+    Raises:
+        InputError: As for `t_interval`.
+    """
+    x, plain = _finite(values, "values", axes=1), t_interval(values, level)
+    if (x != 0).mean() >= SPARSE:
+        return plain
+    most = float(max(size, np.abs(x).max()))
+    up, down = (clopper_pearson(int(k), len(x), level).high for k in ((x > 0).sum(), (x < 0).sum()))
+    return Interval(plain.estimate, min(plain.low, -down * most), max(plain.high, up * most), plain.n, level)
 
 
 def share_interval(values: ArrayLike, level: float = 0.95) -> Interval:
@@ -240,27 +276,6 @@ def paired_difference(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interv
     return t_interval(x - y, level)
 
 
-def holm(p_values: ArrayLike) -> Floats:
-    """Adjust the p-values of a family of comparisons by Holm's (1979) step-down procedure.
-
-    Args:
-        p_values: One p-value per comparison, shape (n,).
-
-    Returns:
-        The adjusted p-values, shape (n,), in the order given.
-
-    Raises:
-        InputError: A value outside [0, 1].
-    """
-    p = _finite(p_values, "p_values", axes=1)
-    if p.min() < 0 or p.max() > 1:
-        raise InputError(f"p-values run from {p.min()} to {p.max()}; they must lie in [0, 1]")
-    order = np.argsort(p, kind="stable")
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
-    return adjusted
-
-
 def crossed_interval(differences: ArrayLike, level: float = 0.95) -> Interval:
     """t interval for a mean over random seeds and random users, where every seed has the same users.
 
@@ -281,24 +296,6 @@ def crossed_interval(differences: ArrayLike, level: float = 0.95) -> Interval:
     """
     x = _finite(differences, "differences", axes=2)
     return _t_around(*_crossed_error(x), len(x), level)
-
-
-def crossed_p(differences: ArrayLike) -> float:
-    """Two-sided p-value of no difference, of the test that `crossed_interval` inverts.
-
-    Args:
-        differences: One value per seed and user, shape (seeds, users).
-
-    Returns:
-        The p-value; 1 for one seed or one user, which say nothing.
-
-    Raises:
-        InputError: As for `crossed_interval`.
-    """
-    mean, error, freedom = _crossed_error(_finite(differences, "differences", axes=2))
-    if not np.isfinite(error) or mean == 0:
-        return 1.0
-    return float(2 * special.stdtr(freedom, -abs(mean) / error)) if error > 0 else 0.0
 
 
 def _crossed_error(x: Floats) -> tuple[float, float, float]:
@@ -340,6 +337,70 @@ def crossed_gain(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:
     gain = float(x.mean() / y.mean() - 1)
     around = crossed_interval((x - (1 + gain) * y) / y.mean(), level)
     return Interval(gain, gain + around.low, gain + around.high, around.n, level)
+
+
+def largest_interval(gains: Sequence[Sequence[float]], level: float = 0.95) -> Interval:
+    """Interval for the largest of several means, all of the same units.
+
+    The low end is the largest of the low ends at a level that Bonferroni corrects. The high end is the largest of the
+    high ends, uncorrected: all means lie at a bar or below only if each does (an intersection-union test).
+
+    Args:
+        gains: By alternative, a value per unit, shape (alternatives, n).
+        level: Confidence level.
+
+    Raises:
+        InputError: As for `t_interval`, or no alternative.
+    """
+    if not len(gains):
+        raise InputError("the largest of no means is asked for; give one alternative at least")
+    wide, plain = (
+        [t_interval(values, at) for values in gains] for at in (1 - (1 - level) / len(gains), level)
+    )
+    low = max(interval.low for interval in wide)
+    best = max(plain, key=lambda interval: interval.estimate)
+    return Interval(best.estimate, low, max(interval.high for interval in plain), best.n, level)
+
+
+def clustered_ratio(
+    hits: ArrayLike, expected: ArrayLike, effects: ArrayLike, causes: ArrayLike, runs: int, level: float = 0.95
+) -> Interval:
+    """Interval for sum(hits) / sum(expected) over the edges of graphs, in which edges share causes and effects.
+
+    Clusters are by effect and by cause (Cameron, Gelbach & Miller 2011). The variance is V_effect + V_cause, which
+    covered 0.96 to 0.97 in simulation; less V_pair, as theirs, it covered 0.91. It has one degree of freedom less than
+    the effective number of clusters of the fewer kind. With few hits per run the
+    interval is at least as wide as Poisson's for their number.
+
+    Args:
+        hits: Whether an edge has what is counted, 0 or 1, shape (edges,), the edges of all runs end to end.
+        expected: Chance that a comparable edge has it, shape (edges,), not all 0.
+        effects: Number of each edge's effect, shape (edges,).
+        causes: Number of each edge's cause, shape (edges,).
+        runs: How many runs the edges come from, at least 1.
+        level: Confidence level.
+
+    Raises:
+        InputError: Different lengths, values that are not finite, or nothing expected.
+    """
+    x, chance = _pair(hits, expected)
+    i, j = (np.unique(np.asarray(ends), return_inverse=True)[1] for ends in (effects, causes))
+    whole = float(chance.sum())
+    if whole <= 0 or len(i) != len(x) or len(j) != len(x):
+        raise InputError(f"{len(x)} edges with {len(i)} effects, {len(j)} causes and {whole} expected hits")
+    ratio = float(x.sum()) / whole
+    rest = (x - ratio * chance) / whole
+    of_effect, of_cause = (float((np.bincount(by, weights=rest) ** 2).sum()) for by in (i, j))
+    clusters = min(float(whole**2 / (np.bincount(by, weights=chance) ** 2).sum()) for by in (i, j))
+    freedom = max(1.0, clusters - 1)
+    variance = (of_effect + of_cause) * clusters / freedom
+    around = _t_around(ratio, float(np.sqrt(variance)), freedom, len(x), level)
+    low, high = max(0.0, around.low), around.high
+    if (count := float(x.sum()) / runs) < FEW_HITS:
+        tail = (1 - _checked(level)) / 2
+        low = min(low, float(special.gammaincinv(count, tail)) * runs / whole if count > 0 else 0.0)
+        high = max(high, float(special.gammaincinv(count + 1, 1 - tail)) * runs / whole)
+    return Interval(ratio, low, high, len(x), level)
 
 
 def slope_interval(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Interval:

@@ -177,8 +177,11 @@ class RunOptions:
     ] = None  # fmt: skip
     shard: Annotated[str | None, where("i/n: run only this share of the cells, and write no tables.")] = None
     expect: Annotated[
-        Path | None, output("Folder of another run: exit code 1 if a verdict differs from the one there.")
+        Path | None, output("Folder of another run: exit code 1 if a verdict differs from it beyond noise.")
     ] = None  # fmt: skip
+    across_registers: Annotated[
+        bool, output("With --expect: compare with a run that was judged by other rules.", "--across-registers")
+    ] = False  # fmt: skip
     require_data: Annotated[
         bool, output("Exit code 3 if a dataset of the preset is missing.", "--require-data")
     ] = False  # fmt: skip

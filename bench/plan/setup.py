@@ -19,6 +19,7 @@ from causalrec.training import pick_device
 DATA_VARIABLE = "CAUSALREC_DATA"
 OWN_VARIABLE = "CAUSALREC_OWN_FILE"
 OWN = "own file"
+NARROWED = ("datasets", "rivals", "seeds", "trials", "trials_by")  # what `narrow` changes of a preset's real data
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,13 @@ class Setup:
     def judged(self) -> list[str]:
         """The datasets that claims are judged on: a user's own file is shown beside them and judges nothing."""
         return [name for name in self.found if name != OWN]
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What `restored` needs beside preset, seed, device and data."""
+        real = {name: getattr(self.preset.real, name) for name in NARROWED}
+        mine = ("split", "learners", "recommenders", "rectools", "seq2cause", "perturb")
+        return {"real": real, **{name: getattr(self, name) for name in mine}}
 
     @property
     def lacking(self) -> str:

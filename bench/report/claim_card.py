@@ -12,6 +12,7 @@ from bench.plan.setup import Setup, make_setup
 from bench.report.run_files import NAME, REFERENCE, RunFile, read_run
 from bench.show.console import duration
 from bench.show.tables import Table
+from bench.show.verdicts import estimate_words
 
 GRAPHS = "drawn graphs"
 
@@ -33,29 +34,37 @@ def claim_card(name: str, preset: str, out: Path, data_dir: Path | None = None) 
         InputError: the claim or the preset is unknown, or a dataset or the reference is damaged.
     """
     register = read_register()
-    if name not in register:
-        raise InputError(f"claim {name!r} is unknown; choose one of {', '.join(register)}")
-    claim, sizes = register[name], find_preset(preset)
-    planned = _planned(claim, make_setup(sizes, 0, data_dir)) if claim.experiment else []
+    if name not in register.claims:
+        raise InputError(f"claim {name!r} is unknown; choose one of {', '.join(register.claims)}")
+    claim, sizes = register.claims[name], find_preset(preset)
+    planned = _planned(claim, make_setup(sizes, 0, data_dir))
     judged, unread = last_judged(name, preset, out)
     rows: list[tuple[Value, ...]] = [
         ("claim", claim.statement),
+        ("kind", claim.kind),
         ("source", claim.source),
-        ("experiment", claim.experiment or f"none yet: {claim.why_not}"),
+        ("how near the paper's test", claim.tier),
+        ("experiment", claim.experiment),
         *planned,
-        ("the paper is right if", claim.right_if or None),
+        ("the paper is right if", claim.right_if),
         ("rule", claim.rule),
-        ("parts", "every part must hold" if claim.combine == "all" else "each part stands on its own"),
-        ("the paper's figures", ", ".join(f"{key} {figure:g}" for key, figure in claim.claimed.items()) or None),
-        ("margin", None if claim.margin is None else f"{claim.margin:g}"),
-        ("reason of the margin", claim.reason or None),
-    ]
+        ("gates", ", ".join(claim.gates) or None),
+        ("decided by", "every essential part" if claim.combine == "all" else "any one essential part"),
+        *((f"{'part' if part.essential else 'beside'}: {part.measure}", f"{part.asked} {part.unit}: {part.reason}")
+          for part in claim.parts.values()),
+        ("other figures", ", ".join(f"{key} {figure:g}" for key, figure in claim.figures.items()) or None),
+        ("why more runs do not settle it", claim.cap or None),
+    ]  # fmt: skip
     if judged is None:
         return [_card(name, [*rows, ("last verdict", f"none: no run of {preset} in {out} or {REFERENCE}")])], unread
     said = judged.by_claim[name]
     rows += [("last verdict", said.judgement), ("of the run", str(judged.path))]
-    rows += [("left out there", said.note or None), ("why", said.why or None)]
-    found = tuple((f.part, f.outcome, f.estimate, f.detail) for f in said.findings)
+    rows += [("note", said.note or None), ("why", said.why or None)]
+    found = tuple(
+        (f.title, f.outcome, estimate_words(f.estimate, said.claim.parts[f.part]),
+         "; ".join(filter(None, (f.blocked, f.detail))))
+        for f in said.findings
+    )  # fmt: skip
     columns = ("part", "outcome", "estimate [interval]", "rests on")
     note = f"From {judged.path}: preset {judged.preset}, seed {judged.seed}, {judged.device}."
     return [_card(name, rows), Table("findings", f"Findings on {name}", columns, found, note)], unread

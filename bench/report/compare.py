@@ -1,7 +1,9 @@
 """Two runs side by side: verdicts, findings, the numbers of shared tables, and what they were made with.
 
-A claim is compared if both runs were asked for its experiment. Its verdicts differ if they are not the same word;
-whether numbers agree is told beside that and changes no exit code.
+A claim is compared if both runs were asked for its experiment. Its verdicts differ if they are not the same word. They
+differ within noise if of every essential finding of both the estimate of either lies in the other's interval: another
+processor, which rounds otherwise, can do that. Runs that were judged by different registers are not compared unless
+that is asked for: a verdict by another rule is another verdict.
 """
 
 import math
@@ -9,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bench.errors import InputError
 from bench.experiments import EXPERIMENTS
 from bench.judge.claims import Finding, Verdict
 from bench.judge.intervals import Interval, Value
@@ -28,43 +31,82 @@ class Comparison:
     Args:
         tables: for readers; the last is that of the verdicts.
         compared: how many claims both runs were asked for.
-        differing: one sentence per claim whose verdicts differ.
+        differing: one sentence per claim whose verdicts differ beyond noise.
+        within_noise: one sentence per claim whose verdicts differ within it.
     """
 
     tables: tuple[Table, ...]
     compared: int
     differing: tuple[str, ...]
+    within_noise: tuple[str, ...]
 
 
-def compare(run: RunFile, reference: RunFile) -> Comparison:
+def compare(run: RunFile, reference: RunFile, across_registers: bool = False) -> Comparison:
     """Hold one run against another.
 
     Args:
         run: the run in question.
         reference: what it is compared with.
+        across_registers: compare them although they were judged by different rules. Default False.
+
+    Raises:
+        InputError: their registers differ, and that was not asked for.
     """
+    check_registers(run, reference, across_registers)
     rows: list[tuple[Value, ...]] = []
-    differing = []
+    beyond, within = list[str](), list[str]()
     for claim, told in {**run.by_claim, **reference.by_claim}.items():
         here, there = _verdict(run, claim), _verdict(reference, claim)
         experiment = told.claim.experiment
-        asked = not experiment or all(_asked(file, experiment) for file in (run, reference))
-        rows.append((claim, here, there, ("yes" if here == there else "no") if asked else "not asked"))
+        asked = all(experiment in file.experiments for file in (run, reference))
+        word = "yes" if here == there else "within noise" if _within_noise(run, reference, claim) else "no"
+        rows.append((claim, here, there, word if asked else "not asked"))
         if asked and here != there:
-            differing.append(f"{claim} is {here or 'not there'}, in the reference {there or 'not there'}")
+            sentence = f"{claim} is {here or 'not there'}, in the reference {there or 'not there'}"
+            (within if word == "within noise" else beyond).append(sentence)
     compared = sum(row[-1] != "not asked" for row in rows)
     columns = ("claim", "run", "reference", "equal")
     note = (
-        "not asked: one of the two runs was asked for other experiments than the one that tests this claim. Verdicts "
-        f"are equal for {compared - len(differing)} of the {compared} claims that both were asked for."
+        "not asked: one of the two runs was asked for other experiments than the one that tests this claim. within "
+        "noise: of every essential finding, each estimate lies in the other's interval. Verdicts are equal for "
+        f"{compared - len(beyond) - len(within)} of the {compared} claims that both were asked for."
     )
     verdicts = Table("compared_verdicts", f"Verdicts of {run.path} and {reference.path}", columns, tuple(rows), note)
     tables = (_made_with(run, reference), _numbers(run, reference), _findings(run, reference), verdicts)
-    return Comparison(tables, compared, tuple(differing))
+    return Comparison(tables, compared, tuple(beyond), tuple(within))
 
 
-def _asked(run: RunFile, experiment: str) -> bool:
-    return run.experiments is None or experiment in run.experiments
+def check_registers(run: RunFile, reference: RunFile, across_registers: bool) -> None:
+    """Refuse to compare runs that were judged by different rules.
+
+    Args:
+        run: the run in question.
+        reference: what it is compared with.
+        across_registers: do not refuse.
+
+    Raises:
+        InputError: their registers differ.
+    """
+    ours, theirs = (file.register.sha256[:DIGITS] for file in (run, reference))
+    if ours != theirs and not across_registers:
+        raise InputError(
+            f"{run.path} was judged by register {ours}, {reference.path} by {theirs}; judge the records of one anew "
+            "(`python cli.py judge FOLDER`), or compare them all the same with --across-registers"
+        )
+
+
+def _within_noise(run: RunFile, reference: RunFile, claim: str) -> bool:
+    """Whether the findings that decide a claim differ by no more than their own intervals."""
+    if not (claim in run.by_claim and claim in reference.by_claim):
+        return False
+    here, there = (_deciding(file.by_claim[claim]) for file in (run, reference))
+    return here.keys() == there.keys() and all(
+        _lies_in(here[title], there[title]) and _lies_in(there[title], here[title]) for title in here
+    )
+
+
+def _deciding(verdict: Verdict) -> Mapping[str, Interval | None]:
+    return {f.title: f.estimate for f in verdict.findings if verdict.claim.parts[f.part].essential}
 
 
 def _verdict(run: RunFile, claim: str) -> str | None:
@@ -103,7 +145,7 @@ def _findings(run: RunFile, reference: RunFile) -> Table:
 
 
 def _parts(verdict: Verdict | None) -> Mapping[str, Finding]:
-    return {finding.part: finding for finding in verdict.findings} if verdict is not None else {}
+    return {finding.title: finding for finding in verdict.findings} if verdict is not None else {}
 
 
 def _pair(here: Finding | None, there: Finding | None, independent: bool) -> tuple[Value, ...]:
@@ -240,7 +282,9 @@ def _facts(run: RunFile) -> dict[str, Value]:
         "preset": run.preset,
         "seed": run.seed,
         "device": run.device,
-        "experiments": "all" if run.experiments in (None, tuple(EXPERIMENTS)) else ", ".join(run.experiments or ()),
+        "experiments": "all" if run.experiments == tuple(EXPERIMENTS) else ", ".join(run.experiments),
+        "register": run.register.sha256[:DIGITS],
+        "judging code": run.code[:DIGITS],
         "missing data": ", ".join(run.missing) or None,
         **run.environment,
     }

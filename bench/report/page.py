@@ -20,10 +20,9 @@ from bench.cells.files import write_file
 from bench.cells.json_files import printable
 from bench.errors import InputError
 from bench.experiments.model.readings import DEFAULT, QUESTIONS
-from bench.judge.claims import Verdict, read_register
-from bench.judge.intervals import Interval, Value
 from bench.report.run_files import NAME, Part, RunFile, read_run
 from bench.show.tables import Table, format_value, one_line
+from bench.show.verdicts import estimate_words
 
 REPORT = "report.html"
 STYLE = Path(__file__).with_name("page.css")
@@ -59,10 +58,10 @@ def render(run: RunFile) -> str:
         run: the run; its figures are read from its folder.
 
     Raises:
-        InputError: the register or a figure cannot be read.
+        InputError: a figure cannot be read.
     """
     pictures = {part.name: _picture(run, part) for part in run.parts if part.kind == "figure"}
-    run = _complete(run, pictures)
+    run = replace(run, parts=tuple(replace(p, title=p.title or _own_title(p, pictures)) for p in run.parts))
     listed = [part for part in run.parts if part.kind != "table" or part.name not in OWN_SECTION]
     own = {part.name: part for part in run.parts if part.kind == "table"}
     words = {True: "yes", False: "no"}
@@ -95,8 +94,8 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"prose": prose, "value": format_value, "one_line": one_line, "level": _level,
-                          "quoted": shlex.quote}  # fmt: skip
+    templates.filters |= {"prose": prose, "value": format_value, "one_line": one_line,
+                          "quoted": shlex.quote, "estimate": estimate_words}  # fmt: skip
     return templates.get_template("page.html")
 
 
@@ -107,18 +106,6 @@ def prose(text: str) -> Markup:
         text: any text.
     """
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  (escaped)
-
-
-def _level(estimate: Value) -> str:
-    return f"{100 * estimate.level:.4g} %" if isinstance(estimate, Interval) else ""
-
-
-def _complete(run: RunFile, pictures: Mapping[str, bytes]) -> RunFile:
-    """The run with the register's claims that its file does not name, and a title for every part."""
-    register, why = read_register(), "this run's file does not name the claim; the register has it"
-    lacking = [Verdict(claim, "not run", (), why) for name, claim in register.items() if name not in run.by_claim]
-    parts = [replace(part, title=part.title or _own_title(part, pictures)) for part in run.parts]
-    return replace(run, verdicts=(*run.verdicts, *lacking), parts=tuple(parts))
 
 
 def _own_title(part: Part, pictures: Mapping[str, bytes]) -> str:

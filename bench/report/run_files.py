@@ -1,25 +1,19 @@
-"""`run.json` as `bench.report.write` writes it, read back with every type checked: it may be damaged or another's.
-
-A file from before tables named their experiment is read too: its parts then have none, and its figures are those that
-lie in `figures/`. So is one whose verdicts do not say why they came so.
-"""
+"""`run.json` as `bench.report.write` writes it, read back with every type checked: it may be damaged or another's."""
 
 import math
-import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Meta, Struct
 
 from bench.cells.fingerprint import ROOT
 from bench.cells.json_files import printable, read_object, short, typed_value
 from bench.errors import InputError
-from bench.judge.bars import Outcome
-from bench.judge.claims import Claim, Finding, Judgement, Verdict, read_register
+from bench.judge.claims import Claim, Finding, GateRule, Judgement, Register, Verdict
 from bench.judge.intervals import Interval, Value
 from bench.show.tables import Table
 
@@ -64,10 +58,15 @@ class RunFile:
         device: "cpu" or "cuda".
         cells: how many the run took.
         failed: how many of them failed.
-        experiments: those that were asked for; None in files from before that was written, which are of whole runs.
-        verdicts: of each claim the statement, rule and margin are the file's, the rest is the register's.
+        experiments: those that were asked for.
+        headline: how many claims came out how.
+        register: what it was judged by.
+        code: SHA-256 of the code that judged.
+        asked: what its setup was made from, see `bench.plan.setup.Setup.asked`.
+        verdicts: one per claim of that register.
         parts: tables, details and figures.
-        datasets: by name, what was made of which file.
+        datasets: by name, what was made of which file, without what is nested.
+        provenance: by name, all of it.
         missing: by dataset, why it was not there.
         environment: as `bench.cells.provenance`.
     """
@@ -78,10 +77,15 @@ class RunFile:
     device: str
     cells: int
     failed: int
-    experiments: tuple[str, ...] | None
+    experiments: tuple[str, ...]
+    headline: str
+    register: Register
+    code: str
+    asked: Mapping[str, Any]
     verdicts: tuple[Verdict, ...]
     parts: tuple[Part, ...]
     datasets: Mapping[str, Facts]
+    provenance: Mapping[str, Mapping[str, Any]]
     missing: Mapping[str, str]
     environment: Mapping[str, str | int | None]
 
@@ -104,8 +108,7 @@ def read_run(place: Path) -> RunFile:
 
     Raises:
         InputError: there is no such file, it is larger than `LARGEST` or no JSON object, or anything in it is missing
-            or of another type than a run writes (the error names the file and the field); or the register cannot be
-            read.
+            or of another type than a run writes (the error names the file and the field).
     """
     path = place / NAME if place.is_dir() else place
     if not path.is_file():
@@ -114,7 +117,7 @@ def read_run(place: Path) -> RunFile:
         told = typed_value(_printable(read_object(path, LARGEST, "a run's document")), _Document, str(path))
     except RecursionError as error:
         raise InputError(f"{path}: is nested too deep; expected a run's document") from error
-    register = read_register()
+    register = Register(told.register.claims, told.register.gates, told.register.sha256)
     return RunFile(
         path=path,
         preset=told.preset,
@@ -122,10 +125,15 @@ def read_run(place: Path) -> RunFile:
         device=told.device,
         cells=told.cells,
         failed=told.failed,
-        experiments=None if told.experiments is UNSET else told.experiments,
+        experiments=told.experiments,
+        headline=told.headline,
+        register=register,
+        code=told.register.code_sha256,
+        asked=told.asked,
         verdicts=tuple(entry.verdict_with(register) for entry in told.verdicts),
         parts=tuple(_parts(path.parent, told)),
         datasets={name: _plain(facts) for name, facts in told.datasets.items()},
+        provenance=told.datasets,
         missing=told.missing,
         environment=told.environment,
     )
@@ -183,29 +191,40 @@ _Entry: TypeAlias = _Bounds | str | Whole | Real | None
 
 class _Finding(Struct):
     part: str
-    outcome: Outcome
+    outcome: Judgement
     rests_on: str
-    estimate: _Entry = None
+    where: str
+    blocked: str
+    estimate: _Bounds | None = None
+
+    @property
+    def interval(self) -> Interval | None:
+        return None if self.estimate is None else self.estimate.interval()
 
 
 class _Verdict(Struct):
     claim: Name
     verdict: Judgement
-    statement: str
-    rule: str
-    left_out: str
+    note: str
     findings: list[_Finding]
-    margin: Whole | Real | None = None
     why: str = ""
 
     def __post_init__(self) -> None:
-        _distinct("findings", (finding.part for finding in self.findings))
+        _distinct("findings", (f"{finding.part}, {finding.where}" for finding in self.findings))
 
-    def verdict_with(self, register: Mapping[str, Claim]) -> Verdict:
-        unknown = Claim(self.claim, self.statement, "not in this version's register", "", self.rule)
-        claim = replace(register.get(self.claim, unknown), statement=self.statement, rule=self.rule, margin=self.margin)
-        found = tuple(Finding(claim.id, f.part, f.outcome, _value(f.estimate), f.rests_on) for f in self.findings)
-        return Verdict(claim, self.verdict, found, self.left_out, self.why)
+    def verdict_with(self, register: Register) -> Verdict:
+        claim = register.claims[self.claim]
+        found = tuple(
+            Finding(claim.id, f.part, f.interval, f.where, f.rests_on, f.blocked, f.outcome) for f in self.findings
+        )
+        return Verdict(claim, self.verdict, found, self.note, self.why)
+
+
+class _Register(Struct):
+    sha256: str
+    code_sha256: str
+    claims: dict[Name, Claim]
+    gates: dict[str, GateRule]
 
 
 class _Named(Struct):
@@ -240,15 +259,22 @@ class _Document(Struct):
     datasets: dict[str, dict[str, str | bool | Whole | Real | list[Any] | dict[str, Any] | None]]
     missing: dict[str, str]
     environment: dict[str, str | bool | int | None]
-    experiments: tuple[str, ...] | UnsetType = UNSET
-    gates: dict[str, bool] = {}
-    details: list[_Named] = []
-    figures: list[_Named] | UnsetType = UNSET
+    experiments: tuple[str, ...]
+    headline: str
+    asked: dict[str, Any]
+    register: _Register
+    gates: dict[str, bool]
+    details: list[_Named]
+    figures: list[_Named]
 
     def __post_init__(self) -> None:
         _distinct("verdicts", (verdict.claim for verdict in self.verdicts))
-        for kind, parts in (("tables", self.tables), ("details", self.details), ("figures", self.figures or [])):
+        for kind, parts in (("tables", self.tables), ("details", self.details), ("figures", self.figures)):
             _distinct(kind, (part.name for part in parts))
+        for verdict in self.verdicts:
+            claim = self.register.claims.get(verdict.claim)
+            if claim is None or any(finding.part not in claim.parts for finding in verdict.findings):
+                raise ValueError(f"verdict on {short(verdict.claim)}: its register lacks the claim or a part of it")
 
 
 def _distinct(what: str, names: Iterable[str]) -> None:
@@ -264,10 +290,8 @@ def _value(entry: _Entry) -> Value:
 
 
 def _parts(folder: Path, told: _Document) -> Iterable[Part]:
-    lying = sorted(file.stem for file in (folder / "figures").glob("*.svg") if re.fullmatch(SAFE, file.stem))
-    figures = [_Named(name, "") for name in lying] if told.figures is UNSET else told.figures
     kinds: tuple[tuple[Kind, Iterable[_Named]], ...] = (
-        ("table", told.tables), ("detail", told.details), ("figure", figures)
+        ("table", told.tables), ("detail", told.details), ("figure", told.figures)
     )  # fmt: skip
     for kind, parts in kinds:
         for part in parts:

@@ -1,14 +1,19 @@
 """The files of a run: run.json, tables, figures, report."""
 
+import hashlib
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
+
 from bench.cells.files import real, write_file
+from bench.cells.fingerprint import ROOT
 from bench.cells.json_files import encodable
-from bench.cells.provenance import provenance
+from bench.cells.provenance import provenance, version_of
+from bench.judge.claims import headline
 from bench.report.page import write_report
 from bench.reproduce import Run
 from bench.show.drawing import write_figure
@@ -17,20 +22,48 @@ from bench.show.latex import to_latex
 from bench.show.tables import Table, json_value, to_csv, to_dict, to_markdown
 
 
-def document(run: Run) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Made:
+    """How a run was made.
+
+    Args:
+        command: the command line.
+        started: when, ISO 8601 in UTC.
+        duration_s: how long it took, in seconds.
+    """
+
+    command: str = ""
+    started: str = ""
+    duration_s: float = 0.0
+
+
+def judging_code() -> str:
+    """SHA-256 of the files that measure and judge: `bench/judge` and `bench/experiments`, by path and content."""
+    digest = hashlib.sha256()
+    for folder in ("judge", "experiments"):
+        for path in sorted((ROOT / "bench" / folder).rglob("*.py")):
+            digest.update(f"{path.relative_to(ROOT).as_posix()}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def document(run: Run, made: Made | None = None) -> dict[str, Any]:
     """Verdicts and tables as one JSON document.
 
     Args:
         run: what was run and found.
+        made: how. Default unknown.
 
     Returns:
         What run.json holds; its texts are such that UTF-8 can hold them.
     """
-    setup = run.setup
+    setup, register = run.setup, run.register
     told = {
         "preset": setup.preset.name,
         "seed": setup.root,
         "device": setup.device,
+        "made": asdict(made or Made()) | {"version": version_of("causalrec-bench")},
+        "asked": setup.asked,
+        "headline": headline(run.verdicts),
         "experiments": list(run.experiments),
         "cells": run.cells,
         "failed": len(run.failures),
@@ -39,23 +72,32 @@ def document(run: Run) -> dict[str, Any]:
             {
                 "claim": verdict.claim.id,
                 "statement": verdict.claim.statement,
+                "kind": verdict.claim.kind,
                 "verdict": verdict.judgement,
-                "rule": verdict.claim.rule,
-                "margin": verdict.claim.margin,
-                "left_out": verdict.note,
+                "note": verdict.note,
                 "why": verdict.why,
                 "findings": [
                     {
                         "part": finding.part,
+                        "where": finding.where,
                         "outcome": finding.outcome,
                         "estimate": json_value(finding.estimate),
+                        "unit": verdict.claim.parts[finding.part].unit,
                         "rests_on": finding.detail,
+                        "blocked": finding.blocked,
                     }
                     for finding in verdict.findings
                 ],
             }
             for verdict in run.verdicts
         ],
+        "register": {
+            "sha256": register.sha256,
+            "code_sha256": judging_code(),
+            "claims": msgspec.to_builtins(register.claims),
+            "gates": msgspec.to_builtins(register.gates),
+        },
+        "severity": [msgspec.to_builtins(chance) for chance in run.chances],
         "tables": [to_dict(table) | {"experiment": run.made_by.get(table.name, "")} for table in run.tables],
         "details": [_named(table, run) for table in run.details],
         "figures": [_named(figure, run) for figure in run.figures],
@@ -70,7 +112,7 @@ def _named(part: Table | Figure, run: Run) -> dict[str, str]:
     return {"name": part.name, "title": part.title, "experiment": run.made_by.get(part.name, "")}
 
 
-def write(run: Run, folder: Path) -> list[Path]:
+def write(run: Run, folder: Path, made: Made | None = None) -> list[Path]:
     """Write the document, every table as CSV and LaTeX, all of them as Markdown, the figures and the report.
 
     A figure is written as SVG, as PNG and as the CSV of what it shows.
@@ -78,6 +120,7 @@ def write(run: Run, folder: Path) -> list[Path]:
     Args:
         run: what was run and found.
         folder: of the run; it is made if missing.
+        made: how it was made. Default unknown.
 
     Returns:
         The files.
@@ -87,7 +130,7 @@ def write(run: Run, folder: Path) -> list[Path]:
     """
     for place in (folder, folder / "tables", folder / "figures"):
         real(place)
-    texts = {folder / "run.json": json.dumps(document(run), indent=1, ensure_ascii=False, allow_nan=False) + "\n"}
+    texts = {folder / "run.json": json.dumps(document(run, made), indent=1, ensure_ascii=False, allow_nan=False) + "\n"}
     texts[folder / "tables.md"] = "\n".join([*map(to_markdown, reversed(run.tables)), *map(_link, run.figures)])
     for table in (*run.tables, *run.details):
         texts[folder / "tables" / f"{table.name}.csv"] = to_csv(table)

@@ -34,7 +34,7 @@ class Answer:
     """
 
     tables: "Sequence[Table]" = ()
-    document: Mapping[str, object] | None = None
+    document: Mapping[str, object] | Sequence[object] | None = None
     messages: Sequence[str] = ()
     exit_code: int = 0
     lines: Sequence[str] = ()

@@ -2,32 +2,61 @@
 
 from collections.abc import Iterable, Mapping
 
-from bench.judge.claims import Claim, Gate, Verdict
-from bench.judge.intervals import Value
+from bench.judge.bars import TRUTHS, Part
+from bench.judge.claims import Gate, Register, Verdict
+from bench.judge.intervals import Interval, Value
+from bench.judge.severity import FOUND, Chance
 from bench.show.tables import Table, format_value
 
 
-def verdict_table(verdicts: Iterable[Verdict], note: str = "") -> Table:
+def verdict_table(verdicts: Iterable[Verdict], chances: Iterable[Chance] = (), note: str = "") -> Table:
     """One row per part of a claim: the claim's verdict, what was measured, the interval, what it rests on.
 
     Args:
         verdicts: one per claim.
+        chances: what would have come out under other truths.
         note: below the table.
     """
+    right = {(chance.claim, chance.truth): chance.right for chance in chances}
     rows: list[tuple[Value, ...]] = []
     for verdict in verdicts:
-        head: tuple[str, str] = (verdict.claim.id, verdict.judgement)
-        for finding in verdict.findings:
-            rows.append((*head, finding.part, finding.outcome, format_value(finding.estimate), finding.detail))
-            head = ("", "")
+        claim = verdict.claim
+        tried = [truth for truth in TRUTHS if verdict.findings and (claim.id, truth) in right]
+        seen = " / ".join(f"{right[claim.id, truth]:.2f}" for truth in tried)
+        head: tuple[str, str, str, str] = (claim.id, claim.kind, verdict.judgement, seen)
+        for f in verdict.findings:
+            part = claim.parts[f.part]
+            beside = "" if part.essential else " (beside)"
+            measured = f"{part.measure}{', ' if f.where else ''}{f.where}{beside}"
+            rests = "; ".join(filter(None, (f.blocked, f.detail)))
+            rows.append((*head, measured, f.outcome, estimate_words(f.estimate, part), part.asked, rests))
+            head = ("", "", "", "")
         if not verdict.findings:
-            rows.append((*head, "", "", "", verdict.note))
+            rows.append((*head, "", "", "", "", verdict.note))
         elif verdict.note:
-            rows.append(("", "", "left out", "", "", verdict.note))
+            rows.append(("", "", "", "", "note", "", "", "", verdict.note))
         if verdict.why:
-            rows.append(("", "", "why", "", "", verdict.why))
-    columns = ("claim", "verdict", "part", "outcome", "estimate [interval]", "rests on")
+            rows.append(("", "", "", "", "why", "", "", "", verdict.why))
+    columns = (
+        "claim", "kind", "verdict", "right if true / none / opposite", "measured", "outcome", "estimate [interval]",
+        "asked", "rests on",
+    )  # fmt: skip
     return Table("verdicts", "Verdicts on CausalRec (arXiv 2510.21333)", columns, tuple(rows), note)
+
+
+def estimate_words(found: Interval | None, part: Part) -> str:
+    """An estimate with its unit, a share as so many of so many.
+
+    Args:
+        found: what was measured.
+        part: what it is of.
+    """
+    if found is None:
+        return format_value(None)
+    if part.interval == "share":
+        bounds = f"[{found.low:.2f}, {found.high:.2f}]"
+        return f"{round(found.estimate * found.n)} of {found.n} {part.units} {bounds}"
+    return f"{format_value(found)} {part.unit}".strip()
 
 
 def questions_table(verdicts: Iterable[Verdict], gates: Mapping[str, Gate]) -> Table:
@@ -48,22 +77,62 @@ def questions_table(verdicts: Iterable[Verdict], gates: Mapping[str, Gate]) -> T
         ("Is there a gain on real data?", "booster-matters"),
     ):
         verdict = by_claim[claim]
-        said = "; ".join(f"{f.part}: {format_value(f.estimate)}, {f.outcome}" for f in verdict.findings)
+        said = "; ".join(
+            f"{f.title}: {estimate_words(f.estimate, verdict.claim.parts[f.part])}, {f.outcome}"
+            for f in verdict.findings
+        )
         rows.append((asked, verdict.judgement, f"{claim}: {said or verdict.note}"))
     return Table("questions", "Three questions about the graph", ("question", "answer", "rests on"), tuple(rows))
 
 
-def register_table(register: Mapping[str, Claim], rules: bool = False) -> Table:
+def register_table(register: Register, rules: bool = False) -> Table:
     """The register for readers.
 
     Args:
-        register: the claims by id.
-        rules: tell how each claim is judged, and the margins with their reasons, instead of what it says.
+        register: all claims.
+        rules: tell how each claim is judged, a row per part, instead of what it says.
     """
-    if rules:
-        all_of_them = register.values()
-        judged = tuple((c.id, c.right_if, c.combine, c.rule, c.margin, c.reason or c.why_not) for c in all_of_them)
-        columns = ("claim", "the paper is right if", "combine", "rule", "margin", "reason")
-        return Table("rules", "How each claim is judged", columns, judged)
-    rows = tuple((c.id, c.source, c.statement, c.experiment or "none yet") for c in register.values())
-    return Table("claims", "The register of claims", ("claim", "source", "statement", "experiment"), rows)
+    claims = register.claims.values()
+    if not rules:
+        listed = tuple((c.id, c.kind, c.source, c.tier, c.statement, c.experiment) for c in claims)
+        return Table("claims", "The register of claims", ("claim", "kind", "source", "tier", "statement", "experiment"),
+                     listed)  # fmt: skip
+    rows: list[tuple[Value, ...]] = []
+    for claim in claims:
+        head: tuple[Value, ...] = (claim.id, claim.right_if, claim.combine, ", ".join(claim.gates))
+        for name, part in claim.parts.items():
+            beside = name if part.essential else f"{name} (beside)"
+            rows.append((*head, beside, part.measure, part.unit, part.asked, part.reason))
+            head = ("",) * len(head)
+        rows.append((*head, "rule", claim.rule, "", "", claim.cap))
+    rows += [("gate", name, "", "", "", g.what, "", f"{g.least:g} or more" if g.least else "passed", g.reason)
+             for name, g in register.gates.items()]  # fmt: skip
+    columns = ("claim", "right if", "combine", "gates", "part", "measure", "unit", "asked", "reason")
+    return Table("rules", "How each claim is judged", columns, tuple(rows))
+
+
+def severity_table(register: Register, chances: Iterable[Chance], note: str) -> Table:
+    """What comes out for each claim under each truth.
+
+    Args:
+        register: all claims.
+        chances: as `bench.judge.severity.severity` returns them.
+        note: below the table.
+    """
+    by_claim: dict[str, dict[str, Chance]] = {}
+    for chance in chances:
+        by_claim.setdefault(chance.claim, {})[chance.truth] = chance
+    rows = tuple(
+        (name, register.claims[name].kind, *(found[truth].right for truth in (*TRUTHS, FOUND)),
+         "; ".join(f"{truth}: {_spread_words(found[truth])}" for truth in TRUTHS), register.claims[name].cap or None)
+        for name, found in by_claim.items()
+    )  # fmt: skip
+    columns = (
+        "claim", "kind", "right if true", "right if nothing", "right if opposite", "two runs agree", "what comes out",
+        "cap",
+    )  # fmt: skip
+    return Table("severity", "Could each verdict have come out otherwise?", columns, rows, note)
+
+
+def _spread_words(chance: Chance) -> str:
+    return ", ".join(f"{outcome} {p:.2f}" for outcome, p in chance.outcomes.items() if p >= 0.005)

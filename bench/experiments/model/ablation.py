@@ -8,13 +8,10 @@ compared with the same model that has no graph.
 
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, Row, Rows, curves, table
-from bench.judge.bars import Bar, Outcome, power_words
-from bench.judge.claims import Finding, Margins, held
-from bench.judge.intervals import Interval, slope_interval, t_interval
+from bench.judge.claims import Finding, Register
+from bench.judge.intervals import Interval
 from bench.plan.presets import PERSIST, swept
 from bench.plan.recommender_cells import GIVEN, world_cells, world_sizes
 from bench.plan.results import all_of, mean_metric
@@ -155,8 +152,8 @@ def _density(variants: dict[str, Results]) -> float:
     return mean_metric(next(iter(variants.values())), "data_density")
 
 
-def _reach(found: Results) -> Row:
-    return tuple(mean_metric(found, metric) for metric in ("density", "empty_rows"))
+def _reach(found: Results) -> tuple[float, float]:
+    return mean_metric(found, "density"), mean_metric(found, "empty_rows")
 
 
 def _shares(setup: Setup, results: Results, mode: str) -> dict[float, Results]:
@@ -192,56 +189,44 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
     return [drawn] if any(points.values()) else []
 
 
-def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
+def findings(setup: Setup, results: Results, register: Register) -> list[Finding]:
     """`boost-beats-filter` on dense data, and `false-edges-hurt` under each boost."""
     groups = {name: variants for name, variants in _groups(setup, results).items() if name != OWN}
-    found = [f for name, variants in groups.items() for f in _filter_findings(setup, name, variants, margins)]
-    return found + [f for mode in MODES for f in _false_finding(setup, results, mode, margins)]
-
-
-def _filter_findings(setup: Setup, name: str, variants: dict[str, Results], margins: Margins) -> list[Finding]:
-    claim = "boost-beats-filter"
-    titles = (LEARNED if name == "behaviour" else "chosen", BASE, "filter")
-    if not {*titles} <= set(variants) or _density(variants) < margins.claimed(claim)["dense"]:
-        return []
-    boosted, plain, filtered = (ranked(setup, name, variants[title], "hr10") for title in titles)
-    margin, claimed = margins.of(claim), margins.claimed(claim)["hr10"]
-    empty = mean_metric(variants[titles[0]], "empty_rows")
-    detail = (
-        f"relative gain in HR@10, {len(plain)} seeds, {plain.shape[1]} users; density of data "
-        f"{_density(variants):.4f}; {100 * empty:.0f} % of R's rows have no edge"
-    )
-    made, units = list[Finding](), "worlds" if name == "behaviour" else None
-    if hurt := gain(name, filtered, plain):
-        outcome: Outcome = "holds" if hurt.below(0) and hurt.low <= claimed else "unclear"
-        outcome = "fails" if hurt.above(claimed / 2) else outcome
-        seen = power_words(hurt, Bar(holds=0.0, fails=claimed / 2, large=False), units)
-        made.append(Finding(claim, f"filtering hurts, {name}", outcome, hurt, f"{detail}; {seen}"))
-    for part, other, bar in (
-        ("boosting does not", plain, Bar(holds=-margin, fails=0.0)),
-        ("the boost beats the filter", filtered, Bar(holds=0.0, fails=0.0)),
-    ):
-        if gained := gain(name, boosted, other):
-            made.append(held(claim, f"{part}, {name}", gained, bar, detail, units))
+    made = [f for name, variants in groups.items() for f in _filter_findings(setup, name, variants, register)]
+    in_world = groups.get("behaviour", {})
+    for mode in MODES:
+        bare, false, true = (in_world.get(title) for title in (BARE, FALSE[mode], TRUE[mode]))
+        if bare and false and (lost := _loss(setup, "behaviour", false, bare, "ndcg10")):
+            detail = f"alpha {ALPHA:g}, {len(bare)} worlds; edges in {100 * (1 - _reach(false)[1]):.0f} % of rows"
+            if true and (won := _loss(setup, "behaviour", true, bare, "ndcg10")):
+                detail += f", of the true R in {100 * (1 - _reach(true)[1]):.0f} %, which gains {-won.estimate:.1f} %"
+            made.append(Finding("false-edges-hurt", "loss", lost, mode, detail))
     return made
 
 
-def _false_finding(setup: Setup, results: Results, mode: str, margins: Margins) -> list[Finding]:
-    claim, by_share = "false-edges-hurt", _shares(setup, results, mode)
-    if len(by_share) < len(SHARES):
+def _loss(setup: Setup, name: str, ours: Results, theirs: Results, metric: str) -> Interval | None:
+    """What `ours` is behind `theirs`, relative, in %."""
+    gained = gain(name, ranked(setup, name, ours, metric), ranked(setup, name, theirs, metric))
+    return gained and Interval(-100 * gained.estimate, -100 * gained.high, -100 * gained.low, gained.n)
+
+
+def _filter_findings(setup: Setup, name: str, variants: dict[str, Results], register: Register) -> list[Finding]:
+    claim = "boost-beats-filter"
+    titles = (LEARNED if name == "behaviour" else "chosen", BASE, "filter")
+    if not {*titles} <= set(variants) or _density(variants) < register.claims[claim].figures["dense"]:
         return []
-    ndcg = np.stack([ranked(setup, "behaviour", found).mean(1) for found in by_share.values()])
-    if not ndcg[0].mean() > 0:
-        return []
-    slope = t_interval([slope_interval(SHARES, world).estimate for world in (ndcg / ndcg[0].mean()).T])
+    boosted, plain, filtered = (variants[title] for title in titles)
+    empty = mean_metric(boosted, "empty_rows")
     detail = (
-        f"slope on the share, relative to NDCG@10 with all edges true, {slope.n} worlds; NDCG@10 {ndcg[0].mean():.3f} "
-        f"with all true, {ndcg[-1].mean():.3f} with all false"
+        f"{len(plain)} {'worlds' if name == 'behaviour' else 'seeds'}; density of data {_density(variants):.4f}; "
+        f"{100 * empty:.0f} % of R's rows have no edge"
     )
-    if bare := all_of(results, _world_cells(setup, *WORLD[BARE])):
-        detail += f", {ranked(setup, 'behaviour', bare).mean():.3f} with no graph"
-    bar = Bar(holds=0.0, fails=-margins.of(claim), large=False)
-    return [held(claim, f"{mode}, alpha {ALPHA:g}", slope, bar, detail, "worlds")]
+    off, made = register.blocked("rows_with_edge", 1 - empty), list[Finding]()
+    if hurt := _loss(setup, name, filtered, plain, "hr10"):
+        made.append(Finding(claim, "filter_hurts", hurt, name, detail, off))
+    if gained := gain(name, ranked(setup, name, boosted, "hr10"), ranked(setup, name, plain, "hr10")):
+        made.append(Finding(claim, "boost_does_not", gained.scaled(100), name, detail, off))
+    return made
 
 
 def gaps(setup: Setup) -> dict[str, str]:

@@ -15,9 +15,8 @@ from bench.errors import DataMissing
 from bench.experiments.base import Experiment, Results, Row, Rows, table
 from bench.experiments.model.audit import edges
 from bench.experiments.model.user_view import user_figure
-from bench.judge.bars import Bar
-from bench.judge.claims import Finding, Margins, held
-from bench.judge.intervals import Interval, crossed_gain
+from bench.judge.claims import Finding, Register
+from bench.judge.intervals import Interval, clustered_ratio
 from bench.plan.results import Result
 from bench.plan.setup import Setup
 from bench.plan.tuning import chosen_runs, refits, tuning_cells
@@ -115,26 +114,22 @@ def _ends(r: Result, source: str, most: int = EDGES) -> tuple[Ints, Ints]:
     return r.arrays[f"{source}_effect"][:most], r.arrays[f"{source}_cause"][:most]
 
 
-def enrichment(runs: Results, films: Films, link: str, source: str = "edge") -> Interval | None:
-    """Share of linked edges over what equal popularity gives, seeds and effects crossed; None without edges.
-
-    A film with all the edges that end in it is one unit, since these are not independent.
+def enrichment(runs: Results, films: Films, link: str, source: str = "edge", used: bool = False) -> Interval | None:
+    """Share of linked edges over what equal popularity gives, clustered by effect and by cause; None without edges.
 
     Args:
         runs: results by seed.
         films: theirs.
         link: one of `LINKS`.
         source: one of `SOURCES`.
+        used: only edges of R, which reach its tau. Default all of the largest.
     """
-    found, expected = np.zeros((2, len(runs), len(films.films)))
-    for seed, r in enumerate(runs):
-        i, j = _ends(r, source)
-        np.add.at(found[seed], i, films.linked[link][i, j])
-        np.add.at(expected[seed], i, films.expected[link][i, j])
+    ends = [(i[:n], j[:n]) for r in runs for i, j in [_ends(r, source)] for n in [len(edges(r)) if used else len(i)]]
+    effects, causes = (np.concatenate(side) for side in zip(*ends, strict=True))
+    expected = films.expected[link][effects, causes]
     if not expected.any():
         return None
-    gain = crossed_gain(found, expected)
-    return Interval(1 + gain.estimate, max(0.0, 1 + gain.low), 1 + gain.high, gain.n, gain.level)
+    return clustered_ratio(films.linked[link][effects, causes], expected, effects, causes, len(runs))
 
 
 def tables(setup: Setup, results: Results) -> list[Table]:
@@ -149,8 +144,7 @@ def tables(setup: Setup, results: Results) -> list[Table]:
                 linked, chance = (float(np.mean([of[link][_ends(r, source)].mean() for r in seeds]))
                                   for of in (films.linked, films.expected))  # fmt: skip
                 ratio = enrichment(seeds, films, link, source)
-                shown = ratio if len(seeds) > 1 else ratio and ratio.estimate
-                shares.append((name, title, len(seeds), count, strong, link, linked, chance, shown))
+                shares.append((name, title, len(seeds), count, strong, link, linked, chance, ratio))
         strongest += _strongest(name, runs[0], films)
     if not shares:
         return []
@@ -160,8 +154,8 @@ def tables(setup: Setup, results: Results) -> list[Table]:
     note = (
         f"The {EDGES} largest entries of W between different items, of which those that reach tau are edges of R. At "
         f"equal popularity: the share of linked pairs among films as popular as both ends ({BINS} bins). Series: one "
-        "stem, two titles; genre: one in common. Enrichment is their ratio, with seeds and films crossed; lift counts "
-        "training actions and has no seeds."
+        "stem, two titles; genre: one in common. Enrichment is their ratio, its interval clustered by cause and by "
+        "effect; lift counts training actions and has no seeds."
     )
     view = table("graph_view", "What the largest entries of W link", heads, shares, note)
     columns = ("data", "cause", "effect", "weight", "series", "genres in common", "actions on cause", "on effect")
@@ -214,18 +208,17 @@ def _curve(label: str, runs: Results, source: str, of: NDArray[np.bool_] | Float
     return Series(label, tuple(steps), tuple(float(np.mean([v[:step].mean() for v in values])) for step in steps))
 
 
-def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
-    """`graph-is-not-popularity`: the enrichment of each link on each dataset."""
+def findings(setup: Setup, results: Results, register: Register) -> list[Finding]:  # noqa: ARG001
+    """`graph-is-not-popularity`: the enrichment of each link among R's edges on each dataset."""
     made = []
     for name, (runs, films) in _read(setup, results).items():
+        reach = ", ".join(str(min(EDGES, len(edges(r)))) for r in runs)
         for link in LINKS:
-            if (ratio := enrichment(runs, films, link)) is None:
-                continue
-            control = enrichment(runs[:1], films, link, "lift")
-            reach = ", ".join(str(len(edges(r))) for r in runs)
-            detail = f"share over that at equal popularity, {EDGES} largest entries of W, of which {reach} reach tau"
-            detail += f" by seed; lift {control.estimate:.2f}" if control else " by seed"
-            made.append(held(CLAIM, f"{link}, {name}", ratio, Bar(holds=1.0, fails=margins.of(CLAIM)), detail))
+            ratio, control = enrichment(runs, films, link, used=True), enrichment(runs[:1], films, link, "lift")
+            detail = f"{len(runs)} seeds with {reach} edges of R, the strongest {EDGES} at most"
+            detail += f"; lift, as many as {EDGES}: {100 * (control.estimate - 1):.0f} %" if control else ""
+            gain = ratio and ratio.less(1.0).scaled(100)
+            made.append(Finding(CLAIM, link, gain, name, detail, "" if gain else "R has no edge"))
     return made
 
 

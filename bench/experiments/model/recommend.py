@@ -15,9 +15,8 @@ from bench.cells.unit import Cell
 from bench.datasets.listing import provenance_table
 from bench.experiments.base import Experiment, Results, Rows, table
 from bench.experiments.model.published import OTHER_ITEMS, PUBLISHED, SIZES, Published
-from bench.judge.bars import Bar, Outcome, power_words
-from bench.judge.claims import Finding, Margins, held
-from bench.judge.intervals import Interval, Value, crossed_gain, crossed_interval, crossed_p, holm
+from bench.judge.claims import Finding, Register
+from bench.judge.intervals import Interval, Value, crossed_interval
 from bench.methods.fit import SPLITS
 from bench.methods.recommenders import CONTROLS, ENTRIES, RIVALS, TRAINED, named
 from bench.plan.recommender_cells import (
@@ -34,12 +33,11 @@ from bench.plan.results import mean_metric, of_cells, select, values
 from bench.plan.scores import METRICS, leaders, level, ranked
 from bench.plan.scores import gain as paired_gain
 from bench.plan.setup import Setup
-from bench.plan.tuning import MOST_EMPTY, chosen_runs, refits, tuning_cells
+from bench.plan.tuning import chosen, chosen_runs, refits, tuning_cells
 from bench.show.figures import Column, Figure, Forest
 from bench.show.tables import Table, format_value
 
 OFF = "causalrec_off"
-ALPHA = 0.05
 NEAR = 0.02  # of a published figure, within which ours is neither ahead nor behind
 AHEAD = {True: "ahead", False: "behind"}
 AVERAGED = 2  # datasets, fewer of which make no average
@@ -196,13 +194,14 @@ def _protocols(setup: Setup, results: Results) -> Table:
     rows: Rows = []
     for name in setup.found if setup.further else ():
         for under in (setup, *setup.further):
-            if name in under.found and (found := _gain(under, results, name, "ndcg10")):
+            rival = _best_rival(under, results, name) if name in under.found else None
+            if rival and (gained := _over(under, results, name, rival)):
                 users = _scores(under, results, name, "causalrec").shape[1]
-                own = _over_twin(under, results, name, "ndcg10")
-                rows.append((name, SPLIT_MARKS[under.split], users, found[1], found[0].scaled(100), own))
+                own = _over(under, results, name, OFF)
+                rows.append((name, SPLIT_MARKS[under.split], users, TITLES[rival], gained, own))
     columns = ("data", "split", "users asked", "best rival", "gain in NDCG@10, %", "gain over alpha = 0, %")
     note = (
-        "CausalRec over the rival with the best test figure and over its twin without boost. The temporal split cuts "
+        "CausalRec over the rival that is best on validation and over its twin without boost. The temporal split cuts "
         "all users at the same moments, with no training action later than any target, and asks for the last action "
         "after the cut at the 0.9 quantile of all times; under leave-one-out, training knows later actions of other "
         "users."
@@ -288,7 +287,7 @@ def _graphs(setup: Setup, results: Results) -> Table:
     rows: Rows = []
     for name, found in by_name.items():
         if found:
-            gains = (_over_twin(setup, results, name, metric) for metric in METRICS)
+            gains = (_over(setup, results, name, OFF, metric) for metric in METRICS)
             rows.append((name, len(found), *(mean_metric(found, which) for which in metrics), *gains))
     columns = (
         "data", "runs", "density of R", "empty rows", "rankings moved", "histories with a cycle", "mean h", "max h",
@@ -301,13 +300,6 @@ def _graphs(setup: Setup, results: Results) -> Table:
         "number of epochs, and is tuned by as many trials; gains are paired over seeds and users."
     )
     return table("recommend_graph", "The graph CausalRec boosts by", columns, rows, note)
-
-
-def _over_twin(setup: Setup, results: Results, name: str, metric: str) -> Interval | None:
-    """The relative gain of the tuned CausalRec over its tuned twin, in %."""
-    ours, plain = (_scores(setup, results, name, model, metric) for model in ("causalrec", OFF))
-    gained = paired_gain(name, ours, plain) if ours.shape == plain.shape and ours.size else None
-    return gained and gained.scaled(100)
 
 
 def details(setup: Setup, results: Results) -> list[Table]:  # noqa: ARG001
@@ -326,42 +318,69 @@ def details(setup: Setup, results: Results) -> list[Table]:  # noqa: ARG001
     return [table("recommend_all", "Every recommender cell", columns, rows)]
 
 
-def _gain(setup: Setup, results: Results, name: str, metric: str) -> tuple[Interval, str] | None:
-    """Relative gain of CausalRec over the rival with the best test figure, as papers count it; all seeds or none."""
-    ours = _scores(setup, results, name, "causalrec", metric)
-    scored = [(_scores(setup, results, name, model, metric), TITLES[model]) for model in rivals(setup, name)]
-    if len(ours) < setup.preset.real.seeds or any(len(theirs) != len(ours) for theirs, _ in scored):
-        return None
-    theirs, best = max(scored, key=lambda rival: float(rival[0].mean()))
-    return (crossed_gain(ours, theirs), best) if theirs.any() else None
+def _best_rival(setup: Setup, results: Results, name: str) -> str | None:
+    """The rival with the best mean validation figure over seeds; None where a seed of any is missing."""
+    metric, by_model = f"valid_ndcg10_{seen_rule(setup, name)}", dict[str, float]()
+    for model in rivals(setup, name):
+        trials = chosen(setup, results, name, model)
+        if len(trials) < setup.preset.real.seeds:
+            return None
+        by_model[model] = mean_metric(trials, metric)
+    return max(by_model, key=by_model.__getitem__, default=None)
 
 
-def _ahead(setup: Setup, results: Results, name: str, metric: str) -> str:
-    """The control that is ahead of the best rival on a dataset, in words; empty where none is."""
-    tested, asked = controls(setup, name), rivals(setup, name)
-    scored = {model: _scores(setup, results, name, model, metric) for model in (*tested, *asked)}
-    means = {model: float(found.mean()) for model, found in scored.items() if found.size}
-    rival = max((means[model] for model in asked if model in means), default=0.0)
-    control = max((model for model in tested if model in means), key=means.__getitem__, default=None)
-    if control is None or not means[control] > rival > 0:
-        return ""
-    return f"{TITLES[control]} ahead of it by {100 * (means[control] / rival - 1):.1f} %"
+def _over(setup: Setup, results: Results, name: str, model: str, metric: str = "ndcg10") -> Interval | None:
+    """The relative gain of CausalRec over a model, in %; None where a seed of either is missing."""
+    ours, theirs = (_scores(setup, results, name, of, metric) for of in ("causalrec", model))
+    least = 1 if name == "behaviour" else setup.preset.real.seeds
+    gained = paired_gain(name, ours, theirs) if len(ours) >= least and ours.shape == theirs.shape else None
+    return gained and gained.scaled(100)
+
+
+def _strength(setup: Setup, results: Results, name: str, rival: str) -> tuple[float, str]:
+    """NDCG@10 of a rival over what says that it is at strength, and what that is, in words."""
+    sizes = tuple(setup.statistic(name, which) for which in ("users", "items"))
+    published = [figure for figure in PUBLISHED if (figure.dataset, figure.split, figure.model) ==
+                 (name, setup.split, rival) and SIZES.get(name) == sizes]  # fmt: skip
+    if published:
+        best = max(published, key=lambda figure: figure.ndcg10)
+        ours = float(_scores(setup, results, name, rival, seen="filtered").mean())
+        return ours / best.ndcg10, f"{best.title} as published by {best.source}"
+    own = (OFF, "causalrec", *named("leak"), *setup.recommenders)
+    means = {model: float(scored.mean()) for model in _models(setup, name) if model not in own
+             and (scored := _scores(setup, results, name, model)).size}  # fmt: skip
+    top = max(means, key=means.__getitem__)
+    return means[rival] / means[top] if means[top] else 0.0, TITLES[top]
+
+
+def _weak(setup: Setup, results: Results, name: str, rival: str, register: Register) -> str:
+    """Why a rival is not at strength, empty where it is."""
+    strength, over = _strength(setup, results, name, rival)
+    failed = register.blocked("rival_strength", strength)
+    return failed and f"{TITLES[rival]} against {over}; {failed}"
+
+
+def _off(setup: Setup, results: Results, name: str, register: Register) -> str:
+    """Why CausalRec's boost is off on a dataset, empty where it acts."""
+    runs = chosen_runs(setup, results, name, "causalrec")
+    edges, moved = 1 - mean_metric(runs, "empty_rows"), mean_metric(runs, "moved_rankings")
+    failed = register.blocked("rows_with_edge", edges), register.blocked("rankings_moved", moved)
+    return "; ".join(filter(None, failed))
 
 
 def _reach(setup: Setup, results: Results, name: str) -> str:
     """How much the boost had to work with: a gain cannot come from a graph without edges."""
-    empty = mean_metric(chosen_runs(setup, results, name, "causalrec"), "empty_rows")
-    return f"{100 * empty:.1f} % of R's rows have no edge"
+    runs = chosen_runs(setup, results, name, "causalrec")
+    empty, moved = (100 * mean_metric(runs, what) for what in ("empty_rows", "moved_rankings"))
+    return f"{empty:.1f} % of R's rows have no edge, the boost changes {moved:.0f} % of rankings"
 
 
-def _against(gain: Interval, claimed: float) -> Outcome:
-    if gain.above(0) and gain.high >= claimed:
-        return "holds"
-    return "fails" if gain.below(claimed / 2) else "unclear"
+def mean_of(gains: list[Interval]) -> Interval:
+    """The mean over datasets, which are independent, so that the half-widths add in quadrature.
 
-
-def _mean_gain(gains: list[Interval]) -> Interval:
-    """The mean over datasets, which are independent, so that the half-widths add in quadrature."""
+    Args:
+        gains: one per dataset, at least one.
+    """
     mean = float(np.mean([gain.estimate for gain in gains]))
     low, high = (
         float(np.sqrt(sum(side**2 for side in sides))) / len(gains)
@@ -370,18 +389,18 @@ def _mean_gain(gains: list[Interval]) -> Interval:
     return Interval(mean, mean - low, mean + high, min(g.n for g in gains))
 
 
-def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
+def findings(setup: Setup, results: Results, register: Register) -> list[Finding]:
     """`beats-rivals`, `foursquare-gain`, `beats-each-rival` and `booster-matters`, on the named datasets found.
 
     The main split judges. The detail says what order and attention are worth there, and what other splits say.
     """
     matters = {name: _order_words(setup, results, name) for name in setup.judged}
-    others = [(under, _judged(under, results, margins)) for under in setup.further]
+    others = [(under, _judged(under, results, register)) for under in setup.further]
     made, ran = list[Finding](), {setup.split, *(under.split for under, _ in others)}
-    for f in _judged(setup, results, margins):
-        names = [name for name in matters if name == f.part.rpartition(", ")[-1]] or list(matters)
+    for f in _judged(setup, results, register):
+        names = [name for name in matters if name == f.where.rpartition(", ")[-1]] or list(matters)
         said = [matters[name] if len(names) == 1 else f"{name}: {matters[name]}" for name in names]
-        said += [_survival(f, names, under, found) for under, found in others]
+        said += [_survival(f, register, names, under, found) for under, found in others]
         said += [f"{SPLIT_MARKS[split]} not run" for split in SPLITS if split not in ran]
         made.append(replace(f, detail="; ".join((f.detail, *said))))
     return made
@@ -397,84 +416,66 @@ def _order_words(setup: Setup, results: Results, name: str) -> str:
     return "; ".join(filter(None, said)) or "SASRec not run, nor its controls"
 
 
-def _survival(finding: Finding, names: list[str], under: Setup, found: list[Finding]) -> str:
+def _survival(finding: Finding, register: Register, names: list[str], under: Setup, found: list[Finding]) -> str:
     """Whether a finding on some datasets comes to the same outcome under another split."""
     split = SPLIT_MARKS[under.split]
     if not under.found.keys() & {*names}:
         return f"no times, so no {split}"
-    again = next((f for f in found if (f.claim, f.part) == (finding.claim, finding.part)), None)
-    if again is None:
+    again = next((f for f in found if (f.claim, f.part, f.where) == (finding.claim, finding.part, finding.where)), None)
+    if again is None or again.estimate is None or finding.estimate is None:
         return f"{split} not run to its end"
-    estimate = f" ({format_value(again.estimate)})" if again.estimate is not None else ""
-    if finding.outcome == "unclear":
-        return f"under {split}, {again.outcome}{estimate}"
-    return f"{'survives' if again.outcome == finding.outcome else 'does not survive'} the {split}{estimate}"
+    part = register.claims[finding.claim].parts[finding.part]
+    ours, theirs = (part.judge(f.estimate) for f in (finding, again) if f.estimate is not None)
+    survives = "survives" if ours == theirs else "does not survive"
+    return f"{survives} the {split}: {theirs} ({format_value(again.estimate)})"
 
 
-def _judged(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
+def _judged(setup: Setup, results: Results, register: Register) -> list[Finding]:
     """The findings under one split."""
-    found: list[Finding] = []
-    for metric, (title, _) in METRICS.items():
-        gains = {name: pair for name in setup.judged if (pair := _gain(setup, results, name, metric))}
-        ahead = {name: _ahead(setup, results, name, metric) for name in gains}
-        claimed = margins.claimed("beats-rivals")[metric]
-        if gains:
-            counted = [gain for name, (gain, _) in gains.items() if not ahead[name]]
-            left = {name: f", not counted, {why}" if why else "" for name, why in ahead.items()}
-            each = "; ".join(f"{n} {100 * g.estimate:+.1f} over {best}{left[n]}" for n, (g, best) in gains.items())
-            total = _mean_gain(counted) if counted else None
-            outcome = _against(total, claimed) if total and len(counted) >= AVERAGED else "unclear"
-            each += f"; {len(counted)} counted, an average asks for {AVERAGED}" if len(counted) < AVERAGED else ""
-            part, estimate = f"{title} +{100 * claimed:.2f} %", total.scaled(100) if total else None
-            found.append(Finding("beats-rivals", part, outcome, estimate, f"gain in %: {each}"))
-        claimed = margins.claimed("foursquare-gain")[metric]
-        for name, (gain, rival) in gains.items():
+    found, best = list[Finding](), {name: _best_rival(setup, results, name) for name in setup.judged}
+    against = {name: rival for name, rival in best.items() if rival and _over(setup, results, name, rival)}
+    weak = {name: _weak(setup, results, name, rival, register) for name, rival in against.items()}
+    for metric in METRICS:
+        gains = {name: gain for name, rival in against.items() if (gain := _over(setup, results, name, rival, metric))}
+        for name, gain in gains.items():
             if name.startswith("foursquare"):
-                part = f"{title} +{100 * claimed:.2f} %, {name}"
-                detail = f"gain in % over {rival}, {gain.n} seeds, {setup.found[name].statistics['users']} users"
-                outcome = "unclear" if ahead[name] else _against(gain, claimed)
-                detail += f"; {ahead[name] or _reach(setup, results, name)}"
-                found.append(Finding("foursquare-gain", part, outcome, gain.scaled(100), detail))
-    return found + _each_rival(setup, results) + _booster(setup, results, margins)
+                detail = f"over {TITLES[against[name]]}, {_asked(setup, name, gain)}; {_reach(setup, results, name)}"
+                found.append(Finding("foursquare-gain", metric, gain, name, detail, weak[name]))
+        if gains:
+            counted = [gain for name, gain in gains.items() if not weak[name]]
+            each = "; ".join(
+                f"{name} {gain.estimate:+.1f} % over {TITLES[against[name]]}"
+                + (f", not counted, {weak[name]}" if weak[name] else "")
+                for name, gain in gains.items()
+            )
+            few = "" if len(counted) >= AVERAGED else f"{len(counted)} datasets counted, an average asks for {AVERAGED}"
+            found.append(Finding("beats-rivals", metric, mean_of(counted) if counted else None, "", each, few))
+    for name in setup.judged:
+        for rival in rivals(setup, name):
+            if gain := _over(setup, results, name, rival):
+                failed, detail = _weak(setup, results, name, rival, register), _asked(setup, name, gain)
+                found.append(Finding("beats-each-rival", "gain", gain, f"{TITLES[rival]}, {name}", detail, failed))
+    return found + _booster(setup, results, register)
 
 
-def _booster(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
+def _asked(setup: Setup, name: str, gain: Interval) -> str:
+    return f"{gain.n} seeds, {setup.statistic(name, 'users'):.0f} users"
+
+
+def _booster(setup: Setup, results: Results, register: Register) -> list[Finding]:
     """The tuned CausalRec against its twin at alpha = 0, tuned by as many trials on the same seeds."""
-    claim, found = "booster-matters", []
+    claim, made, counted = "booster-matters", list[Finding](), dict[str, Interval]()
     for name in setup.judged:
-        boosted, plain = (_scores(setup, results, name, model) for model in ("causalrec", OFF))
-        if len(boosted) < setup.preset.real.seeds or boosted.shape != plain.shape or not plain.any():
-            continue
-        gain, reach = crossed_gain(boosted, plain), _reach(setup, results, name)
-        asked = f"{gain.n} seeds, {boosted.shape[1]} users"
-        detail = f"relative gain in test NDCG@10 over the tuned twin at alpha = 0, {asked}; {reach}"
-        runs = chosen_runs(setup, results, name, "causalrec")
-        if mean_metric(runs, "empty_rows") >= MOST_EMPTY:
-            found.append(Finding(claim, name, "unclear", gain, f"{detail}: the boost is off, so nothing is tested"))
-            continue
-        moved = f"the boost changes {100 * mean_metric(runs, 'moved_rankings'):.0f} % of rankings"
-        bar = Bar(holds=0.0, fails=margins.of(claim))
-        found.append(held(claim, name, gain, bar, f"{detail}; {moved}"))
-    return found
-
-
-def _each_rival(setup: Setup, results: Results) -> list[Finding]:
-    """Every paired difference in NDCG@10, controls included; the p-values are Holm's of all that were made."""
-    differences, found = {}, list[Finding]()
-    for name in setup.judged:
-        ours = _scores(setup, results, name, "causalrec")
-        for rival in (*controls(setup, name), *rivals(setup, name)):
-            theirs = _scores(setup, results, name, rival)
-            if len(ours) == setup.preset.real.seeds and ours.shape == theirs.shape:
-                differences[name, rival] = ours - theirs
-    adjusted = holm([crossed_p(each) for each in differences.values()]) if differences else ()
-    for ((name, rival), each), p in zip(differences.items(), adjusted, strict=True):
-        difference, (seeds, users) = crossed_interval(each), each.shape
-        outcome: Outcome = "unclear" if p >= ALPHA else "holds" if difference.estimate > 0 else "fails"
-        detail = f"NDCG@10 difference, {seeds} seeds, {users} users, Holm's p {p:.2g} of {len(differences)}"
-        detail += f"; {power_words(difference, Bar(0.0, 0.0))}"
-        found.append(Finding("beats-each-rival", f"{TITLES[rival]}, {name}", outcome, difference, detail))
-    return found
+        if gain := _over(setup, results, name, OFF):
+            off = _off(setup, results, name, register)
+            counted |= {} if off else {name: gain}
+            detail = f"{_asked(setup, name, gain)}; {_reach(setup, results, name)}"
+            made.append(Finding(claim, "by_dataset", gain, name, detail, off))
+    if not made:
+        return []
+    off = "" if counted else "the boost is off on every dataset"
+    mean = mean_of(list(counted.values())) if counted else None
+    return [Finding(claim, "gain", mean, "", f"mean over {', '.join(counted) or 'no dataset'}", off), *made]
 
 
 def gaps(setup: Setup) -> dict[str, str]:

@@ -10,9 +10,8 @@ import numpy as np
 
 from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, Rows, curves, table
-from bench.judge.bars import Bar, Outcome, power_words
-from bench.judge.claims import Finding, Margins, held
-from bench.judge.intervals import Interval, paired_difference, spearman_interval, t_interval
+from bench.judge.claims import Finding, Register
+from bench.judge.intervals import Interval, largest_interval, spearman_interval, t_interval
 from bench.plan.presets import CAUSES, PERSIST, swept
 from bench.plan.recommender_cells import seed_cells, world_cells, world_sizes
 from bench.plan.results import all_of, mean_metric, mean_share, values
@@ -151,68 +150,50 @@ def _grid_table(setup: Setup, results: Results, note: str, option: str) -> Table
     return table(name, title, columns, rows, note)
 
 
-def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
+def findings(setup: Setup, results: Results, register: Register) -> list[Finding]:
     """`alpha-window` and `lambda-saturates`, where causes persist."""
     base = _at(setup, results, alpha=0.0)
-    windows = [f for mode in BOOSTS if base for f in _window(setup, results, base, mode, margins.of("alpha-window"))]
-    return windows + _saturation(setup, results, margins)
+    windows = [f for mode in BOOSTS if base for f in _window(setup, results, base, mode, register)]
+    return windows + _saturation(setup, results, register)
 
 
-def _window(setup: Setup, results: Results, base: Results, mode: str, margin: float) -> list[Finding]:
-    """Two halves: some alpha helps, and the largest alpha harms. An alpha that changes no rank is not a try."""
-    claim, most = "alpha-window", max(setup.preset.alphas)
-    ran = _by_alpha(setup, results, mode)
-    tried = {alpha: found for alpha, found in ran.items() if _differs(found, base)}
+def _window(setup: Setup, results: Results, base: Results, mode: str, register: Register) -> list[Finding]:
+    """Two halves: some alpha helps, and the largest alpha harms."""
+    claim, ran = "alpha-window", _by_alpha(setup, results, mode)
     if not ran:
         return []
-    if not tried:
-        return [Finding(claim, f"a helpful alpha under {mode}", "unclear", None, "no alpha changed a single rank")]
-    level, bar = 1 - 0.05 / len(tried), Bar(holds=0.0, fails=margin)
-    gains = {alpha: _gain(found, base, level) for alpha, found in tried.items()}
-    best, gain = max(gains.items(), key=lambda entry: entry[1].estimate)
-    helps: Outcome = "fails" if all(interval.below(margin) for interval in gains.values()) else "unclear"
-    if any(interval.above(0) for interval in gains.values()):
-        helps = "holds"
-        best, gain = max(gains.items(), key=lambda entry: entry[1].low)
-    detail = f"relative gain at alpha {best:g}, the best of {len(tried)}, level {100 * level:.1f} %; {gain.n} worlds"
-    detail += f"; {power_words(gain, bar, 'worlds')}"
-    halves = [Finding(claim, f"a helpful alpha under {mode}", helps, gain, detail)]
-    if most in tried:
-        loss = _gain(tried[most], base)
-        onset = next((f"{alpha:g}" for alpha, interval in gains.items() if interval.below(0)), "–")
-        detail = f"relative gain there; {loss.n} worlds; harm first seen at alpha {onset}"
-        bar = Bar(holds=0.0, fails=-margin, large=False)
-        halves.append(held(claim, f"harm at alpha {most:g} under {mode}", loss, bar, detail, "worlds"))
-    return halves
+    most, plain = max(ran), values(base, NDCG)
+    off = register.blocked("rows_with_edge", 1 - mean_metric(ran[most], "empty_rows"))
+    gains = {alpha: 100 * (values(found, NDCG) - plain) / plain.mean() for alpha, found in ran.items()}
+    best = max(gains, key=lambda alpha: float(gains[alpha].mean()))
+    onset = next((f"{alpha:g}" for alpha, each in gains.items() if t_interval(each).below(0)), "none")
+    worlds = f"{len(base)} worlds"
+    largest, loss = largest_interval(list(gains.values())), t_interval(-gains[most])
+    helps = f"best at alpha {best:g} of {len(gains)} alphas, {worlds}"
+    harms = f"at alpha {most:g}, {worlds}; harm first seen at alpha {onset}"
+    return [
+        Finding(claim, "helps", largest, mode, helps, off), Finding(claim, "harms", loss, mode, harms, off),
+    ]  # fmt: skip
 
 
-def _differs(found: Results, base: Results) -> bool:
-    """Whether a single user's rank differs from those without boost."""
-    pairs = zip(found, base, strict=True)
-    return any(not np.array_equal(a.arrays["fresh_kept"], b.arrays["fresh_kept"]) for a, b in pairs)
-
-
-def _saturation(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
+def _saturation(setup: Setup, results: Results, register: Register) -> list[Finding]:
     claim = "lambda-saturates"
     grid = {s: found for s in sorted(setup.preset.sparsities) if (found := _at(setup, results, sparsity=s))}
     default = _at(setup, results)
     if len(grid) < 2 or not default:
         return []
     density, plain = np.stack([values(found, "density") for found in grid.values()]), values(default, NDCG)
-    rank = t_interval([spearman_interval(list(grid), world).estimate for world in density.T]).within(-1.0, 1.0)
-    least, saturated = min(grid), margins.claimed(claim)["saturated"]
-    drop = paired_difference(values(grid[least], NDCG) / plain.mean(), plain / plain.mean())
-    bar = Bar(holds=0.0, fails=-margins.of(claim), large=False)
-    hurts, reached = bar.judge(drop), float(density[0].mean())
-    detail = f"relative difference in NDCG@10, {drop.n} worlds; density of R {reached:.2f} at lambda {least:g}"
-    if reached < saturated:
-        hurts, detail = "unclear", f"{detail}, under {saturated:g}: no graph was saturated, so nothing is tested"
-    else:
-        detail += f"; {power_words(drop, bar, 'worlds')}"
-    ranked, either = f"mean rank correlation, {rank.n} worlds", Bar(holds=0.0, fails=0.0, large=False)
+    least = min(grid)
+    dense, bar = t_interval(density[0]).within(0.0, 1.0), register.claims[claim].parts["saturated"].bar or 0.0
+    loss = t_interval(100 * (plain - values(grid[least], NDCG)) / plain.mean())
+    falls = t_interval([-spearman_interval(list(grid), world).estimate for world in density.T]).within(-1.0, 1.0)
+    detail = f"lambda {least:g}, tau {ALIVE_TAU:g}, {dense.n} worlds"
+    blocked = "" if dense.above(bar) else f"no graph is saturated: density {dense.estimate:.2f} at lambda {least:g}"
+    against = f"{detail}, against lambda {DEFAULTS['sparsity']:g}"
     return [
-        held(claim, "density of R falls in lambda", rank, either, ranked, "worlds"),
-        Finding(claim, f"lambda {least:g} is less accurate than {DEFAULTS['sparsity']:g}", hurts, drop, detail),
+        Finding(claim, "saturated", dense, "", detail),
+        Finding(claim, "dilutes", loss, "", against, blocked),
+        Finding(claim, "falls", falls, "", f"{len(grid)} lambdas, {falls.n} worlds"),
     ]
 
 

@@ -5,8 +5,7 @@ from numpy.typing import NDArray
 
 from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, curves, table
-from bench.judge.bars import Outcome
-from bench.judge.claims import Finding, Margins
+from bench.judge.claims import Finding, Register
 from bench.judge.intervals import Interval, t_interval
 from bench.plan.results import select
 from bench.plan.setup import Setup
@@ -87,21 +86,16 @@ def _exponent(runs: Results) -> Interval | None:
     return t_interval(y @ (x - x.mean()) / np.square(x - x.mean()).sum())
 
 
-def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
+def findings(setup: Setup, results: Results, register: Register) -> list[Finding]:  # noqa: ARG001
     """`cubic-cost`, of the paper's h; the other forms stand beside it."""
-    found = []
+    runs = select(results, form=JUDGED)
+    if not runs:
+        return []
     sizes = ", ".join(str(n) for n in setup.preset.cost.nodes if n >= LARGE) or "none"
-    for runs in filter(None, [select(results, form=JUDGED)]):
-        exponent, margin = _exponent(runs), margins.of(CLAIM)
-        outcome: Outcome = "unclear"
-        detail = f"n of {LARGE} and more: {sizes}; fewer than {FEWEST}, so that nothing is tested"
-        if exponent is not None:
-            detail = f"n = {sizes}; {exponent.n} repeats, CPU time of one thread"
-            low, high = 3 - margin, 3 + margin
-            apart = exponent.above(high) or exponent.below(low)
-            outcome = "holds" if exponent.inside(low, high) else "fails" if apart else "unclear"
-        found.append(Finding(CLAIM, "exponent of h and its gradient in n", outcome, exponent, detail))
-    return found
+    exponent = _exponent(runs)
+    blocked = "" if exponent else f"n of {LARGE} and more: {sizes}; an exponent needs {FEWEST} sizes"
+    detail = f"n = {sizes}; {len(runs)} repeats, CPU time of one thread"
+    return [Finding(CLAIM, "exponent", exponent, detail=detail, blocked=blocked)]
 
 
 EXPERIMENT = Experiment(

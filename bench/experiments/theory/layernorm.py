@@ -9,14 +9,11 @@ the known order stand beside it, so that a view that ruins every learner can be 
 import itertools
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, Rows, table
 from bench.experiments.theory.graphs import first, mean_shd, plan_cell, shds_and_sorts
-from bench.judge.bars import Bar
-from bench.judge.claims import Finding, Margins, held
-from bench.judge.intervals import Interval, paired_difference, t_interval
+from bench.judge.claims import Finding, Register
+from bench.judge.intervals import Interval, clopper_pearson
 from bench.methods.learners import title
 from bench.plan.results import Result, mean_known
 from bench.plan.setup import Setup
@@ -24,7 +21,6 @@ from bench.show.tables import Table, format_value
 
 CONTROLS = ("variance_sort", "r2_sort", "random_order", "oracle")
 UNEQUAL = 100.0
-CHANCE = 0.5  # order accuracy of a random order
 View: TypeAlias = tuple[str, str, float]
 VIEWS: tuple[View, ...] = (
     ("raw rows, equal variances", "raw", 1.0),
@@ -34,6 +30,7 @@ VIEWS: tuple[View, ...] = (
     ("raw rows, variance ratio 100", "raw", UNEQUAL),
 )
 BASE, CONTROL = VIEWS[0], VIEWS[-1]
+PARTS = {"exogenous": "on_v", "mixed": "on_z"}
 # A trained LayerNorm's gain is N(1, spread²) by feature and its bias N(0, spread²), the same for every row.
 AFFINES = (0.0, 0.1, 0.5)
 SEQUENCES = (1, 4, 16, 64)
@@ -146,30 +143,24 @@ def _order(r: Result) -> float | None:
     return mean_known(r.arrays["order_accuracy"])
 
 
-def findings(setup: Setup, results: Results, margins: Margins) -> list[Finding]:
-    """`layernorm-identifies`, each placement on its own, at the most nodes, the fewest and the most features."""
-    s, claim, found = setup.preset.structure, "layernorm-identifies", list[Finding]()
-    nodes = s.placement_nodes[-1]
-    for view, features in itertools.product(VIEWS[1:-1], sorted({s.features[0], s.features[-1]})):
-        base, r = (_find(results, nodes, features, which) for which in (BASE, view))
+def findings(setup: Setup, results: Results, register: Register) -> list[Finding]:
+    """`layernorm-identifies`, each placement on its own, at the most nodes and features."""
+    s, claim, made = setup.preset.structure, "layernorm-identifies", list[Finding]()
+    nodes, features = s.placement_nodes[-1], s.features[-1]
+    base = _find(results, nodes, features, BASE)
+    bar = register.claims[claim].parts["on_v"].bar or 0.0
+    for view in VIEWS[1:-1]:
+        r = _find(results, nodes, features, view)
         if base is None or r is None:
             continue
-        margin = margins.of(claim) * float(base.arrays["true_edges"].mean())
-        shd, plain = (of.arrays["shd"].astype(float) for of in (r, base))
-        difference = paired_difference(shd, plain)
+        raw, share = (clopper_pearson(int((of.arrays["shd"] == 0).sum()), len(of.arrays["shd"])) for of in (base, r))
         detail = (
-            f"SHD more than raw, margin {margin:.2g}; {difference.n} draws, {nodes} nodes; order accuracy "
-            f"{format_value(_order(r))}; recovered exactly {(shd == 0).sum()}, raw {(plain == 0).sum()}"
+            f"EqVar, {nodes} nodes, d = {features}; raw rows of equal variances {raw.estimate:.2f}; order accuracy "
+            f"{format_value(_order(r))}, raw {format_value(_order(base))}"
         )
-        part, bar = f"{view[0]}, d = {features}", Bar(holds=margin, fails=margin, large=False)
-        ordered = base.arrays["order_accuracy"]
-        raw = t_interval(known) if len(known := ordered[np.isfinite(ordered)]) else None
-        if raw is not None and raw.above(CHANCE):
-            found.append(held(claim, part, difference, bar, detail, "draws"))
-        else:  # no worse than what fails is no recovery
-            detail += f"; raw rows are ordered no better than chance ({format_value(raw)}), so that nothing is tested"
-            found.append(Finding(claim, part, "unclear", difference, detail))
-    return found
+        blocked = "" if raw.above(bar) else f"raw rows of equal variances are recovered in {format_value(raw)} of draws"
+        made.append(Finding(claim, PARTS[view[1]], share, view[0], detail, blocked))
+    return made
 
 
 EXPERIMENT = Experiment("layernorm", "Does LayerNorm on V identify the SCM?", plan, tables, findings=findings)

@@ -1,0 +1,131 @@
+"""Judge records anew, without running a cell; and how often each rule would come out right."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from bench.cells.store import Store
+from bench.datasets.load import Provenance
+from bench.errors import InputError
+from bench.judge.bars import TRUTHS
+from bench.judge.claims import Register, read_register
+from bench.judge.severity import severity
+from bench.plan.presets import Preset, Real, find_preset
+from bench.plan.setup import Setup
+from bench.report.run_files import NAME, REFERENCE, RunFile, read_run
+from bench.report.write import Made, document, write
+from bench.reproduce import rejudge
+from bench.show.terminal import Answer
+from bench.show.verdicts import severity_table
+
+
+class Asked(msgspec.Struct, forbid_unknown_fields=True):
+    """What a run was asked for beside preset, seed, device and data, as `Setup` names it."""
+
+    split: str
+    learners: tuple[str, ...]
+    recommenders: tuple[str, ...]
+    rectools: str | None
+    seq2cause: str | None
+    perturb: float
+
+
+def judge_folder(folder: Path, out: Path | None = None, register: Register | None = None) -> Answer:
+    """Judge the records behind a run by the register of today.
+
+    Args:
+        folder: of a run, with its records in `records` there or beside it; or the results folder that holds records and
+            one run.
+        out: folder for the files of the run as it is judged now. Default none: nothing is written.
+        register: what to judge by. Default the suite's own.
+
+    Raises:
+        InputError: no run or no records there, or several runs.
+    """
+    run = read_run(_run_of(folder))
+    place = next((at for at in (run.path.parent, run.path.parent.parent) if (at / "records").is_dir()), None)
+    if place is None:
+        raise InputError(f"{folder}: there is no folder records in it or beside it; judge where `reproduce` wrote them")
+    found = rejudge(restored(run), run.experiments, Store(place), register)
+    missing = sum(result.record is None for result in found.failures)
+    made = Made(f"python cli.py judge {folder}")
+    if out is not None:
+        write(found, out, made)
+    told = f"judged {found.cells} cells of {run.path}, {missing} without a record"
+    return Answer(found.tables, document(found, made), [told, *([f"run.json in {out}"] if out else [])])
+
+
+def _run_of(folder: Path) -> Path:
+    if (folder / NAME).is_file():
+        return folder / NAME
+    runs = sorted(folder.glob(f"*/{NAME}"))
+    if len(runs) != 1:
+        raise InputError(f"{folder}: holds {len(runs)} runs, {', '.join(p.parent.name for p in runs)}; name one folder")
+    return runs[0]
+
+
+def restored(run: RunFile) -> Setup:
+    """The setup that a run was planned from.
+
+    Args:
+        run: as it was read back.
+
+    Raises:
+        InputError: an unknown preset, or facts of another version.
+    """
+    preset = find_preset(run.preset)
+    try:
+        real = msgspec.convert(msgspec.to_builtins(preset.real) | run.asked["real"], Real)
+        found = msgspec.convert(run.provenance, dict[str, Provenance])
+        rest = {name: of for name, of in run.asked.items() if name != "real"}
+        asked = msgspec.convert(rest, Asked)
+        preset = replace(preset, real=real)
+        return Setup(preset, run.seed, run.device, found, run.missing, **msgspec.structs.asdict(asked))
+    except (KeyError, TypeError, msgspec.ValidationError) as error:
+        raise InputError(f"{run.path}: its setup cannot be restored ({error}); run it anew") from error
+
+
+def show_severity(preset: str, run: Path | None = None) -> Answer:
+    """How often each rule would come out right under three truths.
+
+    Args:
+        preset: whose numbers of draws, worlds and seeds are taken.
+        run: the run whose spread is taken. Default the committed one of the preset, or of quick.
+
+    Raises:
+        InputError: an unknown preset, or no such run.
+    """
+    sizes, register = find_preset(preset), read_register()
+    place = run or (REFERENCE / preset if (REFERENCE / preset / NAME).is_file() else REFERENCE / "quick")
+    met = read_run(place)
+    found = [finding for verdict in met.verdicts for finding in verdict.findings]
+    chances = severity(register, found, relative_sizes(sizes, find_preset(met.preset)))
+    note = (
+        f"1,000 simulated runs per claim and truth, at the sizes of {preset} and the spread of {met.path.parent}. "
+        "Right: as claimed if true as stated; no effect, or not above the bar, if there is nothing; opposite, or not "
+        "above the bar, if the opposite is true. Gates are taken to have passed; of seeds and users crossed the width "
+        "stays. Two runs agree: the chance that two runs like that one have the same verdict."
+    )
+    told = [
+        {"claim": c.claim, "truth": c.truth, "outcomes": dict(c.outcomes), "right": c.right}
+        for c in chances if c.truth in TRUTHS
+    ]  # fmt: skip
+    return Answer([severity_table(register, chances, note)], told)
+
+
+def relative_sizes(preset: Preset, met: Preset) -> Mapping[str, float]:
+    """By what a part's units are, how many times as many a preset has as another.
+
+    Args:
+        preset: the one asked for.
+        met: the one whose spread is known.
+    """
+    def sizes(of: Preset) -> dict[str, float]:
+        seeds = max(1, of.real.seeds)
+        return {"draws": of.structure.draws, "worlds": of.world_seeds, "sweep worlds": of.sweep_seeds,
+                "repeats": of.cost.repeats, "seeds": seeds, "runs": min(of.world_seeds, seeds)}  # fmt: skip
+
+    ours, theirs = sizes(preset), sizes(met)
+    return {name: ours[name] / theirs[name] for name in ours}
