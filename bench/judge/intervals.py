@@ -339,14 +339,14 @@ def crossed_gain(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(gain, gain + around.low, gain + around.high, around.n, level)
 
 
-def largest_interval(gains: Sequence[Sequence[float]], level: float = 0.95) -> Interval:
+def largest_interval(gains: Sequence[ArrayLike], level: float = 0.95) -> Interval:
     """Interval for the largest of several means, all of the same units.
 
     The low end is the largest of the low ends at a level that Bonferroni corrects. The high end is the largest of the
     high ends, uncorrected: all means lie at a bar or below only if each does (an intersection-union test).
 
     Args:
-        gains: By alternative, a value per unit, shape (alternatives, n).
+        gains: By alternative, a value per unit, each of shape (n,); or an array of shape (alternatives, n).
         level: Confidence level.
 
     Raises:
