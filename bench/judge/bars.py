@@ -14,7 +14,7 @@ Outcome: TypeAlias = Literal[
 ORDER: tuple[Outcome, ...] = (
     "as claimed", "smaller than claimed", "undecided", "not above the bar", "no effect", "opposite",
 )  # fmt: skip
-AGAINST = ORDER[3:]
+FOR, AGAINST = ORDER[:2], ORDER[3:]
 MOST = 10_000  # units beyond which a number says no more than "many"
 TRUTHS = ("stated", "none", "opposite")
 
@@ -61,6 +61,8 @@ class Part:
         numbers = (self.sesoi, self.claimed, self.bar, self.spread, *self.truths.values())
         if not all(math.isfinite(number) for number in numbers if number is not None):
             raise ValueError("its figures must be finite numbers")
+        if self.spread is not None and self.spread <= 0:
+            raise ValueError("spread must be above 0")
         if (self.sesoi is None) == (self.bar is None):
             raise ValueError("give either sesoi, of an effect, or bar, of a bound")
         if self.sesoi is not None and not (self.sesoi > 0 and self.large):
@@ -127,8 +129,8 @@ def settle_words(part: Part, found: Interval) -> str:
         part: What was measured.
         found: Its interval, whose width is taken to fall with the root of the number of units.
     """
-    bars = (part.bar,) if part.bar is not None else (part.sesoi or 0.0, -(part.sesoi or 0.0))
-    distance = min(abs(found.estimate - bar) for bar in bars)
+    bar = part.bar if part.bar is not None else part.sesoi or 0.0  # an interval on one side of it is decided
+    distance = abs(found.estimate - bar)
     if not found.bounded:
         return "one unit says nothing of the spread"
     if not part.units or part.interval == "crossed" or distance == 0:

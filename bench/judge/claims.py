@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, TypeVar
 import msgspec
 
 from bench.errors import InputError
-from bench.judge.bars import AGAINST, ORDER, Outcome, Part, settle_words
+from bench.judge.bars import AGAINST, FOR, ORDER, Outcome, Part, settle_words
 from bench.judge.intervals import Interval
 
 REGISTER = Path(__file__).with_name("claims.toml")
@@ -221,7 +221,8 @@ def judge(
 
     The essential findings decide, those that their gate blocks left out. Where every one has to come out, the worst is
     the verdict; where one is enough, the best. "not testable here": a gate of the claim did not pass in this run or was
-    not tried, or every essential finding is blocked. "not run": there are no essential findings.
+    not tried, every essential finding is blocked, or every part has to come out and one could not be tested while the
+    others speak for the claim. "not run": there are no essential findings.
 
     Args:
         register: The claims and gates.
@@ -260,7 +261,13 @@ def _verdict(claim: Claim, findings: tuple[Finding, ...], gap: str, gates: Mappi
         if name not in gates or not gates[name].passed:
             said = f"{name} failed: {gates[name].detail}" if name in gates else f"{name} was not part of this run"
             return Verdict(claim, BLOCKED, findings, ". ".join(filter(None, (said.rstrip("."), gap))))
-    return Verdict(claim, combine(claim, [f.outcome for f in deciding]), findings, gap)
+    judgement = combine(claim, [f.outcome for f in deciding])
+    tested = {f.part for f in deciding if f.outcome != BLOCKED}
+    untested = [name for name, part in claim.parts.items() if part.essential and name not in tested]
+    if untested and claim.combine == "all" and judgement in FOR:
+        said = f"{', '.join(untested)} could not be tested, and every part has to come out"
+        return Verdict(claim, BLOCKED, findings, ". ".join(filter(None, (said, gap))))
+    return Verdict(claim, judgement, findings, gap)
 
 
 def combine(claim: Claim, outcomes: Iterable[Judgement]) -> Judgement:

@@ -370,9 +370,7 @@ def largest_interval(gains: Sequence[ArrayLike], level: float = 0.95) -> Interva
     """
     if not len(gains):
         raise InputError("the largest of no means is asked for; give one alternative at least")
-    wide, plain = (
-        [sequence_interval(values, at) for values in gains] for at in (1 - (1 - level) / len(gains), level)
-    )
+    wide, plain = ([sequence_interval(values, at) for values in gains] for at in (1 - (1 - level) / len(gains), level))
     low = max(interval.low for interval in wide)
     best = max(plain, key=lambda interval: interval.estimate)
     return Interval(best.estimate, low, max(interval.high for interval in plain), best.n, level)

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.cells.streams import generator
 from bench.judge.bars import TRUTHS, Part
 from bench.judge.claims import Claim, Finding, Judgement, Register, combine
 from bench.judge.intervals import Interval, clopper_pearson, sequence_ratio
@@ -65,7 +64,7 @@ def severity(
         sizes: By what a part's units are, how many times as many there are as in that run. Default as many.
         first: How many worlds are looked at first, where they are added until a rule decides. Default 5.
         most: How many at most. Default 5.
-        root: Seed.
+        root: Seed; each claim and truth has a stream of its own, by its name.
         draws: Simulated runs per claim and truth.
     """
     by_claim: dict[str, list[Finding]] = {}
@@ -83,7 +82,7 @@ def _chance(
     claim: Claim, truth: str, findings: list[Finding], sizes: Mapping[str, float], worlds: tuple[int, int], root: int,
     draws: int,
 ) -> Chance:  # fmt: skip
-    rng = generator(root=root, stream="severity", claim=claim.id, truth=truth)
+    rng = np.random.default_rng([root, *f"{claim.id} {truth}".encode()])
     by_finding = [
         _outcomes(part, found, truth, sizes, worlds, rng, draws)
         for name, part in claim.parts.items() if part.essential

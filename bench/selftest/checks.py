@@ -257,6 +257,7 @@ def a_leak_is_refused() -> Measured:
 
 def test_items_steer_nothing() -> Measured:
     """Training with other test items gives the same validation scores, epoch by epoch, and the same weights."""
+
     def fitted(shift: int) -> tuple[list[float], Tensor]:
         rows = [[1 + (user + step) % ITEMS for step in range(5)] for user in range(24)]
         split = leave_one_out(from_rows([[*row[:-1], 1 + (row[-1] + shift) % ITEMS] for row in rows], num_items=ITEMS))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bench.cells import streams
 from bench.judge import claims, intervals
+from bench.judge.bars import Part
 from causalrec import acyclicity, attention, discovery, interactions, negatives, ranking, relation, structure, training
 from causalrec.acyclicity import LogDeterminant
 from causalrec.attention import Block
@@ -115,6 +116,12 @@ FAULTS: tuple[Fault, ...] = (
           lambda mixing: property(lambda self: mixing.func(self).T)),
     Fault("t intervals are of 90 % whatever is asked", intervals, "t_interval",
           lambda t_interval: lambda values, level=0.95: t_interval(values, 0.9)),
-    Fault("everything is judged reproduced", claims, "judge",
-          lambda judge: lambda *given: [replace(verdict, judgement="reproduced") for verdict in judge(*given)]),
+    Fault("everything is judged as claimed", claims, "judge",
+          lambda judge: lambda *given: [replace(verdict, judgement="as claimed") for verdict in judge(*given)]),
+    Fault("an effect against the claim counts as none", Part, "judge",
+          lambda judge: lambda self, found: {"opposite": "no effect"}.get(outcome := judge(self, found), outcome)),
+    Fault("one part that comes out is enough", claims, "combine",
+          lambda combine: lambda claim, outcomes: combine(replace(claim, combine="any"), outcomes)),
+    Fault("every gate passes", claims.Gate, "__init__",
+          lambda init: lambda self, passed, detail: init(self, True, detail)),
 )  # fmt: skip

@@ -18,7 +18,7 @@ from bench.experiments import find
 from bench.experiments.theory.graphs import plan_cell
 from bench.experiments.theory.layernorm import VIEWS
 from bench.judge.bars import Outcome
-from bench.judge.claims import Verdict, combine, judge, read_register
+from bench.judge.claims import Finding, Gate, Judgement, Verdict, judge, read_register
 from bench.judge.intervals import Interval, clopper_pearson, t_interval
 from bench.plan.presets import PRESETS
 from bench.plan.results import collect
@@ -76,16 +76,27 @@ def layernorm_is_judged_by_its_place() -> Measured:
 
 
 def every_outcome_has_its_interval() -> Measured:
-    """Made-up intervals of an effect: each of the six outcomes is told, and the worst of two is the verdict."""
-    claim = read_register().claims["beats-rivals"]
-    part = claim.parts["hr10"]
+    """Made-up intervals of two effects: each of the six outcomes is told, and the worse of two is the verdict."""
     made: dict[Outcome, tuple[float, float]] = {
         "as claimed": (5, 9), "smaller than claimed": (2, 4), "no effect": (-0.5, 0.5), "not above the bar": (-4, 0),
         "opposite": (-9, -5), "undecided": (-4, 4),
     }  # fmt: skip
-    found = [part.judge(Interval((low + high) / 2, low, high, 9)) for low, high in made.values()]
-    both = combine(claim, ("as claimed", "no effect"))
+    found = [_judged("beats-rivals", {"hr10": ends, "ndcg10": ends}) for ends in made.values()]
+    both = _judged("beats-rivals", {"hr10": made["as claimed"], "ndcg10": made["no effect"]})
     return Measured([*found, both] == [*made, "no effect"], f"{', '.join(found)}; of the first and third {both}")
+
+
+def a_gate_that_did_not_pass_blocks_the_verdict() -> Measured:
+    """A large made-up gain of a claim behind the positive control, which passed, failed, or was not part of the run."""
+    passed, failed = ({"positive_control": Gate(seen, "")} for seen in (True, False))
+    found = [_judged("booster-matters", {"gain": (5, 9)}, gates) for gates in (passed, failed, {})]
+    return Measured(found == ["as claimed", "not testable here", "not testable here"], ", ".join(found))
+
+
+def _judged(claim: str, ends: dict[str, tuple[float, float]], gates: dict[str, Gate] | None = None) -> Judgement:
+    """The verdict on a claim of whose parts these are the intervals."""
+    found = [Finding(claim, part, Interval((low + high) / 2, low, high, 9)) for part, (low, high) in ends.items()]
+    return {verdict.claim.id: verdict.judgement for verdict in judge(read_register(), found, {}, None, gates)}[claim]
 
 
 def intervals_of_known_data() -> Measured:
@@ -111,5 +122,5 @@ def every_axis_is_a_stream_of_its_own() -> Measured:
 
 CHECKS: tuple[Check, ...] = (
     equal_variances_are_judged_as_claimed, layernorm_is_judged_by_its_place, every_outcome_has_its_interval,
-    intervals_of_known_data, every_axis_is_a_stream_of_its_own,
+    a_gate_that_did_not_pass_blocks_the_verdict, intervals_of_known_data, every_axis_is_a_stream_of_its_own,
 )  # fmt: skip

@@ -153,7 +153,7 @@ def test_a_sound_tree_passes(tree):
     [
         ("bench/cells/unit.py", "import math\n\nfrom bench.engine.run import run_cells\n", 3),
         ("bench/cells/unit.py", "def f():\n    from bench import reproduce\n    return reproduce\n", 2),
-        ("bench/cells/unit.py", "from bench.judge.bars import Bar\n", 1),  # of the same level
+        ("bench/cells/unit.py", "from bench.judge.bars import Part\n", 1),  # of the same level
         ("bench/show/tables.py", "import bench.report.page\n", 1),
         ("bench/show/tables.py", "from bench import unheard_of\n", 1),
         ("bench/show/tables.py", "from . import drawing\n", 1),

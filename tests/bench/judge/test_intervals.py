@@ -8,21 +8,23 @@ from bench.errors import InputError
 from bench.judge.intervals import (
     Interval,
     clopper_pearson,
+    clustered_ratio,
     crossed_gain,
     crossed_interval,
-    crossed_p,
     crossing,
-    holm,
+    largest_interval,
     paired_difference,
     sequence_interval,
     share_interval,
     slope_interval,
+    sparse_interval,
     spearman_interval,
     t_interval,
 )
 from tests.strategies import crossed_matrices, intervals, samples
 
 pytestmark = pytest.mark.numeric
+ZERO_OF_20 = 1 - 0.025 ** (1 / 20)  # upper Clopper-Pearson bound of none in 20
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -80,9 +82,7 @@ def test_one_value_bounds_nothing_and_equal_ones_have_no_width():
 
 @pytest.mark.parametrize("truth", [0.05, 0.5, 0.95])
 def test_clopper_pearson_covers_at_least_its_level(truth):
-    exact = sum(
-        stats.binom.pmf(k, 20, truth) for k in range(21) if not clopper_pearson(k, 20).excludes(truth)
-    )
+    exact = sum(stats.binom.pmf(k, 20, truth) for k in range(21) if not clopper_pearson(k, 20).excludes(truth))
     assert exact >= 0.95
 
 
@@ -126,6 +126,9 @@ LEVELS = {
     "spearman": lambda x, level: spearman_interval(x, np.arange(len(x)), level),
     "crossed": lambda x, level: crossed_interval(np.stack([x, x[::-1], x**2]), level),
     "crossed gain": lambda x, level: crossed_gain(np.stack([x, x[::-1]]), np.stack([x**2, x**2]) + 1, level),
+    "sparse": lambda x, level: sparse_interval(np.where(np.arange(len(x)) % 5 == 1, x, 0.0), 1.0, level),
+    "largest": lambda x, level: largest_interval([x, x[::-1] + 1, x**2], level),
+    "clustered": lambda x, level: clustered_ratio(x > 0, 1 + x**2, np.arange(len(x)), np.arange(len(x)) // 2, 2, level),
     "crossing": lambda x, level: crossing([0, 1, 3], [1, 5, 9], [10, 10, 10], level=level),
 }
 
@@ -158,6 +161,8 @@ def test_relations_of_an_interval_agree_with_each_other(interval, value, width, 
     assert interval.within(-np.inf, np.inf) == interval
     assert interval.scaled(2.0**power).scaled(2.0**-power) == interval
     assert interval.scaled(2.0**power).above(value * 2.0**power) == interval.above(value)
+    assert interval.less(value).above(0) == interval.above(value)
+    assert interval.less(value).below(0) == interval.below(value)
     assert interval.bounded == (np.isfinite(interval.low) and np.isfinite(interval.high))
 
 
@@ -166,40 +171,6 @@ def test_paired_difference_is_antisymmetric(a, b):
     size = min(len(a), len(b))
     forward, back = paired_difference(a[:size], b[:size]), paired_difference(b[:size], a[:size])
     assert (forward.estimate, forward.low, forward.high) == pytest.approx((-back.estimate, -back.high, -back.low))
-
-
-def test_holm_by_hand():
-    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
-    np.testing.assert_allclose(holm([0.9, 0.8]), [1.0, 1.0])
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_lies_between_no_correction_and_bonferroni_and_keeps_the_order(p):
-    adjusted = holm(p)
-    assert (adjusted >= p).all()
-    assert (adjusted <= np.minimum(1, np.asarray(p) * len(p)) + 1e-15).all()
-    assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.randoms(use_true_random=False))
-def test_holm_is_the_least_level_at_which_the_step_down_procedure_rejects(p, random):
-    """By its definition: sorted, the k-th of n is compared with level / (n - k + 1) until one is not under it."""
-
-    def rejected(level: float) -> set[int]:
-        order = sorted(range(len(p)), key=p.__getitem__)
-        out = set()
-        for k, index in enumerate(order):
-            if p[index] * (len(p) - k) > level:
-                break
-            out.add(index)
-        return out
-
-    adjusted = holm(p)
-    for index, level in enumerate(adjusted):
-        assert index in rejected(level) or level == 1
-        assert level == 0 or index not in rejected(level * (1 - 1e-9) - 1e-300)
-    order = random.sample(range(len(p)), len(p))
-    assert holm(np.asarray(p)[order]).tolist() == adjusted[order].tolist()
 
 
 @given(samples(3, 12), samples(3, 12))
@@ -292,7 +263,6 @@ def test_crossed_interval_against_sums_of_squares(x):
     half = stats.t.ppf(0.95, df) * np.sqrt(variance)
     assert interval.half_width == pytest.approx(half, rel=1e-6)
     assert interval.high - interval.estimate == pytest.approx(half, rel=1e-6)
-    assert crossed_p(x) == pytest.approx(2 * stats.t.sf(abs(x.mean()) / np.sqrt(variance), df), rel=1e-6, abs=1e-12)
 
 
 @given(crossed_matrices(), st.randoms(use_true_random=False))
@@ -309,7 +279,6 @@ def test_crossed_interval_has_no_unit_however_small(unit):
     x = rng(4).normal(size=(3, 4))
     ours, plain = crossed_interval(x * unit), crossed_interval(x)
     assert (ours.low / unit, ours.high / unit) == pytest.approx((plain.low, plain.high))
-    assert crossed_p(x * unit) == pytest.approx(crossed_p(x))
 
 
 def test_crossed_gain_by_hand():
@@ -345,7 +314,6 @@ def test_callers_arrays_are_left_alone(values):
     x = np.asarray(values)
     before = x.copy()
     t_interval(x)
-    holm(np.abs(x) / (1 + np.abs(x).max()))
     crossed_interval(x[None])
     spearman_interval(x, x)
     np.testing.assert_array_equal(x, before)
@@ -357,11 +325,14 @@ def test_callers_arrays_are_left_alone(values):
         (lambda: t_interval([]), "shape"), (lambda: t_interval([1.0, np.nan]), "1 of 2 values are NaN"),
         (lambda: t_interval([[1.0]]), "shape"), (lambda: t_interval([1.0, 2.0], level=95), "level is 95"),
         (lambda: clopper_pearson(3, 2), "3 successes of 2"), (lambda: clopper_pearson(0, 0), "0 trials"),
-        (lambda: paired_difference([1.0], [1.0, 2.0]), "1 values against 2"), (lambda: holm([1.2]), "p-values run"),
-        (lambda: slope_interval([1, 1], [1, 2]), "spread 0"),
+        (lambda: paired_difference([1.0], [1.0, 2.0]), "1 values against 2"),
+        (lambda: slope_interval([1, 1], [1, 2]), "spread 0"), (lambda: largest_interval([]), "largest of no means"),
+        (lambda: clustered_ratio([1, 0], [0, 0], [0, 1], [0, 1], 1), "0.0 expected hits"),
+        (lambda: clustered_ratio([1, 0], [1, 1], [0], [0, 1], 1), "2 edges with 1 effects, 2 causes"),
+        (lambda: clustered_ratio([1, 0], [1, 1], [0, 1], [0], 1), "2 edges with 2 effects, 1 causes"),
         (lambda: crossed_gain(np.ones((2, 2)), np.ones((2, 3))), r"a has shape \(2, 2\) and b \(2, 3\)"),
         (lambda: crossed_gain(np.ones((2, 2)), np.zeros((2, 2))), "mean of b is 0"),
-        (lambda: holm([0.5, -0.1]), "p-values run"), (lambda: t_interval([1.0, 2.0], level=0), "level is 0"),
+        (lambda: t_interval([1.0, 2.0], level=0), "level is 0"),
         (lambda: t_interval([1.0, 2.0], level=1), "level is 1"), (lambda: clopper_pearson(-1, 2), "-1 successes"),
     ],
 )  # fmt: skip
@@ -373,12 +344,15 @@ def test_bad_input_is_named(call, words):
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (t_interval, "values"), (share_interval, "values"), (holm, "p_values"),
-        (lambda x: crossing(x, [1], [2]), "x"),
+        (t_interval, "values"), (share_interval, "values"),
+        (lambda x: crossing(x, [1], [2]), "x"), (lambda x: sparse_interval(x, 1.0), "values"),
+        (lambda x: largest_interval([[1.0], x]), "values"),
+        (lambda x: clustered_ratio(x, [1.0], [0], [0], 1), "the first side"),
+        (lambda x: clustered_ratio([1.0], x, [0], [0], 1), "the second side"),
         (lambda x: paired_difference(x, [1.0]), "the first side"),
         (lambda x: slope_interval(x, [1.0]), "the first side"),
         (lambda x: spearman_interval([1.0], x), "the second side"),
-        (lambda x: crossed_interval([x]), "differences"), (lambda x: crossed_p([x]), "differences"),
+        (lambda x: crossed_interval([x]), "differences"),
         (lambda x: crossed_gain([x], [[1.0]]), "a"), (lambda x: crossed_gain([[1.0]], [x]), "b"),
     ],
 )  # fmt: skip
@@ -435,22 +409,6 @@ def test_crossing_refuses_x_that_does_not_rise():
         crossing([1.0, 1.0], [0, 40], [40, 40])
 
 
-@given(st.integers(0, 2**31), st.floats(-1, 1))
-def test_the_crossed_p_value_is_that_whose_interval_ends_at_zero(seed, shift):
-    rng = np.random.default_rng(seed)
-    x = shift + rng.normal(size=(4, 1)) + rng.normal(size=(1, 30)) + rng.normal(size=(4, 30))
-    p = crossed_p(x)
-    assume(1e-9 < p < 1 - 1e-9)
-    interval = crossed_interval(x, level=1 - p)
-    assert min(abs(interval.low), abs(interval.high)) == pytest.approx(0.0, abs=1e-6 * (1 + interval.half_width))
-
-
-def test_crossed_p_values_where_nothing_varies_or_nothing_can_be_said():
-    assert crossed_p(np.ones((3, 4))) == 0.0
-    assert crossed_p(np.zeros((3, 4))) == 1.0
-    assert crossed_p(np.ones((1, 4))) == crossed_p(np.ones((3, 1))) == 1.0
-
-
 def test_small_whole_numbers_and_truth_values_do_not_wrap():
     low, high = np.array([1, 2], dtype=np.uint8), np.array([2, 3], dtype=np.uint8)
     assert paired_difference(low, high) == Interval(-1.0, -1.0, -1.0, 2)
@@ -460,3 +418,126 @@ def test_small_whole_numbers_and_truth_values_do_not_wrap():
 
 def test_an_interval_in_another_unit():
     assert Interval(0.5, 0.25, 0.75, 7, 0.9).scaled(100) == Interval(50.0, 25.0, 75.0, 7, 0.9)
+    assert Interval(0.5, 0.25, np.inf, 7, 0.9).less(0.25) == Interval(0.25, 0.0, np.inf, 7, 0.9)
+
+
+# Differences of which most are 0
+
+
+def test_a_sparse_interval_by_hand():
+    """Of 20 none differs, up to 16.84 % may, by the size that matters; of two that do, the largest counts if larger."""
+    none = sparse_interval([0] * 20, 0.5)
+    assert (none.estimate, none.low, none.high) == pytest.approx((0.0, -0.5 * ZERO_OF_20, 0.5 * ZERO_OF_20))
+    found = sparse_interval([*[0] * 18, 3, 1], 0.5)
+    assert (found.estimate, found.low) == (0.2, pytest.approx(-3 * ZERO_OF_20))
+    assert found.high == pytest.approx(3 * clopper_pearson(2, 20).high)
+    assert sparse_interval([*[0] * 16, 1, 2, -1, 3], 9.0) == t_interval([*[0] * 16, 1, 2, -1, 3])
+
+
+@given(st.lists(st.integers(-3, 3), max_size=4), st.integers(1, 40), st.floats(0.01, 5), st.floats(0.5, 0.99))
+def test_a_sparse_interval_contains_student_s_and_turns_with_the_sign(others, zeros, size, level):
+    x = np.array([0] * zeros + others)
+    found, plain, mirrored = sparse_interval(x, size, level), t_interval(x, level), sparse_interval(-x, size, level)
+    assert found.low <= plain.low <= plain.high <= found.high
+    assert (found.estimate, found.n, found.level) == (plain.estimate, plain.n, level)
+    assert (found.low, found.high) == (-mirrored.high, -mirrored.low)
+    wider = sparse_interval(x, size + 1, level)
+    assert wider.low <= found.low
+    assert found.high <= wider.high
+
+
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.05])
+def test_a_sparse_interval_covers_where_student_s_does_not(share):
+    """Exactly, over the number of 40 draws that differ by 1."""
+    covered = np.zeros(2)
+    for k in range(41):
+        x = np.arange(40) < k
+        kept = [not interval.excludes(share) for interval in (sparse_interval(x, 1.0), t_interval(x))]
+        covered += stats.binom.pmf(k, 40, share) * np.array(kept)
+    assert covered[0] >= 0.95
+    assert covered[1] < 0.9
+
+
+# The largest of several means
+
+
+def test_the_largest_of_several_means_by_hand():
+    steady, wild = [2.0, 2.1, 1.9, 2.0], [9.0, -5.0, 6.0, 0.0]
+    found = largest_interval([steady, wild], 0.9)
+    assert (found.estimate, found.low) == (2.5, t_interval(steady, 0.95).low)
+    assert (found.high, found.n, found.level) == (t_interval(wild, 0.9).high, 4, 0.9)
+
+
+@given(st.lists(samples(4, 4), min_size=1, max_size=5), st.randoms(use_true_random=False))
+def test_the_largest_knows_no_order_and_lies_between_no_correction_and_the_bounds_of_each(gains, random):
+    found, each = largest_interval(gains), [t_interval(values) for values in gains]
+    assert found.estimate == max(interval.estimate for interval in each)
+    assert found.low <= max(interval.low for interval in each) <= found.estimate <= found.high
+    assert all(interval.high <= found.high for interval in each)
+    assert found == largest_interval(random.sample(gains, len(gains)))
+    assert largest_interval(gains[:1]) == each[0]
+    assert largest_interval([*gains, gains[0]]).low <= found.low
+
+
+def test_of_means_that_are_all_0_some_lies_above_0_no_more_often_than_it_says():
+    gains = rng(8).standard_normal((400, 6, 12))
+    assert np.mean([largest_interval(each).above(0) for each in gains]) <= 0.045  # twice the 0.025 of one side, less
+    assert np.mean([max(t_interval(one).low for one in each) > 0 for each in gains]) > 0.08
+
+
+# Edges that share causes and effects
+
+EDGES = st.lists(st.tuples(st.booleans(), st.floats(0.1, 1), st.integers(0, 5), st.integers(0, 5)), min_size=2)
+
+
+def test_edges_that_share_nothing_have_the_plain_variance_once_by_cause_and_once_by_effect():
+    hits, ends = rng(3).random(60) < 0.4, np.arange(60)
+    found, plain = clustered_ratio(hits, np.full(60, 0.2), ends, ends, 1), t_interval(hits / 0.2)
+    assert (found.estimate, found.n) == (pytest.approx(plain.estimate), 60)
+    assert found.half_width == pytest.approx(np.sqrt(2) * plain.half_width)
+
+
+def test_two_causes_by_hand():
+    """20 edges of one cause hit, 20 of the other do not, 5 of 10 of each effect: (1/2)² for each cause, times 2/1."""
+    found = clustered_ratio(np.arange(40) < 20, np.full(40, 0.5), np.arange(40) % 4, np.arange(40) // 20, 1)
+    assert (found.estimate, found.low) == (1.0, 0.0)
+    assert found.high == pytest.approx(1 + stats.t.ppf(0.975, 1))
+
+
+@pytest.mark.parametrize("hits", [0, 1, 5])
+@pytest.mark.parametrize("runs", [1, 3])
+def test_with_few_hits_a_run_it_is_as_wide_as_poisson_s(hits, runs):
+    edges = np.arange(200)
+    found = clustered_ratio(edges < hits, np.full(200, 0.05), edges, edges, runs)
+    count = hits / runs
+    low, high = stats.chi2.ppf(0.025, 2 * count) / 2 if hits else 0.0, stats.chi2.ppf(0.975, 2 * count + 2) / 2
+    assert 0 <= found.low <= low * runs / 10 + 1e-12
+    assert found.high >= high * runs / 10 - 1e-12 > 0
+    if not hits:
+        assert (found.estimate, found.low, found.high) == (0.0, 0.0, pytest.approx(-np.log(0.025) * runs / 10))
+
+
+@given(EDGES, st.integers(1, 3), st.randoms(use_true_random=False))
+def test_a_clustered_ratio_knows_edges_neither_by_place_nor_by_name(edges, runs, random):
+    hits, expected, effects, causes = map(np.array, zip(*edges, strict=True))
+    found = clustered_ratio(hits, expected, effects, causes, runs)
+    assert 0 <= found.low <= found.estimate <= found.high
+    order = random.sample(range(len(edges)), len(edges))
+    others = [
+        clustered_ratio(hits[order], expected[order], effects[order], causes[order], runs),
+        clustered_ratio(hits, expected, 7 - effects, 3 * causes + 1, runs),
+        clustered_ratio(hits, expected, causes, effects, runs),
+        clustered_ratio(hits, 4 * expected, effects, causes, runs).scaled(4),
+    ]
+    for other in others:
+        assert (other.low, other.high) == pytest.approx((found.low, found.high), rel=1e-6, abs=1e-6)
+
+
+@given(st.integers(0, 2**31), st.integers(2, 4))
+def test_copies_of_edges_with_their_ends_tell_nothing_new(seed, copies):
+    hits, ends = rng(seed).random(80) < 0.5, rng(seed).integers(12, size=(2, 80))
+    once = clustered_ratio(hits, np.full(80, 0.3), *ends, 1)
+    more = clustered_ratio(np.tile(hits, copies), np.full(80 * copies, 0.3), *np.tile(ends, copies), 1)
+    assert (more.estimate, more.low, more.high) == pytest.approx((once.estimate, once.low, once.high))
+    assert clustered_ratio(np.tile(hits, copies), np.full(80 * copies, 0.3), *[np.arange(80 * copies)] * 2,
+                           1).half_width < more.half_width  # fmt: skip
