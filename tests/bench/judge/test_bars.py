@@ -37,10 +37,6 @@ def bounds() -> st.SearchStrategy[Part]:
     return st.builds(lambda bar, large: replace(BOUND, bar=bar, large=large), NUMBERS, st.booleans())
 
 
-def turned(interval: Interval) -> Interval:
-    return Interval(-interval.estimate, -interval.high, -interval.low, interval.n)
-
-
 def around(at: float, half: float, n: int = 9) -> Interval:
     return Interval(at, at - half, at + half, n)
 
@@ -69,7 +65,7 @@ def test_of_a_bound_only_the_side_that_breaks_it_speaks_against_it(part, interva
     expected = "as claimed" if clear else "not above the bar" if broken else "undecided"
     assert part.judge(interval) == expected
     assert expected in part.reachable
-    assert replace(part, bar=-part.bar, large=not part.large).judge(turned(interval)) == expected
+    assert replace(part, bar=-part.bar, large=not part.large).judge(interval.turned) == expected
 
 
 @pytest.mark.parametrize(("low", "high", "outcome"), [
@@ -97,7 +93,7 @@ def test_a_narrow_enough_interval_off_the_bars_decides_as_its_true_value_does(pa
 
 @given(effects(claimed=False), found())
 def test_turning_the_sign_swaps_as_claimed_and_opposite(part, interval):
-    before, after = part.judge(interval), part.judge(turned(interval))
+    before, after = part.judge(interval), part.judge(interval.turned)
     assert after == TURNED[before] if before in TURNED else after not in TURNED
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from bench.judge.bars import ORDER, TRUTHS, Part
 from bench.judge.claims import Claim, Finding, Register, read_register
-from bench.judge.intervals import Interval, t_interval
+from bench.judge.intervals import Interval, sequence_interval, sequence_ratio, t_interval
 from bench.judge.severity import FOUND, RIGHT, severity
 
 REGISTER = read_register()
@@ -57,7 +57,9 @@ def test_chances_are_probabilities_of_what_the_statement_allows():
 
 
 def test_with_a_small_spread_every_rule_is_right_under_every_truth():
-    wrong = {at: p for at, p in right(severity(REGISTER, met(0.05, 500), draws=200)).items() if p < 0.95}
+    wrong = {
+        at: p for at, p in right(severity(REGISTER, met(0.05, 500), None, 100, 100, draws=200)).items() if p < 0.95
+    }
     assert not {at: p for at, p in wrong.items() if at[1] in TRUTHS}
 
 
@@ -71,7 +73,7 @@ def test_every_outcome_that_a_statement_allows_occurs_under_some_truth_and_sprea
 
 @pytest.mark.parametrize("spread", [0.5, 1.5])
 def test_more_units_never_make_it_clearly_worse(spread):
-    few, many = (right(severity(REGISTER, met(spread), sizes)) for sizes in (None, MANY))
+    few, many = (right(severity(REGISTER, met(spread), sizes, 5, most)) for sizes, most in ((None, 5), (MANY, 25)))
     assert not {at: (few[at], many[at]) for at in few if at[1] in TRUTHS and many[at] < few[at] - 0.05}
     assert sum(many.values()) > sum(few.values()) + 1
 
@@ -114,6 +116,19 @@ def test_student_s_law_with_the_spread_that_was_met(times):
     exact = stats.nct.sf(stats.t.ppf(0.975, n - 1), n - 1, shift)
     found = of_one(EFFECT, t_interval(values), "stated", sizes={"worlds": times, "seeds": 9.0})
     assert found["as claimed"] == found["right"] == pytest.approx(exact, abs=0.03)
+
+
+@pytest.mark.parametrize("first", [5, 9])
+def test_the_wider_law_of_worlds_that_may_be_added(first):
+    part, values = replace(EFFECT, interval="sequence"), np.random.default_rng(0).normal(5, 1.0, 12)
+    quantile = stats.t.ppf(0.975, first - 1) * sequence_ratio(first)
+    exact = stats.nct.sf(quantile, first - 1, (2.0 - 1.0) / values.std(ddof=1) * np.sqrt(first))
+    met_before = sequence_interval(values)
+    once, later = (of_one(part, met_before, "stated", first=first, most=most) for most in (first, 40))
+    assert once["as claimed"] == pytest.approx(exact, abs=0.03)
+    assert later["as claimed"] > 0.9 > once["as claimed"]
+    assert later["undecided"] < once["undecided"]
+    assert of_one(part, met_before, "none", first=first, most=40)["as claimed"] < 0.025
 
 
 def test_the_binomial_law_of_shares():
