@@ -472,7 +472,8 @@ def test_alpha_window(quality, luck, helps, harms):
     """Some alpha helps, and the largest harms; neither is testable where most rows of R are empty."""
     setup = bare()
     for empty, expected in ((0.4, (helps, harms)), (0.6, (BLOCKED, BLOCKED))):
-        results = swept(setup, lambda o: quality(alpha(o)), lambda o: luck(alpha(o)), empty_rows=lambda o, s, at=empty: at)
+        reach = {"empty_rows": lambda o, seed, at=empty: at}
+        results = swept(setup, lambda o: quality(alpha(o)), lambda o: luck(alpha(o)), **reach)
         assert windows(find("sensitivity", setup, results)) == {expected}
 
 
