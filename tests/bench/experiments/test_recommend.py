@@ -50,9 +50,10 @@ def trained(setup: Setup, ours: float, theirs: float, luck: int, controls: float
 
     `more` are metrics of CausalRec.
     """
-    quality = {"causalrec": ours, "sasrec": theirs}
     return [
-        model(cell, quality.get(kind, controls), luck=luck * (kind == "causalrec"), **more if kind == "causalrec" else {})
+        model(cell, ours, luck=luck, **more)
+        if kind == "causalrec"
+        else model(cell, theirs if kind == "sasrec" else controls)
         for cell in plan_all("recommend", setup)
         for kind in [cell.params["model"]]
     ]
@@ -216,7 +217,10 @@ def timed_data(names=("ml-100k", "beauty")) -> Setup:
 
 @pytest.mark.parametrize(
     ("later", "luck", "words"),
-    [(0.7, 0, "; survives the temporal split: as claimed ("), (0.3, 0, "; does not survive the temporal split: opposite (")],
+    [
+        (0.7, 0, "; survives the temporal split: as claimed ("),
+        (0.3, 0, "; does not survive the temporal split: opposite ("),
+    ],
 )
 def test_each_finding_says_whether_it_survives_the_temporal_split(later, luck, words):
     """CausalRec is ahead under leave-one-out, which judges, and by `later` against 0.5 under the temporal split."""
@@ -332,7 +336,7 @@ def test_twins_and_leaks_are_trained_beside_their_rival_and_never_judged():
     assert "hstu_time" not in trained_models(setup, "behaviour")
     for role, outcome in (("leak", CLAIMED), ("twin", BLOCKED)):
         results = [
-            model(cell, 0.6 if kind == "causalrec" else 0.9 if ENTRIES[kind].role in (role, "leak") else 0.3)
+            model(cell, 0.6 if kind.startswith("causalrec") else 0.9 if ENTRIES[kind].role in (role, "leak") else 0.3)
             for cell in plan_all("recommend", setup)
             for kind in [cell.params["model"]]
         ]
