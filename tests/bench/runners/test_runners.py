@@ -411,13 +411,13 @@ def test_noise_on_initial_weights_is_as_large_as_said_and_the_same_again(size):
 def test_a_run_from_noisy_weights_differs_by_little_and_is_the_same_again(name):
     plain, none, noisy, again = (
         execute(replace(cell, params=dict(cell.params) | more))
-        for more in ({}, {"perturb": 0.0}, {"perturb": 1e-6}, {"perturb": 1e-6})
+        for more in ({}, {"perturb": 0.0}, {"perturb": 1e-4}, {"perturb": 1e-4})
         for cell in [world_cell(name, world=replace(WORLD, users=60, epochs=1))]
     )
     equal(none, plain)
     equal(again, noisy)
     (mine,), (theirs,) = (found.arrays["trace_recommendation"] for found in (noisy, plain))
-    assert 0 < abs(mine / theirs - 1) < 1e-3
+    assert 0 < abs(mine / theirs - 1) < 1e-4
 
 
 def test_the_audit_follows_the_threshold_down_to_an_empty_graph():
