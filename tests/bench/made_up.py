@@ -11,7 +11,8 @@ from bench.cells.unit import Cell
 from bench.datasets.load import Provenance
 from bench.datasets.titles import GENRES, TITLED
 from bench.experiments import find as find_experiment
-from bench.judge.claims import Claim, Finding, Gate, Margins, Verdict, judge, read_register
+from bench.judge.bars import ORDER
+from bench.judge.claims import Finding, Gate, Register, Verdict, judge, read_register
 from bench.methods.fit import SPLITS
 from bench.methods.recommenders import TRAINED
 from bench.plan.presets import PRESETS, Preset
@@ -23,7 +24,7 @@ ITEMS, EDGES, HISTORIES = 200, 200, 8
 TRUE_EDGES = 20
 STEPS = 12
 DATASETS = ("ml-100k", "foursquare-nyc", "beauty", "ml-1m")
-HOLDS, FAILS, UNCLEAR = "holds", "fails", "unclear"
+CLAIMED, SMALLER, OPEN, BELOW, NOTHING, OPPOSITE = ORDER
 
 
 @dataclass(eq=False)
@@ -100,8 +101,8 @@ def model(cell: Cell, quality: float = 0.5, valid: float | None = None, luck: in
             found |= {
                 f"{measure}_{score}": 0.5
                 for measure in ("auprc", "orientation", "parent")
-                for score in ("w", "attention", "lift", "regression", "random")
-            } | {"precision": None, "recall": 0.5, "auprc_positions": 0.5}
+                for score in ("w", "attention", "implied", "lift", "regression")
+            } | {"precision": None, "recall": 0.5, "auprc_positions": 0.5, "auprc_random": 0.1}
     return Made(cell, found | metrics, arrays)
 
 
@@ -159,8 +160,7 @@ def shown(cell: Cell) -> Made:
 
 def clocked(cell: Cell) -> Made:
     """What the cost runner returns: a cube."""
-    seconds = 1e-9 * np.array(cell.params["nodes"], dtype=float) ** 3
-    return Made(cell, {}, {"seconds": np.tile(seconds, (cell.params["repeats"], 1))})
+    return Made(cell, {}, {"seconds": 1e-9 * np.array(cell.params["nodes"], dtype=float) ** 3})
 
 
 def claimed(cell: Cell, quality: float = 0.5, **metrics: Any) -> Made:
@@ -233,13 +233,13 @@ def plan_all(experiment: str, setup: Setup) -> list[Cell]:
 
 
 def find(experiment: str, setup: Setup, results: list[Made]) -> list[Finding]:
-    """What an experiment finds under the register's margins."""
-    return find_experiment(experiment).findings(setup, results, Margins(read_register()))
+    """What an experiment finds, with the outcomes that the register's rules give it."""
+    return [finding for verdict in judged(experiment, setup, results).values() for finding in verdict.findings]
 
 
 def outcomes(found: list[Finding], claim: str) -> dict[str, str]:
-    """The outcomes of one claim's findings by part."""
-    return {finding.part: finding.outcome for finding in found if finding.claim == claim}
+    """The outcomes of one claim's findings by part and where."""
+    return {finding.title: finding.outcome for finding in found if finding.claim == claim}
 
 
 def recovered(setup: Setup, rate: Callable[[int | None], float]) -> list[Made]:
@@ -253,11 +253,11 @@ def recovered(setup: Setup, rate: Callable[[int | None], float]) -> list[Made]:
 
 
 def judged(
-    experiment: str, setup: Setup, results: list[Made], register: Mapping[str, Claim] | None = None
+    experiment: str, setup: Setup, results: list[Made], register: Register | None = None
 ) -> dict[str, Verdict]:
-    """Verdicts by claim from the findings and gaps of one experiment, every gate being open."""
+    """Verdicts by claim from the findings and gaps of one experiment, every gate of a run being open."""
     register = register or read_register()
     asked = find_experiment(experiment)
-    found = asked.findings(setup, results, Margins(register))
-    gates = {claim.gate: Gate(True, "") for claim in register.values() if claim.gate}
+    found = asked.findings(setup, results, register)
+    gates = dict.fromkeys(register.gates, Gate(True, ""))
     return {verdict.claim.id: verdict for verdict in judge(register, found, asked.gaps(setup), gates=gates)}

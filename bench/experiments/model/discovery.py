@@ -56,10 +56,12 @@ def findings(setup: Setup, results: Results, register: Register) -> list[Finding
     if not done:
         return []
     auprc = {name: values(done, f"auprc_{name}") for name in SCORES}
-    reached = (auprc["w"] - auprc["random"]) / (auprc["regression"] - auprc["random"])
+    whole = float((auprc["regression"] - auprc["random"]).mean())
+    reached = sequence_interval((auprc["w"] - auprc["random"]) / whole) if whole > 0 else None
+    blocked = "" if reached else "the informed regression finds no more than chance does"
     means = ", ".join(f"{title} {auprc[name].mean():.2f}" for name, title in SCORES.items())
     detail = f"{len(done)} worlds of {setup.preset.most_worlds} at most; mean AUPRC: {means}"
-    made = [Finding(CLAIM, "recovered", sequence_interval(reached), detail=detail)]
+    made = [Finding(CLAIM, "recovered", reached, detail=detail, blocked=blocked)]
     for control in ("attention", "lift", "regression"):
         difference = paired_difference(auprc["w"], auprc[control])
         made.append(Finding(CLAIM, f"over_{control}", difference, detail=f"{len(done)} worlds"))

@@ -10,14 +10,29 @@ from hypothesis import strategies as st
 from bench.errors import InputError
 from bench.experiments import EXPERIMENTS
 from bench.experiments.model import ablation
+from bench.judge.claims import BLOCKED
 from bench.plan.presets import PRESETS
 from bench.runners import execute
 from bench.runners.given import count_pairs, draw_relation, falsify
 from causalrec.interactions import from_rows
 from synth.behaviour import draw_world
-from tests.bench.made_up import FAILS, HOLDS, UNCLEAR, bare, failed, find, judged, model, outcomes, with_data
+from tests.bench.made_up import (
+    BELOW,
+    CLAIMED,
+    NOTHING,
+    OPEN,
+    OPPOSITE,
+    bare,
+    failed,
+    find,
+    judged,
+    model,
+    outcomes,
+    with_data,
+)
 
 ROWS = from_rows([[1, 2], [3, 4]], num_items=40)
+MATCHED = {"kind": "position_matched"}
 
 
 def graph(seed: int, items: int = 40) -> np.ndarray:
@@ -108,49 +123,66 @@ def test_what_is_given_is_what_is_boosted_by():
 # Findings
 
 
-def ran(setup, quality, luck=lambda title: 0, density=0.05, names=("filter", "raw", "random")) -> list:
-    """Every cell with the quality of its kind: `alpha 0`, `filter`, `boost`, or a share of false edges."""
+def kind(cell) -> str:
+    """What a cell is: "true", "false" or "random" by the R that is given, otherwise "filter", "boost" or "off"."""
+    boost, relation = cell.params["options"]["boost"], cell.params.get("relation", {})
+    if not boost["alpha"]:
+        return "off"
+    if relation.get("kind") == "falsified":
+        return "false" if relation["share"] else "true"
+    return {"position_matched": "false", "random": "random"}.get(
+        relation.get("kind"), "filter" if boost["mode"] == "filter" else "boost"
+    )
 
-    def kind(cell):
-        p = cell.params
-        if p.get("relation", {}).get("kind") == "falsified" and p["options"]["boost"]["alpha"]:
-            return p["relation"]["share"]
-        boost = p["options"]["boost"]
-        return "filter" if boost["mode"] == "filter" else "boost" if boost["alpha"] else "alpha 0"
+
+def ran(setup, quality, luck=lambda cell: 0, density=0.05, **more) -> list:
+    """Every cell with its quality and luck, which are functions of the cell."""
 
     def made(cells):
-        return [model(c, quality(kind(c)), luck=luck(kind(c)), data_density=density) for c in cells]
+        return [model(c, quality(c), luck=luck(c), data_density=density, **more) for c in cells]
 
     module = EXPERIMENTS["ablation"]
     first = made(module.plan(setup))
     return first + made(module.refine(setup, first))
 
 
-PARTS = ("filtering hurts", "boosting does not", "the boost beats the filter")
+def test_every_world_has_causes_that_persist_and_a_learned_graph_is_read_at_its_own_scale():
+    for cell in EXPERIMENTS["ablation"].plan(bare()):
+        assert cell.params["dataset"]["knobs"]["persistence"] > 0
+        assert kind(cell) not in ("filter", "boost") or cell.params["options"]["tau"] == 0.03
+    matched = [c for c in EXPERIMENTS["ablation"].plan(bare()) if c.params.get("relation") == MATCHED]
+    boosts = [(c.params["options"]["boost"]["mode"], c.params["options"]["boost"]["alpha"]) for c in matched]
+    assert set(boosts) == {(mode, 100.0) for mode in ablation.MODES}
+    assert len(boosts) == 2 * bare().preset.sweep_seeds
 
 
 @pytest.mark.parametrize(
-    ("filtered", "boosted", "expected"),
+    ("filtered", "boosted", "empty", "hurts", "does_not", "verdict"),
     [
-        (0.4, 0.6, (HOLDS, HOLDS, HOLDS)),
-        (0.6, 0.6, (FAILS, HOLDS, UNCLEAR)),
-        (0.7, 0.6, (FAILS, HOLDS, FAILS)),
-        (0.4, 0.4, (HOLDS, FAILS, UNCLEAR)),
-        (0.595, 0.6, (UNCLEAR, HOLDS, UNCLEAR)),
+        (0.4, 0.6, 0.4, CLAIMED, CLAIMED, CLAIMED),
+        (0.6, 0.6, 0.4, NOTHING, CLAIMED, NOTHING),
+        (0.7, 0.6, 0.4, OPPOSITE, CLAIMED, OPPOSITE),
+        (0.4, 0.4, 0.4, CLAIMED, BELOW, BELOW),
+        (0.595, 0.6, 0.4, OPEN, CLAIMED, OPEN),
+        (0.4, 0.6, 0.6, BLOCKED, BLOCKED, BLOCKED),
     ],
 )
-def test_boost_beats_filter_part_by_part_on_each_dataset(filtered, boosted, expected):
+def test_boost_beats_filter_part_by_part_on_each_dataset(filtered, boosted, empty, hurts, does_not, verdict):
     setup = with_data(names=("ml-100k", "ml-1m"))
-    results = ran(setup, lambda kind: {"filter": filtered, "boost": boosted}.get(kind, 0.6))
-    found = outcomes(find("ablation", setup, results), "boost-beats-filter")
-    for name in ("ml-100k", "ml-1m"):
-        assert tuple(found[f"{part}, {name}"] for part in PARTS) == expected
-    assert len(found) == 9
+    quality = {"filter": filtered, "boost": boosted}
+    results = ran(setup, lambda cell: quality.get(kind(cell), 0.6), empty_rows=empty)
+    expected = {
+        f"{part}, {name}": outcome
+        for name in ("behaviour", "ml-100k", "ml-1m")
+        for part, outcome in (("filter_hurts", hurts), ("boost_does_not", does_not))
+    }
+    assert outcomes(find("ablation", setup, results), "boost-beats-filter") == expected
+    assert judged("ablation", setup, results)["boost-beats-filter"].judgement == verdict
 
 
 def test_sparse_data_are_shown_and_judge_nothing():
     setup = with_data(names=("beauty",))
-    results = ran(setup, lambda kind: 0.5, density=0.0166)
+    results = ran(setup, lambda cell: 0.5, density=0.0166)
     assert outcomes(find("ablation", setup, results), "boost-beats-filter") == {}
     shown = EXPERIMENTS["ablation"].tables(setup, results)[0]
     assert {row[2] for row in shown.rows if row[0] == "beauty"} == {
@@ -160,45 +192,44 @@ def test_sparse_data_are_shown_and_judge_nothing():
 
 def test_a_filter_that_lacks_a_seed_is_left_out():
     setup = with_data(names=("ml-1m",))
-    results = ran(setup, lambda kind: 0.5)
-    lost = next(r for r in results if r.params["dataset"]["name"] == "ml-1m" and "filter" in str(r.params["options"]))
+    results = ran(setup, lambda cell: 0.5)
+    lost = next(r for r in results if r.params["dataset"]["name"] == "ml-1m" and kind(r.cell) == "filter")
     less = [failed(r.cell) if r is lost else r for r in results]
-    assert len(outcomes(find("ablation", setup, results), "boost-beats-filter")) == 6
-    assert len(outcomes(find("ablation", setup, less), "boost-beats-filter")) == 3
+    assert len(outcomes(find("ablation", setup, results), "boost-beats-filter")) == 4
+    assert len(outcomes(find("ablation", setup, less), "boost-beats-filter")) == 2
 
 
 def test_without_real_data_the_verdict_says_what_is_missing():
     setup = bare("quick")
-    verdict = judged("ablation", setup, ran(setup, lambda kind: {"filter": 0.3}.get(kind, 0.6)))["boost-beats-filter"]
-    assert verdict.judgement == "partly"
+    verdict = judged("ablation", setup, ran(setup, lambda cell: 0.6))["boost-beats-filter"]
     assert "preset quick runs no filter on real data. KGRec-music" in verdict.note
 
 
 @pytest.mark.parametrize(
-    ("slope", "luck", "outcome"), [(-0.3, 0, HOLDS), (0.0, 0, FAILS), (0.3, 0, FAILS), (0.0, 1, UNCLEAR)]
+    ("false", "luck", "outcome"),
+    [(0.3, 0, CLAIMED), (0.5, 0, NOTHING), (0.7, 0, OPPOSITE), (0.5, 1, OPEN), (0.51, 1, BELOW)],
 )
-def test_false_edges_hurt(slope, luck, outcome):
-    setup = bare()
-
-    def share(kind):
-        return kind if isinstance(kind, float) else 0.0
-
-    results = ran(setup, lambda kind: 0.5 + slope * share(kind), lambda kind: luck * round(8 * share(kind)))
+def test_false_edges_hurt(false, luck, outcome):
+    """Against no graph at all; the true one, however much it gains, does not tell."""
+    setup, quality = bare(), {"false": false, "true": 0.9}
+    results = ran(setup, lambda cell: quality.get(kind(cell), 0.5), lambda cell: luck * (kind(cell) == "false"))
     found = [f for f in find("ablation", setup, results) if f.claim == "false-edges-hurt"]
-    assert [f.outcome for f in found] == [outcome, outcome]
-    if not luck:
-        assert all(f.estimate.estimate == pytest.approx(slope / 0.5, abs=0.15) for f in found)
-    assert "with no graph" in found[0].detail
+    assert [(f.title, f.outcome) for f in found] == [(f"loss, {mode}", outcome) for mode in ablation.MODES]
+    assert judged("ablation", setup, results)["false-edges-hurt"].judgement == outcome
 
 
-def test_each_boost_has_its_own_slope_and_a_missing_share_ends_it():
+def test_each_boost_is_judged_by_its_own_false_graph_and_a_missing_world_ends_it():
     setup = bare()
-    results = ran(setup, lambda kind: 0.5)
-    lost = next(r for r in results if r.params.get("relation") == {"kind": "falsified", "share": 0.5})
-    mode = lost.params["options"]["boost"]["mode"]
+
+    def quality(cell):
+        return 0.3 if kind(cell) == "false" and cell.params["options"]["boost"]["mode"] == "raw" else 0.5
+
+    results = ran(setup, quality)
+    expected = {"loss, renorm": NOTHING, "loss, raw": CLAIMED}
+    assert outcomes(find("ablation", setup, results), "false-edges-hurt") == expected
+    lost = next(r for r in results if r.params.get("relation") == MATCHED and quality(r.cell) < 0.5)
     less = [failed(r.cell) if r is lost else r for r in results]
-    found = outcomes(find("ablation", setup, less), "false-edges-hurt")
-    assert list(found) == [f"{other}, alpha 100" for other in ablation.MODES if other != mode]
+    assert outcomes(find("ablation", setup, less), "false-edges-hurt") == {"loss, renorm": NOTHING}
 
 
 def test_gains_stand_against_the_right_baseline():
@@ -221,6 +252,6 @@ def test_gains_stand_against_the_right_baseline():
 
 def test_the_figure_draws_the_shares():
     setup = bare()
-    (figure,) = EXPERIMENTS["ablation"].figures(setup, ran(setup, lambda kind: 0.5))
+    (figure,) = EXPERIMENTS["ablation"].figures(setup, ran(setup, lambda cell: 0.5))
     assert {series.x for series in figure.panels[0].series} == {ablation.SHARES}
     assert EXPERIMENTS["ablation"].figures(setup, []) == []

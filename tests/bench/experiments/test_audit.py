@@ -13,7 +13,22 @@ from causalrec.attention import causal_mask
 from causalrec.interactions import from_rows
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
 from synth.behaviour_controls import lift
-from tests.bench.made_up import FAILS, HOLDS, UNCLEAR, audited, bare, failed, find, made_up, model, outcomes, with_data
+from tests.bench.made_up import (
+    BELOW,
+    CLAIMED,
+    NOTHING,
+    OPEN,
+    OPPOSITE,
+    audited,
+    bare,
+    failed,
+    find,
+    judged,
+    made_up,
+    model,
+    outcomes,
+    with_data,
+)
 
 HISTORY = from_rows([[3, 1, 4, 1, 5, 2], [2, 6], [5, 5, 3, 6, 2], [4], [6, 5, 4, 3, 2, 1, 3]], num_items=6)
 
@@ -123,24 +138,45 @@ def audited_runs(setup, excess=lambda seed: 0.02, **more) -> list:
     return made
 
 
-PARTS = ("the identity", "Cov(V) diagonal", "equal variances of V")
+@pytest.mark.parametrize(
+    ("excess", "outcome"),
+    [(lambda seed: 0.02, CLAIMED), (lambda seed: 0.09, BELOW), (lambda seed: 0.02 + 0.06 * (seed % 2), OPEN)],
+)
+def test_attention_is_an_scm_where_rows_of_v_are_as_good_as_independent(excess, outcome):
+    setup = with_data(names=("ml-1m",))
+    results = audited_runs(setup, excess)
+    found = outcomes(find("audit", setup, results), "attention-is-scm")
+    assert found == {"cov_v, behaviour": outcome, "cov_v, ml-1m": outcome, "implied, behaviour": CLAIMED}
+    assert judged("audit", setup, results)["attention-is-scm"].judgement == outcome
 
 
 @pytest.mark.parametrize(
-    ("excess", "more", "expected"),
+    ("implied", "outcome"),
     [
-        (lambda seed: 0.02, {}, (HOLDS, HOLDS, HOLDS)),
-        (lambda seed: 0.09, {}, (HOLDS, FAILS, HOLDS)),
-        (lambda seed: 0.02 + 0.06 * (seed % 2), {}, (HOLDS, UNCLEAR, HOLDS)),
-        (lambda seed: 0.02, {"variance": 1.2}, (HOLDS, HOLDS, FAILS)),
-        (lambda seed: 0.02, {"error": 1.1e-5}, (FAILS, HOLDS, HOLDS)),
+        (lambda seed: 0.5, CLAIMED), (lambda seed: 0.12, NOTHING), (lambda seed: 0.0, OPPOSITE),
+        (lambda seed: 0.1 + 0.1 * (-1) ** seed, OPEN),
     ],
+)  # fmt: skip
+def test_what_effects_implied_by_attention_find_stands_beside_it(implied, outcome):
+    """Chance is 0.1."""
+    setup = bare()
+    results = audited_runs(setup)
+    for r in results:
+        r.metrics["auprc_implied"] = implied(r.params["seed"])
+    assert outcomes(find("audit", setup, results), "attention-is-scm")["implied, behaviour"] == outcome
+    assert judged("audit", setup, results)["attention-is-scm"].judgement == CLAIMED
+
+
+@pytest.mark.parametrize(
+    ("claim", "broken", "sound"),
+    [("eq6-identity", {"error": 1.1e-5}, {"error": 0.9e-5}), ("layernorm-equal-variances", {"variance": 1.2}, {})],
 )
-def test_attention_is_scm_part_by_part(excess, more, expected):
+def test_what_is_true_by_construction_is_checked_apart(claim, broken, sound):
     setup = with_data(names=("ml-1m",))
-    found = outcomes(find("audit", setup, audited_runs(setup, excess, **more)), "attention-is-scm")
-    assert list(found) == [f"{part}, {name}" for name in ("behaviour", "ml-1m") for part in PARTS]
-    assert tuple(found.values()) == expected * 2
+    for more, outcome in ((sound, CLAIMED), (broken, BELOW)):
+        verdicts = judged("audit", setup, audited_runs(setup, **more))
+        assert verdicts[claim].judgement == outcome
+        assert verdicts["attention-is-scm"].judgement == CLAIMED
 
 
 def test_the_control_judges_nothing_and_is_shown():
@@ -149,7 +185,7 @@ def test_the_control_judges_nothing_and_is_shown():
     for r in results:
         if r.params["model"] == "sasrec":
             r.arrays["audit_error"] = np.ones(8)
-    assert set(outcomes(find("audit", setup, results), "attention-is-scm").values()) == {HOLDS}
+    assert judged("audit", setup, results)["eq6-identity"].judgement == CLAIMED
     (table, *_) = EXPERIMENTS["audit"].tables(setup, results)
     assert {row[1]: row[3] for row in table.rows} == {"CausalRec": 1e-7, "SASRec (control)": 1.0}
 

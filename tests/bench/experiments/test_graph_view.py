@@ -8,8 +8,20 @@ import pytest
 from bench.datasets.titles import Film
 from bench.experiments import EXPERIMENTS
 from bench.experiments.model import graph_view
+from bench.judge.claims import BLOCKED
 from bench.plan.tuning import chosen_runs
-from tests.bench.made_up import FAILS, HOLDS, bare, find, judged, made_up, outcomes, plan_all, with_data, write_films
+from tests.bench.made_up import (
+    CLAIMED,
+    OPPOSITE,
+    bare,
+    find,
+    judged,
+    made_up,
+    outcomes,
+    plan_all,
+    with_data,
+    write_films,
+)
 
 
 @pytest.fixture
@@ -47,24 +59,28 @@ def test_equal_popularity_by_brute_force():
 
 
 def test_edges_drawn_by_popularity_alone_are_not_enriched(setup):
-    """Ends by popularity, whatever the films; all linked pairs, most enriched."""
+    """Ends by popularity, whatever the films; then all pairs of one series, none of one genre, and no edge at all."""
     results = runs(setup)
     ((_, films),) = graph_view._read(setup, results).values()
     rng, weight = np.random.default_rng(1), films.counts / films.counts.sum()
     for r in results:
         i, j = rng.choice(200, 2000, p=weight), rng.choice(200, 2000, p=weight)
         r.arrays |= {"edge_effect": i[i != j][:1000], "edge_cause": j[i != j][:1000], "edge_weight": np.ones(1000)}
-    chance = [f for f in find("graph_view", setup, results) if "genre" in f.part]
-    assert chance[0].outcome != HOLDS
-    assert chance[0].estimate.low < 1 < chance[0].estimate.high
+    (genre,) = [f for f in find("graph_view", setup, results) if f.part == "genre"]
+    assert genre.outcome != CLAIMED
+    assert genre.estimate.low < 0 < genre.estimate.high
     for r in results:
         i, j = np.nonzero(films.linked["series"])
         r.arrays |= {"edge_effect": i, "edge_cause": j, "edge_weight": np.ones(len(i))}
-    assert set(outcomes(find("graph_view", setup, results), graph_view.CLAIM).values()) == {HOLDS}
+    assert judged("graph_view", setup, results)[graph_view.CLAIM].judgement == CLAIMED
     for r in results:
         i, j = np.nonzero(~films.linked["genre"] & (np.arange(200)[:, None] % 7 == np.arange(200) % 7))
         r.arrays |= {"edge_effect": i, "edge_cause": j, "edge_weight": np.ones(len(i))}
-    assert outcomes(find("graph_view", setup, results), graph_view.CLAIM)["genre, ml-100k"] == FAILS
+    assert outcomes(find("graph_view", setup, results), graph_view.CLAIM)["genre, ml-100k"] == OPPOSITE
+    for r in results:
+        r.arrays |= {"edge_weight": np.zeros(len(i))}
+    found = outcomes(find("graph_view", setup, results), graph_view.CLAIM)
+    assert found == {"series, ml-100k": BLOCKED, "genre, ml-100k": BLOCKED}
 
 
 def test_tables_and_figure_tell_titles_and_shares(setup):
@@ -94,7 +110,7 @@ def test_how_many_of_the_largest_entries_reach_tau_is_counted_by_seed(setup):
     assert [row[4] for row in view.rows] == [pytest.approx(8 / 3)] * 2 + [None] * 2
     details = [f.detail for f in find("graph_view", setup, results)]
     assert len(details) == 2
-    assert all("1000 largest entries of W, of which 0, 1, 7 reach tau by seed" in detail for detail in details)
+    assert all(detail.startswith("3 seeds with 0, 1, 7 edges of R, the strongest 1000 at most") for detail in details)
 
 
 def test_without_titles_nothing_is_judged_and_the_gap_says_why(setup, tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bench.experiments import EXPERIMENTS
 from bench.experiments.model import recommend as experiment
 from bench.experiments.model.published import Published
-from bench.judge.claims import Finding
+from bench.judge.claims import BLOCKED, Finding
 from bench.methods.recommenders import CONTROLS, ENTRIES, RIVALS
 from bench.plan import tuning
 from bench.plan.recommender_cells import FACTOR_WEIGHTS, on_pairs, rivals, seen_rule, setting_words
@@ -24,11 +24,14 @@ from causalrec.model import CausalRecOptions
 from causalrec.rivals.ease import MOST_ITEMS
 from causalrec.training import TrainingOptions
 from tests.bench.made_up import (
+    BELOW,
+    CLAIMED,
     DATASETS,
-    FAILS,
     FIXED,
-    HOLDS,
-    UNCLEAR,
+    NOTHING,
+    OPEN,
+    OPPOSITE,
+    SMALLER,
     failed,
     find,
     judged,
@@ -38,14 +41,19 @@ from tests.bench.made_up import (
     with_data,
 )
 
-GAINS = [(0.6, 0.3, 0, HOLDS), (0.3, 0.6, 0, FAILS), (0.5, 0.5, 1, UNCLEAR)]
+GAINS = [(0.6, 0.3, 0, CLAIMED), (0.5, 0.5, 0, NOTHING), (0.3, 0.6, 0, OPPOSITE), (0.5, 0.5, 1, OPEN)]
+METRICS = ("hr10", "ndcg10")
 
 
-def trained(setup: Setup, ours: float, theirs: float, luck: int, controls: float = 0.2) -> list:
-    """Every dataset's results with the quality of CausalRec, its rival and the controls; the same luck pairs users."""
-    quality = {"causalrec": ours, "sasrec": theirs}
+def trained(setup: Setup, ours: float, theirs: float, luck: int, controls: float = 0.2, **more) -> list:
+    """Every dataset's results with the quality of CausalRec, its rival and the controls; the same luck pairs users.
+
+    `more` are metrics of CausalRec.
+    """
     return [
-        model(cell, quality.get(kind, controls), luck=luck if kind == "causalrec" else 0)
+        model(cell, ours, luck=luck, **more)
+        if kind == "causalrec"
+        else model(cell, theirs if kind == "sasrec" else controls)
         for cell in plan_all("recommend", setup)
         for kind in [cell.params["model"]]
     ]
@@ -55,107 +63,149 @@ def trained(setup: Setup, ours: float, theirs: float, luck: int, controls: float
 def test_beats_rivals_and_foursquare_gain(ours, theirs, luck, outcome):
     setup = with_data()
     found = find("recommend", setup, trained(setup, ours, theirs, luck))
-    assert list(outcomes(found, "beats-rivals").values()) == [outcome, outcome]
-    assert outcomes(found, "foursquare-gain") == {
-        "HR@10 +14.65 %, foursquare-nyc": outcome, "NDCG@10 +15.49 %, foursquare-nyc": outcome,
-    }  # fmt: skip
+    assert outcomes(found, "beats-rivals") == dict.fromkeys(METRICS, outcome)
+    assert outcomes(found, "foursquare-gain") == {f"{metric}, foursquare-nyc": outcome for metric in METRICS}
+    verdicts = judged("recommend", setup, trained(setup, ours, theirs, luck))
+    assert {verdicts[claim].judgement for claim in ("beats-rivals", "foursquare-gain")} == {outcome}
 
 
-@pytest.mark.parametrize(("ours", "outcome"), [(0.63, UNCLEAR), (0.66, HOLDS)])
-def test_a_gain_under_the_claimed_figure_is_no_reproduction(ours, outcome):
-    """Against 0.6 a gain of 5 % with a narrow interval excludes 7.21 % and 8.65 % but not their halves."""
+@pytest.mark.parametrize(("ours", "luck", "outcome"), [(0.63, 0, SMALLER), (0.66, 0, CLAIMED), (0.51, 1, BELOW)])
+def test_a_gain_under_the_claimed_figure_is_smaller_than_claimed(ours, luck, outcome):
+    """Against 0.6 a gain of 5 % with a narrow interval excludes 7.21 % and 8.65 %; a wide one may exclude any gain."""
     setup = with_data()
-    found = find("recommend", setup, trained(setup, ours, 0.6, 0))
+    found = find("recommend", setup, trained(setup, ours, 0.6, luck))
     assert set(outcomes(found, "beats-rivals").values()) == {outcome}
 
 
-@pytest.mark.parametrize(("ours", "theirs", "luck", "outcome"), GAINS)
+@pytest.mark.parametrize(("ours", "theirs", "luck", "outcome"), [*GAINS, (0.382, 0.5, 1, BELOW)])
 def test_beats_each_rival_on_each_dataset(ours, theirs, luck, outcome):
-    setup = with_data(replace(FIXED, real=replace(FIXED.real, seeds=5)))
-    found = find("recommend", setup, trained(setup, ours, theirs, luck, controls=theirs))
-    parts = outcomes(found, "beats-each-rival")
-    assert len(parts) == len(DATASETS) * len((*CONTROLS, *setup.preset.real.rivals))
-    assert set(parts.values()) == {outcome}
-    details = [f.detail for f in found if f.claim == "beats-each-rival"]
-    assert all("Holm's p" in detail and f"of {len(parts)};" in detail for detail in details)
+    """Controls judge nothing."""
+    setup = with_data(replace(FIXED, real=replace(FIXED.real, rivals=("sasrec", "gru4rec"))))
+    results = [
+        model(cell, theirs, luck=0) if cell.params["model"] == "gru4rec" else at
+        for cell, at in zip(plan_all("recommend", setup), trained(setup, ours, theirs, luck), strict=True)
+    ]
+    parts = outcomes(find("recommend", setup, results), "beats-each-rival")
+    assert parts == {f"gain, {rival}, {name}": outcome for name in DATASETS for rival in ("SASRec", "GRU4Rec")}
+    assert judged("recommend", setup, results)["beats-each-rival"].judgement == outcome
 
 
-@pytest.mark.parametrize(("p", "outcome"), [(0.01, UNCLEAR), (0.002, HOLDS)])
-def test_each_comparison_pays_for_their_number(monkeypatch, p, outcome):
-    """24 comparisons: 0.01 alone would do for one, and is 0.24 by Holm; 0.002 is 0.048."""
-    monkeypatch.setattr(experiment, "crossed_p", lambda values: p)
-    setup = with_data()
-    parts = outcomes(find("recommend", setup, trained(setup, 0.6, 0.5, 0, controls=0.5)), "beats-each-rival")
-    assert len(parts) == 24
-    assert set(parts.values()) == {outcome}
-
-
-def test_a_gain_over_a_rival_that_a_control_beats_is_shown_and_not_counted():
+def test_one_rival_that_is_not_beaten_on_one_dataset_decides():
     setup = with_data()
     results = [
-        model(cell, {"causalrec": 0.5, "item_knn": 0.6}.get(cell.params["model"], 0.1))
+        model(r.cell, 0.6) if (p["model"], p["dataset"]["name"]) == ("sasrec", "beauty") else r
+        for r in trained(setup, 0.6, 0.3, 0)
+        for p in [r.params]
+    ]
+    found = outcomes(find("recommend", setup, results), "beats-each-rival")
+    assert {where for where, outcome in found.items() if outcome != CLAIMED} == {"gain, SASRec, beauty"}
+    assert judged("recommend", setup, results)["beats-each-rival"].judgement == NOTHING
+
+
+def test_the_rival_is_the_best_on_validation_whatever_it_is_on_test():
+    setup = with_data(replace(FIXED, real=replace(FIXED.real, rivals=("sasrec", "gru4rec"))))
+    test, valid = ({"causalrec": 0.6, "sasrec": sasrec, "gru4rec": 0.5} for sasrec in (0.515, 0.3))
+    results = [
+        model(cell, test.get(kind, 0.2), valid.get(kind, 0.2))
+        for cell in plan_all("recommend", setup)
+        for kind in [cell.params["model"]]
+    ]
+    found = find("recommend", setup, results)
+    over = {name: experiment._over(setup, results, name, "gru4rec") for name in DATASETS}
+    assert [f.estimate for f in found if f.title == "ndcg10, foursquare-nyc"] == [over["foursquare-nyc"]]
+    (mean,) = [f for f in found if f.title == "ndcg10"]
+    assert mean.estimate.estimate == pytest.approx(np.mean([gain.estimate for gain in over.values()]))
+    assert mean.detail.count("over GRU4Rec") == len(DATASETS)
+
+
+@pytest.mark.parametrize(("strength", "outcome"), [(0.8, BLOCKED), (1.1, CLAIMED)])
+def test_a_gain_over_a_rival_that_a_control_is_well_ahead_of_is_shown_and_not_counted(strength, outcome):
+    setup = with_data()
+    results = [
+        model(cell, {"causalrec": 0.7, "sasrec": 0.5, "item_knn": 0.5 / strength}.get(cell.params["model"], 0.1))
         for cell in plan_all("recommend", setup)
     ]
     found = find("recommend", setup, results)
-    judged_on_gain = [f for f in found if f.claim in ("beats-rivals", "foursquare-gain")]
-    assert {f.outcome for f in judged_on_gain} == {UNCLEAR}
-    totals = [f for f in judged_on_gain if f.claim == "beats-rivals"]
-    assert all(f.estimate is None for f in totals)
-    assert all(f.detail.count("not counted, item-kNN (control) ahead of it by ") == 4 for f in totals)
-    assert not any("popularity" in f.detail for f in found if f.claim == "beats-rivals")
-    parts = outcomes(found, "beats-each-rival")
-    assert {part for part, outcome in parts.items() if outcome == FAILS} == {
-        f"item-kNN (control), {name}" for name in DATASETS
-    }
-    assert judged("recommend", setup, results)["beats-each-rival"].judgement == "contradicted"
+    mine = [f for f in found if f.claim in ("beats-rivals", "foursquare-gain", "beats-each-rival")]
+    assert {f.outcome for f in mine} == {outcome}
+    for f in mine:
+        if f.claim == "beats-rivals":
+            assert (f.estimate is None) == (outcome == BLOCKED)
+            assert f.detail.count("not counted, SASRec against item-kNN (control); ") == 4 * (outcome == BLOCKED)
+        else:
+            assert f.estimate.low > 0
+            assert f.blocked.startswith("SASRec against item-kNN (control); ") == (outcome == BLOCKED)
 
 
-@pytest.mark.parametrize(("led", "outcome"), [(3, UNCLEAR), (2, FAILS)])
-def test_an_average_asks_for_two_counted_datasets(led, outcome):
-    """On `led` of four datasets a control is ahead; the others alone decide, and one is no average."""
+@pytest.mark.parametrize(("weak", "outcome"), [(3, BLOCKED), (2, CLAIMED)])
+def test_an_average_asks_for_two_counted_datasets(weak, outcome):
+    """On `weak` of four datasets the rival is not at strength; the others alone decide, and one is no average."""
     setup = with_data()
-    quality = {"causalrec": 0.3, "sasrec": 0.5}
+    quality = {"causalrec": 0.7, "sasrec": 0.5}
     results = [
-        model(cell, 0.6 if kind == "item_knn" and name in DATASETS[-led:] else quality.get(kind, 0.1))
+        model(cell, 0.6 if kind == "item_knn" and name in DATASETS[-weak:] else quality.get(kind, 0.1))
         for cell in plan_all("recommend", setup)
         for kind, name in [(cell.params["model"], cell.params["dataset"]["name"])]
     ]
     found = [f for f in find("recommend", setup, results) if f.claim == "beats-rivals"]
     assert [f.outcome for f in found] == [outcome, outcome]
-    assert all(f.estimate.high < 0 for f in found)
-    asked = "; 1 counted, an average asks for 2"
-    assert all((asked in f.detail) == (led == 3) and f.detail.count("not counted") == led for f in found)
-    judgement = judged("recommend", setup, results)["beats-rivals"].judgement
-    assert judgement == ("contradicted" if outcome == FAILS else "inconclusive")
+    assert all(f.detail.count("not counted") == weak for f in found)
+    assert {f.blocked for f in found} == {"1 datasets counted, an average asks for 2" if weak == 3 else ""}
+    assert judged("recommend", setup, results)["beats-rivals"].judgement == outcome
 
 
-def test_claims_against_all_rivals_are_partly_reproduced_at_best_while_some_are_not_built():
+def test_where_a_figure_is_published_a_rival_is_measured_by_it():
+    """0.182 of SASRec on ML-1M, or 0.186 of the same with negatives, is nothing of ours; 0.95 of the best is asked."""
+    setup = with_data(names=("ml-1m",))
+    setup.found["ml-1m"].statistics.update(users=6040, items=3416)
+    for theirs, outcome in ((0.3, CLAIMED), (0.12, BLOCKED)):
+        found = find("recommend", setup, trained(setup, 0.6, theirs, 0, controls=0.9))
+        assert outcomes(found, "beats-each-rival") == {"gain, SASRec, ml-1m": outcome}
+        said = [f.blocked for f in found if f.claim == "beats-each-rival"]
+        assert ("as published by Time to Split" in said[0]) == (outcome == BLOCKED)
+
+
+def test_claims_against_all_rivals_say_which_were_run():
     setup = with_data("quick", DATASETS[:2])
     verdicts = judged("recommend", setup, trained(setup, 0.9, 0.3, 0))
     for claim in ("beats-rivals", "foursquare-gain", "beats-each-rival"):
-        assert verdicts[claim].judgement == "partly"
         assert "Rivals run: SASRec. The paper's own list is not in our source" in verdicts[claim].note
 
 
 @pytest.mark.parametrize(
-    ("boosted", "luck", "outcome", "judgement"),
-    [
-        (0.7, 0, HOLDS, "reproduced"), (0.4, 0, FAILS, "contradicted"), (0.5, 0, FAILS, "contradicted"),
-        (0.5, 1, UNCLEAR, "inconclusive"),
-    ],
-)  # fmt: skip
-def test_booster_matters(boosted, luck, outcome, judgement):
-    """Against the tuned twin a gain of 0 to the bit lies below the margin of 1 %; other lucky users leave it open."""
+    ("ours", "luck", "outcome"),
+    [(0.7, 0, CLAIMED), (0.5, 0, NOTHING), (0.4, 0, OPPOSITE), (0.5, 1, OPEN), (0.435, 1, BELOW)],
+)
+def test_booster_matters(ours, luck, outcome):
+    """Against the tuned twin; other lucky users leave it open."""
     setup = with_data()
-    results = [
-        model(cell, boosted, luck=luck) if cell.params["model"] == "causalrec" else model(cell, 0.5)
-        for cell in plan_all("recommend", setup)
-    ]
-    assert outcomes(find("recommend", setup, results), "booster-matters") == dict.fromkeys(DATASETS, outcome)
-    assert judged("recommend", setup, results)["booster-matters"].judgement == judgement
+    results = trained(setup, ours, 0.5, luck, controls=0.5)
+    found = outcomes(find("recommend", setup, results), "booster-matters")
+    assert found == {"gain": outcome} | {f"by_dataset, {name}": found[f"by_dataset, {name}"] for name in DATASETS}
+    assert outcome in (OPEN, BELOW) or set(found.values()) == {outcome}
+    assert judged("recommend", setup, results)["booster-matters"].judgement == outcome
     lost = next(r for r in results if r.params["model"] == "causalrec_off" and "refit" in r.params["dataset"])
     less = outcomes(find("recommend", setup, [failed(r.cell) if r is lost else r for r in results]), "booster-matters")
-    assert {*less} == {*DATASETS} - {lost.params["dataset"]["name"]}
+    assert {*found} - {*less} == {f"by_dataset, {lost.params['dataset']['name']}"}
+
+
+@pytest.mark.parametrize("off", [{"empty_rows": 0.6}, {"moved_rankings": 0.05}])
+def test_a_dataset_on_which_the_boost_is_off_is_shown_and_not_counted(off):
+    """Where too few rows have an edge, or too few rankings move: on one of two datasets, then on both."""
+    setup = with_data(names=("ml-100k", "ml-1m"))
+    on = trained(setup, 0.8, 0.4, 0, controls=0.4)
+    results = [
+        model(r.cell, 0.2, **off) if (p["dataset"]["name"], p["model"]) == ("ml-1m", "causalrec") else r
+        for r in on
+        for p in [r.params]
+    ]
+    found = find("recommend", setup, results)
+    expected = {"gain": CLAIMED, "by_dataset, ml-100k": CLAIMED, "by_dataset, ml-1m": BLOCKED}
+    assert outcomes(found, "booster-matters") == expected
+    (mean, counted, _) = [f for f in found if f.claim == "booster-matters"]
+    assert mean.estimate.estimate == counted.estimate.estimate
+    verdict = judged("recommend", setup, trained(setup, 0.8, 0.4, 0, controls=0.4, **off))["booster-matters"]
+    assert {f.outcome for f in verdict.findings} == {verdict.judgement} == {BLOCKED}
 
 
 def timed_data(names=("ml-100k", "beauty")) -> Setup:
@@ -167,7 +217,10 @@ def timed_data(names=("ml-100k", "beauty")) -> Setup:
 
 @pytest.mark.parametrize(
     ("later", "luck", "words"),
-    [(0.7, 0, "survives the temporal split ("), (0.3, 0, "does not survive the temporal split (")],
+    [
+        (0.7, 0, "; survives the temporal split: as claimed ("),
+        (0.3, 0, "; does not survive the temporal split: opposite ("),
+    ],
 )
 def test_each_finding_says_whether_it_survives_the_temporal_split(later, luck, words):
     """CausalRec is ahead under leave-one-out, which judges, and by `later` against 0.5 under the temporal split."""
@@ -180,23 +233,23 @@ def test_each_finding_says_whether_it_survives_the_temporal_split(later, luck, w
         for p in [cell.params]
     ]
     found = find("recommend", setup, results)
-    assert {f.outcome for f in found if f.claim != "beats-rivals"} == {HOLDS}
+    assert {f.outcome for f in found if f.claim != "beats-rivals"} == {CLAIMED}
     for f in found:
-        if f.part.endswith("ml-100k"):
+        if f.where.endswith("ml-100k"):
             assert words in f.detail
-        elif f.part.endswith("beauty"):
+        elif f.where.endswith("beauty"):
             assert f.detail.endswith("; no times, so no temporal split")
         else:
             assert "temporal split" in f.detail
     unjudged = [r if r.params["dataset"].get("split") != "temporal" else failed(r.cell) for r in results]
-    lost = [f for f in find("recommend", setup, unjudged) if f.part.endswith("ml-100k")]
+    lost = [f for f in find("recommend", setup, unjudged) if f.where.endswith("ml-100k")]
     assert lost
     assert all(f.detail.endswith("temporal split not run to its end") for f in lost)
-    assert [(f.claim, f.part, f.outcome, f.estimate) for f in lost] == [
-        (f.claim, f.part, f.outcome, f.estimate) for f in found if f.part.endswith("ml-100k")
+    assert [(f.claim, f.title, f.outcome, f.estimate) for f in lost] == [
+        (f.claim, f.title, f.outcome, f.estimate) for f in found if f.where.endswith("ml-100k")
     ]
     one = replace(setup, preset=replace(setup.preset, real=replace(setup.preset.real, splits=("leave_one_out",))))
-    assert all(f.detail.endswith("; temporal split not run") for f in find("recommend", one, results))
+    assert all("; temporal split not run" in f.detail for f in find("recommend", one, results))
 
 
 def test_rows_of_another_split_say_so_and_worlds_are_not_repeated():
@@ -267,7 +320,10 @@ def test_shuffled_cells_are_each_seeds_chosen_setting_and_never_chosen():
 
 
 def test_twins_and_leaks_are_trained_beside_their_rival_and_never_judged():
-    """Not even where they are far ahead: no gain is measured against them, and a leak has no mark."""
+    """Not even where they are far ahead: no gain is measured against them, and a leak has no mark.
+
+    A rival whose twin is ahead is not at strength; a leak says nothing of it.
+    """
     names = {name: entry for name, entry in ENTRIES.items() if entry.role in ("twin", "leak")}
     assert {entry.beside for entry in names.values()} <= {*RIVALS, "causalrec"}
     assert all(entry.title.endswith("(leak)") for entry in names.values() if entry.role == "leak")
@@ -278,14 +334,15 @@ def test_twins_and_leaks_are_trained_beside_their_rival_and_never_judged():
     assert {*names} < {*trained_models(setup, "ml-100k")}
     assert not {*names} & {*rivals(setup, "ml-100k")}
     assert "hstu_time" not in trained_models(setup, "behaviour")
-    results = [
-        model(cell, 0.6 if kind.startswith("causalrec") else 0.9 if kind in names else 0.3)
-        for cell in plan_all("recommend", setup)
-        for kind in [cell.params["model"]]
-    ]
-    found = find("recommend", setup, results)
-    assert set(outcomes(found, "beats-rivals").values()) == {HOLDS}
-    assert not any(ENTRIES[name].title in f.part for f in found for name in names)
+    for role, outcome in (("leak", CLAIMED), ("twin", BLOCKED)):
+        results = [
+            model(cell, 0.6 if kind.startswith("causalrec") else 0.9 if ENTRIES[kind].role in (role, "leak") else 0.3)
+            for cell in plan_all("recommend", setup)
+            for kind in [cell.params["model"]]
+        ]
+        found = find("recommend", setup, results)
+        assert set(outcomes(found, "beats-rivals").values()) == {outcome}
+        assert not any(ENTRIES[name].title in f.title for f in found for name in names)
     (table, *_) = EXPERIMENTS["recommend"].tables(setup, results)
     marks = {row[1]: row[2] for row in table.rows if row[0] == "ml-100k"}
     assert marks[ENTRIES["hstu_time"].title] == ""
@@ -314,18 +371,13 @@ def test_a_verdict_on_a_dataset_needs_all_seeds_of_every_model():
         return find("recommend", setup, kept)
 
     found = without(("ml-100k", "sasrec", 2))
-    assert outcomes(found, "beats-rivals") == {}
-    assert set(outcomes(found, "beats-each-rival")) == {
-        f"{experiment.TITLES[control]}, ml-100k" for control in CONTROLS
-    }
-    assert without(("ml-100k", "causalrec", 1), ("ml-100k", "sasrec", 2)) == []
+    assert {f.claim for f in found} == {"booster-matters"}
+    assert without(("ml-100k", "causalrec", 1)) == []
 
 
-def test_rivals_that_never_hit_leave_no_relative_gain():
+def test_a_rival_that_never_hits_leaves_no_relative_gain():
     setup = with_data(names=("ml-100k",))
-    found = find("recommend", setup, trained(setup, 0.5, 0.0, 0))
-    assert outcomes(found, "beats-rivals") == {}
-    assert set(outcomes(found, "beats-each-rival").values()) == {HOLDS}
+    assert {f.claim for f in find("recommend", setup, trained(setup, 0.5, 0.0, 0))} == {"booster-matters"}
 
 
 @pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
@@ -475,18 +527,6 @@ def test_of_causalrec_a_trial_whose_boost_is_on_comes_first(empty, place):
     twins = tuning.tuning_cells(setup, "ml-100k", "causalrec_off")
     made += [model(cell, valid=0.6 - 0.1 * (k % 2)) for k, cell in enumerate(twins)]
     assert [r.cell for r in tuning.chosen(setup, made, "ml-100k", "causalrec_off")] == twins[place::2]
-
-
-@pytest.mark.parametrize(("empty", "outcome"), [(0.4, HOLDS), (0.6, UNCLEAR)])
-def test_a_boost_that_is_off_is_not_judged(empty, outcome):
-    setup = with_data(names=("ml-100k",))
-    results = [model(cell) for cell in EXPERIMENTS["recommend"].plan(setup)]
-    for cell in experiment.refine(setup, results):
-        ours = cell.params["model"] == "causalrec"
-        results.append(model(cell, 0.8 if ours else 0.4, **({"empty_rows": empty} if ours else {})))
-    found = [f for f in find("recommend", setup, results) if f.claim == "booster-matters"]
-    assert [f.outcome for f in found] == [outcome]
-    assert ("the boost is off" in found[0].detail) == (outcome == UNCLEAR)
 
 
 def test_the_twin_is_tuned_by_itself():

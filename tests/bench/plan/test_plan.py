@@ -10,6 +10,7 @@ from bench.cells.record import Record
 from bench.cells.store import Store
 from bench.errors import InputError
 from bench.experiments import EXPERIMENTS
+from bench.methods.recommenders import NEURAL
 from bench.plan.presets import PRESETS, find_preset, narrow
 from bench.plan.recommender_cells import DROPOUTS
 from bench.plan.results import collect, select, stacked
@@ -21,7 +22,7 @@ from causalrec.errors import InputError as ModelInputError
 from tests.bench.made_up import dataset, graphs
 
 HOURS = 3600.0
-BUDGET = {"smoke": 1.5 / 60, "quick": 17 / 60, "standard": 4.5, "paper": 24.0 * 30}
+BUDGET = {"smoke": 1.5 / 60, "quick": 20 / 60, "standard": 4.5, "paper": 24.0 * 30}
 
 
 def bare(name: str, root: int = 0) -> Setup:
@@ -115,7 +116,7 @@ def test_the_plan_table_counts_cells_once_and_knows_what_is_there(tmp_path):
     models = 2 * 9 + 1  # each on shuffled histories too, but the best possible
     assert rows["recommend"][:3] == (models * worlds, models * worlds, 0)
     assert rows["discovery"][:3] == (worlds, 0, 0)
-    assert rows["acyclicity"][:3] == (1 + worlds, 1, 0)
+    assert rows["acyclicity"][:3] == (1 + 3 * worlds, 1 + 2 * worlds, 0)  # without h and without L_DAG as well
 
     store = Store(tmp_path)
     first, second = planned["recommend"][:2]
@@ -133,6 +134,13 @@ def test_more_workers_take_less_time_and_what_is_missing_is_said():
     assert f"About {duration(seconds)} on 1 workers" in notes[0]
     assert f"About {duration(seconds / 100)} on 100 workers" in notes[1]
     assert all("Datasets found: none; Amazon Beauty is not there." in note for note in notes)
+
+
+def test_noise_on_initial_weights_is_planned_for_neural_models_where_it_is_asked_for():
+    for size in (0.0, 1e-6):
+        cells = plan_cells(replace(bare("smoke"), perturb=size), ("recommend",))["recommend"]
+        planned = {(cell.params["model"] in NEURAL, cell.params.get("perturb")) for cell in cells}
+        assert planned == {(False, None), (True, size or None)}
 
 
 # Setups

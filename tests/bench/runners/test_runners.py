@@ -391,6 +391,35 @@ def test_without_boost_and_penalty_causalrec_trains_like_sasrec_with_layernorm_o
     np.testing.assert_array_equal(plain.arrays["test_kept"], twin.arrays["test_kept"])
 
 
+@pytest.mark.parametrize("size", [1e-6, 1e-3])
+def test_noise_on_initial_weights_is_as_large_as_said_and_the_same_again(size):
+    def noisy():
+        net = CausalRec(CausalRecOptions(30, length=5, width=8), torch.Generator().manual_seed(4))
+        before = torch.cat([weights.detach().double().flatten() for weights in net.parameters()])
+        recommender._perturb(net, size, torch.Generator().manual_seed(5))
+        return before, torch.cat([weights.detach().double().flatten() for weights in net.parameters()])
+
+    (before, after), (_, again) = noisy(), noisy()
+    change = (after / before - 1)[before != 0]
+    assert float(change.std()) == pytest.approx(size, rel=0.1)
+    assert float(change.abs().max()) < 6 * size
+    assert torch.equal(after, again)
+    assert (after == 0).sum() == (before == 0).sum()
+
+
+@pytest.mark.parametrize("name", ["causalrec", "sasrec"])
+def test_a_run_from_noisy_weights_differs_by_little_and_is_the_same_again(name):
+    plain, none, noisy, again = (
+        execute(replace(cell, params=dict(cell.params) | more))
+        for more in ({}, {"perturb": 0.0}, {"perturb": 1e-4}, {"perturb": 1e-4})
+        for cell in [world_cell(name, world=replace(WORLD, users=60, epochs=1))]
+    )
+    equal(none, plain)
+    equal(again, noisy)
+    (mine,), (theirs,) = (found.arrays["trace_recommendation"] for found in (noisy, plain))
+    assert 0 < abs(mine / theirs - 1) < 1e-4
+
+
 def test_the_audit_follows_the_threshold_down_to_an_empty_graph():
     small = replace(WORLD, users=60, epochs=1)
     dense, sparse, none = (execute(world_cell("causalrec", world=small, tau=tau)).metrics for tau in (0.0, 0.1, 1e6))
@@ -487,6 +516,17 @@ def test_one_hot_regression_and_lift_see_the_graph_that_chance_does_not(tried):
     metrics = tried["causalrec"].metrics
     assert metrics["auprc_regression"] > 3 * metrics["auprc_random"]
     assert metrics["auprc_lift"] > 2 * metrics["auprc_random"]
+
+
+def test_effects_that_attention_implies_are_of_the_inverse_and_between_0_and_1():
+    """A = (I − B)⁻¹Λ of a known B, scaled as causal attention is; sizes without bound, such as 1e30, are cut to 1."""
+    B = np.tril(np.random.default_rng(0).normal(size=(5, 5)), -1)
+    B[4, 0] = 1e30
+    attention = np.linalg.inv(np.eye(5) - B) @ np.diag([1.0, 2.0, 0.5, 1.0, 3.0])
+    found = recommender._implied(torch.from_numpy(attention)[None, None])[0, 0].numpy()
+    np.testing.assert_allclose(found, np.abs(B) / (1 + np.abs(B)), atol=1e-9)
+    none = recommender._implied(torch.zeros(1, 1, 3, 3, dtype=torch.float64))
+    assert ((none >= 0) & (none <= 1)).all()
 
 
 def test_unknown_models_are_refused():
