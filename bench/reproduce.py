@@ -201,7 +201,10 @@ def _read(setup: Setup, results: Mapping[str, list[Result]], register: Register 
         for claim, reason in experiment.reasons(setup, found).items():
             reasons[claim] = f"{reasons.get(claim, '')} {reason}".strip()
     verdicts = judge(register, findings, gaps, reasons, gates)
-    chances = tuple(severity(register, findings, root=setup.root, draws=QUICK_DRAWS))
+    chances = tuple(severity(
+        register, findings, first=setup.preset.sweep_seeds, most=setup.preset.most_worlds, root=setup.root,
+        draws=QUICK_DRAWS,
+    ))
     every = {r.cell.key: r for found in results.values() for r in found}
     failures = tuple(r for r in every.values() if not r.ok)
     asked = [questions_table(verdicts, gates)] if gates else []

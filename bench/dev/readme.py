@@ -17,7 +17,7 @@ from bench.show.tables import Table, format_value, to_markdown
 
 README = ROOT / "README.md"
 PLACE = re.compile(r"(<!-- table: ([\w-]+)(?:/([\w-]+))? -->\n)((?:\|.*\n)*)")
-NOT_PARTS = ("left out", "why")
+BESIDE = ("note", "why")
 MODELS = {"model": "model", "HR@10": "HR@10", "NDCG@10": "NDCG@10", "NDCG@10 other": "NDCG@10, seen {}"}
 
 
@@ -42,13 +42,15 @@ def _lines(run: RunFile, name: str | None) -> str:
 
 
 def _verdicts(run: RunFile) -> Table:
-    """The run's table of verdicts without the details; for a claim that was not run, why."""
-    rows = tuple(
-        (claim and f"`{claim}`", verdict and f"**{verdict}**", part or detail, outcome, estimate)
-        for claim, verdict, part, outcome, estimate, detail in run.tables["verdicts"].rows
-        if part not in NOT_PARTS
-    )
-    return Table("verdicts", "", run.tables["verdicts"].columns[:-1], rows)
+    """Every verdict with the findings that decide it, without the details; for a claim without any, why."""
+    table, rows = run.tables["verdicts"], list[tuple[Value, ...]]()
+    head: tuple[Value, ...] = ()
+    for claim, kind, verdict, right, measured, *found, rests in table.rows:
+        head = (f"`{claim}`", kind, f"**{verdict}**", right) if claim else head
+        if measured not in BESIDE and not str(measured).endswith("(beside)"):
+            rows.append((*head, measured or rests, *found))
+            head = ("",) * len(head)
+    return Table("verdicts", "", table.columns[:-1], tuple(rows))
 
 
 def _models(run: RunFile) -> Table:

@@ -15,6 +15,7 @@ from bench.show.tables import Table
 Results: TypeAlias = list[Result]
 Row: TypeAlias = tuple[Value, ...]
 Rows: TypeAlias = list[Row]
+STEP = 2  # worlds added at a time
 ARROW = "arrow from cause to effect, wider and darker by weight"
 Points: TypeAlias = Iterable[tuple[float, Interval | None]]
 
@@ -70,6 +71,37 @@ class Experiment:
     def refines(self) -> bool:
         """Whether some of its cells depend on the results of others."""
         return self.refine is not _nothing
+
+
+def worlds_planned(results: Results, cells: list[Cell]) -> int:
+    """In how many worlds a setting was planned.
+
+    Args:
+        results: of an experiment's cells.
+        cells: of the setting, one per world, from the first to the most that there may be.
+    """
+    planned = {r.cell for r in results}
+    return sum(cell in planned for cell in cells)
+
+
+def more_worlds(
+    setup: Setup, results: Results, cells: Callable[[int], list[Cell]], found: list[Finding], register: Register
+) -> list[Cell]:
+    """Cells of `STEP` more worlds while a finding that decides its claim is open and the preset's most is not met.
+
+    Args:
+        setup: of the run.
+        results: of the cells planned so far.
+        cells: the cells that these findings rest on in so many worlds, one setting after the other.
+        found: the findings so far.
+        register: the claims.
+    """
+    most = setup.preset.most_worlds
+    have = worlds_planned(results, cells(most)) // max(1, len(cells(1)))
+    parts = ((register.claims[f.claim].parts[f.part], f) for f in found if not f.blocked)
+    undecided = any(p.essential and f.estimate and p.judge(f.estimate) == "undecided" for p, f in parts)
+    known = {r.cell for r in results}
+    return [cell for cell in cells(min(have + STEP, most)) if cell not in known] if undecided else []
 
 
 def table(name: str, title: str, columns: Iterable[str], rows: Iterable[Iterable[Value]], note: str = "") -> Table:

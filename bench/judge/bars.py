@@ -37,7 +37,8 @@ class Part:
         bar: What a bound has to clear; None for an effect.
         large: Whether a bound is cleared from above. Default True.
         essential: Whether it decides the claim. Default True.
-        interval: How its interval is made: "t", "share" (Clopper-Pearson), or "crossed" seeds and users.
+        interval: How its interval is made: "t", "share" (Clopper-Pearson), "crossed" seeds and users, or "sequence",
+            of a number of worlds that grows until it decides.
         truths: What the measure is if the claim is true as stated, if there is nothing, and if the opposite is true.
             Default of an effect: `claimed` or twice `sesoi`, 0, and minus the first.
         spread: The standard deviation of a unit (of "crossed" the half-width) where no run tells it. Default None.
@@ -52,7 +53,7 @@ class Part:
     bar: float | None = None
     large: bool = True
     essential: bool = True
-    interval: Literal["t", "share", "crossed"] = "t"
+    interval: Literal["t", "share", "crossed", "sequence"] = "t"
     truths: Mapping[str, float] = field(default_factory=dict)
     spread: float | None = None
 

@@ -101,6 +101,11 @@ class Interval:
         return Interval(by * self.estimate, by * self.low, by * self.high, self.n, self.level)
 
     @property
+    def turned(self) -> "Interval":
+        """The interval of the same quantity with its sign turned."""
+        return Interval(-self.estimate, -self.high, -self.low, self.n, self.level)
+
+    @property
     def half_width(self) -> float:
         """Half of high − low."""
         return (self.high - self.low) / 2
@@ -149,14 +154,25 @@ def sequence_interval(values: ArrayLike, level: float = 0.95, peak: int = 10) ->
     Raises:
         InputError: As for `t_interval`.
     """
-    plain, miss = t_interval(values, level), 1 - level
+    plain = t_interval(values, level)
     if plain.n == 1:
         return plain
-    rho = (-2 * np.log(miss) + np.log(1 - 2 * np.log(miss))) / peak
-    spread = plain.n * rho + 1
-    ratio = float(np.sqrt(2 * spread / (plain.n * rho) * np.log(np.sqrt(spread) / miss)) / special.ndtri(1 - miss / 2))
-    half = plain.half_width * ratio
+    half = plain.half_width * sequence_ratio(plain.n, level, peak)
     return Interval(plain.estimate, plain.estimate - half, plain.estimate + half, plain.n, level)
+
+
+def sequence_ratio(n: int, level: float = 0.95, peak: int = 10) -> float:
+    """How many times as wide as Student's interval `sequence_interval` is.
+
+    Args:
+        n: Number of values, at least 2.
+        level: Confidence level.
+        peak: As in `sequence_interval`.
+    """
+    miss = 1 - _checked(level)
+    rho = (-2 * np.log(miss) + np.log(1 - 2 * np.log(miss))) / peak
+    spread = n * rho + 1
+    return float(np.sqrt(2 * spread / (n * rho) * np.log(np.sqrt(spread) / miss)) / special.ndtri(1 - miss / 2))
 
 
 def sparse_interval(values: ArrayLike, size: float, level: float = 0.95) -> Interval:
@@ -339,14 +355,14 @@ def crossed_gain(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(gain, gain + around.low, gain + around.high, around.n, level)
 
 
-def largest_interval(gains: Sequence[Sequence[float]], level: float = 0.95) -> Interval:
-    """Interval for the largest of several means, all of the same units.
+def largest_interval(gains: Sequence[ArrayLike], level: float = 0.95) -> Interval:
+    """Interval for the largest of several means, all of the same units, that allows adding units until it decides.
 
     The low end is the largest of the low ends at a level that Bonferroni corrects. The high end is the largest of the
     high ends, uncorrected: all means lie at a bar or below only if each does (an intersection-union test).
 
     Args:
-        gains: By alternative, a value per unit, shape (alternatives, n).
+        gains: By alternative, a value per unit, each of shape (n,); or an array of shape (alternatives, n).
         level: Confidence level.
 
     Raises:
@@ -355,7 +371,7 @@ def largest_interval(gains: Sequence[Sequence[float]], level: float = 0.95) -> I
     if not len(gains):
         raise InputError("the largest of no means is asked for; give one alternative at least")
     wide, plain = (
-        [t_interval(values, at) for values in gains] for at in (1 - (1 - level) / len(gains), level)
+        [sequence_interval(values, at) for values in gains] for at in (1 - (1 - level) / len(gains), level)
     )
     low = max(interval.low for interval in wide)
     best = max(plain, key=lambda interval: interval.estimate)

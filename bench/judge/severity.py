@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from bench.cells.streams import generator
 from bench.judge.bars import TRUTHS, Part
 from bench.judge.claims import Claim, Finding, Judgement, Register, combine
-from bench.judge.intervals import Interval, clopper_pearson
+from bench.judge.intervals import Interval, clopper_pearson, sequence_ratio
 
 RIGHT: Mapping[str, tuple[str, ...]] = {
     "stated": ("as claimed",),
@@ -25,6 +26,7 @@ RIGHT: Mapping[str, tuple[str, ...]] = {
 FOUND = "found"  # the truth is what a run found
 TINY = 1e-12  # spread of what did not vary
 DRAWS = 1000
+STEP = 2  # worlds added at a time
 FEW = 5  # units of a finding that the run does not have
 NONE: list[Interval | None] = [None]
 
@@ -50,6 +52,8 @@ def severity(
     register: Register,
     findings: Iterable[Finding],
     sizes: Mapping[str, float] | None = None,
+    first: int = FEW,
+    most: int = FEW,
     root: int = 0,
     draws: int = DRAWS,
 ) -> list[Chance]:
@@ -59,6 +63,8 @@ def severity(
         register: The claims.
         findings: Those of a run, whose spread is taken.
         sizes: By what a part's units are, how many times as many there are as in that run. Default as many.
+        first: How many worlds are looked at first, where they are added until a rule decides. Default 5.
+        most: How many at most. Default 5.
         root: Seed.
         draws: Simulated runs per claim and truth.
     """
@@ -66,7 +72,7 @@ def severity(
     for finding in findings:
         by_claim.setdefault(finding.claim, []).append(finding)
     return [
-        _chance(claim, truth, by_claim.get(claim.id, []), sizes or {}, root, draws)
+        _chance(claim, truth, by_claim.get(claim.id, []), sizes or {}, (first, most), root, draws)
         for claim in register.claims.values()
         if claim.kind != "check"
         for truth in (*TRUTHS, FOUND)
@@ -74,11 +80,12 @@ def severity(
 
 
 def _chance(
-    claim: Claim, truth: str, findings: list[Finding], sizes: Mapping[str, float], root: int, draws: int
-) -> Chance:
+    claim: Claim, truth: str, findings: list[Finding], sizes: Mapping[str, float], worlds: tuple[int, int], root: int,
+    draws: int,
+) -> Chance:  # fmt: skip
     rng = generator(root=root, stream="severity", claim=claim.id, truth=truth)
     by_finding = [
-        _outcomes(part, found, truth, sizes, rng, draws)
+        _outcomes(part, found, truth, sizes, worlds, rng, draws)
         for name, part in claim.parts.items() if part.essential
         for found in [f.estimate for f in findings if f.part == name and f.estimate is not None] or NONE
     ]  # fmt: skip
@@ -93,11 +100,13 @@ def _chance(
 
 
 def _outcomes(
-    part: Part, found: Interval | None, truth: str, sizes: Mapping[str, float], rng: np.random.Generator, draws: int
-) -> list[Judgement]:
+    part: Part, found: Interval | None, truth: str, sizes: Mapping[str, float], worlds: tuple[int, int],
+    rng: np.random.Generator, draws: int,
+) -> list[Judgement]:  # fmt: skip
     """The outcome of one finding in every simulated run."""
     at = found.estimate if truth == FOUND and found is not None else part.truth("none" if truth == FOUND else truth)
     n = max(2, round((found.n if found else FEW) * sizes.get(part.units, 1.0)))
+    n, cap = worlds if part.interval == "sequence" else (n, n)
     if part.interval == "share":
         hits = rng.binomial(n, min(1.0, max(0.0, at)), size=draws)
         judged = {k: part.judge(clopper_pearson(int(k), n)) for k in np.unique(hits)}
@@ -106,15 +115,28 @@ def _outcomes(
         half = found.half_width if found and 0 < found.half_width < np.inf else part.spread or TINY
         estimates, halves = at + half / special.ndtri(0.975) * rng.normal(size=draws), np.full(draws, half)
     else:
-        spread = _spread(part, found)
-        estimates = at + spread / np.sqrt(n) * rng.normal(size=draws)
-        deviations = spread * np.sqrt(rng.chisquare(n - 1, size=draws) / (n - 1))
-        halves = special.stdtrit(n - 1, 0.975) * deviations / np.sqrt(n)
+        most = max(n, cap) if part.interval == "sequence" else n
+        values = at + _spread(part, found) * rng.normal(size=(draws, most))
+        return _looks(part, values, range(n, most + 1, STEP) if most > n else (n,))
     return [part.judge(Interval(e, e - h, e + h, n)) for e, h in zip(estimates, halves, strict=True)]
+
+
+def _looks(part: Part, values: NDArray[np.float64], looks: Iterable[int]) -> list[Judgement]:
+    """By draw, the first outcome that is decided, as values are looked at more and more of."""
+    judged: list[Judgement] = ["undecided"] * len(values)
+    for n in looks:
+        estimates = values[:, :n].mean(1)
+        halves = special.stdtrit(n - 1, 0.975) * values[:, :n].std(1, ddof=1) / np.sqrt(n)
+        halves *= sequence_ratio(n) if part.interval == "sequence" else 1.0
+        for draw in [draw for draw, outcome in enumerate(judged) if outcome == "undecided"]:
+            e, h = float(estimates[draw]), float(halves[draw])
+            judged[draw] = part.judge(Interval(e, e - h, e + h, n))
+    return judged
 
 
 def _spread(part: Part, found: Interval | None) -> float:
     """The standard deviation of a unit, by the width of Student's interval."""
     if found is None or not found.bounded or found.n < 2:
         return part.spread or (part.sesoi or TINY)
-    return float(max(TINY, found.half_width * np.sqrt(found.n) / special.stdtrit(found.n - 1, 0.975)))
+    wide = special.stdtrit(found.n - 1, 0.975) * (sequence_ratio(found.n) if part.interval == "sequence" else 1.0)
+    return float(max(TINY, found.half_width * np.sqrt(found.n) / wide))

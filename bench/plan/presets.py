@@ -175,6 +175,7 @@ class Preset:
         world_seeds: how many such worlds.
         sweep: the behaviour world of sweeps and variants.
         sweep_seeds: how many such worlds.
+        most_worlds: how many of them, and of those of `world`, at most where a claim is undecided.
         control: the behaviour world of `positive_control`, whose causes persist.
         control_worlds: how many of them at first, and at most.
         alphas: strengths of the boost that are tried, ascending.
@@ -196,6 +197,7 @@ class Preset:
     world_seeds: int
     sweep: World
     sweep_seeds: int
+    most_worlds: int
     control: World
     control_worlds: tuple[int, int]
     alphas: tuple[float, ...]
@@ -228,7 +230,7 @@ SMOKE = Preset(
     Attribution(draws=30, nodes=6, samples=(1000,)),
     Cost(nodes=(32, 64, 128), repeats=5),
     world=World(items=30, users=150, length=12, width=16, epochs=3), world_seeds=2,
-    sweep=World(items=30, users=100, length=10, width=16, epochs=2, fresh=100), sweep_seeds=2,
+    sweep=World(items=30, users=100, length=10, width=16, epochs=2, fresh=100), sweep_seeds=2, most_worlds=3,
     control=replace(CONTROL, items=40, users=60, length=12, width=16, epochs=2, fresh=100), control_worlds=(2, 3),
     alphas=(1e-8, 1.0, 1e8), sparsities=(0.001, 0.1), taus=(0.3,), schedules=((100.0, 10.0),),
     real=Real((), seeds=2, trials=1, length=20, width=16, epochs=2, learning_rates=(3e-3,), controls=("shuffled",)),
@@ -247,6 +249,7 @@ QUICK = Preset(
     Cost(nodes=(64, 128, 256, 512, 1024), repeats=5),
     world=World(items=100, users=1000, length=30, width=32, epochs=30), world_seeds=5,
     sweep=World(items=50, users=250, length=20, width=32, epochs=38, batch=32, fresh=3000), sweep_seeds=5,
+    most_worlds=15,
     control=CONTROL, control_worlds=(5, 15),
     alphas=(1e-8, 1e-2, 1.0, 1e2, 1e8), sparsities=(0.0, 0.001, 0.01, 0.1, 1.0),
     taus=(0.1, 0.3), schedules=((100.0, 10.0), (1e4, 1.0)),
@@ -273,6 +276,7 @@ STANDARD = Preset(
     Cost(nodes=(64, 128, 256, 512, 1024, 2048), repeats=10),
     world=World(items=100, users=3000, length=30, width=64, epochs=40), world_seeds=5,
     sweep=World(items=100, users=500, length=20, width=32, epochs=40, fresh=3000), sweep_seeds=10,
+    most_worlds=40,
     control=CONTROL, control_worlds=(10, 40),
     alphas=tuple(10.0**exponent for exponent in range(-8, 9)), sparsities=(0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
     taus=(0.01, 0.1, 0.2, 0.3, 0.5), schedules=((1.0, 2.0), (100.0, 10.0), (1e4, 1.0)),

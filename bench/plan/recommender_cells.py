@@ -58,7 +58,7 @@ def plan_cell(
     return Cell(
         "recommender",
         params
-        | {"root": setup.root}
+        | {"root": setup.stream}
         | ({"identity": own_recommender.version(model)} if is_own(model) else {})
         | ({"rectools": setup.rectools} if model in PEERS else {})
         | ({"perturb": setup.perturb} if setup.perturb and model in NEURAL else {}),

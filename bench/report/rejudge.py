@@ -108,7 +108,8 @@ def show_severity(preset: str, run: Path | None = None) -> Answer:
     place = run or (REFERENCE / preset if (REFERENCE / preset / NAME).is_file() else REFERENCE / "quick")
     met = read_run(place)
     found = [finding for verdict in met.verdicts for finding in verdict.findings]
-    chances = severity(register, found, relative_sizes(sizes, find_preset(met.preset)))
+    relative = relative_sizes(sizes, find_preset(met.preset))
+    chances = severity(register, found, relative, sizes.sweep_seeds, sizes.most_worlds)
     note = (
         f"1,000 simulated runs per claim and truth, at the sizes of {preset} and the spread of {met.path.parent}. "
         "Right: as claimed if true as stated; no effect, or not above the bar, if there is nothing; opposite, or not "

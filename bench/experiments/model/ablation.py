@@ -9,9 +9,9 @@ compared with the same model that has no graph.
 from typing import Any, TypeAlias
 
 from bench.cells.unit import Cell
-from bench.experiments.base import Experiment, Results, Row, Rows, curves, table
-from bench.judge.claims import Finding, Register
-from bench.judge.intervals import Interval
+from bench.experiments.base import Experiment, Results, Row, Rows, curves, more_worlds, table, worlds_planned
+from bench.judge.claims import Finding, Register, read_register
+from bench.judge.intervals import Interval, crossed_gain, sequence_interval
 from bench.plan.presets import PERSIST, swept
 from bench.plan.recommender_cells import GIVEN, world_cells, world_sizes
 from bench.plan.results import all_of, mean_metric
@@ -56,9 +56,17 @@ def plan(setup: Setup) -> list[Cell]:
     return cells + [cell for name in _real(setup) for cell in tuning_cells(setup, name, "causalrec")]
 
 
-def _world_cells(setup: Setup, changes: dict[str, Any], relation: dict[str, Any] | None = None) -> list[Cell]:
+def _world_cells(
+    setup: Setup, changes: dict[str, Any], relation: dict[str, Any] | None = None, worlds: int | None = None
+) -> list[Cell]:
     world = swept(setup.preset, PERSIST)
-    return world_cells(setup, world, setup.preset.sweep_seeds, "causalrec", relation, **changes)
+    return world_cells(setup, world, worlds or setup.preset.sweep_seeds, "causalrec", relation, **changes)
+
+
+def _judged_cells(setup: Setup, worlds: int) -> list[Cell]:
+    """What the claims rest on, in so many worlds."""
+    titles = (BASE, LEARNED, "filter", BARE, *FALSE.values())
+    return [cell for title in titles for cell in _world_cells(setup, *WORLD[title], worlds)]
 
 
 def _false_cells(setup: Setup, mode: str, share: float) -> list[Cell]:
@@ -66,14 +74,18 @@ def _false_cells(setup: Setup, mode: str, share: float) -> list[Cell]:
 
 
 def refine(setup: Setup, results: Results) -> list[Cell]:
-    """Random graphs as dense as the learned ones; on real data, the variants of each seed's chosen setting."""
+    """Random graphs as dense as the learned ones; on real data, the variants of each seed's chosen setting; more worlds
+    for what is undecided.
+    """
     cells = []
     for learned in all_of(results, _world_cells(setup, *WORLD[LEARNED])):
         relation = {"kind": "random", "density": float(learned.metrics["density"])}
         cells.append(_world_cells(setup, {"alpha": ALPHA, **GIVEN}, relation)[int(learned.params["seed"])])
     for name in _real(setup):
         cells += [cell for variant in _real_cells(setup, results, name).values() for cell in variant]
-    planned = {r.cell for r in results}
+    planned, register = {r.cell for r in results}, read_register()
+    found = findings(setup, results, register)
+    cells += more_worlds(setup, results, lambda worlds: _judged_cells(setup, worlds), found, register)
     return [cell for cell in dict.fromkeys(cells) if cell not in planned]
 
 
@@ -103,7 +115,7 @@ def _real_cells(setup: Setup, results: Results, name: str) -> dict[str, list[Cel
 
 def _groups(setup: Setup, results: Results) -> dict[str, dict[str, Results]]:
     """By dataset and variant, the results by seed; a variant with a seed missing is left out."""
-    plans = {"behaviour": {title: _world_cells(setup, *variant) for title, variant in WORLD.items()}}
+    plans = {"behaviour": {title: _planned(setup, results, variant) for title, variant in WORLD.items()}}
     random = [r.cell for r in results if r.ok and r.params.get("relation", {}).get("kind") == "random"]
     in_world = [cell for cell in random if cell.params["dataset"]["name"] == "behaviour"]
     if len(in_world) >= setup.preset.sweep_seeds:
@@ -114,6 +126,12 @@ def _groups(setup: Setup, results: Results) -> dict[str, dict[str, Results]]:
         for name, variants in plans.items()
     }
     return {name: variants for name, variants in found.items() if variants}
+
+
+def _planned(setup: Setup, results: Results, variant: Variant) -> list[Cell]:
+    """The cells of a variant in as many worlds as it was planned in."""
+    worlds = worlds_planned(results, _world_cells(setup, *variant, setup.preset.most_worlds))
+    return _world_cells(setup, *variant, max(worlds, setup.preset.sweep_seeds))
 
 
 def _percent(gained: Interval | None) -> Interval | None:
@@ -130,7 +148,8 @@ def tables(setup: Setup, results: Results) -> list[Table]:
             at = {metric: ranked(setup, name, found, metric) for metric in METRICS}
             gains: Row = (None, None)
             if base and base is not found:
-                gains = tuple(_percent(gain(name, at[metric], ranked(setup, name, base, metric))) for metric in at)
+                plain = {metric: ranked(setup, name, base[: len(found)], metric) for metric in METRICS}
+                gains = tuple(_percent(gain(name, at[metric], plain[metric])) for metric in METRICS)
             levels = (level(name, values) for values in at.values())
             reach = _reach(found) if title != BARE else (None, None)
             rows.append((name, f"{_density(groups[name]):.4f}", title, *levels, *gains, *reach))
@@ -196,18 +215,25 @@ def findings(setup: Setup, results: Results, register: Register) -> list[Finding
     in_world = groups.get("behaviour", {})
     for mode in MODES:
         bare, false, true = (in_world.get(title) for title in (BARE, FALSE[mode], TRUE[mode]))
-        if bare and false and (lost := _loss(setup, "behaviour", false, bare, "ndcg10")):
-            detail = f"alpha {ALPHA:g}, {len(bare)} worlds; edges in {100 * (1 - _reach(false)[1]):.0f} % of rows"
-            if true and (won := _loss(setup, "behaviour", true, bare, "ndcg10")):
-                detail += f", of the true R in {100 * (1 - _reach(true)[1]):.0f} %, which gains {-won.estimate:.1f} %"
-            made.append(Finding("false-edges-hurt", "loss", lost, mode, detail))
+        if bare and false and (change := _change(setup, "behaviour", false, bare, "ndcg10")):
+            edges = 100 * (1 - _reach(false)[1])
+            detail = f"alpha {ALPHA:g}, {change.n} worlds of {setup.preset.most_worlds} at most"
+            detail += f"; edges in {edges:.0f} % of rows"
+            if true and (won := _change(setup, "behaviour", true, bare, "ndcg10")):
+                detail += f", of the true R in {100 * (1 - _reach(true)[1]):.0f} %, which gains {won.estimate:.1f} %"
+            made.append(Finding("false-edges-hurt", "loss", change.turned, mode, detail))
     return made
 
 
-def _loss(setup: Setup, name: str, ours: Results, theirs: Results, metric: str) -> Interval | None:
-    """What `ours` is behind `theirs`, relative, in %."""
-    gained = gain(name, ranked(setup, name, ours, metric), ranked(setup, name, theirs, metric))
-    return gained and Interval(-100 * gained.estimate, -100 * gained.high, -100 * gained.low, gained.n)
+def _change(setup: Setup, name: str, ours: Results, theirs: Results, metric: str) -> Interval | None:
+    """What `ours` gains over `theirs`, relative, in %; of worlds an interval that allows stopping."""
+    count = min(len(ours), len(theirs))
+    a, b = (ranked(setup, name, runs[:count], metric) for runs in (ours, theirs))
+    if not b.any():
+        return None
+    if name == "behaviour":
+        return sequence_interval(100 * (a.mean(1) - b.mean(1)) / b.mean())
+    return crossed_gain(a, b).scaled(100)
 
 
 def _filter_findings(setup: Setup, name: str, variants: dict[str, Results], register: Register) -> list[Finding]:
@@ -222,10 +248,10 @@ def _filter_findings(setup: Setup, name: str, variants: dict[str, Results], regi
         f"{100 * empty:.0f} % of R's rows have no edge"
     )
     off, made = register.blocked("rows_with_edge", 1 - empty), list[Finding]()
-    if hurt := _loss(setup, name, filtered, plain, "hr10"):
-        made.append(Finding(claim, "filter_hurts", hurt, name, detail, off))
-    if gained := gain(name, ranked(setup, name, boosted, "hr10"), ranked(setup, name, plain, "hr10")):
-        made.append(Finding(claim, "boost_does_not", gained.scaled(100), name, detail, off))
+    if hurt := _change(setup, name, filtered, plain, "hr10"):
+        made.append(Finding(claim, "filter_hurts", hurt.turned, name, detail, off))
+    if gained := _change(setup, name, boosted, plain, "hr10"):
+        made.append(Finding(claim, "boost_does_not", gained, name, detail, off))
     return made
 
 

@@ -1,9 +1,9 @@
 """Does CausalRec recover the item graph of behaviour? W against attention, lift, one-hot regression and chance."""
 
 from bench.cells.unit import Cell
-from bench.experiments.base import Experiment, Results, table
-from bench.judge.claims import Finding, Register
-from bench.judge.intervals import paired_difference, t_interval
+from bench.experiments.base import Experiment, Results, more_worlds, table
+from bench.judge.claims import Finding, Register, read_register
+from bench.judge.intervals import paired_difference, sequence_interval
 from bench.plan.recommender_cells import world_cells, world_sizes
 from bench.plan.results import mean_share, select, values
 from bench.plan.setup import Setup
@@ -23,7 +23,18 @@ CLAIM = "discovery-recovers"
 
 def plan(setup: Setup) -> list[Cell]:
     """CausalRec in every behaviour world."""
-    return world_cells(setup, setup.preset.world, setup.preset.world_seeds, "causalrec")
+    return _cells(setup, setup.preset.world_seeds)
+
+
+def _cells(setup: Setup, worlds: int) -> list[Cell]:
+    return world_cells(setup, setup.preset.world, worlds, "causalrec")
+
+
+def refine(setup: Setup, results: Results) -> list[Cell]:
+    """More worlds for what is undecided."""
+    register = read_register()
+    found = findings(setup, results, register)
+    return more_worlds(setup, results, lambda worlds: _cells(setup, worlds), found, register)
 
 
 def tables(setup: Setup, results: Results) -> list[Table]:
@@ -47,8 +58,8 @@ def findings(setup: Setup, results: Results, register: Register) -> list[Finding
     auprc = {name: values(done, f"auprc_{name}") for name in SCORES}
     reached = (auprc["w"] - auprc["random"]) / (auprc["regression"] - auprc["random"])
     means = ", ".join(f"{title} {auprc[name].mean():.2f}" for name, title in SCORES.items())
-    detail = f"{len(done)} worlds; mean AUPRC: {means}"
-    made = [Finding(CLAIM, "recovered", t_interval(reached), detail=detail)]
+    detail = f"{len(done)} worlds of {setup.preset.most_worlds} at most; mean AUPRC: {means}"
+    made = [Finding(CLAIM, "recovered", sequence_interval(reached), detail=detail)]
     for control in ("attention", "lift", "regression"):
         difference = paired_difference(auprc["w"], auprc[control])
         made.append(Finding(CLAIM, f"over_{control}", difference, detail=f"{len(done)} worlds"))
@@ -56,5 +67,5 @@ def findings(setup: Setup, results: Results, register: Register) -> list[Finding
 
 
 EXPERIMENT = Experiment(
-    "discovery", "Does CausalRec recover the item graph of behaviour?", plan, tables, findings=findings
+    "discovery", "Does CausalRec recover the item graph of behaviour?", plan, tables, refine, findings=findings
 )

@@ -37,7 +37,7 @@ def plan(setup: Setup) -> list[Cell]:
     """The world once per seed."""
     sizes = {"users": USERS, "length": LENGTH, "options": OPTIONS, "training": TRAINING}
     return [
-        Cell("example", {**sizes, "seed": seed, "root": setup.root}, ("bench.runners.example:run",), cost=1.5,
+        Cell("example", {**sizes, "seed": seed, "root": setup.stream}, ("bench.runners.example:run",), cost=1.5,
              timeout=setup.preset.timeout, label=f"phone, cable and case, seed {seed}")
         for seed in range(setup.preset.world_seeds)
     ]  # fmt: skip

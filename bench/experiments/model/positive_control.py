@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cells.unit import Cell
-from bench.experiments.base import Experiment, Points, Results, Rows, curves, table
+from bench.experiments.base import STEP, Experiment, Points, Results, Rows, curves, table, worlds_planned
 from bench.judge.claims import Gate
 from bench.judge.intervals import Interval, sequence_interval, t_interval
 from bench.plan.presets import World
@@ -29,7 +29,6 @@ from bench.show.tables import Table, format_value
 GATE = "positive_control"
 ALPHA = 100.0
 NULL = 0.02  # at p = 0 the gain of the true R has to lie within this of none
-STEP = 2  # worlds added at a time
 PARTS = {"fresh": "in law", "shift": "under shift"}
 METRICS = {"ndcg10": "NDCG@10", "hr10": "HR@10"}
 NONE, TRUE, OWN, OWN_OFF = "no graph", "true R", "R of CausalRec", "CausalRec, alpha 0"
@@ -87,8 +86,7 @@ def refine(setup: Setup, results: Results) -> list[Cell]:
 
 def _tried(setup: Setup, results: Results, persistent: bool) -> int:
     """How many worlds the judged variants were planned on."""
-    planned = {r.cell for r in results}
-    return sum(cell in planned for cell in _cells(setup, TRUE, persistent, max(setup.preset.control_worlds)))
+    return worlds_planned(results, _cells(setup, TRUE, persistent, max(setup.preset.control_worlds)))
 
 
 def _decided(setup: Setup, results: Results, persistent: bool) -> bool | None:

@@ -168,7 +168,7 @@ def _loss(setup: Setup, name: str, plain: Results, changed: Results) -> Interval
     if not plain or [r.params["seed"] for r in plain] != [r.params["seed"] for r in changed]:
         return None
     change = paired_gain(name, ranked(setup, name, changed), ranked(setup, name, plain))
-    return change and Interval(-100 * change.estimate, -100 * change.high, -100 * change.low, change.n)
+    return change and change.turned.scaled(100)
 
 
 def _order(setup: Setup, results: Results) -> Table:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from bench.cells.unit import Cell
-from bench.experiments.base import Experiment, Results, Rows, curves, table
-from bench.judge.claims import Finding, Register
-from bench.judge.intervals import Interval, largest_interval, spearman_interval, t_interval
+from bench.experiments.base import Experiment, Results, Rows, curves, more_worlds, table, worlds_planned
+from bench.judge.claims import Finding, Register, read_register
+from bench.judge.intervals import Interval, largest_interval, sequence_interval, spearman_interval, t_interval
 from bench.plan.presets import CAUSES, PERSIST, swept
 from bench.plan.recommender_cells import seed_cells, world_cells, world_sizes
 from bench.plan.results import all_of, mean_metric, mean_share, values
@@ -49,18 +49,36 @@ def _grid(setup: Setup, option: str) -> list[Any]:
     return sorted({*getattr(setup.preset, GRIDS[option][-1]), DEFAULTS[option]})
 
 
-def _cells(setup: Setup, causes: str, alpha: float = 1.0, mode: str = "renorm", **more: Any) -> list[Cell]:
-    """Defaults of `more` are left unsaid, so that a cell of several sweeps is one cell."""
+def _cells(
+    setup: Setup, causes: str, worlds: int | None = None, alpha: float = 1.0, mode: str = "renorm", **more: Any
+) -> list[Cell]:
+    """Defaults of `more` are left unsaid, so that a cell of several sweeps is one cell; `worlds` are the first ones."""
     changes: dict[str, Any] = {name: value for name, value in more.items() if value != DEFAULTS[name]}
     changes = {"tau": ALIVE_TAU, "alpha": alpha, "mode": mode, **changes}
     if schedule := changes.pop("schedule", None):
         changes |= dict(zip(("rho", "growth"), schedule, strict=True))
-    return world_cells(setup, swept(setup.preset, causes), setup.preset.sweep_seeds, "causalrec", **changes)
+    return world_cells(setup, swept(setup.preset, causes), worlds or setup.preset.sweep_seeds, "causalrec", **changes)
+
+
+def _judged_cells(setup: Setup, worlds: int) -> list[Cell]:
+    """What the claims rest on: alpha = 0, every alpha, the smallest lambda and the default."""
+    settings: list[dict[str, Any]] = [{"alpha": 0.0}, {}, {"sparsity": min(setup.preset.sparsities)}]
+    settings += [{"alpha": alpha, "mode": mode} for alpha in setup.preset.alphas for mode in BOOSTS]
+    return list(dict.fromkeys(cell for setting in settings for cell in _cells(setup, PERSIST, worlds, **setting)))
+
+
+def refine(setup: Setup, results: Results) -> list[Cell]:
+    """More worlds for what is undecided."""
+    register = read_register()
+    found = findings(setup, results, register)
+    return more_worlds(setup, results, lambda worlds: _judged_cells(setup, worlds), found, register)
 
 
 def _at(setup: Setup, results: Results, causes: str = PERSIST, **setting: Any) -> Results:
-    """The results at one setting, that of `_cells`, by seed; all seeds or none."""
-    return all_of(results, _cells(setup, causes, **setting))
+    """The results at one setting, that of `_cells`, by seed, in all worlds planned or in the first ones; or none."""
+    most = worlds_planned(results, _cells(setup, causes, setup.preset.most_worlds, **setting))
+    grown = all_of(results, _cells(setup, causes, most, **setting)) if most else []
+    return grown or all_of(results, _cells(setup, causes, **setting))
 
 
 def _by_alpha(setup: Setup, results: Results, mode: str, causes: str = PERSIST) -> dict[float, Results]:
@@ -83,12 +101,12 @@ def tables(setup: Setup, results: Results) -> list[Table]:
 def _reached(setup: Setup, results: Results, found: Results, causes: str) -> float | None:
     """NDCG@10 over that of the best possible ranking in the same worlds."""
     best = all_of(results, _best_cells(setup, causes))
-    return mean_metric(found, NDCG) / mean_metric(best, NDCG) if best and found else None
+    return mean_metric(found[: len(best)], NDCG) / mean_metric(best, NDCG) if best and found else None
 
 
 def _gain(found: Results, base: Results, level: float = 0.95, unit: float = 1.0) -> Interval:
     """The relative gain in NDCG@10 over `base`, paired over worlds; in % where `unit` is 100."""
-    ndcg, plain = values(found, NDCG), values(base, NDCG)
+    ndcg, plain = values(found, NDCG), values(base[: len(found)], NDCG)
     return t_interval(unit * (ndcg - plain) / plain.mean(), level)
 
 
@@ -162,15 +180,16 @@ def _window(setup: Setup, results: Results, base: Results, mode: str, register: 
     claim, ran = "alpha-window", _by_alpha(setup, results, mode)
     if not ran:
         return []
-    most, plain = max(ran), values(base, NDCG)
+    worlds = min(map(len, (base, *ran.values())))
+    most, plain = max(ran), values(base[:worlds], NDCG)
     off = register.blocked("rows_with_edge", 1 - mean_metric(ran[most], "empty_rows"))
-    gains = {alpha: 100 * (values(found, NDCG) - plain) / plain.mean() for alpha, found in ran.items()}
+    gains = {alpha: 100 * (values(found[:worlds], NDCG) - plain) / plain.mean() for alpha, found in ran.items()}
     best = max(gains, key=lambda alpha: float(gains[alpha].mean()))
     onset = next((f"{alpha:g}" for alpha, each in gains.items() if t_interval(each).below(0)), "none")
-    worlds = f"{len(base)} worlds"
-    largest, loss = largest_interval(list(gains.values())), t_interval(-gains[most])
-    helps = f"best at alpha {best:g} of {len(gains)} alphas, {worlds}"
-    harms = f"at alpha {most:g}, {worlds}; harm first seen at alpha {onset}"
+    largest, loss = largest_interval(list(gains.values())), sequence_interval(-gains[most])
+    spent = f"{worlds} worlds of {setup.preset.most_worlds} at most"
+    helps = f"best at alpha {best:g} of {len(gains)} alphas, {spent}"
+    harms = f"at alpha {most:g}, {spent}; harm first seen at alpha {onset}"
     return [
         Finding(claim, "helps", largest, mode, helps, off), Finding(claim, "harms", loss, mode, harms, off),
     ]  # fmt: skip
@@ -182,14 +201,16 @@ def _saturation(setup: Setup, results: Results, register: Register) -> list[Find
     default = _at(setup, results)
     if len(grid) < 2 or not default:
         return []
-    density, plain = np.stack([values(found, "density") for found in grid.values()]), values(default, NDCG)
-    least = min(grid)
+    first, least = setup.preset.sweep_seeds, min(grid)
+    density = np.stack([values(found[:first], "density") for found in grid.values()])
+    worlds = min(len(default), len(grid[least]))
+    plain, ndcg = (values(found[:worlds], NDCG) for found in (default, grid[least]))
     dense, bar = t_interval(density[0]).within(0.0, 1.0), register.claims[claim].parts["saturated"].bar or 0.0
-    loss = t_interval(100 * (plain - values(grid[least], NDCG)) / plain.mean())
+    loss = sequence_interval(100 * (plain - ndcg) / plain.mean())
     falls = t_interval([-spearman_interval(list(grid), world).estimate for world in density.T]).within(-1.0, 1.0)
     detail = f"lambda {least:g}, tau {ALIVE_TAU:g}, {dense.n} worlds"
     blocked = "" if dense.above(bar) else f"no graph is saturated: density {dense.estimate:.2f} at lambda {least:g}"
-    against = f"{detail}, against lambda {DEFAULTS['sparsity']:g}"
+    against = f"lambda {least:g}, {worlds} worlds, against lambda {DEFAULTS['sparsity']:g}"
     return [
         Finding(claim, "saturated", dense, "", detail),
         Finding(claim, "dilutes", loss, "", against, blocked),
@@ -203,6 +224,6 @@ def gaps(setup: Setup) -> dict[str, str]:  # noqa: ARG001
 
 
 EXPERIMENT = Experiment(
-    "sensitivity", "How do alpha, lambda, tau and the schedule of rho matter?", plan, tables, figures=figures,
+    "sensitivity", "How do alpha, lambda, tau and the schedule of rho matter?", plan, tables, refine, figures=figures,
     findings=findings, gaps=gaps,
 )  # fmt: skip

@@ -31,7 +31,7 @@ def plan(setup: Setup) -> list[Cell]:
     """By form, as many cells as repeats, each a process of its own that times all sizes in turn."""
     c = setup.preset.cost
     return [
-        Cell("cost", {"form": form, "nodes": list(c.nodes), "repeat": repeat, "root": setup.root},
+        Cell("cost", {"form": form, "nodes": list(c.nodes), "repeat": repeat, "root": setup.stream},
              ("bench.runners.cost:run",), timeout=setup.preset.timeout, label=f"cost of h, {form}, {repeat}",
              cost=0.5 + sum(0.02 + PRODUCTS[form] * 2 * n**3 / RATE for n in c.nodes))
         for repeat in range(c.repeats) for form in (*FORMS, SERIES)

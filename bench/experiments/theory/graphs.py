@@ -32,7 +32,7 @@ def plan_cell(
         "family": family, "edges": edges, "nodes": nodes, "samples": samples, "weights": [0.5, 2.0], "signed": True,
         "noise": "gaussian", "profile": "equal", "ratio": 1.0, "violation": None, "learner": learner,
         "identity": learners.identity(learner), "options": {}, "draws": setup.preset.structure.draws,
-        "root": setup.root,
+        "root": setup.stream,
     } | changes  # fmt: skip
     code = ("bench.runners.structure:run", *learners.code(learner))
     cost = 0.1 + params["draws"] * learners.seconds(learner, nodes, samples)

@@ -33,7 +33,7 @@ def plan(setup: Setup) -> list[Cell]:
     s = setup.preset.structure
     return [
         Cell("mixing",
-             {"reading": reading, "tokens": n, "features": d, "scale": scale, "draws": s.draws, "root": setup.root},
+             {"reading": reading, "tokens": n, "features": d, "scale": scale, "draws": s.draws, "root": setup.stream},
              ("bench.runners.mixing:run",), timeout=setup.preset.timeout,
              cost=0.005 + s.draws * (2e-4 + seconds(LEARNER, n, d)),
              label=f"{reading} attention, {n} tokens, d = {d or 'infinite'}, logits of sd {scale:g}")
