@@ -223,11 +223,12 @@ def compare(
 def judge(
     folder: Annotated[Path, typer.Argument(help="Folder of a run, with its records in it or beside it.")],
     out: Annotated[Path | None, output("Folder for the run as it is judged now.", default="nothing is written")] = None,
+    data_dir: request.DataDir = None,
 ) -> Answer:
     """Judge the records of a run again by the register of today, without running a cell."""
     from bench.report.rejudge import judge_folder
 
-    return judge_folder(folder, out)
+    return judge_folder(folder, out, data_dir)
 
 
 @command(app, "severity", "--preset standard")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from bench.judge.claims import Claim, Finding, Verdict
+from bench.judge.bars import Part
+from bench.judge.claims import Claim, Finding, Register, Verdict
 from bench.judge.intervals import Interval
-from bench.report.run_files import Part, RunFile
+from bench.report.run_files import Part as Shown
+from bench.report.run_files import RunFile
 from bench.show.figures import Column, Curves, Forest, Grid, Link, Links, Map, Mark, Network, Panel, Series
 from bench.show.tables import Table
 from causalrec.attention import causal_mask
@@ -230,20 +233,39 @@ def covariances(draw: st.DrawFn, problems: int = 3) -> NDArray[np.float64]:
 # bench: claims
 
 
-def claims(name: str = "some-claim") -> st.SearchStrategy[Claim]:
-    """A claim with and without an experiment that tests it."""
-    tested = Claim(name, "It is so", "Sec. 1", "recovery", "It holds where it holds.")
-    untested = Claim(name, "It is so", "Sec. 1", "", "It holds where it holds.", why_not="nothing measures it")
-    return st.sampled_from([tested, untested])
+@st.composite
+def parts(draw: st.DrawFn, essential: bool | None = None) -> Part:
+    """An effect with and without a claimed size, or a bound from either side; one that decides if that is asked for."""
+    about = {
+        "units": draw(st.sampled_from(["", "worlds"])),
+        "essential": draw(st.booleans()) if essential is None else essential,
+        "interval": draw(st.sampled_from(["t", "share", "crossed"])),
+    }
+    if draw(st.booleans()):
+        truths = {"stated": 0.9, "none": 0.1, "opposite": 0.0}
+        return Part("m", "", "why", bar=draw(st.floats(-2, 2)), large=draw(st.booleans()), truths=truths, **about)
+    sesoi = draw(st.floats(0.1, 2))
+    claimed = draw(st.none() | st.floats(sesoi, 9))
+    return Part("m", draw(st.sampled_from(["", "%"])), "why", sesoi=sesoi, claimed=claimed, **about)
+
+
+@st.composite
+def claims(draw: st.DrawFn, name: str = "some-claim") -> Claim:
+    """A claim of any kind with the parts "first", which decides, and "second", behind a gate or none."""
+    return Claim(
+        name, draw(st.sampled_from(["test", "theory", "check"])), "It is so", "Sec. 1", "synthetic", "recovery", "So",
+        "It holds where it holds.", {"first": draw(parts(essential=True)), "second": draw(parts())},
+        draw(st.sampled_from(["all", "any"])), draw(st.sampled_from([(), ("control",)])),
+    )  # fmt: skip
 
 
 @st.composite
 def findings(draw: st.DrawFn, claim: str = "some-claim") -> Finding:
-    """One part of a claim with any outcome; the estimate an interval, a number, a text or nothing."""
-    low, width = draw(st.floats(-9, 9)), draw(st.floats(0, 9))
-    estimate = draw(st.sampled_from([Interval(low + width / 2, low, low + width, 5), low, "none tried", None]))
-    outcome = draw(st.sampled_from(["holds", "fails", "unclear"]))
-    return Finding(claim, draw(st.text("abc =+|", max_size=4)), outcome, estimate, draw(st.text("xyz|", max_size=4)))
+    """What a run measured for a part of one of `claims`: an interval, of width 0 as well, or nothing behind a gate."""
+    low, width, blocked = draw(st.floats(-9, 9)), draw(st.floats(0, 9)), draw(st.sampled_from(["", "", "no edge"]))
+    estimate = None if blocked and draw(st.booleans()) else Interval(low + width / 2, low, low + width, 5)
+    where, detail = draw(st.text("abc =+|", max_size=4)), draw(st.text("xyz|", max_size=4))
+    return Finding(claim, draw(st.sampled_from(["first", "second"])), estimate, where, detail, blocked)
 
 
 # bench: a user's own file, graphs for other tools
@@ -426,24 +448,27 @@ def intervals(draw: st.DrawFn) -> Interval:
 
 @st.composite
 def runs(draw: st.DrawFn) -> RunFile:
-    """A run as its file tells it: few claims, parts and tables, so that two runs share some."""
+    """A run as its file tells it, all by one register: few claims, findings and tables, so that two runs share some."""
     values = intervals() | st.floats(-9, 9) | st.sampled_from(["a", None, 3])
+    asked = {"p": Part("m", "", "why", sesoi=1.0), "q": Part("m", "", "why", sesoi=1.0, essential=False)}
+    names = ("beats-rivals", "cubic-cost", "of-another-version")
+    told = ("test", "", "", "synthetic", "recovery", "", "", asked)
+    register = Register({name: Claim(name, *told) for name in names}, {}, "0" * 64)
 
-    def judged(claim: str) -> Verdict:
-        parts = draw(st.lists(st.sampled_from("pqr"), unique=True, max_size=3))
-        outcomes = st.sampled_from(["holds", "fails", "unclear"])
-        found = tuple(Finding(claim, part, draw(outcomes), draw(values)) for part in parts)
-        verdict = draw(st.sampled_from(["reproduced", "partly", "not run"]))
-        return Verdict(Claim(claim, "", "", "", ""), verdict, found)
+    def judged(name: str) -> Verdict:
+        places = draw(st.lists(st.tuples(st.sampled_from("pq"), st.sampled_from(["", "x"])), unique=True, max_size=3))
+        found = tuple(Finding(name, part, draw(intervals() | st.none()), where) for part, where in places)
+        verdict = draw(st.sampled_from(["as claimed", "no effect", "not run"]))
+        return Verdict(register.claims[name], verdict, found)
 
-    def table(name: str) -> Part:
+    def table(name: str) -> Shown:
         columns = draw(st.lists(st.sampled_from("klmn"), unique=True, min_size=1, max_size=4))
         row = st.tuples(st.sampled_from("ab"), *[values for _ in columns[1:]])
         made = Table(name, name, tuple(columns), tuple(draw(st.lists(row, max_size=4))))
-        return Part("table", name, name, "", None, made)
+        return Shown("table", name, name, "", None, made)
 
-    def some(names: list[str]) -> list[str]:
-        return draw(st.lists(st.sampled_from(names), unique=True))
+    def some(among: Sequence[str]) -> list[str]:
+        return draw(st.lists(st.sampled_from(among), unique=True))
 
     return RunFile(
         path=Path("run.json"),
@@ -452,10 +477,15 @@ def runs(draw: st.DrawFn) -> RunFile:
         device="cpu",
         cells=1,
         failed=0,
-        experiments=None,
-        verdicts=tuple(map(judged, some(["beats-rivals", "cubic-cost", "of-another-register"]))),
+        experiments=("recovery",),
+        headline="",
+        register=register,
+        code="",
+        asked={},
+        verdicts=tuple(map(judged, some(names))),
         parts=tuple(map(table, some(["one", "two"]))),
         datasets={},
+        provenance={},
         missing={},
         environment={"torch": draw(st.sampled_from(["2.13.0", None]))},
     )

@@ -22,6 +22,7 @@ from bench.cells.fingerprint import ROOT
 from bench.cells.store import Store
 from bench.datasets.catalogue import DATASETS
 from bench.experiments import EXPERIMENTS
+from bench.judge.claims import read_register
 from bench.plan.presets import PRESETS, World
 from bench.plan.setup import Setup, make_setup
 from bench.plan.table import plan_table
@@ -30,8 +31,9 @@ from bench.selftest import suite as selftest
 from bench.selftest.checks import Measured, ndcg_by_hand
 from bench.selftest.faults import Fault
 from causalrec import ranking
-from tests.bench.judge.test_claims import IDS
+from tests.bench.report.test_compare import RUN, other_verdict
 
+IDS = tuple(read_register().claims)
 GOLDEN = Path(__file__).parent / "golden" / "cli.json"
 
 
@@ -203,10 +205,9 @@ RUN_FILES = {
     "not_a_number": '{"preset": "smoke", "seed": NaN}',
     "keyless": '{"preset": "smoke"}',
     "nested": '{"preset": ' + "[" * 100_000 + "]" * 100_000 + "}",
-    "other": json.dumps(
-        {"preset": "none such", "seed": 0, "device": "cpu", "cells": 0, "failed": 0, "verdicts": [], "tables": []}
-        | {"datasets": {}, "missing": {}, "environment": {}}
-    ),
+    "other": json.dumps(RUN | {"preset": "none such"}),
+    "mine": json.dumps(RUN),
+    "by_other_rules": json.dumps(RUN | {"register": RUN["register"] | {"sha256": "cd" * 32}}),
 }
 RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for item in range(1, 7))
 
@@ -306,6 +307,12 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("compare nested", r"nested/run\.json: cannot be read as JSON"),
         ("compare other", "there is no reference of preset 'none such' in .*, only of .*quick.*; name the run to"),
         ("compare other listed", r"listed/run\.json: is a list"),
+        ("compare mine by_other_rules", "mine/run.json was judged by register ababab.*, .* by cdcdcd.*; judge the rec"),
+        ("reproduce --preset smoke --expect mine", "mine/run.json was judged by another register than this version's"),
+        ("judge nowhere", "nowhere: holds no run; name the folder of one run"),
+        ("judge other", "other: there is no folder records in it or beside it; judge where `reproduce` wrote them"),
+        ("severity --preset big", "preset 'big' is unknown"),
+        ("severity --run nowhere", "nowhere: there is no such file; name a folder"),
         ("reproduce --preset smoke --expect nowhere", "nowhere: there is no such file; name a folder"),
         ("reproduce --preset smoke --expect listed", r"listed/run\.json: is a list"),
         ("run recovery --preset smoke --expect keyless", r"keyless/run\.json: object missing required field `seed`"),
@@ -421,32 +428,43 @@ def test_claims_lists_the_register(call):
     assert [row[0] for row in table["rows"]] == list(IDS)
 
 
-def test_claims_show_is_one_claim_whole(call, home):
+def test_claims_show_is_one_claim_whole_with_what_the_committed_run_says_of_it(call, home):
     put(home / "runs" / "damaged" / "run.json", "{")
     shown = ("claims", "--show", "attention-is-scm", "--out", "runs")
     code, out, err = call(*shown)
     assert code == 0
     assert err.startswith("passed over: runs/damaged/run.json: cannot be read as JSON")
     assert re.search(r"^command +python cli\.py run audit --preset quick$", out, re.MULTILINE)
-    assert re.search(r"^last verdict +partly$", out, re.MULTILINE)
-    assert re.search(r"^the identity, behaviour +holds +1\.67e-07 ", out, re.MULTILINE)
+    told = json.loads((ROOT / "results" / "reference" / "quick" / "run.json").read_text())
+    (verdict,) = [verdict for verdict in told["verdicts"] if verdict["claim"] == "attention-is-scm"]
+    assert re.search(rf"^last verdict +{verdict['verdict']}$", out, re.MULTILINE)
+    for finding in verdict["findings"]:
+        assert re.search(rf"^{finding['part']}\S* .*{finding['outcome']} ", out, re.MULTILINE)
     code, out, _ = call(*shown, "--json")
     assert (code, [table["name"] for table in json.loads(out)]) == (0, ["claim", "findings"])
 
 
 def test_compare_tells_equal_from_different_by_its_exit_code(call, home):
-    quick = ROOT / "results" / "reference" / "quick"
-    code, out, err = call("compare", quick)
+    """What differs within noise is told and is no difference; nor is what is judged by other rules, where asked."""
+    near = {"estimate": 0.4, "low": -0.1, "high": 0.9, "n": 5, "level": 0.95}
+    runs = RUN_FILES | {"near": json.dumps(other_verdict(near)), "far": json.dumps(other_verdict(near | {"low": 0.1}))}
+    for folder, text in runs.items():
+        put(home / folder / "run.json", text)
+    told = "beats-rivals is undecided, in the reference no effect\n"
+    code, out, err = call("compare", "mine", "mine")
     assert (code, err) == (0, "")
-    assert f"Verdicts of {quick / 'run.json'} and {quick / 'run.json'}" in out
-    document = json.loads((quick / "run.json").read_text())
-    document["verdicts"][0]["verdict"] = "inconclusive"
-    put(home / "mine" / "run.json", json.dumps(document))
-    code, out, err = call("compare", "mine/run.json", quick, "--json")
-    assert (code, err) == (1, "equal-variance-identifies is inconclusive, in the reference reproduced\n")
+    assert "Verdicts of mine/run.json and mine/run.json" in out
+    assert call("compare", "near", "mine")[0::2] == (0, f"within noise: {told}")
+    assert call("compare", "mine", "by_other_rules", "--across-registers")[0::2] == (0, "")
+    code, out, err = call("compare", "far/run.json", "mine", "--json")
+    assert (code, err) == (1, told)
     assert [table["name"] for table in json.loads(out)] == [
         "compared_made_with", "compared_tables", "compared_findings", "compared_verdicts",
     ]  # fmt: skip
+
+
+def test_compare_takes_the_committed_run_of_the_preset_where_no_other_is_named(call, home):
+    assert call("compare", ROOT / "results" / "reference" / "quick")[0::2] == (0, "")
 
 
 @pytest.mark.parametrize("command", [("reproduce",), ("run", "recovery")])
@@ -467,23 +485,32 @@ def test_a_run_is_held_against_what_was_expected_and_its_data_demanded(call, hom
     document = json.loads(file.read_text())
     assert document["experiments"] == ["recovery"]
 
-    same = put(home / "same" / "run.json", json.dumps(document)).parent
-    others = {verdict["claim"]: verdict for verdict in document["verdicts"]}
-    others["beats-rivals"]["verdict"] = "reproduced"  # of an experiment that is not run here
-    del document["experiments"]
-    whole = put(home / "whole" / "run.json", json.dumps(document)).parent
-    others["equal-variance-identifies"]["verdict"] = "contradicted"
-    other = put(home / "other" / "run.json", json.dumps(document)).parent
-    for folder in (same, whole):
-        assert call(*asked, "--expect", folder)[:2] == (0, tables)
-    code, out, err = call(*asked, "--expect", other)
-    (told,) = [line for line in err.splitlines() if line.startswith("--expect: ")]
-    assert (code, out) == (1, tables)
-    assert re.search(r": equal-variance-identifies is \w+, in the reference contradicted$", told)
+    def expect(name: str, **more) -> Path:
+        return put(home / name / "run.json", json.dumps(document | more)).parent
+
+    same, others = expect("same"), {verdict["claim"]: verdict for verdict in document["verdicts"]}
+    others["beats-rivals"]["verdict"] = "as claimed"  # of an experiment that is not run here
+    whole = expect("whole", experiments=list(EXPERIMENTS))
+    others["equal-variance-identifies"]["verdict"] = "opposite"
+    near = expect("near")
+    for finding in others["equal-variance-identifies"]["findings"]:
+        finding["estimate"] |= {"estimate": -2.0, "low": -3.0, "high": -1.0}
+    other = expect("other")
+    elsewhere = expect("elsewhere", register=document["register"] | {"sha256": "0" * 64})
+    assert call(*asked, "--expect", same)[:2] == (0, tables)
+    for folder, how, code in ((whole, "", 0), (near, ", within noise", 0), (other, "", 1)):
+        ended, out, err = call(*asked, "--expect", folder)
+        assert (ended, out) == (code, tables)
+        told = [line for line in err.splitlines() if line.startswith("--expect")]
+        assert len(told) == (folder != whole)
+        said = rf"--expect{how}: equal-variance-identifies is .*, in the reference opposite"
+        assert all(re.fullmatch(said, line) for line in told)
+    assert call(*asked, "--expect", elsewhere)[:2] == (2, "")
+    assert call(*asked, "--expect", elsewhere, "--across-registers")[0] == 1
 
     code, out, err = call(*asked, "--require-data", "--expect", other)
     assert (code, out) == (3, tables)  # before the 1 of a verdict
-    assert told in err.splitlines()
+    assert told[0] in err.splitlines()
     (lacking,) = [line for line in err.splitlines() if line.startswith("--require-data: ")]
     assert lacking.startswith("--require-data: beauty: Amazon Beauty is not there: sought data")
     assert call(*asked, "--require-data", "--dataset", "ml-100k", "--expect", same)[0] == 0

@@ -14,6 +14,7 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from bench.cells.unit import plain
+from bench.judge.bars import TRUTHS
 from bench.judge.intervals import Interval
 from causalrec.acyclicity import is_acyclic
 from causalrec.interactions import to_sequences
@@ -396,21 +397,36 @@ STRATEGIES: dict[str, tuple[st.SearchStrategy, Callable[..., bool], dict[str, Ca
         valid_covariances,
         {"two nodes": lambda S: S.shape == (3, 2, 2), "five nodes": lambda S: S.shape == (3, 5, 5)},
     ),
+    "parts": (
+        strategies.parts(),
+        lambda part: all(part.truth(truth) is not None for truth in TRUTHS),
+        {
+            "a bound from above": lambda part: part.bar is not None and part.large,
+            "a bound from below": lambda part: part.bar is not None and not part.large,
+            "an effect of a claimed size": lambda part: part.claimed is not None,
+            "an effect of none": lambda part: part.sesoi is not None and part.claimed is None,
+            "beside": lambda part: not part.essential,
+        },
+    ),
     "claims": (
         strategies.claims(),
-        lambda claim: bool(claim.experiment) != bool(claim.why_not),
-        {"tested": lambda claim: bool(claim.experiment), "not tested": lambda claim: not claim.experiment},
+        lambda claim: set(claim.parts) == {"first", "second"} and claim.parts["first"].essential,
+        {
+            "a check": lambda claim: claim.kind == "check",
+            "one is enough": lambda claim: claim.combine == "any" and claim.parts["second"].essential,
+            "all have to": lambda claim: claim.combine == "all" and claim.parts["second"].essential,
+            "a part beside": lambda claim: not claim.parts["second"].essential,
+            "behind a gate": lambda claim: bool(claim.gates),
+        },
     ),
     "findings": (
         strategies.findings(),
-        lambda x: x.outcome in {"holds", "fails", "unclear"},
+        lambda x: valid_interval(x.estimate) and (x.estimate is not None or x.blocked),
         {
             "no estimate": lambda x: x.estimate is None,
-            "an interval": lambda x: isinstance(x.estimate, Interval),
-            "an interval of no width": lambda x: isinstance(x.estimate, Interval) and x.estimate.half_width == 0,
-            "a number": lambda x: isinstance(x.estimate, float),
-            "a text": lambda x: isinstance(x.estimate, str),
-            "no part": lambda x: x.part == "",
+            "blocked beside an estimate": lambda x: x.estimate is not None and x.blocked,
+            "an interval of no width": lambda x: x.estimate is not None and x.estimate.half_width == 0,
+            "nowhere": lambda x: x.where == "",
         },
     ),
     "sample_matrices": (
@@ -547,6 +563,8 @@ STRATEGIES: dict[str, tuple[st.SearchStrategy, Callable[..., bool], dict[str, Ca
         {
             "no verdict": lambda run: not run.verdicts,
             "a verdict without findings": lambda run: any(not v.findings for v in run.verdicts),
+            "a finding beside": lambda run: any({f.part for f in v.findings} == {*"pq"} for v in run.verdicts),
+            "no estimate": lambda run: any(f.estimate is None for v in run.verdicts for f in v.findings),
             "a table without rows": lambda run: any(not part.table.rows for part in run.parts),
             "two rows of one name": lambda run: any(repeated([r[0] for r in p.table.rows]) for p in run.parts),
         },

@@ -230,7 +230,7 @@ SMOKE = Preset(
     Attribution(draws=30, nodes=6, samples=(1000,)),
     Cost(nodes=(32, 64, 128), repeats=5),
     world=World(items=30, users=150, length=12, width=16, epochs=3), world_seeds=2,
-    sweep=World(items=30, users=100, length=10, width=16, epochs=2, fresh=100), sweep_seeds=2, most_worlds=3,
+    sweep=World(items=40, users=100, length=10, width=16, epochs=2, fresh=100), sweep_seeds=2, most_worlds=3,
     control=replace(CONTROL, items=40, users=60, length=12, width=16, epochs=2, fresh=100), control_worlds=(2, 3),
     alphas=(1e-8, 1.0, 1e8), sparsities=(0.001, 0.1), taus=(0.3,), schedules=((100.0, 10.0),),
     real=Real((), seeds=2, trials=1, length=20, width=16, epochs=2, learning_rates=(3e-3,), controls=("shuffled",)),

@@ -130,7 +130,7 @@ class Setup:
         """What `restored` needs beside preset, seed, device and data."""
         real = {name: getattr(self.preset.real, name) for name in NARROWED}
         mine = ("split", "learners", "recommenders", "rectools", "seq2cause", "perturb")
-        return {"real": real, **{name: getattr(self, name) for name in mine}}
+        return {"about": self.preset.about, "real": real, **{name: getattr(self, name) for name in mine}}
 
     @property
     def lacking(self) -> str:

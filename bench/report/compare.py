@@ -1,9 +1,9 @@
 """Two runs side by side: verdicts, findings, the numbers of shared tables, and what they were made with.
 
 A claim is compared if both runs were asked for its experiment. Its verdicts differ if they are not the same word. They
-differ within noise if of every essential finding of both the estimate of either lies in the other's interval: another
-processor, which rounds otherwise, can do that. Runs that were judged by different registers are not compared unless
-that is asked for: a verdict by another rule is another verdict.
+differ within noise if of every essential finding of both the estimate of either lies in the other's interval, or a gate
+left neither anything to measure: another processor, which rounds otherwise, can do that. Runs that were judged by
+different registers are not compared unless that is asked for: a verdict by another rule is another verdict.
 """
 
 import math
@@ -100,9 +100,11 @@ def _within_noise(run: RunFile, reference: RunFile, claim: str) -> bool:
     if not (claim in run.by_claim and claim in reference.by_claim):
         return False
     here, there = (_deciding(file.by_claim[claim]) for file in (run, reference))
-    return here.keys() == there.keys() and all(
-        _lies_in(here[title], there[title]) and _lies_in(there[title], here[title]) for title in here
-    )
+    return bool(here) and here.keys() == there.keys() and all(
+        here[title] is there[title] is None
+        or (_lies_in(here[title], there[title]) and _lies_in(there[title], here[title]))
+        for title in here
+    )  # fmt: skip
 
 
 def _deciding(verdict: Verdict) -> Mapping[str, Interval | None]:

@@ -1,5 +1,6 @@
 """Judge records anew, without running a cell; and how often each rule would come out right."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -7,13 +8,13 @@ from pathlib import Path
 import msgspec
 
 from bench.cells.store import Store
-from bench.datasets.load import Provenance
+from bench.datasets.load import Provenance, data_folder
 from bench.errors import InputError
 from bench.judge.bars import TRUTHS
 from bench.judge.claims import Register, read_register
 from bench.judge.severity import severity
 from bench.plan.presets import Preset, Real, find_preset
-from bench.plan.setup import Setup
+from bench.plan.setup import DATA_VARIABLE, Setup
 from bench.report.run_files import NAME, REFERENCE, RunFile, read_run
 from bench.report.write import Made, document, write
 from bench.reproduce import rejudge
@@ -30,15 +31,19 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
     rectools: str | None
     seq2cause: str | None
     perturb: float
+    about: str = ""
 
 
-def judge_folder(folder: Path, out: Path | None = None, register: Register | None = None) -> Answer:
+def judge_folder(
+    folder: Path, out: Path | None = None, data_dir: Path | None = None, register: Register | None = None
+) -> Answer:
     """Judge the records behind a run by the register of today.
 
     Args:
         folder: of a run, with its records in `records` there or beside it; or the results folder that holds records and
             one run.
         out: folder for the files of the run as it is judged now. Default none: nothing is written.
+        data_dir: where the datasets are, whose titles some claims are judged by; None for the usual place.
         register: what to judge by. Default the suite's own.
 
     Raises:
@@ -48,9 +53,10 @@ def judge_folder(folder: Path, out: Path | None = None, register: Register | Non
     place = next((at for at in (run.path.parent, run.path.parent.parent) if (at / "records").is_dir()), None)
     if place is None:
         raise InputError(f"{folder}: there is no folder records in it or beside it; judge where `reproduce` wrote them")
+    os.environ[DATA_VARIABLE] = str(data_folder(data_dir).resolve())
     found = rejudge(restored(run), run.experiments, Store(place), register)
     missing = sum(result.record is None for result in found.failures)
-    made = Made(f"python cli.py judge {folder}")
+    made = Made(f"python cli.py judge {folder}", environment=run.environment)
     if out is not None:
         write(found, out, made)
     told = f"judged {found.cells} cells of {run.path}, {missing} without a record"
@@ -62,7 +68,8 @@ def _run_of(folder: Path) -> Path:
         return folder / NAME
     runs = sorted(folder.glob(f"*/{NAME}"))
     if len(runs) != 1:
-        raise InputError(f"{folder}: holds {len(runs)} runs, {', '.join(p.parent.name for p in runs)}; name one folder")
+        named = ", ".join(path.parent.name for path in runs)
+        raise InputError(f"{folder}: holds {'runs ' + named if runs else 'no run'}; name the folder of one run")
     return runs[0]
 
 
@@ -80,9 +87,9 @@ def restored(run: RunFile) -> Setup:
         real = msgspec.convert(msgspec.to_builtins(preset.real) | run.asked["real"], Real)
         found = msgspec.convert(run.provenance, dict[str, Provenance])
         rest = {name: of for name, of in run.asked.items() if name != "real"}
-        asked = msgspec.convert(rest, Asked)
-        preset = replace(preset, real=real)
-        return Setup(preset, run.seed, run.device, found, run.missing, **msgspec.structs.asdict(asked))
+        asked = msgspec.structs.asdict(msgspec.convert(rest, Asked))
+        preset = replace(preset, real=real, about=asked.pop("about") or preset.about)
+        return Setup(preset, run.seed, run.device, found, run.missing, **asked)
     except (KeyError, TypeError, msgspec.ValidationError) as error:
         raise InputError(f"{run.path}: its setup cannot be restored ({error}); run it anew") from error
 

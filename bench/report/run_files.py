@@ -1,6 +1,7 @@
 """`run.json` as `bench.report.write` writes it, read back with every type checked: it may be damaged or another's."""
 
 import math
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -225,6 +226,12 @@ class _Register(Struct):
     code_sha256: str
     claims: dict[Name, Claim]
     gates: dict[str, GateRule]
+
+    def __post_init__(self) -> None:
+        for name, claim in self.claims.items():
+            if claim.id != name or not re.fullmatch(SAFE, claim.experiment):
+                told = f"id {short(claim.id)}, experiment {short(claim.experiment)}"
+                raise ValueError(f"claim {name!r} has {told}; expected its own id, and a name of an experiment")
 
 
 class _Named(Struct):

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,11 +31,13 @@ class Made:
         command: the command line.
         started: when, ISO 8601 in UTC.
         duration_s: how long it took, in seconds.
+        environment: what its cells ran on. Default this process's.
     """
 
     command: str = ""
     started: str = ""
     duration_s: float = 0.0
+    environment: Mapping[str, str | int | None] = field(default_factory=provenance)
 
 
 def judging_code() -> str:
@@ -57,11 +60,13 @@ def document(run: Run, made: Made | None = None) -> dict[str, Any]:
         What run.json holds; its texts are such that UTF-8 can hold them.
     """
     setup, register = run.setup, run.register
+    made_with = asdict(made or Made())
+    environment = made_with.pop("environment")
     told = {
         "preset": setup.preset.name,
         "seed": setup.root,
         "device": setup.device,
-        "made": asdict(made or Made()) | {"version": version_of("causalrec-bench")},
+        "made": made_with | {"version": version_of("causalrec-bench")},
         "asked": setup.asked,
         "headline": headline(run.verdicts),
         "experiments": list(run.experiments),
@@ -103,7 +108,7 @@ def document(run: Run, made: Made | None = None) -> dict[str, Any]:
         "figures": [_named(figure, run) for figure in run.figures],
         "datasets": {name: asdict(found) for name, found in setup.found.items()},
         "missing": dict(setup.missing),
-        "environment": provenance(),
+        "environment": environment,
     }
     return cast("dict[str, Any]", encodable(told))
 

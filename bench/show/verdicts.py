@@ -55,7 +55,7 @@ def estimate_words(found: Interval | None, part: Part) -> str:
         return format_value(None)
     if part.interval == "share":
         bounds = f"[{found.low:.2f}, {found.high:.2f}]"
-        return f"{round(found.estimate * found.n)} of {found.n} {part.units} {bounds}"
+        return f"{found.estimate * found.n:.0f} of {found.n} {part.units} {bounds}"
     return f"{format_value(found)} {part.unit}".strip()
 
 

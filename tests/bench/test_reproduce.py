@@ -1,6 +1,7 @@
 """From the command to verdicts and files, end to end; nothing but times may depend on workers or interruption."""
 
 import csv
+import hashlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from bench.cells.files import StoreError
 from bench.cells.fingerprint import ROOT
 from bench.cells.store import Store
 from bench.experiments import EXPERIMENTS
+from bench.judge.claims import REGISTER, read_register
 from bench.methods.fit import SPLITS
 from bench.plan.presets import PRESETS, World
 from bench.plan.setup import make_setup
@@ -30,21 +33,26 @@ from bench.show.figures import Curves
 from bench.show.tables import Table
 from tests.bench import faulty_runner
 from tests.bench.faulty_runner import WHY
-from tests.bench.judge.test_claims import IDS
 
+IDS = tuple(read_register().claims)
 TIMES = ("CPU s", "CPU ms a graph", "CPU s of one", "CPU s of the other")
 COMMAND = [sys.executable, str(ROOT / "cli.py"), "reproduce", "--preset", "smoke"]
 
 
 def numbers(document: dict) -> dict:
-    """A run's document without what may differ: times, and where it was made."""
+    """A run's document without what may differ: times and what rests on them, when and where it was made."""
     tables = {}
     for table in document["tables"]:
         timed = table["name"] == "cost"  # all of it but the names of the forms
         kept = [at for at, column in enumerate(table["columns"]) if column not in TIMES and not (timed and at)]
         tables[table["title"]] = [[row[at] for at in kept] for row in table["rows"]]
-    rest = {name: value for name, value in document.items() if name not in ("tables", "environment")}
+    rest = {name: value for name, value in document.items() if name not in ("tables", "made", "environment")}
     return rest | {"tables": tables}
+
+
+def unmade(document: dict) -> dict:
+    """A run's document without when and for how long it was made, and by which command."""
+    return {name: value for name, value in document.items() if name != "made"}
 
 
 # The smoke preset, as a user runs it
@@ -86,7 +94,13 @@ def test_files_exist_and_parse(smoke):
     assert (document["preset"], document["seed"], document["device"], document["failed"]) == ("smoke", 0, "cpu", 0)
     assert [verdict["claim"] for verdict in document["verdicts"]] == list(IDS)
     assert {verdict["verdict"] for verdict in document["verdicts"]} > {"not run"}
+    assert document["headline"].startswith("Of 12 tests: ")
     assert document["environment"]["torch"]
+    assert document["register"]["sha256"] == hashlib.sha256(REGISTER.read_bytes()).hexdigest()
+    made = document["made"]
+    assert made["command"].startswith(f"python cli.py reproduce --preset smoke --out {out}")
+    assert datetime.fromisoformat(made["started"]).tzinfo is not None
+    assert made["duration_s"] > 0
     names = [table["name"] for table in document["tables"]]
     assert names[-1] == "verdicts"
     assert len(set(names)) == len(names)
@@ -117,15 +131,14 @@ def test_files_exist_and_parse(smoke):
 
 def test_a_second_run_finds_every_cell_and_prints_the_same_bytes(smoke):
     out, done = smoke
-    before = (out / "smoke-seed0" / "run.json").read_bytes()
+    before = json.loads((out / "smoke-seed0" / "run.json").read_text())
     drawn = {path: path.read_bytes() for path in out.glob("smoke-seed0/figures/*")}
     again = call(out)
     assert again.stdout == done.stdout
-    assert (out / "smoke-seed0" / "run.json").read_bytes() == before
+    assert unmade(json.loads((out / "smoke-seed0" / "run.json").read_text())) == unmade(before)
     assert drawn == {path: path.read_bytes() for path in out.glob("smoke-seed0/figures/*")} != {}
-    cells = json.loads(before)["cells"]
     stages = re.findall(r"^(\d+)/\1 cells, \1 cached$", again.stderr.decode(), re.MULTILINE)
-    assert sum(map(int, stages)) == cells
+    assert sum(map(int, stages)) == before["cells"]
 
 
 def test_json_is_one_document_and_nothing_else(smoke):
@@ -204,12 +217,10 @@ def test_real_data_are_tuned_on_every_seed_under_every_split(tiny):
         "popularity (control)", "item-kNN (control)", "Markov chain (control)", "EASE (control)", "TALE (control)",
         "SASRec", "SASRec, uniform attention (control)", "CausalRec", "CausalRec, alpha = 0 (twin)", "best possible",
     }  # fmt: skip
-    parts = {f["part"] for v in document["verdicts"] if v["claim"] == "beats-each-rival" for f in v["findings"]}
-    details = [f["rests_on"] for v in document["verdicts"] if v["claim"] == "beats-each-rival" for f in v["findings"]]
+    found = [f for v in document["verdicts"] if v["claim"] == "beats-each-rival" for f in v["findings"]]
     told = r"; SASRec's loss in NDCG@10: shuffled histories .* %, uniform attention .* %; .*temporal split"
-    assert all(re.search(told, detail) for detail in details)
-    controls = ("item-kNN", "popularity", "Markov chain", "EASE", "TALE")
-    assert parts == {"SASRec, ml-100k", *(f"{control} (control), ml-100k" for control in controls)}
+    assert [f["where"] for f in found] == ["SASRec, ml-100k"]  # controls gate, and judge nothing
+    assert all(re.search(told, f["rests_on"]) for f in found)
 
 
 def test_every_table_and_figure_names_its_experiment(tiny):
@@ -229,9 +240,7 @@ def test_a_missing_dataset_is_said_and_is_no_failure(tiny):
     document = document_of(tiny)
     assert "Amazon Beauty is not there" in document["missing"]["beauty"]
     (verdict,) = [v for v in document["verdicts"] if v["claim"] == "beats-rivals"]
-    assert "Datasets: ml-100k; " in verdict["left_out"]
-    assert "Amazon Beauty is not there: sought" in verdict["left_out"]
-    assert verdict["verdict"] != "reproduced"
+    assert "Amazon Beauty is not there: sought" in verdict["note"]
 
 
 def test_one_worker_or_two_the_numbers_are_equal(tiny, data, tmp_path):
@@ -310,9 +319,8 @@ def test_failed_cells_are_listed_and_verdicts_say_so(monkeypatch, capsys, data, 
     assert "Cells that failed" in out
 
     (verdict,) = [v for v in document["verdicts"] if v["claim"] == "unequal-variance-breaks"]
-    assert verdict["left_out"] == f"2 of the {document['cells']} cells of variance failed"
-    assert verdict["verdict"] != "reproduced"
-    judged = {finding["part"] for finding in verdict["findings"]}
+    assert verdict["note"] == f"2 of the {document['cells']} cells of variance failed"
+    judged = {finding["where"] for finding in verdict["findings"]}
     assert judged == {"EqVar, random", "EqVar, rising", "EqVar, falling", "NOTEARS, random"}
 
     monkeypatch.setattr(reproduce, "execute", execute)
@@ -331,7 +339,7 @@ def test_cells_out_of_time_are_failures(monkeypatch, capsys, data, tmp_path):
     (table,) = [table for table in document["tables"] if table["name"] == "failures"]
     assert {row[1] for row in table["rows"]} == {"timed_out"}
     (verdict,) = [v for v in document["verdicts"] if v["claim"] == "discovery-recovers"]
-    assert (verdict["verdict"], verdict["left_out"]) == ("not run", "2 of the 2 cells of discovery failed")
+    assert (verdict["verdict"], verdict["note"]) == ("not run", "2 of the 2 cells of discovery failed")
     assert (tmp_path / "smoke-seed0-discovery" / "run.json").exists()
 
 
@@ -346,6 +354,6 @@ def test_every_experiment_runs_by_name_alone(smoke, monkeypatch, capsys):
         assert "done" not in err
         for verdict in json.loads(out)["verdicts"]:
             if verdict["verdict"] != "not run":  # why it came so may be another experiment's
-                shut = ("left_out",) if verdict["verdict"] == "not testable here" else ()  # whose gate is another's
+                shut = ("note",) if verdict["verdict"] == "not testable here" else ()  # whose gate is another's
                 assert verdict == verdicts[verdict["claim"]] | {of: verdict[of] for of in ("why", *shut)}
                 assert verdict["why"] in ("", verdicts[verdict["claim"]]["why"])

@@ -340,8 +340,12 @@ def test_markdown_holds_no_tag_and_no_link_of_a_title(text):
         "a = " + "9" * 5000,
         "a = 1e999",
         "[a]\nstatement = 1979-05-27",
-        "[a]\nstatement = 'x'\nsource = 'x'\nexperiment = ['x']\nrule = 'x'",
         "[a]\nmargin = nan",
+        "[a]\nparts = 3",
+        "[a.parts]\nb = 3",
+        "[a.parts.b]\nsesoi = nan",
+        "gates = 3",
+        "[gates.a]\nwhat = 'x'\nreason = 'x'\nleast = 'x'",
         "\0",
     ],
 )
