@@ -99,8 +99,8 @@ def document(run: Run, made: Made | None = None) -> dict[str, Any]:
         "register": {
             "sha256": register.sha256,
             "code_sha256": judging_code(),
-            "claims": msgspec.to_builtins(register.claims),
-            "gates": msgspec.to_builtins(register.gates),
+            "claims": {name: asdict(claim) for name, claim in register.claims.items()},  # defaults as well
+            "gates": {name: asdict(gate) for name, gate in register.gates.items()},
         },
         "severity": [msgspec.to_builtins(chance) for chance in run.chances],
         "tables": [to_dict(table) | {"experiment": run.made_by.get(table.name, "")} for table in run.tables],

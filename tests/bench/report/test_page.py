@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bench import reproduce
 from bench.cells.fingerprint import ROOT
 from bench.experiments.model.readings import QUESTIONS
-from bench.judge.claims import Finding, Gate, Register, headline, judge, read_register
+from bench.judge.claims import Claim, Finding, Gate, Register, headline, judge, read_register
 from bench.judge.intervals import Interval
 from bench.judge.severity import severity
 from bench.plan.presets import PRESETS
@@ -333,6 +333,8 @@ def test_a_run_comes_back_from_its_file_as_it_was(folder):
     assert (read.preset, read.seed, read.device, read.experiments) == ("smoke", 3, "cpu", run.experiments)
     assert (read.cells, read.failed, read.missing) == (7, 1, run.setup.missing)
     assert (read.verdicts, read.register, read.headline) == (run.verdicts, run.register, headline(run.verdicts))
+    told = json.loads((folder / "run.json").read_text())["register"]["claims"]["cubic-cost"]
+    assert set(told) == set(Claim.__dataclass_fields__)  # with what the register leaves to its defaults
     assert tuple(read.tables.values()) == run.tables
     assert [part for part in read.parts if part.kind != "table"] == [
         Part("detail", "every", "Every cell", "recovery", "tables/every.csv"),
