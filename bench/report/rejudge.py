@@ -23,7 +23,17 @@ from bench.show.verdicts import severity_table
 
 
 class Asked(msgspec.Struct, forbid_unknown_fields=True):
-    """What a run was asked for beside preset, seed, device and data, as `Setup` names it."""
+    """What a run was asked for beside seed, device and data.
+
+    Args:
+        split: as `Setup` names it.
+        learners: as `Setup` names them.
+        recommenders: as `Setup` names them.
+        rectools: as `Setup` names it.
+        seq2cause: as `Setup` names it.
+        perturb: as `Setup` names it.
+        about: the preset in words, as it was narrowed. Default "", the preset's own.
+    """
 
     split: str
     learners: tuple[str, ...]
