@@ -32,7 +32,9 @@ from bench.show.tables import to_csv, to_dict, to_markdown, to_text
 from bench.show.verdicts import register_table, verdict_table
 
 CHECKS = ("eq6-identity", "layernorm-equal-variances")
-THEORY = ("equal-variance-identifies", "layernorm-identifies", "unequal-variance-breaks", "cubic-cost")
+THEORY = (
+    "equal-variance-identifies", "layernorm-identifies", "unequal-variance-breaks", "cubic-cost",
+)  # fmt: skip
 IDS = (
     "equal-variance-identifies", "layernorm-identifies", "attention-is-scm", *CHECKS, "acyclicity-converges",
     "discovery-recovers", "beats-rivals", "foursquare-gain", "beats-each-rival", "booster-matters",
