@@ -137,4 +137,4 @@ def settle_words(part: Part, found: Interval) -> str:
         return ""
     ratio = found.half_width / distance
     needed = max(found.n + 1, math.ceil(min(found.n * ratio * ratio, 1e15)))
-    return f"{f'about {needed:,}' if needed <= MOST else f'more than {MOST:,}'} {part.units} would settle it"
+    return f"{f'about {needed:,}' if needed <= MOST else f'more than {MOST:,}'} {part.units.split()[-1]} would settle it"
