@@ -222,12 +222,10 @@ def _gaps(name: str, setup: Setup, results: list[Result], register: Register) ->
     """By claim, what one experiment left out: what it says itself, and its cells that failed."""
     gaps = find(name).gaps(setup)
     missing = sum(r.record is None for r in results)
-    failed = sum(not r.ok for r in results) - missing
-    if missing or failed:
-        counts = ((failed, "failed"), (missing, "are missing"))
-        told = " and ".join(f"{count} {word}" for count, word in counts if count)
-        said = f"Of the {len(results)} cells of {name} {told}"
-        tested = [claim.id for claim in register.claims.values() if claim.experiment == name]
+    counts = ((sum(not r.ok for r in results) - missing, "failed"), (missing, "are missing"))
+    for count, word in counts:
+        said = f"{count} of the {len(results)} cells of {name} {word}"
+        tested = [claim.id for claim in register.claims.values() if claim.experiment == name and count]
         gaps |= {claim: ". ".join(filter(None, (gaps.get(claim, "").rstrip("."), said))) for claim in tested}
     return gaps
 
