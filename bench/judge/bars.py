@@ -137,4 +137,5 @@ def settle_words(part: Part, found: Interval) -> str:
         return ""
     ratio = found.half_width / distance
     needed = max(found.n + 1, math.ceil(min(found.n * ratio * ratio, 1e15)))
-    return f"{f'about {needed:,}' if needed <= MOST else f'more than {MOST:,}'} {part.units.split()[-1]} would settle it"
+    many = f"about {needed:,}" if needed <= MOST else f"more than {MOST:,}"
+    return f"{many} {part.units.split()[-1]} would settle it"
