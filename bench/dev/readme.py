@@ -1,8 +1,7 @@
 """The README's tables of committed runs, rewritten from these runs: python -m bench.dev.readme
 
-A table follows a line `<!-- table: NAME -->`, where NAME is a folder of results/reference: of a run of recommenders
-only it lists the models with their figures and times, of any other run the verdicts, part by part. NAME/TABLE is one
-whole table of that run.
+A table follows a line `<!-- table: NAME -->`, where NAME is a folder of results/reference: it lists the verdicts, part by
+part. NAME/TABLE is one whole table of that run.
 """
 
 import re
@@ -11,14 +10,13 @@ from pathlib import Path
 
 from bench.cells.fingerprint import ROOT
 from bench.errors import InputError
-from bench.judge.intervals import Interval, Value
+from bench.judge.intervals import Value
 from bench.report.run_files import REFERENCE, RunFile, read_run
 from bench.show.tables import Table, format_value, to_markdown
 
 README = ROOT / "README.md"
 PLACE = re.compile(r"(<!-- table: ([\w-]+)(?:/([\w-]+))? -->\n)((?:\|.*\n)*)")
 BESIDE = ("note", "why")
-MODELS = {"model": "model", "HR@10": "HR@10", "NDCG@10": "NDCG@10", "NDCG@10 other": "NDCG@10, seen {}"}
 
 
 def fill(text: str) -> str:
@@ -36,7 +34,7 @@ def fill(text: str) -> str:
 def _lines(run: RunFile, name: str | None) -> str:
     if name is not None and name not in run.tables:
         raise InputError(f"{run.path}: there is no table {name}; there are {', '.join(run.tables)}")
-    table = run.tables[name] if name else _models(run) if run.experiments == ("recommend",) else _verdicts(run)
+    table = run.tables[name] if name else _verdicts(run)
     left = Table(table.name, table.title, table.columns, tuple(tuple(map(format_value, r)) for r in table.rows))
     return to_markdown(left).partition("\n\n")[2]
 
@@ -51,27 +49,6 @@ def _verdicts(run: RunFile) -> Table:
             rows.append((*head, measured or rests, *found))
             head = ("",) * len(head)
     return Table("verdicts", "", table.columns[:-1], tuple(rows))
-
-
-def _models(run: RunFile) -> Table:
-    table, datasets = run.tables["recommend"], run.tables["datasets"]
-    repeats = any(row[datasets.columns.index("repeated")] for row in datasets.rows)
-    rows: list[tuple[Value, ...]] = []
-    for values in table.rows:
-        row = dict(zip(table.columns, values, strict=True))
-        seconds = row["CPU s"]
-        time = "under 10" if not isinstance(seconds, float) or seconds < 10 else f"{seconds:,.0f}"
-        rows.append((*(_cut(row[name]) for name in MODELS), row["seeds"], time))
-    heads = tuple(name.format("filtered" if repeats else "kept") for name in MODELS.values())
-    return Table("models", "", (*heads, "seeds", "CPU s"), tuple(rows))
-
-
-def _cut(value: Value) -> Value:
-    """A share with three decimals."""
-    if not isinstance(value, Interval):
-        return value
-    bounds = f" [{value.low:.3f}, {value.high:.3f}]" if value.bounded else ""
-    return f"{value.estimate:.3f}{bounds}"
 
 
 def main(path: Path = README) -> None:
