@@ -1,7 +1,7 @@
 """The README's tables of committed runs, rewritten from these runs: python -m bench.dev.readme
 
-A table follows a line `<!-- table: NAME -->`, where NAME is a folder of results/reference: it lists the verdicts, part by
-part. NAME/TABLE is one whole table of that run.
+A table follows a line `<!-- table: NAME -->`, where NAME is a folder of results/reference: it lists the verdicts, part
+by part. NAME/TABLE is one whole table of that run.
 """
 
 import re
