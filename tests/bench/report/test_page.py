@@ -184,7 +184,7 @@ def test_every_claim_has_its_row_among_those_of_its_kind_and_its_section(folder)
         "✕ not above the bar", claims["equal-variance-identifies"].statement,
         "graphs recovered at the largest n by EqVar, ml-100k: 1 of 5 draws [0.10, 0.14]",
     ]  # fmt: skip
-    assert rows["layernorm-identifies"][2].startswith("graphs recovered exactly, LayerNorm on V: 15 of 60 draws")
+    assert rows["layernorm-identifies"][2].startswith("graphs recovered exactly: 15 of 60 draws")
     assert rows["cubic-cost"][0::2] == ["○ not run", ""]
     for name, claim in claims.items():
         told = read.text[f"claim-{name}"]
@@ -223,7 +223,7 @@ def test_the_interval_shown_is_that_of_run_json_with_its_unit(folder, reference)
     shown = page(folder).rows["claim-layernorm-identifies"]
     beside = "graphs recovered exactly, LayerNorm on Z (beside)"
     assert shown[1:3] == [
-        ["graphs recovered exactly, LayerNorm on V", "✕ not above the bar", "15 of 60 draws [0.10, 0.40]", "above 0.5",
+        ["graphs recovered exactly", "✕ not above the bar", "15 of 60 draws [0.10, 0.40]", "above 0.5",
          "60 draws"],
         [beside, "○ not testable here", "–", "above 0.5", "no row: ml-100k; ml-100k"],
     ]  # fmt: skip
