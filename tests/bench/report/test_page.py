@@ -221,7 +221,7 @@ def test_a_claim_leads_to_what_its_experiment_made_and_to_nothing_else(folder):
 
 def test_the_interval_shown_is_that_of_run_json_with_its_unit(folder, reference):
     shown = page(folder).rows["claim-layernorm-identifies"]
-    beside = "graphs recovered exactly, LayerNorm on Z (beside)"
+    beside = "graphs recovered exactly (beside)"
     assert shown[1:3] == [
         ["graphs recovered exactly", "✕ not above the bar", "15 of 60 draws [0.10, 0.40]", "above 0.5",
          "60 draws"],
