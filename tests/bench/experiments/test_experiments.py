@@ -65,7 +65,7 @@ def test_plans_are_plain_unique_and_told_apart(experiment, data, preset):
     assert len({cell.label for cell in cells}) == len(cells)
     for cell in cells:
         assert json.loads(json.dumps(cell.params, allow_nan=False)) == cell.params
-        assert cell.params["root"] == setup.root
+        assert cell.params["root"] == setup.stream
         known = ("structure", "attribution", "mixing", "recommender", "cost", "example", "graph_claims")
         assert cell.runner in known
         assert f"bench.runners.{cell.runner}:run" in cell.code
@@ -137,3 +137,9 @@ def test_what_was_left_out_and_what_failed_are_two_sentences():
     results = [failed(plan_all("recommend", setup)[0])]
     gaps = reproduce._gaps("recommend", setup, results, read_register())
     assert gaps["booster-matters"] == "preset smoke uses no real data. 1 of the 1 cells of recommend failed"
+
+
+def test_the_larger_presets_draw_worlds_that_no_small_one_has():
+    roots = {preset: replace(bare(preset), root=3).stream for preset in PRESETS}
+    assert roots["smoke"] == roots["quick"] == 3
+    assert roots["standard"] == roots["paper"] > 3
