@@ -337,7 +337,16 @@ def _over(setup: Setup, results: Results, name: str, model: str, metric: str = "
     return gained and gained.scaled(100)
 
 
-def _strength(setup: Setup, results: Results, name: str, rival: str) -> tuple[float, str]:
+def _means(setup: Setup, results: Results, name: str) -> dict[str, float]:
+    """NDCG@10 of every model that a rival's strength is measured by."""
+    own = (OFF, "causalrec", *named("leak"), *setup.recommenders)
+    scored = {model: _scores(setup, results, name, model) for model in _models(setup, name) if model not in own}
+    return {model: float(values.mean()) for model, values in scored.items() if values.size}
+
+
+def _strength(
+    setup: Setup, results: Results, name: str, rival: str, means: dict[str, float]
+) -> tuple[float, str]:  # fmt: skip
     """NDCG@10 of a rival over what says that it is at strength, and what that is, in words."""
     sizes = tuple(setup.statistic(name, which) for which in ("users", "items"))
     published = [figure for figure in PUBLISHED if (figure.dataset, figure.split, figure.model) ==
@@ -346,16 +355,15 @@ def _strength(setup: Setup, results: Results, name: str, rival: str) -> tuple[fl
         best = max(published, key=lambda figure: figure.ndcg10)
         ours = float(_scores(setup, results, name, rival, seen="filtered").mean())
         return ours / best.ndcg10, f"{best.title} as published by {best.source}"
-    own = (OFF, "causalrec", *named("leak"), *setup.recommenders)
-    means = {model: float(scored.mean()) for model in _models(setup, name) if model not in own
-             and (scored := _scores(setup, results, name, model)).size}  # fmt: skip
     top = max(means, key=means.__getitem__)
     return means[rival] / means[top] if means[top] else 0.0, TITLES[top]
 
 
-def _weak(setup: Setup, results: Results, name: str, rival: str, register: Register) -> str:
+def _weak(
+    setup: Setup, results: Results, name: str, rival: str, means: dict[str, float], register: Register
+) -> str:  # fmt: skip
     """Why a rival is not at strength, empty where it is."""
-    strength, over = _strength(setup, results, name, rival)
+    strength, over = _strength(setup, results, name, rival, means)
     failed = register.blocked("rival_strength", strength)
     return failed and f"{TITLES[rival]} against {over}; {failed}"
 
@@ -434,7 +442,8 @@ def _judged(setup: Setup, results: Results, register: Register) -> list[Finding]
     """The findings under one split."""
     found, best = list[Finding](), {name: _best_rival(setup, results, name) for name in setup.judged}
     against = {name: rival for name, rival in best.items() if rival and _over(setup, results, name, rival)}
-    weak = {name: _weak(setup, results, name, rival, register) for name, rival in against.items()}
+    means = {name: _means(setup, results, name) for name in setup.judged}
+    weak = {name: _weak(setup, results, name, rival, means[name], register) for name, rival in against.items()}
     for metric in METRICS:
         gains = {name: gain for name, rival in against.items() if (gain := _over(setup, results, name, rival, metric))}
         for name, gain in gains.items():
@@ -453,7 +462,8 @@ def _judged(setup: Setup, results: Results, register: Register) -> list[Finding]
     for name in setup.judged:
         for rival in rivals(setup, name):
             if gain := _over(setup, results, name, rival):
-                failed, detail = _weak(setup, results, name, rival, register), _asked(setup, name, gain)
+                failed = _weak(setup, results, name, rival, means[name], register)
+                detail = _asked(setup, name, gain)
                 found.append(Finding("beats-each-rival", "gain", gain, f"{TITLES[rival]}, {name}", detail, failed))
     return found + _booster(setup, results, register)
 
