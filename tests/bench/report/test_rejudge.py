@@ -106,9 +106,9 @@ def test_an_edited_register_gives_another_verdict_which_is_not_compared_unasked(
     _, folder = ran
     text = REGISTER.read_text()
     edited = tmp_path / "claims.toml"
-    sesoi = 'sesoi = 0.1\nreason = "an edge in ten doublings'
+    sesoi = 'sesoi = 1.0\nreason = "one edge of forty'
     assert text.count(sesoi) == 1
-    edited.write_text(text.replace(sesoi, sesoi.replace("0.1", "1e6")))
+    edited.write_text(text.replace(sesoi, sesoi.replace("1.0", "1e6")))
     judge_folder(folder, tmp_path / "edited", register=read_register(edited))
     before, after = document(folder), document(tmp_path / "edited")
     changed = {claim for claim, verdict in verdicts(after).items() if verdict != verdicts(before)[claim]}
