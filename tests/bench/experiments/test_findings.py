@@ -81,8 +81,8 @@ def test_the_lemma_is_judged_by_eqvar_alone():
 @pytest.mark.parametrize(
     ("slope", "scatter", "outcome"),
     [
-        (1.0, 1.0, CLAIMED), (0.05, 0.0, NOTHING), (0.0, 0.0, NOTHING), (0.0, 0.1, NOTHING), (-1.0, 1.0, OPPOSITE),
-        (-0.2, 1.0, BELOW), (0.0, 1.0, OPEN),
+        (3.0, 1.0, CLAIMED), (0.5, 0.0, NOTHING), (0.0, 0.0, NOTHING), (0.0, 1.0, NOTHING), (-3.0, 1.0, OPPOSITE),
+        (-2.5, 10.0, BELOW), (0.0, 10.0, OPEN),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("shared", [0.0, 3.0])
@@ -99,12 +99,12 @@ def risen(slope, scatter=0.0, shared=0.0, among=lambda p: True):
     for cell in EXPERIMENTS["variance"].plan(bare()):
         beyond = slope + scatter * (-1.0) ** np.arange(cell.params["draws"])
         rise = shared + beyond * (cell.params["learner"] != "oracle" and among(cell.params))
-        made.append(graphs(cell, shd=20 + rise * np.log2(cell.params["ratio"])))
+        made.append(graphs(cell, shd=200 + rise * np.log2(cell.params["ratio"])))
     return made
 
 
 def test_one_learner_that_one_profile_breaks_is_enough():
-    results = risen(1.0, among=lambda p: (p["learner"], p["profile"]) == ("notears", "falling"))
+    results = risen(3.0, among=lambda p: (p["learner"], p["profile"]) == ("notears", "falling"))
     found = outcomes(find("variance", bare(), results), "unequal-variance-breaks")
     assert {where for where, outcome in found.items() if outcome == CLAIMED} == {"breaks, NOTEARS, falling"}
     assert judged("variance", bare(), results)["unequal-variance-breaks"].judgement == CLAIMED
