@@ -22,7 +22,7 @@ from synth.graphs import is_dag
 from synth.scm import NOISES
 from tests import strategies
 
-SEARCH = settings(max_examples=1000, derandomize=True, database=None, deadline=None, phases=[Phase.generate])
+SEARCH = settings(max_examples=5000, derandomize=True, database=None, deadline=None, phases=[Phase.generate])
 DOCUMENT = json.dumps({"format": 1, "options": {"width": 8, "names": ["a", "b"]}})
 
 
