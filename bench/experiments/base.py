@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from bench.cells.unit import Cell
-from bench.judge.claims import Finding, Gate, Register
+from bench.judge.claims import Finding, Gate, Register, read_register
 from bench.judge.intervals import Interval, Value
 from bench.plan.results import Result
 from bench.plan.setup import Setup
@@ -85,7 +85,10 @@ def worlds_planned(results: Results, cells: list[Cell]) -> int:
 
 
 def more_worlds(
-    setup: Setup, results: Results, cells: Callable[[int], list[Cell]], found: list[Finding], register: Register
+    setup: Setup,
+    results: Results,
+    cells: Callable[[int], list[Cell]],
+    findings: Callable[[Setup, Results, Register], list[Finding]],
 ) -> list[Cell]:
     """Cells of `STEP` more worlds while a finding that decides its claim is open and the preset's most is not met.
 
@@ -93,12 +96,11 @@ def more_worlds(
         setup: of the run.
         results: of the cells planned so far.
         cells: the cells that these findings rest on in so many worlds, one setting after the other.
-        found: the findings so far.
-        register: the claims.
+        findings: those of the experiment, of which those that decide their claim are asked.
     """
-    most = setup.preset.most_worlds
+    most, register = setup.preset.most_worlds, read_register()
     have = worlds_planned(results, cells(most)) // max(1, len(cells(1)))
-    parts = ((register.claims[f.claim].parts[f.part], f) for f in found if not f.blocked)
+    parts = ((register.claims[f.claim].parts[f.part], f) for f in findings(setup, results, register) if not f.blocked)
     undecided = any(p.essential and f.estimate and p.judge(f.estimate) == "undecided" for p, f in parts)
     known = {r.cell for r in results}
     return [cell for cell in cells(min(have + STEP, most)) if cell not in known] if undecided else []

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, Row, Rows, curves, more_worlds, table, worlds_planned
-from bench.judge.claims import Finding, Register, read_register
+from bench.judge.claims import Finding, Register
 from bench.judge.intervals import Interval, crossed_gain, sequence_interval
 from bench.plan.presets import PERSIST, swept
 from bench.plan.recommender_cells import GIVEN, world_cells, world_sizes
@@ -83,9 +83,8 @@ def refine(setup: Setup, results: Results) -> list[Cell]:
         cells.append(_world_cells(setup, {"alpha": ALPHA, **GIVEN}, relation)[int(learned.params["seed"])])
     for name in _real(setup):
         cells += [cell for variant in _real_cells(setup, results, name).values() for cell in variant]
-    planned, register = {r.cell for r in results}, read_register()
-    found = findings(setup, results, register)
-    cells += more_worlds(setup, results, lambda worlds: _judged_cells(setup, worlds), found, register)
+    planned = {r.cell for r in results}
+    cells += more_worlds(setup, results, lambda worlds: _judged_cells(setup, worlds), findings)
     return [cell for cell in dict.fromkeys(cells) if cell not in planned]
 
 

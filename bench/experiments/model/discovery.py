@@ -2,7 +2,7 @@
 
 from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, more_worlds, table
-from bench.judge.claims import Finding, Register, read_register
+from bench.judge.claims import Finding, Register
 from bench.judge.intervals import paired_difference, sequence_interval
 from bench.plan.recommender_cells import world_cells, world_sizes
 from bench.plan.results import mean_share, select, values
@@ -32,9 +32,7 @@ def _cells(setup: Setup, worlds: int) -> list[Cell]:
 
 def refine(setup: Setup, results: Results) -> list[Cell]:
     """More worlds for what is undecided."""
-    register = read_register()
-    found = findings(setup, results, register)
-    return more_worlds(setup, results, lambda worlds: _cells(setup, worlds), found, register)
+    return more_worlds(setup, results, lambda worlds: _cells(setup, worlds), findings)
 
 
 def tables(setup: Setup, results: Results) -> list[Table]:

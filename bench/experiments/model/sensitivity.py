@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, Rows, curves, more_worlds, table, worlds_planned
-from bench.judge.claims import Finding, Register, read_register
+from bench.judge.claims import Finding, Register
 from bench.judge.intervals import Interval, largest_interval, sequence_interval, spearman_interval, t_interval
 from bench.plan.presets import CAUSES, PERSIST, swept
 from bench.plan.recommender_cells import seed_cells, world_cells, world_sizes
@@ -69,9 +69,7 @@ def _judged_cells(setup: Setup, worlds: int) -> list[Cell]:
 
 def refine(setup: Setup, results: Results) -> list[Cell]:
     """More worlds for what is undecided."""
-    register = read_register()
-    found = findings(setup, results, register)
-    return more_worlds(setup, results, lambda worlds: _judged_cells(setup, worlds), found, register)
+    return more_worlds(setup, results, lambda worlds: _judged_cells(setup, worlds), findings)
 
 
 def _at(setup: Setup, results: Results, causes: str = PERSIST, **setting: Any) -> Results:
