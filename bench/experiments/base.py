@@ -84,6 +84,15 @@ def worlds_planned(results: Results, cells: list[Cell]) -> int:
     return sum(cell in planned for cell in cells)
 
 
+def count_words(setup: Setup) -> str:
+    """How many worlds of the sweeps a table rests on, in words.
+
+    Args:
+        setup: of the run.
+    """
+    return f"{setup.preset.sweep_seeds} worlds, or up to {setup.preset.most_worlds} where a claim was undecided"
+
+
 def more_worlds(
     setup: Setup,
     results: Results,

@@ -9,7 +9,17 @@ no graph.
 from typing import Any, TypeAlias
 
 from bench.cells.unit import Cell
-from bench.experiments.base import Experiment, Results, Row, Rows, curves, more_worlds, table, worlds_planned
+from bench.experiments.base import (
+    Experiment,
+    Results,
+    Row,
+    Rows,
+    count_words,
+    curves,
+    more_worlds,
+    table,
+    worlds_planned,
+)
 from bench.judge.claims import Finding, Register
 from bench.judge.intervals import Interval, crossed_gain, sequence_interval
 from bench.plan.presets import PERSIST, swept
@@ -157,7 +167,7 @@ def tables(setup: Setup, results: Results) -> list[Table]:
         "density of R", "empty rows",
     )  # fmt: skip
     note = (
-        f"Densest data first. Behaviour: {setup.preset.sweep_seeds} worlds, {world_sizes(setup.preset.sweep)}. "
+        f"Densest data first. Behaviour: {count_words(setup)}; {world_sizes(setup.preset.sweep)}. "
         "Gains are paired over seeds (real data: and users) and relative to alpha 0; those of a graph that is given, "
         "true or random, to the same model without a graph, since it learns without L_DAG. The random R has as many "
         "item pairs as the learned R has positions, in share."

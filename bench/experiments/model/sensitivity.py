@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.cells.unit import Cell
-from bench.experiments.base import Experiment, Results, Rows, curves, more_worlds, table, worlds_planned
+from bench.experiments.base import Experiment, Results, Rows, count_words, curves, more_worlds, table, worlds_planned
 from bench.judge.claims import Finding, Register
 from bench.judge.intervals import Interval, largest_interval, sequence_interval, spearman_interval, t_interval
 from bench.plan.presets import CAUSES, PERSIST, swept
@@ -88,7 +88,7 @@ def tables(setup: Setup, results: Results) -> list[Table]:
     """NDCG@10 and HR@10 against alpha, and against lambda with the density of R."""
     sweep = setup.preset.sweep
     note = (
-        f"{setup.preset.sweep_seeds} worlds, {world_sizes(sweep)}; {sweep.fresh} fresh test users each. NDCG@10 over "
+        f"{count_words(setup)}; {world_sizes(sweep)}; {sweep.fresh} fresh test users each. NDCG@10 over "
         "the full catalogue, mean [95 % t interval], and its share of the best possible; gains are paired over worlds "
         f"and relative to alpha = 0. R is read off W at tau {ALIVE_TAU:g} unless said. Where causes "
         "are drawn anew no graph can help."
@@ -129,7 +129,7 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
     """Where causes persist: the gain against alpha under both boosts; density of R and NDCG@10 against lambda above 0.
     """
     base, made = _at(setup, results, alpha=0.0), list[Figure]()
-    worlds = f"{setup.preset.sweep_seeds} worlds whose causes persist"
+    worlds = f"{count_words(setup)}, whose causes persist"
     note = f"{worlds}, {world_sizes(setup.preset.sweep)}; 95 % t intervals over worlds."
     runs = {mode: _by_alpha(setup, results, mode) for mode in BOOSTS if base}
     gains = {mode: [(at, _gain(r, base, unit=100)) for at, r in found.items()] for mode, found in runs.items() if found}
