@@ -174,23 +174,34 @@ def findings(setup: Setup, results: Results, register: Register) -> list[Finding
 
 
 def _window(setup: Setup, results: Results, base: Results, mode: str, register: Register) -> list[Finding]:
-    """Two halves: some alpha helps, and the largest alpha harms."""
+    """Two halves: some alpha helps, and the largest alpha harms. An alpha that changes no rank is not a try."""
     claim, ran = "alpha-window", _by_alpha(setup, results, mode)
     if not ran:
         return []
+    most, tried = max(ran), {alpha: found for alpha, found in ran.items() if _differs(found, base)}
+    if not tried:
+        return [Finding(claim, half, None, mode, "", "no alpha changed a single rank") for half in ("helps", "harms")]
     worlds = min(map(len, (base, *ran.values())))
-    most, plain = max(ran), values(base[:worlds], NDCG)
+    plain = values(base[:worlds], NDCG)
     off = register.blocked("rows_with_edge", 1 - mean_metric(ran[most], "empty_rows"))
-    gains = {alpha: 100 * (values(found[:worlds], NDCG) - plain) / plain.mean() for alpha, found in ran.items()}
+    same = "" if most in tried else f"alpha {most:g} changed no rank"
+    gains = {alpha: 100 * (values(found[:worlds], NDCG) - plain) / plain.mean() for alpha, found in tried.items()}
     best = max(gains, key=lambda alpha: float(gains[alpha].mean()))
     onset = next((f"{alpha:g}" for alpha, each in gains.items() if t_interval(each).below(0)), "none")
-    largest, loss = largest_interval(list(gains.values())), sequence_interval(-gains[most])
+    largest = largest_interval(list(gains.values()))
+    loss = sequence_interval(-gains[most]) if most in tried else None
     spent = f"{worlds} worlds of {setup.preset.most_worlds} at most"
     helps = f"best at alpha {best:g} of {len(gains)} alphas, {spent}"
     harms = f"at alpha {most:g}, {spent}; harm first seen at alpha {onset}"
     return [
-        Finding(claim, "helps", largest, mode, helps, off), Finding(claim, "harms", loss, mode, harms, off),
+        Finding(claim, "helps", largest, mode, helps, off), Finding(claim, "harms", loss, mode, harms, off or same),
     ]  # fmt: skip
+
+
+def _differs(found: Results, base: Results) -> bool:
+    """Whether a single user's rank differs from those without boost, in the worlds of both."""
+    pairs = zip(found, base, strict=False)
+    return any(not np.array_equal(a.arrays["fresh_kept"], b.arrays["fresh_kept"]) for a, b in pairs)
 
 
 def _saturation(setup: Setup, results: Results, register: Register) -> list[Finding]:

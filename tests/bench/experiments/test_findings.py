@@ -461,15 +461,19 @@ def windows(found: list[Finding]) -> set[tuple[str, ...]]:
     ("quality", "luck", "helps", "harms"),
     [
         (lambda a: 0.7 if a == 1 else 0.3 if a == 1e8 else 0.5, lambda a: 0, CLAIMED, CLAIMED),
-        (lambda a: 0.7 if a == 1 else 0.5, lambda a: 0, CLAIMED, NOTHING),
+        (lambda a: 0.7 if a == 1 else 0.5, lambda a: 0, CLAIMED, BLOCKED),
+        (lambda a: 0.7 if a == 1 else 0.5, lambda a: round(a == 1e8), CLAIMED, OPEN),
         (lambda a: 0.5 if a == 0 else 0.3, lambda a: 0, OPPOSITE, CLAIMED),
         (lambda a: 0.7 if a == 1e8 else 0.5, lambda a: 0, CLAIMED, OPPOSITE),
-        (lambda a: 0.5, lambda a: 0, NOTHING, NOTHING),
+        (lambda a: 0.5, lambda a: 0, BLOCKED, BLOCKED),
         (lambda a: 0.5, lambda a: 1 + round(a * 1e9), OPEN, OPEN),
     ],
 )
 def test_alpha_window(quality, luck, helps, harms):
-    """Some alpha helps, and the largest harms; neither is testable where most rows of R are empty."""
+    """Some alpha helps, and the largest harms; an alpha that changes no rank is no try.
+
+    Neither is testable where most rows of R are empty.
+    """
     setup = bare()
     for empty, expected in ((0.4, (helps, harms)), (0.6, (BLOCKED, BLOCKED))):
         reach = {"empty_rows": lambda o, seed, at=empty: at}
@@ -482,7 +486,7 @@ def test_boosts_are_judged_apart_and_the_onset_of_harm_is_told():
     best = {"mode": "raw", "alpha": 1.0}
     results = swept(setup, lambda o: 0.7 if o["boost"] == best else 0.5 - (alpha(o) > 1) * 0.2)
     found = find("sensitivity", setup, results)
-    assert windows(found) == {(NOTHING, CLAIMED), (CLAIMED, CLAIMED)}
+    assert windows(found) == {(OPPOSITE, CLAIMED), (CLAIMED, CLAIMED)}
     assert all("harm first seen at alpha 100" in f.detail for f in found if f.part == "harms")
 
 
@@ -542,11 +546,11 @@ def test_saturation_costs_accuracy_and_is_not_tested_where_nothing_saturates(
 def test_a_sweep_with_a_seed_missing_is_left_out():
     setup = bare()
     results = swept(setup, lambda o: 0.7 if alpha(o) == 100 else 0.5)
-    assert windows(find("sensitivity", setup, results)) == {(CLAIMED, NOTHING)}
+    assert windows(find("sensitivity", setup, results)) == {(CLAIMED, BLOCKED)}
     for mode in sensitivity.BOOSTS:
         lost = [r.params["options"].get("boost") == {"mode": mode, "alpha": 100.0} for r in results].index(True) + 3
         results[lost] = failed(results[lost].cell)
-    assert windows(find("sensitivity", setup, results)) == {(NOTHING, NOTHING)}
+    assert windows(find("sensitivity", setup, results)) == {(BLOCKED, BLOCKED)}
 
 
 def test_no_sweep_at_all_is_not_a_sweep_without_effect():
