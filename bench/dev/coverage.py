@@ -20,7 +20,6 @@ from bench.judge.intervals import (
     crossing,
     largest_interval,
     sequence_interval,
-    slope_interval,
     sparse_interval,
     t_interval,
 )
@@ -28,7 +27,7 @@ from bench.show.console import print_table
 from bench.show.tables import Table
 
 DRAWS = 2000
-SLOPE, RATE_X = 0.5, np.log([30.0, 100.0, 300.0, 1000.0, 3000.0])
+RATE_X = np.log([30.0, 100.0, 300.0, 1000.0, 3000.0])
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,6 @@ def _crossed_gain(rng: np.random.Generator) -> Interval:
     level = rng.exponential(size=(1, 80)) + 1
     ours, theirs = (level * factor + rng.normal(0, 0.2, size=(3, 80)) for factor in (1.1, 1.0))
     return crossed_gain(ours, theirs)
-
-
-def _slope(rng: np.random.Generator) -> Interval:
-    x = np.arange(6.0)
-    return slope_interval(x, 2 + SLOPE * x + rng.normal(size=6))
 
 
 def _crossing(centre: float) -> Situation:
@@ -155,7 +149,6 @@ SITUATIONS: tuple[Situation, ...] = (
     ),
     *(_crossed(seeds, *sds) for seeds in (3, 5, 20) for sds in ((1.0, 1.0), (0.1, 1.0), (0.5, 0.0))),
     Situation("relative gain, crossed", "3 seeds, 80 users, gain 10 %", 0.1, _crossed_gain),
-    Situation("slope", "6 points", SLOPE, _slope),
     *(_crossing(centre) for centre in (4.5, 5.5, 6.5)),
     Situation("relative gain, crossed", "3 seeds, 943 users, nine NDCG in ten 0, no gain", 0.0, _zero_inflated),
     Situation("relative gain, crossed", "over the best of 8 tied rivals on validation", 0.0, _tied_rivals),

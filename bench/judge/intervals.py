@@ -383,8 +383,8 @@ def clustered_ratio(
 
     Clusters are by effect and by cause (Cameron, Gelbach & Miller 2011). The variance is V_effect + V_cause, which
     covered 0.96 to 0.97 in simulation; less V_pair, as theirs, it covered 0.91. It has one degree of freedom less than
-    the effective number of clusters of the fewer kind. With few hits per run the
-    interval is at least as wide as Poisson's for their number.
+    the effective number of clusters of the fewer kind. With few hits per run the interval is at least as wide as
+    Poisson's for their number.
 
     Args:
         hits: Whether an edge has what is counted, 0 or 1, shape (edges,), the edges of all runs end to end.
@@ -415,31 +415,6 @@ def clustered_ratio(
         low = min(low, float(special.gammaincinv(count, tail)) * runs / whole if count > 0 else 0.0)
         high = max(high, float(special.gammaincinv(count + 1, 1 - tail)) * runs / whole)
     return Interval(ratio, low, high, len(x), level)
-
-
-def slope_interval(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Interval:
-    """t interval for the least-squares slope of y on x.
-
-    Args:
-        x: Where y was measured, shape (n,), not all equal.
-        y: The values, shape (n,).
-        level: Confidence level.
-
-    Returns:
-        The interval; infinite for n = 2.
-
-    Raises:
-        InputError: Fewer than two points, different lengths, x constant, or values that are not finite.
-    """
-    x, y = _pair(x, y)
-    n, centred = len(x), x - x.mean()
-    spread = float(centred @ centred)
-    if n < 2 or spread == 0:
-        raise InputError(f"x has {n} values and spread {spread}; a slope needs two different ones")
-    slope = float(centred @ y) / spread
-    residuals = y - y.mean() - slope * centred
-    error = float(np.sqrt(residuals @ residuals / (n - 2) / spread)) if n > 2 else np.inf
-    return _t_around(slope, error, n - 2, n, level)
 
 
 def spearman_interval(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Interval:

@@ -16,7 +16,6 @@ from bench.judge.intervals import (
     paired_difference,
     sequence_interval,
     share_interval,
-    slope_interval,
     sparse_interval,
     spearman_interval,
     t_interval,
@@ -71,13 +70,11 @@ def test_the_sequence_interval_by_hand():
 
 def test_one_value_bounds_nothing_and_equal_ones_have_no_width():
     one = t_interval([3.0])
-    assert slope_interval([0, 2], [0, 1], 0.9) == Interval(0.5, -np.inf, np.inf, 2, 0.9)
     assert share_interval([0.5], 0.9) == Interval(0.5, 0.0, 1.0, 1, 0.9)
     assert share_interval([0, 1]) == Interval(0.5, 0.0, 1.0, 2, 0.95)
     assert share_interval([0.1, 0.9, 0.5], 0.8) == t_interval([0.1, 0.9, 0.5], 0.8)
     assert (one.estimate, one.low, one.high, one.n, one.bounded) == (3.0, -np.inf, np.inf, 1, False)
     assert t_interval([0.1] * 5).half_width == t_interval([0.1] * 3).half_width == 0  # the mean of three is above 0.1
-    assert slope_interval([0, 1], [0, 1]).high == np.inf
 
 
 @pytest.mark.parametrize("truth", [0.05, 0.5, 0.95])
@@ -122,7 +119,6 @@ def test_t_interval_moves_and_grows_with_its_values_in_any_order(values, power, 
 LEVELS = {
     "t": t_interval,
     "paired": lambda x, level: paired_difference(x, x[::-1] + 1, level),
-    "slope": lambda x, level: slope_interval(np.arange(len(x)), x, level),
     "spearman": lambda x, level: spearman_interval(x, np.arange(len(x)), level),
     "crossed": lambda x, level: crossed_interval(np.stack([x, x[::-1], x**2]), level),
     "crossed gain": lambda x, level: crossed_gain(np.stack([x, x[::-1]]), np.stack([x**2, x**2]) + 1, level),
@@ -173,18 +169,6 @@ def test_paired_difference_is_antisymmetric(a, b):
     size = min(len(a), len(b))
     forward, back = paired_difference(a[:size], b[:size]), paired_difference(b[:size], a[:size])
     assert (forward.estimate, forward.low, forward.high) == pytest.approx((-back.estimate, -back.high, -back.low))
-
-
-@given(samples(3, 12), samples(3, 12))
-def test_slope_against_scipy(x, y):
-    size = min(len(x), len(y))
-    x, y = np.asarray(x[:size]), np.asarray(y[:size])
-    assume(np.ptp(x) > 1e-2 * (1 + np.abs(x).max()) and np.ptp(y) > 0)
-    ours, theirs = slope_interval(x, y), stats.linregress(x, y)
-    half = stats.t.ppf(0.975, size - 2) * theirs.stderr
-    scale = (1 + np.abs(y).max()) / np.ptp(x)
-    assert ours.estimate == pytest.approx(theirs.slope, abs=1e-8 * scale)
-    assert ours.half_width == pytest.approx(half, abs=1e-6 * scale)
 
 
 @given(samples(4, 12), samples(4, 12))
@@ -328,7 +312,7 @@ def test_callers_arrays_are_left_alone(values):
         (lambda: t_interval([[1.0]]), "shape"), (lambda: t_interval([1.0, 2.0], level=95), "level is 95"),
         (lambda: clopper_pearson(3, 2), "3 successes of 2"), (lambda: clopper_pearson(0, 0), "0 trials"),
         (lambda: paired_difference([1.0], [1.0, 2.0]), "1 values against 2"),
-        (lambda: slope_interval([1, 1], [1, 2]), "spread 0"), (lambda: largest_interval([]), "largest of no means"),
+        (lambda: largest_interval([]), "largest of no means"),
         (lambda: clustered_ratio([1, 0], [0, 0], [0, 1], [0, 1], 1), "0.0 expected hits"),
         (lambda: clustered_ratio([1, 0], [1, 1], [0], [0, 1], 1), "2 edges with 1 effects, 2 causes"),
         (lambda: clustered_ratio([1, 0], [1, 1], [0, 1], [0], 1), "2 edges with 2 effects, 1 causes"),
@@ -352,7 +336,6 @@ def test_bad_input_is_named(call, words):
         (lambda x: clustered_ratio(x, [1.0], [0], [0], 1), "the first side"),
         (lambda x: clustered_ratio([1.0], x, [0], [0], 1), "the second side"),
         (lambda x: paired_difference(x, [1.0]), "the first side"),
-        (lambda x: slope_interval(x, [1.0]), "the first side"),
         (lambda x: spearman_interval([1.0], x), "the second side"),
         (lambda x: crossed_interval([x]), "differences"),
         (lambda x: crossed_gain([x], [[1.0]]), "a"), (lambda x: crossed_gain([[1.0]], [x]), "b"),
