@@ -7,11 +7,12 @@ first is judged, the second stands beside it. Test users are fresh ones; seeds a
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, Rows, count_words, curves, more_worlds, table, worlds_planned
 from bench.judge.claims import Finding, Register
-from bench.judge.intervals import Interval, largest_interval, sequence_interval, spearman_interval, t_interval
+from bench.judge.intervals import largest_interval, sequence_interval, spearman_interval, t_interval
 from bench.plan.presets import CAUSES, PERSIST, swept
 from bench.plan.recommender_cells import seed_cells, world_cells, world_sizes
 from bench.plan.results import all_of, mean_metric, mean_share, values
@@ -102,10 +103,11 @@ def _reached(setup: Setup, results: Results, found: Results, causes: str) -> flo
     return mean_metric(found[: len(best)], NDCG) / mean_metric(best, NDCG) if best and found else None
 
 
-def _gain(found: Results, base: Results, level: float = 0.95, unit: float = 1.0) -> Interval:
-    """The relative gain in NDCG@10 over `base`, paired over worlds; in % where `unit` is 100."""
-    ndcg, plain = values(found, NDCG), values(base[: len(found)], NDCG)
-    return t_interval(unit * (ndcg - plain) / plain.mean(), level)
+def _gains(found: Results, base: Results) -> NDArray[np.float64]:
+    """By world of both, the gain in NDCG@10 over `base`, relative to its mean, in %."""
+    worlds = min(len(found), len(base))
+    ndcg, plain = (values(runs[:worlds], NDCG) for runs in (found, base))
+    return np.asarray(100 * (ndcg - plain) / plain.mean())
 
 
 def _alpha_table(setup: Setup, results: Results, note: str) -> Table:
@@ -118,7 +120,7 @@ def _alpha_table(setup: Setup, results: Results, note: str) -> Table:
                  for alpha, run in _by_alpha(setup, results, mode, causes).items()]  # fmt: skip
         rows += [
             (causes, alpha, mode, mean_share(run, NDCG), _reached(setup, results, run, causes), mean_share(run, HR),
-             None if run is base else _gain(run, base, unit=100))
+             None if run is base else t_interval(_gains(run, base)))
             for alpha, mode, run in runs
         ]  # fmt: skip
     columns = ("causes", "alpha", "boost", "NDCG@10", "of the best possible", "HR@10", "gain in NDCG@10, %")
@@ -131,8 +133,11 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
     base, made = _at(setup, results, alpha=0.0), list[Figure]()
     worlds = f"{count_words(setup)}, whose causes persist"
     note = f"{worlds}, {world_sizes(setup.preset.sweep)}; 95 % t intervals over worlds."
-    runs = {mode: _by_alpha(setup, results, mode) for mode in BOOSTS if base}
-    gains = {mode: [(at, _gain(r, base, unit=100)) for at, r in found.items()] for mode, found in runs.items() if found}
+    gains = {
+        mode: [(at, t_interval(_gains(run, base))) for at, run in by_alpha.items()]
+        for mode in BOOSTS
+        if base and (by_alpha := _by_alpha(setup, results, mode))
+    }
     if gains:
         title, level = "NDCG@10 against the strength of the boost", ((0.0, "no difference"),)
         panels = tuple(curves(mode, {"gain over alpha 0": points}, level) for mode, points in gains.items())
@@ -182,10 +187,9 @@ def _window(setup: Setup, results: Results, base: Results, mode: str, register: 
     if not tried:
         return [Finding(claim, half, None, mode, "", "no alpha changed a single rank") for half in ("helps", "harms")]
     worlds = min(map(len, (base, *ran.values())))
-    plain = values(base[:worlds], NDCG)
     off = register.blocked("rows_with_edge", 1 - mean_metric(ran[most], "empty_rows"))
     same = "" if most in tried else f"alpha {most:g} changed no rank"
-    gains = {alpha: 100 * (values(found[:worlds], NDCG) - plain) / plain.mean() for alpha, found in tried.items()}
+    gains = {alpha: _gains(found[:worlds], base) for alpha, found in tried.items()}
     best = max(gains, key=lambda alpha: float(gains[alpha].mean()))
     onset = next((f"{alpha:g}" for alpha, each in gains.items() if t_interval(each).below(0)), "none")
     largest = largest_interval(list(gains.values()))
@@ -212,14 +216,12 @@ def _saturation(setup: Setup, results: Results, register: Register) -> list[Find
         return []
     first, least = setup.preset.sweep_seeds, min(grid)
     density = np.stack([values(found[:first], "density") for found in grid.values()])
-    worlds = min(len(default), len(grid[least]))
-    plain, ndcg = (values(found[:worlds], NDCG) for found in (default, grid[least]))
     dense, bar = t_interval(density[0]).within(0.0, 1.0), register.claims[claim].parts["saturated"].bar or 0.0
-    loss = sequence_interval(100 * (plain - ndcg) / plain.mean())
+    loss = sequence_interval(-_gains(grid[least], default))
     falls = t_interval([-spearman_interval(list(grid), world).estimate for world in density.T]).within(-1.0, 1.0)
     detail = f"lambda {least:g}, tau {ALIVE_TAU:g}, {dense.n} worlds"
     blocked = "" if dense.above(bar) else f"no graph is saturated: density {dense.estimate:.2f} at lambda {least:g}"
-    against = f"lambda {least:g}, {worlds} worlds, against lambda {DEFAULTS['sparsity']:g}"
+    against = f"lambda {least:g}, {loss.n} worlds, against lambda {DEFAULTS['sparsity']:g}"
     return [
         Finding(claim, "saturated", dense, "", detail),
         Finding(claim, "dilutes", loss, "", against, blocked),
