@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.cells.record import Record
 from bench.cells.unit import Cell
 from bench.datasets.load import Provenance
 from bench.datasets.titles import GENRES, TITLED
@@ -34,8 +35,11 @@ class Made:
     cell: Cell
     metrics: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, Any] = field(default_factory=dict)
-    ok: bool = True
-    record: None = None
+    record: Record | None = field(default_factory=lambda: Record("", {}, "ok"))
+
+    @property
+    def ok(self) -> bool:
+        return self.record is not None and self.record.ok
 
     @property
     def params(self) -> Mapping[str, Any]:
@@ -185,7 +189,7 @@ def made_up(cell: Cell) -> Made:
 
 def failed(cell: Cell) -> Made:
     """A cell that failed."""
-    return Made(cell, ok=False)
+    return Made(cell, record=Record("", {}, "failed"))
 
 
 def dataset(name: str, repeats_share: float = 0.0) -> Provenance:

@@ -214,8 +214,8 @@ def _saturation(setup: Setup, results: Results, register: Register) -> list[Find
     default = _at(setup, results)
     if len(grid) < 2 or not default:
         return []
-    first, least = setup.preset.sweep_seeds, min(grid)
-    density = np.stack([values(found[:first], "density") for found in grid.values()])
+    least, worlds = min(grid), min(setup.preset.sweep_seeds, *map(len, grid.values()))
+    density = np.stack([values(found[:worlds], "density") for found in grid.values()])
     dense, bar = t_interval(density[0]).within(0.0, 1.0), register.claims[claim].parts["saturated"].bar or 0.0
     loss = sequence_interval(-_gains(grid[least], default))
     falls = t_interval([-spearman_interval(list(grid), world).estimate for world in density.T]).within(-1.0, 1.0)

@@ -132,11 +132,19 @@ def test_a_verdict_with_cells_that_failed_says_so(experiment):
         assert after[claim].note.endswith(f"1 of the {len(results)} cells of {experiment} failed")
 
 
-def test_what_was_left_out_and_what_failed_are_two_sentences():
+def test_what_was_left_out_what_failed_and_what_is_missing_are_sentences():
     setup = bare("smoke")
-    results = [failed(plan_all("recommend", setup)[0])]
-    gaps = reproduce._gaps("recommend", setup, results, read_register())
-    assert gaps["booster-matters"] == "preset smoke uses no real data. 1 of the 1 cells of recommend failed"
+    broken = failed(plan_all("recommend", setup)[0])
+    told = {
+        len(results): reproduce._gaps("recommend", setup, results, read_register())["booster-matters"]
+        for results in ([], [broken], [broken, replace(broken, record=None)])
+    }
+    assert told == {
+        0: "preset smoke uses no real data",
+        1: "preset smoke uses no real data. 1 of the 1 cells of recommend failed",
+        2: "preset smoke uses no real data. 1 of the 2 cells of recommend failed. "
+           "1 of the 2 cells of recommend are missing",
+    }  # fmt: skip
 
 
 def test_the_larger_presets_draw_worlds_that_no_small_one_has():
