@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bench.apply.graphml import default_names
 from bench.errors import InputError
+from bench.text import short
 from causalrec.structure import Problems
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -209,8 +210,8 @@ def _careful(
         for index, field in enumerate(fields[skip:]):
             value = float(field) if NUMBER.fullmatch(field) else math.nan
             if not math.isfinite(value):
-                column = f"column {index + 1}" if names is None else f"column {_show(names[index])}"
-                raise _bad(path, number, f"{column} is {_show(field)}", _advice(field))
+                column = f"column {index + 1}" if names is None else f"column {short(names[index])}"
+                raise _bad(path, number, f"{column} is {short(field)}", _advice(field))
             numbers.append(value)
     return np.array(numbers).reshape(len(numbered), -1)
 
@@ -249,7 +250,7 @@ def _has_header(path: Path, first: list[str]) -> bool:
         raise _bad(path, 1, "counts the columns, which may be names or numbers", advice)
     if texts and any(numbers):
         number = first[numbers.index(True)]
-        raise _bad(path, 1, f"holds both {_show(texts[0])} and {_show(number)}: names or numbers?", advice)
+        raise _bad(path, 1, f"holds both {short(texts[0])} and {short(number)}: names or numbers?", advice)
     return bool(texts)
 
 
@@ -261,7 +262,7 @@ def _names(path: Path, first: list[str]) -> tuple[str, ...]:
         if not name.isprintable():
             raise _bad(path, 1, f"the name {name!r} holds a character that cannot be shown", "rename the column")
         if name in first[:index]:
-            raise _bad(path, 1, f"columns {first.index(name) + 1} and {index + 1} are both {_show(name)}", "rename one")
+            raise _bad(path, 1, f"columns {first.index(name) + 1} and {index + 1} are both {short(name)}", "rename one")
     return tuple(first)
 
 
@@ -369,9 +370,6 @@ def _doubts(S: Floats, names: Sequence[str], samples: int | None) -> list[str]:
         found.append(f"{len(near) - 5} more pairs of columns are nearly copies")
     return found
 
-
-def _show(value: str) -> str:
-    return repr(value if len(value) <= 80 else value[:77] + "...")
 
 
 def _bad(path: Path, line: int, found: str, advice: str) -> InputError:

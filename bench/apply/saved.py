@@ -9,12 +9,12 @@ import torch
 
 from bench.apply.model_files import SEEN, Saved, load
 from bench.apply.train import Asked, Report, data_words, preparation_words, rank, read_data
-from bench.cells.json_files import printable
 from bench.datasets.load import Loaded, data_folder
 from bench.datasets.titles import TITLED, read_films
 from bench.errors import DataMissing, InputError
 from bench.methods.fit import make_split
 from bench.show.tables import Table
+from bench.text import printable
 from causalrec.interactions import Sequences, Targets, check_leaks, from_rows
 from causalrec.ranking import seen_items
 from causalrec.training import make_scorer, pick_device

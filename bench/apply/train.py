@@ -10,7 +10,6 @@ import msgspec
 
 from bench.apply.model_files import DESCRIPTION, DataOptions, Trained, read_json, save
 from bench.cells.files import write_json
-from bench.cells.json_files import printable
 from bench.cells.provenance import provenance
 from bench.datasets.catalogue import DATASETS
 from bench.datasets.load import Loaded, Provenance, data_folder, load, load_own
@@ -20,6 +19,7 @@ from bench.methods.fit import SPLITS, fit, make_model, make_split
 from bench.methods.options import build, parse
 from bench.methods.recommenders import SAVED
 from bench.show.tables import Table
+from bench.text import printable
 from causalrec.checkpoints import CheckpointFile
 from causalrec.interactions import Targets, check_leaks
 from causalrec.ranking import NonFiniteScores, Scorer, hit_rate, ndcg, rank_targets

@@ -1,7 +1,6 @@
-"""JSON that others wrote: read with limits, checked by type, and shown without control characters."""
+"""JSON that others wrote: read with limits and checked by type."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,41 +57,3 @@ def typed_value(value: object, kind: type[T], where: str = "") -> T:
         field = place.removesuffix("`").removeprefix(".").replace("[...]", "")
         fault = f"{field} {told[:1].lower()}{told[1:]}".strip()
         raise InputError(f"{where}: {fault}" if where else fault) from error
-
-
-def short(value: object) -> str:
-    """A value as an error shows it.
-
-    Args:
-        value: anything.
-
-    Returns:
-        its `repr` of at most 80 characters.
-    """
-    try:
-        text = repr(value)
-    except RecursionError:  # JSON that is just not too deep to be parsed may be too deep to be shown
-        text = f"a {type(value).__name__} nested too deep"
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def encodable(value: Any) -> Any:
-    """JSON data in texts that UTF-8 can hold: a surrogate, as in a file name that is not UTF-8, is escaped.
-
-    Args:
-        value: JSON data.
-    """
-    if isinstance(value, str):
-        return value.encode(errors="backslashreplace").decode()
-    if isinstance(value, Mapping):
-        return {encodable(key): encodable(inner) for key, inner in value.items()}
-    return [encodable(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-def printable(text: str) -> str:
-    """A user's text for a terminal, with what cannot be printed escaped.
-
-    Args:
-        text: as the user's file has it.
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.errors import InputError
+from bench.text import short
 from causalrec.interactions import Interactions
 
 MAX_LINE = 1 << 20  # bytes
@@ -60,7 +61,7 @@ class _Column:
             wrong = np.flatnonzero(~np.isfinite(numbers)).tolist()
         if wrong:
             line = lines[int((codes == wrong[0]).argmax())]
-            raise _bad(path, line, f"{self.what} is {_show(values[wrong[0]])}", f"expected {expected}")
+            raise _bad(path, line, f"{self.what} is {short(values[wrong[0]])}", f"expected {expected}")
         self.parts.append(numbers[codes])
 
     def numbers(self, values: Labels) -> npt.NDArray[Any]:
@@ -187,7 +188,7 @@ def read_lists(path: Path) -> Interactions:
         again = users.parts[-1] != before + np.arange(len(actions))
         if again.any():
             row = int(again.argmax())
-            shown = _show(tokens[is_user][row])
+            shown = short(tokens[is_user][row])
             raise _bad(path, before + row + 1, f"user {shown} has a second line", "expected one line per user")
         lines = before + 1 + np.repeat(np.arange(len(actions)), actions)
         items.add(tokens[~is_user], path, lines.tolist())
@@ -394,7 +395,7 @@ def _separators(data: bytes, sep: str) -> npt.NDArray[np.int64]:
 def _find(path: Path, header: list[str], name: str) -> int:
     if header.count(name) != 1:
         found = "twice" if name in header else "not"
-        columns = _show(", ".join(header))
+        columns = short(", ".join(header))
         raise _bad(path, 1, f"column {name!r} is {found} in the header", f"the columns are {columns}")
     return header.index(name)
 
@@ -402,9 +403,6 @@ def _find(path: Path, header: list[str], name: str) -> int:
 def _line_at(data: bytes, position: int) -> int:
     return data.count(b"\n", 0, position) + 1
 
-
-def _show(value: str) -> str:
-    return repr(value if len(value) <= 80 else value[:77] + "...")
 
 
 def _wrong_width(path: Path, line: int, found: int, width: int, sep: str) -> InputError:

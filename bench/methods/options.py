@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import msgspec
 
 from bench.errors import InputError
+from bench.text import short
 
 T = TypeVar("T")
 SAID = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", type(None): "none"}
@@ -72,12 +73,12 @@ def build(kind: type[T], given: object, where: str) -> T:
         InputError: The data is no object, a key is unknown or missing, or a value is of another type.
     """
     if not isinstance(given, Mapping):
-        raise InputError(f"{where} is {_show(given)}; expected an object")
+        raise InputError(f"{where} is {short(given)}; expected an object")
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     hints = get_type_hints(kind)
     for key in given:
         if key not in known:
-            raise InputError(f"{where} has no option {_show(key)}; its options: {', '.join(known)}")
+            raise InputError(f"{where} has no option {short(key)}; its options: {', '.join(known)}")
     for name, field in known.items():
         if name not in given and field.default is MISSING and field.default_factory is MISSING:
             raise InputError(f"{where} lacks {name}")
@@ -91,7 +92,7 @@ def _value(what: str, value: object, hint: Any) -> Any:
     try:
         return msgspec.convert(value, hint)
     except msgspec.ValidationError as error:
-        raise InputError(f"{what} is {_show(value)}; expected {_told(hint)}") from error
+        raise InputError(f"{what} is {short(value)}; expected {_told(hint)}") from error
 
 
 def _word(what: str, text: str, hint: Any) -> Any:
@@ -117,7 +118,3 @@ def _told(hint: Any) -> str:
         return f"{_told(get_args(hint)[0])} or several, with commas between"
     return SAID.get(hint, "an object")
 
-
-def _show(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -17,12 +17,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from bench.cells.files import write_file
-from bench.cells.json_files import printable
 from bench.errors import InputError
 from bench.experiments.model.readings import DEFAULT, QUESTIONS
 from bench.report.run_files import NAME, Part, RunFile, read_run
 from bench.show.tables import Table, format_value, one_line
 from bench.show.verdicts import estimate_words
+from bench.text import printable
 
 REPORT = "report.html"
 STYLE = Path(__file__).with_name("page.css")

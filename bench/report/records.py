@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from bench.cells.json_files import encodable, printable
 from bench.cells.record import Record
 from bench.cells.store import Store
 from bench.cells.unit import canonical
 from bench.errors import InputError
 from bench.judge.intervals import Value
 from bench.show.tables import Table, harmless
+from bench.text import encodable, printable
 
 SHORT = 12  # digits of a key that tables show; `show` takes as many as tell it from others
 FORMATS = (".csv", ".parquet")

@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from bench.cells.fingerprint import ROOT
-from bench.cells.json_files import printable, read_object, short, typed_value
+from bench.cells.json_files import read_object, typed_value
 from bench.errors import InputError
 from bench.judge.claims import Claim, Finding, GateRule, Judgement, Register, Verdict
 from bench.judge.intervals import Interval, Value
 from bench.show.tables import Table
+from bench.text import printable, short
 
 REFERENCE = ROOT / "results" / "reference"
 NAME = "run.json"

@@ -12,7 +12,6 @@ import msgspec
 
 from bench.cells.files import real, write_file
 from bench.cells.fingerprint import ROOT
-from bench.cells.json_files import encodable
 from bench.cells.provenance import provenance, version_of
 from bench.judge.claims import headline
 from bench.report.page import write_report
@@ -21,6 +20,7 @@ from bench.show.drawing import write_figure
 from bench.show.figures import Figure, figure_table
 from bench.show.latex import to_latex
 from bench.show.tables import Table, json_value, to_csv, to_dict, to_markdown
+from bench.text import encodable
 
 
 @dataclass(frozen=True)

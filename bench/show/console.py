@@ -13,6 +13,7 @@ import rich.progress
 from rich.console import Console
 
 from bench.show.tables import Table, to_rich, to_text
+from bench.text import printable
 
 
 def duration(seconds: float) -> str:
@@ -43,12 +44,12 @@ def print_table(table: Table, stream: TextIO | None = None) -> None:
 
 
 def print_message(message: str) -> None:
-    """Write one line to stderr.
+    """Write one line to stderr, what cannot be printed escaped.
 
     Args:
         message: the line.
     """
-    sys.stderr.write(message + "\n")
+    sys.stderr.write(printable(message) + "\n")
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import typer
 from typer.models import OptionInfo
 
 from bench.errors import INPUT_ERRORS
+from bench.text import printable
 
 if TYPE_CHECKING:
     from bench.show.tables import Table
@@ -173,5 +174,5 @@ def run_application(application: typer.Typer) -> NoReturn:
 
 def _fail(message: str) -> NoReturn:
     if message:  # empty if the help was shown
-        sys.stderr.write(f"error: {message}\n")
+        sys.stderr.write(f"error: {printable(message)}\n")
     sys.exit(2)

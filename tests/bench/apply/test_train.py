@@ -17,13 +17,13 @@ from bench.apply import model_files
 from bench.apply.model_files import DESCRIPTION, PARAMETERS, USERS
 from bench.apply.saved import evaluate, recommend
 from bench.apply.train import BEGUN, CHECKPOINT, train
-from bench.cells.json_files import printable
 from bench.cells.unit import Cell
 from bench.datasets.load import file_sha256
 from bench.errors import INPUT_ERRORS, InputError
 from bench.methods.options import build, names, parse
 from bench.methods.recommenders import SAVED
 from bench.runners import execute
+from bench.text import printable
 from causalrec.checkpoints import CheckpointFile, Snapshot
 from causalrec.model import CausalRecOptions, SASRecOptions
 from tests.strategies import damages

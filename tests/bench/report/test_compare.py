@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cells.json_files import short
 from bench.errors import InputError
 from bench.judge.intervals import Interval
 from bench.report import claim_card as cards
@@ -22,6 +21,7 @@ from bench.report.claim_card import claim_card
 from bench.report.compare import ABSENT, KINDS, Comparison, compare, compatible, count_values
 from bench.report.run_files import RunFile, read_run, reference_of
 from bench.show.tables import Table, to_dict, to_text
+from bench.text import short
 from tests.strategies import damages, intervals, runs
 
 HASH = "ab" * 32
