@@ -66,7 +66,7 @@ def steady_streams() -> Iterator[Steady]:
         if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is escaped
             stream.reconfigure(errors="backslashreplace")
     out = Steady(sys.stdout)
-    sys.stdout, sys.stderr = out, Steady(sys.stderr)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = out, Steady(sys.stderr)
     try:
         yield out
     finally:

@@ -1,6 +1,7 @@
 """A user's own data: trained, saved, ranked and asked again; and whatever is wrong with the files is told as such."""
 
 import json
+import os
 import pickle
 import shutil
 from dataclasses import asdict
@@ -25,6 +26,7 @@ from bench.methods.recommenders import SAVED
 from bench.runners import execute
 from bench.text import printable
 from causalrec.checkpoints import CheckpointFile, Snapshot
+from causalrec.errors import InputError as CausalInputError
 from causalrec.model import CausalRecOptions, SASRecOptions
 from tests.strategies import damages
 
@@ -217,6 +219,17 @@ def test_a_damaged_checkpoint_is_told(data, copy):
         ({"words": ("width=0",)}, "width = 0; expected at least 1"),
         ({"words": ("dropout=nan",)}, "option dropout is 'nan'; give a number"),
         ({"training": {"learning_rate": 0.0}}, "learning_rate"),
+        ({"training": {"learning_rate": 1e31}}, r"learning_rate = 1e\+31.*at most 1e\+30"),
+        ({"training": {"batch": 10**12}}, "batch = 1000000000000; expected 1 to 2147483647"),
+        ({"words": ("width=99999999999999999999",)}, "width = 99999999999999999999; expected 1 to 16777216"),
+        ({"words": ("width=1000000",)}, r"width = 1000000: training would take about 178,8.* are free; lower width"),
+        ({"words": ("length=100000000",)}, "length = 100000000; expected 1 to 16777216"),
+        ({"words": ("layers=1000",)}, "layers = 1000; expected 1 to 100"),
+        ({"words": ("dropout=0.9999999",)}, "dropout = 0.9999999; expected a share"),
+        ({"words": ("normalised=-1",)}, "normalised = -1; expected at least 0"),
+        ({"name": "tisasrec", "words": ("span=1000000000000",)}, "span = 1000000000000; expected 1 to 16777216"),
+        ({"name": "gru4rec", "words": ("hidden=10000000",)}, "hidden = 10000000: training would take about"),
+        ({"name": "causalrec", "words": ("graph_rate=1e7",)}, r"graph_rate = 10000000\.0; expected above 0 to 1e\+06"),
         ({"training": {"epochs": 0}}, "epochs"),
         ({"asked": {"user": "who"}}, "column 'who' is not in the header"),
         ({"asked": {"split": "temporal"}}, "times"),
@@ -229,6 +242,94 @@ def test_wrong_input_writes_nothing(data, tmp_path, change, told):
     with pytest.raises(INPUT_ERRORS, match=told):
         learn(**{"data": data, "out": tmp_path / "m"} | change)
     assert not (tmp_path / "m").exists()
+
+
+def test_memory_is_held_against_what_is_free(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.apply.demand.free_bytes", lambda: 2.0**20)
+    for change, told in (
+        ({"words": ("length=4096", "width=8")}, "length = 4096"),
+        ({"words": ("width=8", "length=8"), "name": "tisasrec"}, "12 items"),
+        ({"words": ("width=8", "length=8", "layers=100")}, "layers = 100"),
+    ):
+        with pytest.raises(InputError, match=f"{told}: training would take about .* GiB of memory, and 0.0 GiB are"):
+            learn(**{"data": data, "out": tmp_path / "m"} | change)
+    monkeypatch.setattr("bench.apply.demand.free_bytes", lambda: float("inf"))
+    learn(data, tmp_path / "m", words=("width=8", "length=4096"))
+
+
+@pytest.mark.parametrize("loss", ["bce", "gbce", "sampled"])
+def test_a_loss_without_negatives_is_refused_before_anything_is_written(tmp_path, loss):
+    one = write(tmp_path / "one.csv", {f"u{k}": ["x"] * 4 for k in range(5)})
+    asked = COLUMNS | {"user_core": 1, "item_core": 1}
+    told = f"loss = {loss} has no negative to draw: there is 1 item; train on more items, or choose loss = full"
+    with pytest.raises(INPUT_ERRORS, match=told):
+        learn(one, tmp_path / "m", words=(f"loss={loss}",), asked=asked)
+    assert not (tmp_path / "m").exists()
+    learn(one, tmp_path / "m", asked=asked)
+    two = write(tmp_path / "two.csv", {f"u{k}": ["x", "y"] * 3 for k in range(5)})
+    if loss == "bce":
+        with pytest.raises(INPUT_ERRORS, match="no negative to draw: 5 of 5 rows have all 2 items"):
+            learn(two, tmp_path / "n", words=(f"loss={loss}",), asked=asked)
+    else:
+        learn(two, tmp_path / "n", words=(f"loss={loss}", *SMALL), asked=asked)
+
+
+@pytest.mark.parametrize("there", [None, "empty", "full"])
+def test_a_training_that_teaches_nothing_leaves_the_folder_as_it_was(data, tmp_path, there):
+    out = tmp_path / "deep" / "m"
+    if there:
+        out.mkdir(parents=True)
+    if there == "full":
+        (out / "notes").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    steep = FAST | {"learning_rate": 1e30, "patience": None, "epochs": 4}
+    with pytest.raises(INPUT_ERRORS, match=r"lower the learning rate|with a lower learning rate"):
+        learn(data, out, training=steep)
+    assert sorted(tmp_path.rglob("*")) == before
+    learn(data, out)
+
+
+def test_nothing_is_written_before_an_epoch_has_ended(data, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("causalrec.training._train_epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            learn(data, tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+    learn(data, tmp_path / "m")
+
+
+@pytest.mark.parametrize("full_at", [1, 2])
+def test_a_full_disk_keeps_the_last_epoch_that_was_written(data, tmp_path, monkeypatch, full_at):
+    saved = []
+
+    def save(self, snapshot):
+        saved.append(1)
+        if len(saved) == full_at:
+            raise CausalInputError("checkpoint cannot be written (no space); free space there")
+        return real(self, snapshot)
+
+    real = CheckpointFile.save
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointFile, "save", save)
+        with pytest.raises(InputError, match="no space"):
+            learn(data, tmp_path / "m")
+    assert (tmp_path / "m").exists() == (full_at == 2)
+    learn(data, tmp_path / "m", resume=full_at == 2)
+
+
+def test_names_that_are_no_utf8_are_written_escaped(data, tmp_path):
+    named = Path(shutil.copy(data, tmp_path / os.fsdecode(b"caf\xe9\x1b.csv")))
+    out = tmp_path / os.fsdecode(b"m\xe9\n")
+    report = learn(str(named), out)
+    assert "caf\\udce9\\x1b.csv" in report.table().title
+    assert evaluate(out, str(named), {}, device="cpu").about["same_data"]
+    assert recommend(out, history="i1,i2", device="cpu").items
+    for file in (DESCRIPTION, BEGUN):
+        json.loads((out / file).read_bytes().decode())
+    learn(str(named), out, resume=True, training=FAST | {"epochs": 3})
 
 
 def test_a_model_that_needs_times_says_so_before_it_writes(data, tmp_path):
@@ -429,8 +530,8 @@ def test_parameters_that_do_not_fit_are_told(copy, changes, told):
         ({"items": ["i1", "i1"]}, "items must be different texts"),
         ({"items": [1, 2]}, "items must be different texts"),
         ({"items": ["a"]}, "options say 12 items and there are 1 item ids"),
-        ({"options": {"items": 12, "width": 10**9}}, "options ask for more than"),
-        ({"options": {"items": 12, "layers": 2**20}}, "options ask for more than"),
+        ({"options": {"items": 12, "width": 2**21}}, "options ask for more than"),
+        ({"options": {"items": 12, "layers": 100}}, "options ask for more than"),
         ({"options": {"items": 12, "width": 2**20, "length": 2**20}}, "has shape"),
         ({"options": {"items": 12, "width": "8"}}, "options.width is '8'; expected a whole number"),
         ({"options": {"items": 12, "width": True}}, "options.width is True; expected a whole number"),
