@@ -1,5 +1,6 @@
 """A user's own data: trained, saved, ranked and asked again; and whatever is wrong with the files is told as such."""
 
+import csv
 import json
 import os
 import pickle
@@ -326,7 +327,7 @@ def test_names_that_are_no_utf8_are_written_escaped(data, tmp_path):
     report = learn(str(named), out)
     assert "caf\\udce9\\x1b.csv" in report.table().title
     assert evaluate(out, str(named), {}, device="cpu").about["same_data"]
-    assert recommend(out, history="i1,i2", device="cpu").items
+    assert recommend(out, history=["i1,i2"], device="cpu").items
     for file in (DESCRIPTION, BEGUN):
         json.loads((out / file).read_bytes().decode())
     learn(str(named), out, resume=True, training=FAST | {"epochs": 3})
@@ -418,22 +419,65 @@ def test_a_user_and_the_same_history_get_the_same_items(trained, data):
     row = walks()["u3"]
     for seen in ("kept", "filtered"):
         asked = recommend(trained, data=data, user="u3", k=ITEMS, seen=seen, device="cpu")
-        typed = recommend(trained, history=",".join(row), k=ITEMS, seen=seen, device="cpu")
+        typed = recommend(trained, history=row, k=ITEMS, seen=seen, device="cpu")
         assert [item for item, _, _ in asked.items] == [item for item, _, _ in typed.items]
         assert [score for *_, score in asked.items] == pytest.approx([score for *_, score in typed.items])
         scores = [score for *_, score in asked.items]
         assert scores == sorted(scores, reverse=True)
         left = {item for item, *_ in asked.items}
         assert left == {f"i{k}" for k in range(ITEMS)} - (set(row) if seen == "filtered" else set())
-    assert recommend(trained, history=",".join(row), device="cpu").seen == "kept"  # users of these data repeat items
+    assert recommend(trained, history=row, device="cpu").seen == "kept"  # users of these data repeat items
 
 
 def test_a_history_with_unknown_items(trained):
     with pytest.raises(InputError, match=r"--history: 1 items \('zz'\) are unknown to the model; leave them out with"):
-        recommend(trained, history="i1,zz", device="cpu")
-    assert recommend(trained, history="i1, zz", skip_unknown=True, device="cpu").actions == 1
+        recommend(trained, history=["i1,zz"], device="cpu")
+    assert recommend(trained, history=["i1, zz"], skip_unknown=True, device="cpu").actions == 1
     with pytest.raises(InputError, match="the history is empty"):
-        recommend(trained, history="zz", skip_unknown=True, device="cpu")
+        recommend(trained, history=["zz"], skip_unknown=True, device="cpu")
+
+
+ODD = ("Matrix, The (1999)", "Se7en", "  padded", '12" vinyl', "Zo\u00eb", "-5", "[PAD]", "nan", "a", "b", "a,b", "x,y")
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory) -> Path:
+    """A model of items whose ids hold commas, blanks and quotes."""
+    folder = tmp_path_factory.mktemp("odd")
+    with (folder / "odd.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("user", "item", "when"))
+        rows.writerows((f"u{user}", ODD[(user + at) % len(ODD)], at) for user in range(20) for at in range(8))
+    learn(str(folder / "odd.csv"), folder / "m")
+    return folder / "m"
+
+
+@given(st.lists(st.sampled_from(ODD), min_size=2, max_size=6))
+def test_every_id_can_be_named_to_the_letter(odd, tmp_path_factory, labels):
+    file = tmp_path_factory.mktemp("ids") / "ids.txt"
+    one = recommend(odd, history=labels, k=99, device="cpu")
+    for end in ("\n", "\r\n"):
+        file.write_bytes("".join(label + end for label in labels).encode())
+        assert recommend(odd, history_file=file, k=10**20, device="cpu").items == one.items
+    assert one.actions == len(labels)
+
+
+def test_a_single_text_is_an_id_or_split_at_its_commas(odd, tmp_path):
+    for label in ("Matrix, The (1999)", "  padded", "x,y"):
+        assert recommend(odd, history=[label], device="cpu").actions == 1
+    assert recommend(odd, history=["a, b,nan"], device="cpu").actions == 3
+    with pytest.raises(InputError, match=r"--history 'a,b': is one item and, split at its commas, 2 items; give --hi"):
+        recommend(odd, history=["a,b"], device="cpu")
+    with pytest.raises(InputError, match=r"1 items \('padded'\) are unknown to the model; near: '  padded'; leave"):
+        recommend(odd, history=["padded"], device="cpu")
+    with pytest.raises(InputError, match=r"2 items \('se7en', '\[pad\]'\) .* near: 'Se7en', '\[PAD\]'; leave"):
+        recommend(odd, history=["se7en", "[pad]"], device="cpu")
+    (tmp_path / "latin").write_bytes(b"Zo\xeb\n")
+    for path, told in ((tmp_path / "latin", "is no UTF-8 text"), (tmp_path / "none", "no such file")):
+        with pytest.raises(InputError, match=told):
+            recommend(odd, history_file=path, device="cpu")
+    with pytest.raises(InputError, match="say whose history"):
+        recommend(odd, history=["a"], history_file=tmp_path / "latin", device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -441,10 +485,10 @@ def test_a_history_with_unknown_items(trained):
     [
         ({}, "say whose history"),
         ({"user": "u1"}, "say whose history"),
-        ({"user": "u1", "history": "i1"}, "say whose history"),
+        ({"user": "u1", "history": ["i1"]}, "say whose history"),
         ({"user": "nobody", "data": "DATA"}, "user 'nobody' is not among its 30 users with repeats kept, 5/5"),
-        ({"history": ""}, r"--history: 1 items \(''\) are unknown"),
-        ({"history": "i1", "seen": "maybe"}, "seen must be one of kept, filtered, got 'maybe'"),
+        ({"history": [""]}, r"--history: 1 items \(''\) are unknown"),
+        ({"history": ["i1"], "seen": "maybe"}, "seen must be one of kept, filtered, got 'maybe'"),
     ],
 )
 def test_wrong_questions(trained, data, asked, told):
@@ -458,7 +502,7 @@ def test_titles_stand_beside_ids_where_the_dataset_has_them(tmp_path):
     rows = [f"{u}\t{(u * 3 + k) % 9 + 1}\t3\t{k}\n" for u in range(1, 21) for k in range(7)]
     (folder / "u.data").write_text("".join(rows))
     learn("ml-100k", tmp_path / "m", asked={}, data_dir=tmp_path)
-    asked = {"history": "1,2,3", "device": "cpu", "data_dir": tmp_path, "k": 2}
+    asked = {"history": ["1,2,3"], "device": "cpu", "data_dir": tmp_path, "k": 2}
     assert {title for _, title, _ in recommend(tmp_path / "m", **asked).items} == {None}
     films = [f"{k}|Film \x1b{k} (1990)|01-Jan-1990||" + "|0" * 19 + "\n" for k in range(1, 10)]
     (folder / "u.item").write_text("".join(films))
@@ -479,7 +523,7 @@ def use(folder: Path, data: str) -> None:
     """All that reads a model; an error of input is fine, any other is not."""
     try:
         evaluate(folder, data, {}, device="cpu")
-        recommend(folder, history="i1,i2", device="cpu")
+        recommend(folder, history=["i1,i2"], device="cpu")
     except INPUT_ERRORS as error:
         assert len(str(error)) < 1500  # noqa: PT017, an error may come or not
 
@@ -519,7 +563,7 @@ def test_parameters_that_do_not_fit_are_told(copy, changes, told):
     save_file({key: tensor for key, tensor in tensors.items() if tensor is not None}, copy / PARAMETERS)
     describe(copy)
     with pytest.raises(InputError, match=told):
-        recommend(copy, history="i1,i2", device="cpu")
+        recommend(copy, history=["i1,i2"], device="cpu")
 
 
 @pytest.mark.parametrize(
