@@ -103,6 +103,7 @@ def _one_epoch(model: Any, split: Any, options: Any, **more: Any) -> Any:
 
 
 TRAIN = fitting.train
+APPLICATION = get_command(cli.app)  # made once, which takes longer than most commands
 
 
 @contextlib.contextmanager
@@ -235,7 +236,7 @@ def run(line: list[str], folder: Path) -> tuple[str, str]:
     try:
         with patch.object(sys, "argv", ["cli.py", *line]), contextlib.chdir(folder), \
                 patch.object(sys, "stdout", out), patch.object(sys, "stderr", err):  # fmt: skip
-            run_application(cli.app)
+            run_application(APPLICATION)
     except SystemExit as ended:
         how = f"exit {ended.code or 0}"
     except TooLong:
@@ -256,7 +257,7 @@ def fuzz(count: int, rng: np.random.Generator, progress: bool = False) -> tuple[
         rng: source of randomness.
         progress: say on stderr how far it is.
     """
-    every, ends, crashes = leaves(get_command(cli.app)), Counter[str](), list[str]()
+    every, ends, crashes = leaves(APPLICATION), Counter[str](), list[str]()
     environment = dict(os.environ)
     with tempfile.TemporaryDirectory() as place, stubs():
         folder = Path(place) / "scratch"
