@@ -183,9 +183,9 @@ def _serve(pipe: Connection, folder: Path, made_with: Provenance) -> None:
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    os.dup2(2, 1)  # what a cell prints goes to stderr; stdout belongs to the command's document
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     with steady_streams():  # a run whose stderr nobody reads loses no cell
+        os.dup2(2, 1)  # what a cell prints goes to stderr; stdout belongs to the command's document
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         try:
             server = Server(pipe.recv(), folder, made_with)
         except Exception as error:  # noqa: BLE001 - whatever it is ends the run with its message
