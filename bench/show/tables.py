@@ -72,8 +72,10 @@ def format_value(value: Value) -> str:
     if value is None:
         return MISSING
     if isinstance(value, Interval):
-        bounds = ", ".join(format_value(bound) for bound in (value.low, value.high))
-        return f"{format_value(value.estimate)} [{bounds}]"
+        digits = _decimals(value)
+        shown = [_format_float(x) if digits is None or not math.isfinite(x) else f"{x:.{digits}f}"
+                 for x in (value.estimate, value.low, value.high)]  # fmt: skip
+        return f"{shown[0]} [{shown[1]}, {shown[2]}]"
     if isinstance(value, float):
         return _format_float(value)
     return str(value)
@@ -86,6 +88,15 @@ def one_line(value: Value) -> str:
         value: of a table.
     """
     return " ".join(format_value(value).split())
+
+
+def _decimals(found: Interval) -> int | None:
+    """The decimals at which the distance to the nearer bound has two digits; None where there is no such distance."""
+    away = [abs(found.estimate - bound) for bound in (found.low, found.high) if math.isfinite(bound)]
+    width = min((distance for distance in away if distance > 0), default=math.nan)
+    if not 1e-5 < width < 1e15:
+        return None
+    return max(0, 1 - math.floor(math.log10(width)))
 
 
 def _format_float(value: float) -> str:

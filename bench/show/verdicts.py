@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from bench.judge.bars import TRUTHS, Part
-from bench.judge.claims import Gate, Register, Verdict
+from bench.judge.claims import BLOCKED, NOT_RUN, Gate, Register, Verdict
 from bench.judge.intervals import Interval, Value
 from bench.judge.severity import FOUND, Chance
 from bench.show.tables import Table, format_value
@@ -57,6 +57,23 @@ def estimate_words(found: Interval | None, part: Part) -> str:
         bounds = f"[{found.low:.2f}, {found.high:.2f}]"
         return f"{found.estimate * found.n:.0f} of {found.n} {part.units} {bounds}"
     return f"{format_value(found)} {part.unit}".strip()
+
+
+def found_words(verdict: Verdict) -> str:
+    """One sentence on what was found: of the part that decided, otherwise why nothing did.
+
+    Args:
+        verdict: on a claim.
+    """
+    deciding = [f for f in verdict.findings if verdict.claim.parts[f.part].essential]
+    told = [f for f in deciding if f.outcome == verdict.judgement and f.estimate is not None]
+    if verdict.judgement in (BLOCKED, NOT_RUN) or not told:
+        blocked = [f"{f.blocked}{f' ({f.where})' if f.where else ''}" for f in deciding if f.blocked]
+        return blocked[0] if blocked else verdict.note
+    first, part = told[0], verdict.claim.parts[told[0].part]
+    where = f" ({first.where})" if first.where else ""
+    same = f"; {len(told)} of {len(deciding)} figures say so" if len(deciding) > 1 else ""
+    return f"{part.measure}{where}: {estimate_words(first.estimate, part)}, asked {part.asked}{same}"
 
 
 def questions_table(verdicts: Iterable[Verdict], gates: Mapping[str, Gate]) -> Table:
