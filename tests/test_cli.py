@@ -270,7 +270,7 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("learn samples.csv --out W.csv --threshold -1", "--threshold is -1; give a number of 0 or more"),
         ("learn samples.csv --out W.csv --samples 9", "--samples goes with --covariance"),
         ("learn samples.csv --out W.csv --covariance", r"has 6 rows and 2 columns; a covariance is square"),
-        ("learn samples.csv --out W.csv --delimiter space", "--delimiter is 'space'; choose one of comma, tab, semicolon, blank"),
+        ("learn samples.csv --out W.csv --delimiter space", "--delimiter is 'space'; choose one of comma, tab"),
         ("learn own.csv --out W.csv", r"own\.csv, line 2: column 'who' is 'a'; expected a number"),
         ("run recommend --preset smoke --recommender none_such:M", "none_such cannot be imported from .*ModuleNotF"),
         ("plan --recommender json:loads", "'json:loads': json has no class loads"),

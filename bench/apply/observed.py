@@ -10,37 +10,23 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.linalg import lapack, solve_triangular
 
+from bench.apply.doubts import Floats, correlations, counting, doubts
 from bench.apply.graphml import default_names
 from bench.datasets.opened import opened
 from bench.errors import InputError
 from bench.text import short
 from causalrec.structure import Problems
 
-Floats: TypeAlias = NDArray[np.float64]
-
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "blank": " "}  # blank: any run of blanks and tabs
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 MISSING = ("", "na", "n/a", "nan", "-nan", "null", "none", "?", "inf", "+inf", "-inf", "infinity", "-infinity")
-SAME_VARIANCE = 1e-3  # relative spread of the variances under which no order can be read off them
-VARIANCE_SPREAD = 1e4  # ratio of variances beyond which units are likely to differ
 LARGEST = 1e100  # variances above, or under its inverse, leave float64 in products
-NEAR_ONE = (0.1, 100.0)  # where variances are not far from the 1 that a learner's sparsity is set for
-NEARLY_ONE = 0.999  # correlation of columns that are nearly copies
-ROWS_PER_VARIABLE = 10
-DEPENDENT = 1e-8  # share of a variance that others leave unexplained, under which golem's ridge would hide it
-COEFFICIENT = 1e-3  # least coefficient, of columns of variance 1, by which a column belongs to what depends
 FAR = 10.0  # ranges of the other rows by which a first row of numbers is so far off that it may hold names
 ROWS_OF_RANGE = 4  # fewest other rows whose range says something
-SORTED_ROWS = 10  # rows from which whole numbers that only rise, or only fall, are no chance
-SHOWN = 5  # warnings of one kind
-NAMES_SHOWN = 8
 HEADER_ADVICE = "say --header if it holds names, --no-header if it holds numbers"
 
 
@@ -119,14 +105,14 @@ def read(
     _check_equal(path, values, names)
     if covariance:
         _check_covariance(path, matrix, names)
-        problems, counting = Problems(values[None], samples), []
+        problems, counts = Problems(values[None], samples), []
         basis = "exact: no --samples were given" if samples is None else f"from {samples} samples"
         read_as = f"covariance of {len(names)} variables ({basis}), {matrix.read_as}"
     else:
-        problems, counting = Problems.from_samples(values), _counting(values, names)
+        problems, counts = Problems.from_samples(values), counting(values, names)
         read_as = f"{len(values)} samples (rows) of {len(names)} variables (columns), {matrix.read_as}"
-    doubts = _doubts(problems.covariance[0], names, problems.samples)
-    return Observed(problems, names, read_as, (*matrix.warnings, *counting, *doubts))
+    found = (*counts, *doubts(problems.covariance[0], names, problems.samples))
+    return Observed(problems, names, read_as, (*matrix.warnings, *found))
 
 
 # Reading
@@ -198,8 +184,8 @@ def _read_text(path: Path, data: bytes, covariance: bool, header: bool | None, d
         _ask_of_numbers(path, first, lines, values)
     if header is None and not named and covariance and len(values) == values.shape[1] + 1:
         raise _bad(path, 1, "makes one row more than there are columns: names or numbers?", HEADER_ADVICE)
-    doubts = ("the file does not end with a line end: if it was cut short, its last number is wrong",) * unended
-    return _Matrix(values, names, read_as, lambda row: f"{path}, line {row + 1 + int(named)}", doubts)
+    cut = ("the file does not end with a line end: if it was cut short, its last number is wrong",) * unended
+    return _Matrix(values, names, read_as, lambda row: f"{path}, line {row + 1 + int(named)}", cut)
 
 
 def _quick(lines: list[str], separator: str, columns: range) -> Floats | None:
@@ -402,7 +388,7 @@ def _check_covariance(path: Path, matrix: _Matrix, names: Sequence[str]) -> None
             f"what does not vary, rescale the rest to between {1 / LARGEST:g} and {LARGEST:g}"
         )
     with np.errstate(over="ignore", invalid="ignore"):
-        R = _correlations(S)
+        R = correlations(S)
         asymmetry = np.abs(R - R.T)
     if len(bad := np.argwhere(~(asymmetry <= 1e-9))):
         i, j = (int(index) for index in bad[0])
@@ -417,96 +403,6 @@ def _check_covariance(path: Path, matrix: _Matrix, names: Sequence[str]) -> None
             f"{path}: is not positive semidefinite (least eigenvalue of its correlations {least:.2g}), so it is the "
             "covariance of nothing; estimate it from complete rows"
         )
-
-
-def _counting(values: Floats, names: Sequence[str]) -> list[str]:
-    """A warning for each column whose steps are all the same, and for a first one that rises or falls like a date."""
-    found = []
-    for index, (name, column) in enumerate(zip(names, values.T, strict=True)):
-        step, close = np.diff(column), 1e-6 * abs(column[1] - column[0]) + 1e-15 * np.abs(column).max()
-        if len(step) < 2 or not ((step > 0).all() or (step < 0).all()):
-            continue
-        if (np.abs(step - step[0]) <= close).all():
-            what = "counts the rows" if step[0] == 1 else f"changes by {step[0]:.6g} from row to row"
-        elif index == 0 and len(column) >= SORTED_ROWS and (column == np.round(column)).all():
-            what = f"holds whole numbers that {'rise' if step[0] > 0 else 'fall'} from row to row"
-        else:
-            continue
-        found.append(f"column {short(name)} {what}; if it is an index or a time and no variable, delete the column")
-    return found
-
-
-def _correlations(S: Floats) -> Floats:
-    scale = np.sqrt(S.diagonal())
-    R: Floats = S / scale[:, None] / scale
-    return R
-
-
-def _dependent(S: Floats, samples: int | None) -> list[list[int]]:
-    """Sets of columns that determine each other, none with a part that does so by itself.
-
-    Pivoted Cholesky ends where the variables chosen explain all others; what explains one of these is its set. Where
-    there are no more samples than variables, sets that any numbers would form are left out.
-    """
-    factor, order, rank, _ = lapack.dpstrf(_correlations(S), tol=DEPENDENT)
-    chosen, rest = order[:rank] - 1, order[rank:] - 1
-    if not len(rest):
-        return []
-    weights = solve_triangular(factor[:rank, :rank], factor[:rank, rank:])
-    sets = [[*chosen[np.abs(w) > COEFFICIENT], j] for j, w in zip(rest, weights.T, strict=True)]
-    few = samples is not None and samples <= len(S)
-    return sorted(sorted(map(int, found)) for found in sets if not (few and len(found) > rank))
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    shown = [short(name) for name in names[:NAMES_SHOWN]]
-    return ", ".join(shown) + more if more else f"{', '.join(shown[:-1])} and {shown[-1]}"
-
-
-def _doubts(S: Floats, names: Sequence[str], samples: int | None) -> list[str]:
-    """What makes a graph from data of this covariance doubtful, before any is learned."""
-    variance, n, found = S.diagonal(), len(S), []
-    low, high = int(variance.argmin()), int(variance.argmax())
-    if n > 1 and variance[high] <= (1 + SAME_VARIANCE) * variance[low]:
-        found.append(
-            f"all variances are equal ({variance.mean():.4g}), the data look standardised: equal-variance learners "
-            "have no order to go by, and W is in standard deviations; give the data in their own units"
-        )
-    if variance[high] > VARIANCE_SPREAD * variance[low]:
-        found.append(
-            f"the variance of {short(names[high])} is {variance[high] / variance[low]:.2g} times that of "
-            f"{short(names[low])}: units may differ; an order read off variances, and one threshold for all weights, "
-            "then mean little"
-        )
-    if variance[high] < NEAR_ONE[0] or variance[low] > NEAR_ONE[1]:
-        found.append(
-            f"variances lie between {variance[low]:.2g} and {variance[high]:.2g}, far from 1: a sparsity, as of "
-            "notears, is in units of the noise variance; divide all columns by one number, or match --option sparsity"
-        )
-    if samples is not None and samples <= n:
-        than = "fewer" if samples < n else "no more"
-        found.append(f"{than} samples ({samples}) than variables ({n}): the covariance is singular")
-    elif samples is not None and samples < ROWS_PER_VARIABLE * n:
-        found.append(f"few samples ({samples}) for {n} variables; {ROWS_PER_VARIABLE} per variable are a minimum")
-    sets = _dependent(S, samples)
-    found += [
-        f"columns {_listed([names[i] for i in one])} depend on each other exactly, any of them on the rest: the "
-        "covariance is singular, no method can tell which causes which, and the likelihoods of golem_nv and "
-        "exact_unequal have no maximum; drop one"
-        for one in sets[:SHOWN]
-    ]
-    R = _correlations(S)
-    near = [pair for pair in np.argwhere(np.triu(np.abs(R), 1) > NEARLY_ONE).tolist() if pair not in sets]
-    found += [
-        f"columns {short(names[i])} and {short(names[j])} are nearly copies (correlation {R[i, j]:.5f})"
-        for i, j in near[:SHOWN]
-    ]
-    if len(sets) > SHOWN:
-        found.append(f"{len(sets) - SHOWN} more sets of columns depend on each other exactly")
-    if len(near) > SHOWN:
-        found.append(f"{len(near) - SHOWN} more pairs of columns are nearly copies")
-    return found
 
 
 def _bad(path: Path, line: int, found: str, advice: str) -> InputError:

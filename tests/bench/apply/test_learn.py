@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.apply.learn import check_out, diagnostics, document, edges, learn, parse_options, tables, write_matrix
+from bench.apply.learn import check_out, document, edges, learn, parse_options, tables, write_matrix
 from bench.apply.observed import DELIMITERS, read
 from bench.errors import INPUT_ERRORS, InputError
 from bench.show.tables import to_text
@@ -372,10 +372,10 @@ def test_a_covariance_gives_the_graph_of_its_samples(tmp_path):
     of_rows = learn(read(saved(tmp_path, X)))
     of_covariance = learn(read(saved(tmp_path, S, "s.npy"), covariance=True, samples=len(X)))
     assert of_covariance.graph == pytest.approx(of_rows.graph, abs=1e-4)
-    assert diagnostics(of_covariance)["samples"] == 400
+    assert of_covariance.diagnostics["samples"] == 400
     exact = read(saved(tmp_path, S, "s.npy"), covariance=True)
     assert "exact: no --samples were given" in exact.read_as
-    assert diagnostics(learn(exact, "eqvar"))["samples"] == "exact covariance"
+    assert learn(exact, "eqvar").diagnostics["samples"] == "exact covariance"
 
 
 def test_the_covariance_that_pandas_writes_is_read_with_its_names(tmp_path):
@@ -509,7 +509,7 @@ def test_the_graph_learned_is_a_dag_of_the_method_and_the_array_is_left_alone(rn
     observed = observed_of(problems)
     learned = learn(observed, "eqvar", threshold=0.3)
     assert (problems.covariance == before).all()
-    assert diagnostics(learned)["nodes on a cycle after it"] == 0
+    assert learned.diagnostics["nodes on a cycle after it"] == 0
     assert ((learned.graph == 0) | (np.abs(learned.graph) >= 0.3)).all()
     assert (np.where(np.abs(learned.dense) < 0.3, 0, learned.dense) == learned.graph).all()
 
@@ -527,7 +527,7 @@ def test_a_known_graph_comes_out_in_our_convention_with_its_diagnostics(tmp_path
     found = edges(learned)
     assert found[0][:2] == ("rain", "sprinkler")
     assert [abs(weight) for *_, weight in found] == sorted((abs(weight) for *_, weight in found), reverse=True)
-    told = diagnostics(learned)
+    told = learned.diagnostics
     assert told["samples"] == 400
     assert (told["edges"], told["variables"], told["converged"]) == (4, 4, "yes")
     assert told["edges removed for acyclicity"] == told["nodes on a cycle after it"] == 0
@@ -569,7 +569,7 @@ def made(monkeypatch, **parts: object):
 
 
 def test_cycles_are_counted_and_cut(monkeypatch):
-    told = diagnostics(made(monkeypatch))
+    told = made(monkeypatch).diagnostics
     assert told["nodes on a cycle before the threshold"] == told["nodes on a cycle after it"] == 2
     assert (told["edges removed for acyclicity"], told["edges"]) == (1, 1)
 
@@ -577,7 +577,7 @@ def test_cycles_are_counted_and_cut(monkeypatch):
 def test_what_did_not_converge_failed_or_is_undirected_is_told(monkeypatch):
     stopped = made(monkeypatch, converged=np.zeros(1, bool), iterations=np.array([-1]))
     assert "made did not converge" in stopped.warnings[0]
-    assert (diagnostics(stopped)["converged"], diagnostics(stopped)["iterations"]) == ("no", "not told")
+    assert (stopped.diagnostics["converged"], stopped.diagnostics["iterations"]) == ("no", "not told")
     with pytest.raises(InputError, match="made failed: no luck"):
         made(monkeypatch, errors=("no luck",))
     with pytest.raises(InputError, match="made left float64 on these data"):
@@ -598,7 +598,7 @@ def test_what_did_not_converge_failed_or_is_undirected_is_told(monkeypatch):
 
 def test_r2_of_a_singular_covariance_is_said_to_be_none():
     problems = Problems.from_samples(draw(rows=3))
-    told = diagnostics(learn(observed_of(problems), "eqvar"))
+    told = learn(observed_of(problems), "eqvar").diagnostics
     assert told["R2-sortability of the graph"] == "none: the covariance is singular"
 
 
@@ -663,3 +663,20 @@ def test_a_npy_header_that_no_tokenizer_ends_is_refused(tmp_path):
     whole = saved(tmp_path, np.eye(3)).read_bytes()
     with pytest.raises(InputError, match="cannot be read as numbers"):
         read(put(tmp_path, whole.replace(b"), }", b"(, }"), "x.npy"))
+
+
+def test_a_limit_changes_nothing_of_what_is_learned_in_time(tmp_path):
+    observed = read(put(tmp_path, table(draw(), NAMES)))
+    plain, limited = learn(observed, "notears"), learn(observed, "notears", time_limit=60)
+    assert document(limited) == document(plain)
+
+
+def test_what_cannot_fit_into_memory_is_refused_first(monkeypatch):
+    observed = observed_of(Problems.from_samples(draw()))
+    monkeypatch.setattr("bench.apply.learn._memory", lambda: 1000.0)
+    with pytest.raises(InputError, match="notears on 4 variables needs .* GiB of memory or more"):
+        learn(observed, "notears")
+    assert learn(observed, "eqvar").graph.shape == (4, 4)
+    monkeypatch.setattr(Made, "fit", Mock(side_effect=MemoryError))
+    with pytest.raises(InputError, match="made on 4 variables needs more memory than there is; take fewer variables"):
+        made(monkeypatch)
