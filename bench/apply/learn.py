@@ -165,7 +165,8 @@ def _learn(observed: Observed, method: str, options: dict[str, Any], threshold: 
         )
     left = f"{method} left float64 on these data; give them in units in which variances are near 1"
     try:
-        fits = learner.fit(problems, generator(root=seed, stream="learn"))
+        with np.errstate(all="ignore"):  # what is not finite is refused below
+            fits = learner.fit(problems, generator(root=seed, stream="learn"))
     except (ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
         raise InputError(f"{left} ({' '.join(str(error).split())})") from error
     except MemoryError as error:

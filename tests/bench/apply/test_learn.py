@@ -674,7 +674,7 @@ def test_a_limit_changes_nothing_of_what_is_learned_in_time(tmp_path):
 def test_what_cannot_fit_into_memory_is_refused_first(monkeypatch):
     observed = observed_of(Problems.from_samples(draw()))
     monkeypatch.setattr("bench.apply.learn._memory", lambda: 1000.0)
-    with pytest.raises(InputError, match="notears on 4 variables needs .* GiB of memory or more"):
+    with pytest.raises(InputError, match=r"notears on 4 variables needs .* GiB of memory or more"):
         learn(observed, "notears")
     assert learn(observed, "eqvar").graph.shape == (4, 4)
     monkeypatch.setattr(Made, "fit", Mock(side_effect=MemoryError))
