@@ -1,5 +1,6 @@
 """A user's own file: numbers read to the bit or one typed error with its line, and what is told of the graph."""
 
+import contextlib
 import csv
 import gzip
 import io
@@ -16,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.apply.learn import check_out, document, edges, learn, parse_options, tables, write_matrix
-from bench.apply.observed import DELIMITERS, read
+from bench.apply.observed import DELIMITERS, Observed, read
 from bench.errors import INPUT_ERRORS, InputError
+from bench.methods.learners import ENTRIES, load
+from bench.methods.options import names as names_of
 from bench.show.tables import to_text
 from causalrec.structure import Fits, Problems
 from tests.strategies import column_names, generators, hostile_files, sample_matrices
@@ -515,8 +518,6 @@ def test_the_graph_learned_is_a_dag_of_the_method_and_the_array_is_left_alone(rn
 
 
 def observed_of(problems: Problems):
-    from bench.apply.observed import Observed
-
     return Observed(problems, tuple(NAMES), "made up", ())
 
 
@@ -627,6 +628,35 @@ def test_options_have_the_types_of_the_learners_own():
     for threshold in (-0.1, np.nan, np.inf):
         with pytest.raises(InputError, match="--threshold is"):
             learn(observed, "eqvar", threshold=threshold)
+
+
+FEW = {"outer": "2", "inner": "3", "steps": "2", "periods": "2"}  # steps, where none are drawn
+AWKWARD = (
+    "0", "-1", "1", "2", "0.3", "5e-324", "1e-308", "1e308", "-1e308", "nan", "inf", "-9223372036854775809", "true",
+    "none", "x", "", "cuda:99", "least_squares", "root", "exponential", "signed", "bic", "time", "unequal",
+)  # fmt: skip
+
+
+@settings(max_examples=60)
+@given(st.data(), generators())
+def test_no_options_on_no_numbers_end_in_a_traceback(data, rng):
+    method = data.draw(st.sampled_from([name for name in ENTRIES if not name.startswith("peer.")]))
+    rows, n = data.draw(st.sampled_from([2, 3, 20])), data.draw(st.integers(1, 4))
+    X = rng.normal(size=(rows, n)) * 10.0 ** data.draw(st.sampled_from([-45, -20, 0, 0, 20, 45]))
+    if data.draw(st.booleans()) and n > 1:
+        X[:, -1] = X[:, :-1].sum(1)
+    keys = names_of(type(load(method)), ("name", "function"))
+    given_ = {key: data.draw(st.sampled_from(AWKWARD)) for key in keys if data.draw(st.booleans())}
+    words = [f"{key}={value}" for key, value in ({k: FEW[k] for k in keys if k in FEW} | given_).items()]
+    threshold = data.draw(st.sampled_from([0.3, 0.0, 1e308, float("nan"), -1.0]))
+    seed = data.draw(st.sampled_from([0, 2**63, 10**30]))
+    with contextlib.suppress(*INPUT_ERRORS):
+        options = parse_options(method, words)
+        observed = Observed(Problems.from_samples(X), tuple(f"x{i}" for i in range(n)), "made up", ())
+        learned = learn(observed, method, options, threshold, seed)
+        assert np.isfinite(learned.graph).all()
+        json.dumps(document(learned), allow_nan=False)
+        tables(learned)
 
 
 # Writing
