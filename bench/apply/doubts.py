@@ -21,6 +21,7 @@ COEFFICIENT = 1e-3  # least coefficient, of columns of variance 1, by which a co
 SORTED_ROWS = 10  # rows from which whole numbers that only rise, or only fall, are no chance
 SHOWN = 5  # warnings of one kind
 NAMES_SHOWN = 8
+LARGEST_SET = 6  # columns in a set that depends, where there are few samples
 
 
 def counting(values: Floats, names: Sequence[str]) -> list[str]:
@@ -56,20 +57,39 @@ def correlations(S: Floats) -> Floats:
     return R
 
 
-def _dependent(S: Floats, samples: int | None) -> list[list[int]]:
+def _dependent(S: Floats, samples: int | None) -> list[tuple[int, ...]]:
     """Sets of columns that determine each other, none with a part that does so by itself.
 
     Pivoted Cholesky ends where the variables chosen explain all others; what explains one of these is its set. Where
-    there are no more samples than variables, sets that any numbers would form are left out.
+    there are no more samples than variables, sets that any numbers would form are left out, and small ones sought by
+    another way: those chosen may not be of them.
     """
-    factor, order, rank, _ = lapack.dpstrf(correlations(S), tol=DEPENDENT)
+    R = correlations(S)
+    factor, order, rank, _ = lapack.dpstrf(R, tol=DEPENDENT)
     chosen, rest = order[:rank] - 1, order[rank:] - 1
     if not len(rest):
         return []
     weights = solve_triangular(factor[:rank, :rank], factor[:rank, rank:])
     sets = [[*chosen[np.abs(w) > COEFFICIENT], j] for j, w in zip(rest, weights.T, strict=True)]
-    few = samples is not None and samples <= len(S)
-    return sorted(sorted(map(int, found)) for found in sets if not (few and len(found) > rank))
+    if samples is not None and samples <= len(S):
+        most = min(LARGEST_SET, rank - 1)
+        sets = [found for found in sets if len(found) <= most]
+        sets += [found for j in range(len(R)) if (found := _explained(R, j, most))]
+    return sorted({tuple(sorted(map(int, found))) for found in sets})
+
+
+def _explained(R: Floats, j: int, most: int) -> list[int]:
+    """Fewer than `most` columns that explain column j, and j; none if there are no such that a greedy search finds."""
+    chosen: list[int] = []
+    left = R[j].copy()
+    while len(chosen) < most - 1:
+        left[[j, *chosen]] = 0
+        chosen.append(int(np.abs(left).argmax()))
+        weights = np.linalg.lstsq(R[np.ix_(chosen, chosen)], R[chosen, j])[0]
+        left = R[j] - weights @ R[chosen]
+        if left[j] <= DEPENDENT:
+            return [*np.array(chosen)[np.abs(weights) > COEFFICIENT], j]
+    return []
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -117,7 +137,7 @@ def doubts(S: Floats, names: Sequence[str], samples: int | None) -> list[str]:
         for one in sets[:SHOWN]
     ]
     R = correlations(S)
-    near = [pair for pair in np.argwhere(np.triu(np.abs(R), 1) > NEARLY_ONE).tolist() if pair not in sets]
+    near = [pair for pair in np.argwhere(np.triu(np.abs(R), 1) > NEARLY_ONE).tolist() if tuple(pair) not in sets]
     found += [
         f"columns {short(names[i])} and {short(names[j])} are nearly copies (correlation {R[i, j]:.5f})"
         for i, j in near[:SHOWN]

@@ -316,9 +316,9 @@ def _ask_of_numbers(path: Path, first: list[str], lines: list[str], values: Floa
         elif len(first) > 1:
             with np.errstate(over="ignore", invalid="ignore"):
                 steps = np.diff(values)
-                even = ((steps > 0) & (steps == steps[:, :1])).all(1)
+                even = ((steps == steps[:, :1]) & (steps * np.sign(steps[0, 0]) > 0)).all(1)
             if even[0] and not even[1:].any():
-                found = "holds whole numbers that rise evenly, as in no other line"
+                found = f"holds whole numbers that {'rise' if steps[0, 0] > 0 else 'fall'} evenly, as in no other line"
     low, high = rest.min(0), rest.max(0)
     with np.errstate(over="ignore"):
         far = (np.maximum(low - top, top - high) > FAR * (high - low)) & (high > low)

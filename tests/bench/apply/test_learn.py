@@ -290,6 +290,7 @@ def test_blanks_separate_where_no_other_delimiter_stands(tmp_path):
         ("7157 672 675\n0.5 1.5 2.5\n0.1 0.7 0.2\n", "holds whole numbers, as no other line does"),
         ("2000\n0.5\n0.1\n", "holds whole numbers, as no other line does"),
         ("1999,2000,2001\n5,3,9\n1,7,2\n", "holds whole numbers that rise evenly, as in no other line"),
+        ("3,2,1\n5,3,9\n1,7,2\n", "holds whole numbers that fall evenly, as in no other line"),
         ("400.5,401.5\n0.1,0.2\n0.3,0.5\n0.2,0.1\n0.4,0.3\n", "is far off the range of all other lines, in every"),
         ("1999.0,2000.0\n1,2\n3,5\n2,1\n4,3\n", "is far off the range of all other lines, in every column"),
     ],
@@ -480,10 +481,15 @@ def test_columns_that_depend_exactly_are_named(tmp_path):
     several = np.column_stack([X] + [X[:, [0]] * (k + 2) for k in range(8)])
     told = warned(tmp_path, several)
     assert "3 more sets of columns depend on each other exactly" in told
-    few = np.random.default_rng(0).normal(size=(6, 9))
-    few[:, 3] = few[:, 0] - 2 * few[:, 1]
-    told = warned(tmp_path, few)
-    assert "fewer samples (6) than variables (9): the covariance is singular" in told
+    for seed in range(5):
+        few = np.random.default_rng(seed).normal(size=(20, 30))
+        few[:, 3] = few[:, 0] - 2 * few[:, 1]
+        few[:, 25] = few[:, 7] + few[:, 8] - few[:, 9]
+        told = warned(tmp_path, few)
+        assert depending("'x0', 'x1' and 'x3'", told)
+        assert depending("'x7', 'x8', 'x9' and 'x25'", told)
+        assert told.count("exactly") == 2
+        assert "fewer samples (20) than variables (30): the covariance is singular" in told
     assert "no more samples (4) than variables (4): the covariance is singular" in warned(tmp_path, X[:4])
     assert "exactly" not in warned(tmp_path, X[:4])
 
