@@ -47,7 +47,7 @@ def test_every_form_gives_the_same_bytes(text, form, mark, tmp_path_factory):
         ("user,item\n".encode("utf-32"), "the text is UTF-32"),
         (gzip.compress("user,item\n".encode("utf-16")), "the text is UTF-16"),
         (gzip.compress(b"user,item\n" * 99)[:-9], "cannot be unpacked"),
-        (zipped(a=b"1", b=b"2"), "the zip holds 2 files, 'a, b'; unpack it and name one of them"),
+        (zipped(a=b"1", b=b"2"), "the zip holds 2 files \\('a, b'\\); unpack it and name one of them"),
         (b"PK\3\4" + bytes(40), "cannot be unpacked"),
     ],
     ids=["empty", "empty gzip", "utf-16", "utf-32", "utf-16 in gzip", "cut gzip", "two files", "cut zip"],
