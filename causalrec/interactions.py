@@ -541,7 +541,7 @@ def _time_bytes(times: Times) -> bytes:
     """The times as float64 where that holds them all, so that equal times of either type are equal, or as int64."""
     # Adding zero turns -0.0 into 0.0, which is the same time.
     floats = times + 0.0
-    if times.dtype == np.int64 and ((floats == 2.0**63) | (floats.astype(np.int64) != times)).any():
+    if times.dtype == np.int64 and (floats.max(initial=0) == 2.0**63 or (floats.astype(np.int64) != times).any()):
         return b"whole numbers" + times.astype("<i8").tobytes()
     return floats.astype("<f8").tobytes()
 
