@@ -347,7 +347,7 @@ def targets() -> tuple[Target, ...]:
     quoted = 'user,item,time\n' + "".join(f'"u, {k % 4}","i ""{k}""",{k}\n' for k in range(9))
     dates = "user,item,time\n" + "".join(f"u{k % 4},i{k % 5},2020-01-0{1 + k % 9}T10:00:00.{k}Z\n" for k in range(20))
     digits = "".join(f"u{k % 4}\ti{k % 5}\t2020010{1 + k % 9}10000000{k % 10}\n" for k in range(20))
-    pairs = "".join(f"u{k % 4}::i {k % 5}\n" for k in range(20))
+    pairs = "".join(f"u{k % 4}::i{k % 5}\n" for k in range(20))
     lists = "".join(f"u{k} a b \"{k}\"\n" for k in range(9))
     register = REGISTER.read_bytes()
     claims = (register[: register.index(b"\n[layernorm-identifies]")],)  # the gates and the first claim

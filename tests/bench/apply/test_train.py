@@ -264,7 +264,8 @@ def test_how_a_file_was_read_is_remembered(tmp_path):
 
 def test_a_split_that_cannot_be_made_is_told_with_one_that_can(tmp_path):
     file = tmp_path / "own.csv"
-    rows = [f"u{u},i{k},{10 * u + k}\n" for u in range(20) for k in range(6)] + [f"v{v},i1,{999 + v}\n" for v in range(20)]
+    rows = [f"u{u},i{k},{10 * u + k}\n" for u in range(20) for k in range(6)]
+    rows += [f"v{v},i1,{999 + v}\n" for v in range(20)]
     file.write_text("user,item,time\n" + "".join(rows))
     told = r"no user has an action after the test cut and one before it, at time \d+; split by leave_one_out instead"
     with pytest.raises(INPUT_ERRORS, match=told):
