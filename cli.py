@@ -164,7 +164,10 @@ def recommend(
     columns: request.NamedColumns,
     data: Annotated[str | None, request.data("Name of a dataset, or a file of your own.")] = None,
     user: Annotated[str | None, request.scope("Id of a user in --data.")] = None,
-    history: Annotated[str | None, request.scope("Item ids, oldest first, separated by commas.")] = None,
+    history: Annotated[
+        request.Words, request.scope("Item id; may be repeated, oldest first. Or ids separated by commas.")
+    ] = None,
+    history_file: Annotated[Path | None, request.scope("File of item ids, oldest first, one per line.")] = None,
     count: Annotated[int, request.scope("Number of items to list.", "-k", least=1)] = 10,
     seen: Annotated[str | None, request.scope("Seen items: kept or filtered.", default="as validated")] = None,
     skip_unknown: SkipUnknown = False,
@@ -174,8 +177,8 @@ def recommend(
     from bench.apply import saved
 
     found = saved.recommend(
-        folder, data=data, user=user, history=history, k=count, seen=seen, skip_unknown=skip_unknown, device=device,
-        asked=reading.asked(columns.file), data_dir=reading.data_dir,
+        folder, data=data, user=user, history=history, history_file=history_file, k=count, seen=seen,
+        skip_unknown=skip_unknown, device=device, asked=reading.asked(columns.file), data_dir=reading.data_dir,
     )  # fmt: skip
     return Answer([found.table()], found.document())
 

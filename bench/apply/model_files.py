@@ -8,14 +8,15 @@
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
@@ -27,6 +28,7 @@ from bench.methods.fit import SPLITS
 from bench.methods.options import build
 from bench.methods.recommenders import SAVED
 from bench.text import short
+from causalrec.checkpoints import open_tensors
 from causalrec.interactions import Ints, Sequences, Split
 from causalrec.recommender import Recommender
 
@@ -276,11 +278,14 @@ def _read_trained(path: Path) -> Trained:
     return Trained(**{key: tensor.numpy().copy() for key, tensor in arrays.items()})
 
 
-def _open(path: Path) -> Any:
-    try:
-        return safe_open(path, "pt")
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as safetensors ({error})") from error
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open_tensors(path))
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{path}: cannot be read as safetensors ({error})") from error
+        yield file
 
 
 def _regular(path: Path) -> Path:
