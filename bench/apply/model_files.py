@@ -30,7 +30,7 @@ from bench.text import short
 from causalrec.interactions import Ints, Sequences, Split
 from causalrec.recommender import Recommender
 
-FORMAT = "causalrec-bench model 1"
+FORMAT = "causalrec-repro model 1"
 PARAMETERS, USERS, DESCRIPTION = "model.safetensors", "users.safetensors", "model.json"
 LARGEST_JSON, LARGEST_SIZE = 1 << 28, 1 << 20
 SEEN = ("kept", "filtered")
