@@ -79,16 +79,16 @@ def _artifact(run: RunFile) -> Table:
 
     def row(verdict: Verdict) -> tuple[Value, ...]:
         claim, names = verdict.claim, [verdict.claim.experiment]
-        data = {cell.params.get("dataset", {}).get("name", "worlds") for cell in cells[claim.experiment]}
+        data = {cell.params.get("dataset", {}).get("name") for cell in cells[claim.experiment]} & set(setup.found)
         command = f"`python cli.py run {claim.experiment} --preset {run.preset}`"
         if claim.gates:
             names, command = list(run.experiments), f"`python cli.py reproduce --preset {run.preset}`"
         seconds = sum(cell.cost for name in names for cell in cells[name]) / WORKERS
         more = " or more" if any(find(name).refines for name in names) else ""
         expected = f"**{verdict.judgement}**: {found_words(verdict)}"
-        return f"`{claim.id}`", command, ", ".join(sorted(data)), f"{ceil(seconds / 60)}{more}", expected
+        return f"`{claim.id}`", command, ", ".join(sorted(data)) or "none", f"{ceil(seconds / 60)}{more}", expected
 
-    columns = ("claim", "command", "data", "minutes", "expected")
+    columns = ("claim", "command", "real data", "minutes", "expected")
     return Table("artifact", "", columns, tuple(map(row, run.verdicts)))
 
 
