@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cells.fingerprint import ROOT
-
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
 
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).resolve().parents[2]  # MkDocs runs this file by its path, where nothing of ours can be imported
 FIRST = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
 
 
