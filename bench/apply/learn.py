@@ -1,8 +1,10 @@
 """A graph from a user's own data: learning it, diagnostics, tables, and what is written. W[i, j]: effect of j on i."""
 
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ import pandas as pd
 import torch
 from scipy.sparse.csgraph import connected_components
 
-from bench.apply.observed import Floats, Observed
+from bench.apply.bounded import told, within
+from bench.apply.doubts import Floats
+from bench.apply.observed import Observed
 from bench.cells.files import write_file
 from bench.cells.streams import generator
 from bench.errors import InputError
@@ -19,14 +23,18 @@ from bench.judge.intervals import Value
 from bench.methods.learners import load
 from bench.methods.options import parse
 from bench.show.tables import Table
+from bench.text import encodable
 from causalrec.structure import Fits, threshold_to_dag
 from causalrec.structure import threshold as cut
+from causalrec.structure.newton import Solver
 from synth.errors import InputError as SortabilityError
 from synth.sortability import r2_sortability, varsortability
 
 EDGES_SHOWN = 100
 NEED_ORDER = ("oracle", "oracle_lasso")
 SUFFIXES = (".csv", ".npy")
+FASTER = "take fewer variables, or a method of one pass, --method eqvar"
+HESSIANS = 3  # arrays of n³ float64 that a Newton step holds at once, at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +78,28 @@ class Learned:
         both = self.fits.cpdag[0] & self.fits.cpdag[0].T
         return tuple((int(i), int(j)) for i, j in np.argwhere(np.triu(both, 1)))
 
+    @cached_property
+    def diagnostics(self) -> dict[str, Value]:
+        """What to know of the graph before believing it, by name."""
+        covariance, G, iterations = self.observed.covariance, self.graph, int(self.fits.iterations[0])
+        try:
+            r2: Value = r2_sortability(G != 0, covariance)
+        except SortabilityError:
+            r2 = "none: the covariance is singular"
+        return {
+            "samples": "exact covariance" if self.observed.problems.samples is None else self.observed.problems.samples,
+            "variables": len(G),
+            "edges": int((G != 0).sum()),
+            "varsortability of the graph": varsortability(G != 0, covariance),
+            "R2-sortability of the graph": r2,
+            "h of W before the threshold": float(self.fits.h[0]),
+            "nodes on a cycle before the threshold": _on_cycles(self.dense),
+            "nodes on a cycle after it": _on_cycles(cut(self.dense, self.threshold)),
+            "edges removed for acyclicity": self.removed,
+            "converged": "yes" if self.converged else "no",
+            "iterations": iterations if iterations >= 0 else "not told",
+        }
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is doubtful about the data and the graph."""
@@ -96,7 +126,7 @@ def parse_options(method: str, given: Sequence[str]) -> dict[str, Any]:
 
 def learn(
     observed: Observed, method: str = "notears", options: dict[str, Any] | None = None, threshold: float = 0.3,
-    seed: int = 0,
+    seed: int = 0, time_limit: float | None = None, say: Callable[[str], None] = lambda _: None,
 ) -> Learned:  # fmt: skip
     """Learn one graph.
 
@@ -106,58 +136,63 @@ def learn(
         options: Its options.
         threshold: Least |weight| of an edge, 0 or more.
         seed: Root seed of a learner that draws.
+        time_limit: Seconds after which it is ended. Default: never.
+        say: Takes a line every few seconds.
 
     Raises:
-        InputError: An unknown learner or option, or the learner fails on the data.
+        InputError: An unknown learner or option, or the learner fails on the data or takes too long.
     """
     if not 0 <= threshold < np.inf:
         raise InputError(f"--threshold is {threshold:g}; give a number of 0 or more")
-    learner = load(method, **(options or {}))
     if method in NEED_ORDER:
         raise InputError(f"--method {method} needs the true causal order, which no file carries; choose another")
+    what = f"{method} on {len(observed.names)} variables"
+    asked = observed, method, options or {}, threshold, seed
+    if time_limit is not None:
+        return within(time_limit, what, FASTER, say, _learn, *asked)
+    with told(what, say):
+        return _learn(*asked)
+
+
+def _learn(observed: Observed, method: str, options: dict[str, Any], threshold: float, seed: int) -> Learned:
+    """Learn and diagnose, all that may take long; it may run in another process."""
+    problems = observed.problems
+    learner, n = load(method, **options), problems.covariance.shape[1]
+    if isinstance(learner, Solver) and (least := HESSIANS * 8 * n**3) > (memory := _memory()):
+        raise InputError(
+            f"{method} on {n} variables needs {least / 2**30:.3g} GiB of memory or more, and here are "
+            f"{memory / 2**30:.3g}; {FASTER}"
+        )
     left = f"{method} left float64 on these data; give them in units in which variances are near 1"
     try:
-        fits = learner.fit(observed.problems, generator(root=seed, stream="learn"))
+        with np.errstate(all="ignore"):  # what is not finite is refused below
+            fits = learner.fit(problems, generator(root=seed, stream="learn"))
     except (ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
         raise InputError(f"{left} ({' '.join(str(error).split())})") from error
+    except MemoryError as error:
+        raise InputError(f"{method} on {n} variables needs more memory than there is; {FASTER}") from error
     if fits.errors is not None and fits.errors[0]:
-        raise InputError(f"{method} failed: {fits.errors[0]}")
+        raise InputError(f"{method} failed: {' '.join(fits.errors[0].split())}")
     if not (np.isfinite(fits.W).all() and np.isfinite(fits.h).all()):
         raise InputError(left)
     graphs, removed = threshold_to_dag(fits.W, threshold)
-    return Learned(observed, method, options or {}, threshold, fits, graphs[0], int(removed[0]))
+    learned = Learned(observed, method, options, threshold, fits, graphs[0], int(removed[0]))
+    _ = learned.diagnostics
+    return learned
+
+
+def _memory() -> float:
+    """Bytes of memory that this machine has, as far as the system tells."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no such function
+        return np.inf
 
 
 def _on_cycles(W: Floats) -> int:
     """How many nodes lie on a cycle."""
     component = connected_components(W != 0, connection="strong")[1]
     return int((np.bincount(component)[component] > 1).sum())
-
-
-def diagnostics(learned: Learned) -> dict[str, Value]:
-    """Tell by name what to know of a learned graph before believing it.
-
-    Args:
-        learned: The graph.
-    """
-    observed, G, iterations = learned.observed, learned.graph, int(learned.fits.iterations[0])
-    try:
-        r2: Value = r2_sortability(G != 0, observed.covariance)
-    except SortabilityError:
-        r2 = "none: the covariance is singular"
-    return {
-        "samples": "exact covariance" if observed.problems.samples is None else observed.problems.samples,
-        "variables": len(G),
-        "edges": int((G != 0).sum()),
-        "varsortability of the graph": varsortability(G != 0, observed.covariance),
-        "R2-sortability of the graph": r2,
-        "h of W before the threshold": float(learned.fits.h[0]),
-        "nodes on a cycle before the threshold": _on_cycles(learned.dense),
-        "nodes on a cycle after it": _on_cycles(cut(learned.dense, learned.threshold)),
-        "edges removed for acyclicity": learned.removed,
-        "converged": "yes" if learned.converged else "no",
-        "iterations": iterations if iterations >= 0 else "not told",
-    }
 
 
 def edges(learned: Learned) -> list[tuple[str, str, float]]:
@@ -181,7 +216,7 @@ def tables(learned: Learned) -> list[Table]:
     more = f" The strongest {EDGES_SHOWN} of {len(listed)}; all are in W." if len(listed) > EDGES_SHOWN else ""
     how = "".join(f", {key} {value}" for key, value in learned.options.items())
     shown = [
-        Table("learn", f"Graph by {learned.method}{how}", ("diagnostic", "value"), tuple(diagnostics(learned).items()),
+        Table("learn", f"Graph by {learned.method}{how}", ("diagnostic", "value"), tuple(learned.diagnostics.items()),
               f"Read as {learned.observed.read_as}."),
         Table("edges", "Edges, the strongest first", ("cause", "effect", "weight"), tuple(listed[:EDGES_SHOWN]),
               f"|weight| at least {learned.threshold:g}; cycles broken at their weakest edge.{more}"),
@@ -212,9 +247,9 @@ def document(learned: Learned) -> dict[str, Any]:
         "undirected": [[names[i], names[j]] for i, j in learned.undirected],
         "diagnostics": {
             name: None if isinstance(value, float) and not np.isfinite(value) else value
-            for name, value in diagnostics(learned).items()
+            for name, value in learned.diagnostics.items()
         },
-        "warnings": list(learned.warnings),
+        "warnings": encodable(learned.warnings),
     }
 
 

@@ -41,22 +41,26 @@ class DataOptions:
     """How data is read, prepared and split.
 
     Args:
-        user: Column of users in a user's own file.
-        item: Column of items in a user's own file.
-        time: Column of times in a user's own file; None where file order is time order.
+        user: Column of users in a user's own file; None: to be found.
+        item: Column of items in a user's own file; None: to be found.
+        time: Column of times in a user's own file, "none" where file order is time order; None: to be found.
         repeats: "kept" or "dropped".
         user_core: Fewest actions of a user.
         item_core: Fewest actions on an item.
         split: One of `SPLITS`.
+        format: Of a user's own file, see `FileForm`; None (default) as there.
+        delimiter: Of a user's own file, see `FileForm`; None (default) as there.
     """
 
-    user: str
-    item: str
+    user: str | None
+    item: str | None
     time: str | None
     repeats: str
     user_core: int
     item_core: int
     split: str
+    format: str | None = None
+    delimiter: str | None = None
 
     def __post_init__(self) -> None:
         if self.repeats not in REPEATS or self.split not in SPLITS or min(self.user_core, self.item_core) < 1:
