@@ -10,6 +10,7 @@ from bench.show.terminal import Answer, command, output, print_version, run_appl
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,  # a shell completes the name of a program, which `python cli.py` is not
     pretty_exceptions_enable=False,
     help="Test the claims of CausalRec (arXiv 2510.21333) on worlds whose truth is known and on real data.",
 )

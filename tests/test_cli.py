@@ -167,34 +167,14 @@ def test_help_needs_no_library_that_takes_long_to_import():
 
 def test_the_version_is_that_of_the_package(call, monkeypatch):
     expected = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
-    monkeypatch.setattr("bench.cells.provenance.version", {"causalrec-bench": expected}.__getitem__)
+    monkeypatch.setattr("bench.cells.provenance.version", {"causalrec-repro": expected}.__getitem__)
     assert call("--version") == (0, f"{expected}\n", "")
 
     def version(package):
         raise PackageNotFoundError(package)
 
     monkeypatch.setattr("bench.cells.provenance.version", version)
-    assert call("--version") == (0, "unknown: causalrec-bench is not installed\n", "")
-
-
-def test_shells_complete_commands_and_options():
-    """Of the installed program; `python cli.py` is no name that a shell can complete."""
-    program = "import sys, cli; sys.argv = ['causalrec-bench']; cli.main()"
-
-    def complete(words: str) -> list[str]:
-        asked = {
-            "PYTHONPATH": str(ROOT), "_CAUSALREC_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": words,
-            "COMP_CWORD": str(len(words.split()) - 1),
-        }  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=os.environ | asked
-        )
-        return done.stdout.split()
-
-    assert complete("causalrec-bench re") == ["reproduce", "recommend", "report", "results"]
-    assert complete("causalrec-bench data s") == ["show"]
-    assert "--preset" in complete("causalrec-bench plan --pre")
-    assert "--install-completion" in [name for param in get_command(cli.app).params for name in param.opts]
+    assert call("--version") == (0, "unknown: causalrec-repro is not installed\n", "")
 
 
 # Wrong input

@@ -32,7 +32,7 @@ from causalrec.checkpoints import open_tensors
 from causalrec.interactions import Ints, Sequences, Split
 from causalrec.recommender import Recommender
 
-FORMAT = "causalrec-bench model 1"
+FORMAT = "causalrec-repro model 1"
 PARAMETERS, USERS, DESCRIPTION = "model.safetensors", "users.safetensors", "model.json"
 LARGEST_JSON, LARGEST_SIZE = 1 << 28, 1 << 20
 SEEN = ("kept", "filtered")
