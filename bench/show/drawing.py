@@ -45,7 +45,8 @@ from bench.show.tables import MISSING
 
 DOCTYPE = re.compile(rb"<!DOCTYPE[^>]*>\s*")
 STYLE: dict[Any, Any] = {
-    "text.parse_math": False, "axes.formatter.use_mathtext": False, "svg.fonttype": "none", "pdf.fonttype": 42, "font.size": 8,
+    "text.parse_math": False, "axes.formatter.use_mathtext": False, "svg.fonttype": "none", "pdf.fonttype": 42,
+    "font.sans-serif": ["DejaVu Sans", "Verdana"], "font.size": 8,
     "text.hinting": "none",  # widths as measured, at every resolution
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6, "hatch.linewidth": 0.4,
     "xtick.labelsize": 7, "ytick.labelsize": 7, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
