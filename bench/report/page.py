@@ -110,7 +110,7 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     templates.filters |= {"prose": prose, "one_line": one_line, "quoted": shlex.quote, "estimate": estimate_words,
-                          "found": found_words, "common": _common, "own": _own}  # fmt: skip
+                          "found": found_words, "sentence": sentence, "common": _common, "own": _own}  # fmt: skip
     return templates.get_template("page.html")
 
 
@@ -121,6 +121,15 @@ def prose(text: str) -> Markup:
         text: any text.
     """
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  (escaped)
+
+
+def sentence(text: str) -> str:
+    """A text as a sentence: a capital first, one full stop last.
+
+    Args:
+        text: any text.
+    """
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _common(found: Finding, verdict: Verdict) -> Bar | None:

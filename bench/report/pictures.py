@@ -55,8 +55,8 @@ def inline(svg: bytes, name: str) -> Picture:
         InputError: the content is no SVG.
     """
     try:
-        root = ET.fromstring(svg)
-        left, top, width, height = map(float, root.get("viewBox", "").split())
+        root = ET.fromstring(svg)  # noqa: S314  (expat limits what entities come to)
+        _, _, width, _ = map(float, root.get("viewBox", "").split())
     except (ET.ParseError, ValueError) as error:
         raise InputError(f"is no SVG with a viewBox ({error}); draw the run anew") from error
     told = {_local(element.tag): element.text or "" for element in root.iter()}
@@ -83,15 +83,11 @@ def _markup(element: ET.Element, ids: dict[str, str]) -> Iterable[str]:
     if tag not in ELEMENTS:
         return
     yield f"<{tag}"
-    for key, value in element.attrib.items():
-        value = REFERENCE.sub(lambda found: ids[found[0]], value)
-        outside = "url(" in re.sub(r"url\(#", "", value) or (_local(key) == "href" and not value.startswith("#"))
-        if _local(key) == "id":
-            value = ids.get(value, "")
-        elif _local(key) != "href":
-            value = IDLE.sub("", value)
-        if _local(key) in ATTRIBUTES and value and not outside:
-            yield f' {_local(key)}="{escape(value)}"'
+    for name, value in element.attrib.items():
+        key = _local(name)
+        kept = _attribute(key, value, ids)
+        if key in ATTRIBUTES and kept:
+            yield f' {key}="{escape(kept)}"'
     yield ">"
     if tag in ("text", "tspan"):
         yield str(escape(element.text or ""))
@@ -100,6 +96,16 @@ def _markup(element: ET.Element, ids: dict[str, str]) -> Iterable[str]:
         if tag in ("text", "tspan"):
             yield str(escape(child.tail or ""))
     yield f"</{tag}>"
+
+
+def _attribute(key: str, value: str, ids: dict[str, str]) -> str:
+    """What is kept of an attribute; "" where that is nothing."""
+    if key == "id":
+        return ids.get(value, "")
+    if "url(" in value.replace("url(#", "") or (key == "href" and not value.startswith("#")):
+        return ""
+    renamed = REFERENCE.sub(lambda found: ids[found[0]], value)
+    return renamed if key == "href" else IDLE.sub("", renamed)
 
 
 @dataclass(frozen=True)

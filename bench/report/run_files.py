@@ -108,7 +108,7 @@ class RunFile:
     provenance: Mapping[str, Mapping[str, Any]]
     missing: Mapping[str, str]
     environment: Mapping[str, str | int | None]
-    made: HowMade = HowMade()
+    made: HowMade = field(default_factory=HowMade)
     gates: Mapping[str, bool] = field(default_factory=dict)
 
     @cached_property

@@ -22,7 +22,7 @@ def on_scale(part: Part, found: Interval | None) -> Interval | None:
         None without a finite estimate, or where the paper says no more than the least.
     """
     least = part.bar if part.bar is not None else part.sesoi or 0.0
-    way = part.truth("stated") - least
+    way = abs(part.truth("stated") - least) * (1 if part.large else -1)
     if found is None or way == 0 or not math.isfinite(found.estimate):
         return None
     low, high = sorted(((found.low - least) / way, (found.high - least) / way))
@@ -40,7 +40,7 @@ def claims_forest(verdicts: Iterable[Verdict]) -> Forest:
         for finding in verdict.findings:
             part = verdict.claim.parts[finding.part]
             if part.essential:
-                rows.append(": ".join(filter(None, (verdict.claim.id, finding.where or finding.part))))
+                rows.append(f"{verdict.claim.id}: {finding.title}")
                 intervals.append(on_scale(part, None if finding.blocked else finding.estimate))
     note = (
         "Every finding that decides a claim, with its interval. An interval that lies wholly right of the line meets "

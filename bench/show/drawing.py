@@ -10,7 +10,7 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -142,7 +142,8 @@ def _draw_curves(figure: Curves, paper: bool) -> Drawing:
         y_limits = _y_limits(figure, (panel,) if figure.free_y else figure.panels)
         axes.set(xscale="log" if figure.log_x else "linear", yscale="log" if figure.log_y else "linear")
         axes.set(xlim=x_limits, ylim=y_limits)
-        axes.tick_params(**({"labelleft": True} if figure.free_y else {}))
+        if figure.free_y:
+            axes.tick_params(labelleft=True)
         axes.grid(axis="y", color="0.9", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.minorticks_off()
@@ -328,7 +329,7 @@ def _mark_look(index: int) -> dict[str, Any]:
 
 
 def _write_cell(axes: Axes, panel: Map, i: int, j: int, colours: Colormap, paper: bool) -> None:
-    """Share and, but for a paper, where they would be too small, bounds; on a ground of the cell's colour where a line may pass under them."""
+    """Share and bounds, which a paper leaves out as too small, on the cell's colour where lines may pass."""
     value = panel.values[i][j]
     red, green, blue, _ = colours(0.0 if math.isnan(value) else value)
     dark = not math.isnan(value) and 0.299 * red + 0.587 * green + 0.114 * blue < 0.46
@@ -368,3 +369,19 @@ def write_figure(figure: Figure, folder: Path, paper: bool = False) -> list[Path
         paths.append(folder / f"{figure.name}.{kind}")
         write_file(paths[-1], content)
     return paths
+
+
+def write_paper_figures(figures: Iterable[Figure], folder: Path) -> list[Path]:
+    """Write figures as PDF files for a column in print, see `render_paper`.
+
+    Args:
+        figures: such as those of a run.
+        folder: where; it is made if missing.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: they cannot be written; what was there stays.
+    """
+    return [path for figure in figures for path in write_figure(figure, folder, paper=True)]

@@ -40,7 +40,7 @@ def look(place: int) -> dict[str, Any]:
         place: 0 for the first.
     """
     return {
-        "color": COLOURS[place % len(COLOURS)],
+        "color": COLOURS[(place + place // len(COLOURS)) % len(COLOURS)],  # the eighth is not the first with its dash
         "marker": MARKERS[place % len(MARKERS)],
         "linestyle": DASHES[place % len(DASHES)],
         "markeredgecolor": "white",

@@ -1,6 +1,5 @@
 """A headless Chromium, driven by the DevTools protocol over two pipes."""
 
-import base64
 import json
 import os
 import shutil
@@ -81,21 +80,26 @@ class Browser:
             self.errors.append(line.decode())
         return told
 
-    def open(self, page: Path, width: int, height: int = 900, scheme: str = "light") -> None:
+    def open(self, page: Path) -> None:
         """Open a file and wait until it is loaded.
 
         Args:
             page: the file.
-            width: of the window, in pixels.
-            height: of the window, in pixels. Default 900.
-            scheme: "light" or "dark". Default light.
         """
-        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         address = page.resolve().as_uri()
         self.ask("Page.navigate", url=address)
         while self.run("document.readyState + ' ' + location.href") != f"complete {address}":
             time.sleep(0.02)
+
+    def resize(self, width: int, scheme: str = "light") -> None:
+        """Show the page in another window.
+
+        Args:
+            width: of the window, in pixels.
+            scheme: what the reader prefers, "light" or "dark". Default light.
+        """
+        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def run(self, script: str) -> Any:
         """What a JavaScript expression is.
@@ -106,13 +110,3 @@ class Browser:
         told = self.ask("Runtime.evaluate", expression=script, returnByValue=True)
         assert "exceptionDetails" not in told, told
         return told["result"].get("value")
-
-    def picture(self, path: Path, whole: bool = True) -> None:
-        """Write a PNG of the page.
-
-        Args:
-            path: the file.
-            whole: the page, not only what is in the window. Default True.
-        """
-        shot = self.ask("Page.captureScreenshot", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(shot["data"]))

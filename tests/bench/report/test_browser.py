@@ -26,16 +26,17 @@ def report(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
+def browser(report, tmp_path_factory):
     with Browser(tmp_path_factory.mktemp("profile")) as opened:
+        opened.open(report)
+        opened.run(OPEN)
         yield opened
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [375, 1280])
-def test_nothing_is_wider_than_its_column_and_no_link_or_script_fails(report, browser, width, scheme):
-    browser.open(report, width, scheme=scheme)
-    browser.run(OPEN)
+def test_nothing_is_wider_than_its_column_and_no_link_or_script_fails(browser, width, scheme):
+    browser.resize(width, scheme)
     wide, room = browser.run("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert (wide, room) == (width, width)
     assert browser.run(BEYOND) == []
@@ -45,8 +46,7 @@ def test_nothing_is_wider_than_its_column_and_no_link_or_script_fails(report, br
     assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 24, 28)"}[scheme]
 
 
-def test_tables_are_sorted_by_the_head_that_is_pressed(report, browser):
-    browser.open(report, 1280)
+def test_tables_are_sorted_by_the_head_that_is_pressed(browser):
     column = "[...document.querySelectorAll('#table-recommend tbody tr')].map(row => row.cells[4].textContent)"
     press = "document.querySelectorAll('#table-recommend thead button')[4].click()"
     before = browser.run(column)
@@ -61,7 +61,7 @@ def test_tables_are_sorted_by_the_head_that_is_pressed(report, browser):
 def test_no_other_script_runs(report, browser, tmp_path):
     text = report.read_text(encoding="utf-8").replace("</main>", "<script>document.title = 'run'</script></main>")
     (tmp_path / "other.html").write_text(text, encoding="utf-8")
-    browser.open(tmp_path / "other.html", 1280)
+    browser.open(tmp_path / "other.html")
     assert browser.run("document.title").startswith("CausalRec: quick")
     assert any("Content Security Policy" in error for error in browser.errors)
     browser.errors.clear()

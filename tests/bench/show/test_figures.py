@@ -28,7 +28,7 @@ from bench.cells.fingerprint import ROOT
 from bench.errors import InputError
 from bench.judge.intervals import Interval, clopper_pearson
 from bench.methods import learners, recommenders
-from bench.show.drawing import draw, render, render_paper, style, write_figure
+from bench.show.drawing import draw, render, render_paper, style, write_figure, write_paper_figures
 from bench.show.figures import (
     NAN,
     Column,
@@ -459,7 +459,7 @@ def test_a_paper_form_is_a_column_wide_without_title_in_type_that_can_be_read(fi
 
 
 def test_a_figure_for_a_paper_is_one_pdf(tmp_path):
-    assert write_figure(GRID, tmp_path, paper=True) == [tmp_path / "limits.pdf"]
+    assert write_paper_figures((GRID, FOREST), tmp_path) == [tmp_path / "limits.pdf", tmp_path / "forest.pdf"]
     assert (tmp_path / "limits.pdf").read_bytes() == render_paper(GRID)
 
 
