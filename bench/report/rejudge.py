@@ -106,8 +106,7 @@ def judge_folder(
     store = Evidence(place)
     found = rejudge(restored(run), run.experiments, store, register)
     missing = sum(result.record is None for result in found.failures)
-    about = {name: run.made[name] for name in ("command", "started", "duration_s") if name in run.made}
-    made = Made(**about, environment=run.environment)  # type: ignore[arg-type]  # texts and a number, as a run wrote them
+    made = Made(run.made.command, run.made.started, run.made.duration_s, run.environment)
     if out is not None:
         write(found, out, made)
     told = f"judged {found.cells} cells of {run.path}, {missing} without a record"
