@@ -24,7 +24,7 @@ ATTRIBUTES = {
 }  # fmt: skip
 # What the page's style says anyway, what turns nothing, and digits that no screen shows.
 IDLE = re.compile(r"font-family: [^;]*;? ?|rotate\(-0 [^)]*\)|(?<=\.\d\d)\d+")
-REFERENCE = re.compile(r"(?<=url\(#)[^)]+(?=\))|(?<=^#).+")
+REFERENCE = re.compile(r"(?<=url\(#)[^)]+(?=\))")
 POINTS = 72 * 3.7  # a figure no wider than this fits a phone
 SIZE, LEAST_SIZE = 1.5, 1.1  # pixels per point: of a figure with room, and the least at which its type can be read
 
@@ -60,7 +60,9 @@ def inline(svg: bytes, name: str) -> Picture:
     except (ET.ParseError, ValueError) as error:
         raise InputError(f"is no SVG with a viewBox ({error}); draw the run anew") from error
     told = {_local(element.tag): element.text or "" for element in root.iter()}
-    used = {found for element in root.iter() for value in element.attrib.values() for found in REFERENCE.findall(value)}
+    given = [(_local(key), value) for element in root.iter() for key, value in element.attrib.items()]
+    used = {found for _, value in given for found in REFERENCE.findall(value)}
+    used |= {value[1:] for key, value in given if key == "href"}
     ids = {old: f"svg-{name}-{place}" for place, old in enumerate(sorted(used))}
     for key in set(root.attrib) - {"viewBox"}:
         del root.attrib[key]
@@ -102,10 +104,11 @@ def _attribute(key: str, value: str, ids: dict[str, str]) -> str:
     """What is kept of an attribute; "" where that is nothing."""
     if key == "id":
         return ids.get(value, "")
-    if "url(" in value.replace("url(#", "") or (key == "href" and not value.startswith("#")):
+    if key == "href":
+        return f"#{ids[value[1:]]}" if value.startswith("#") else ""
+    if "url(" in value.replace("url(#", ""):
         return ""
-    renamed = REFERENCE.sub(lambda found: ids[found[0]], value)
-    return renamed if key == "href" else IDLE.sub("", renamed)
+    return IDLE.sub("", REFERENCE.sub(lambda found: ids[found[0]], value))
 
 
 @dataclass(frozen=True)

@@ -434,8 +434,9 @@ def test_the_run_tells_how_it_was_made(reference):
 
 SVG = """<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 200 100">
 <style>* { fill: red }</style><title>t</title><script>alert(1)</script><defs><path id="a" d="M 1.23456 2"/></defs>
-<g onclick="x()" id="unused"><use xlink:href="#a"/><use href="http://x/#a"/><image href="data:x"/>
-<rect style="fill: url(http://x)" clip-path="url(#a)"/><text x="1">a &lt;b&gt; <tspan>c</tspan> d</text></g></svg>"""
+<g onclick="x()" id="unused"><use xlink:href="#a"/><use href="http://x/#a"/><image href="data:x"/><rect
+style="fill: url(http://x)" fill="#f0f0f0" clip-path="url(#a)"/><text
+ x="1">a &lt;b&gt; <tspan>c</tspan> d</text></g></svg>"""
 
 
 def test_of_a_picture_only_shapes_and_text_are_taken_over():
@@ -443,7 +444,7 @@ def test_of_a_picture_only_shapes_and_text_are_taken_over():
     assert picture.title == "t"
     assert str(picture.markup) == (
         '<svg viewBox="0 0 200 100" width="300"><defs><path id="svg-p-0" d="M 1.23 2"></path></defs>'
-        '<g><use href="#svg-p-0"></use><use></use><rect clip-path="url(#svg-p-0)"></rect>'
+        '<g><use href="#svg-p-0"></use><use></use><rect fill="#f0f0f0" clip-path="url(#svg-p-0)"></rect>'
         '<text x="1">a &lt;b&gt; <tspan>c</tspan> d</text></g></svg>'
     )
 
