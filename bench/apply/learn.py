@@ -13,12 +13,12 @@ from scipy.sparse.csgraph import connected_components
 
 from bench.apply.observed import Floats, Observed
 from bench.cells.files import write_file
-from bench.cells.streams import generator
 from bench.errors import InputError
 from bench.judge.intervals import Value
 from bench.methods.learners import load
 from bench.methods.options import parse
 from bench.show.tables import Table
+from causalrec.methods.streams import generator
 from causalrec.structure import Fits, threshold_to_dag
 from causalrec.structure import threshold as cut
 from synth.errors import InputError as SortabilityError

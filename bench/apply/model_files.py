@@ -23,11 +23,11 @@ from bench.cells.files import write_file, write_json
 from bench.cells.json_files import read_object
 from bench.datasets.load import REPEATS, file_sha256
 from bench.errors import INPUT_ERRORS, InputError
-from bench.methods.fit import SPLITS
 from bench.methods.options import build
 from bench.methods.recommenders import SAVED
 from bench.text import short
 from causalrec.interactions import Ints, Sequences, Split
+from causalrec.methods.fit import SPLITS
 from causalrec.recommender import Recommender
 
 FORMAT = "causalrec-bench model 1"

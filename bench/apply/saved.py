@@ -12,10 +12,10 @@ from bench.apply.train import Asked, Report, data_words, preparation_words, rank
 from bench.datasets.load import Loaded, data_folder
 from bench.datasets.titles import TITLED, read_films
 from bench.errors import DataMissing, InputError
-from bench.methods.fit import make_split
 from bench.show.tables import Table
 from bench.text import printable
 from causalrec.interactions import Sequences, Targets, check_leaks, from_rows
+from causalrec.methods.fit import make_split
 from causalrec.ranking import seen_items
 from causalrec.training import make_scorer, pick_device
 

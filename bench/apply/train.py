@@ -15,13 +15,13 @@ from bench.datasets.catalogue import DATASETS
 from bench.datasets.load import Loaded, Provenance, data_folder, load, load_own
 from bench.errors import InputError
 from bench.judge.intervals import Interval, clopper_pearson, share_interval
-from bench.methods.fit import SPLITS, fit, make_model, make_split
 from bench.methods.options import build, parse
 from bench.methods.recommenders import SAVED
 from bench.show.tables import Table
 from bench.text import printable
 from causalrec.checkpoints import CheckpointFile
 from causalrec.interactions import Targets, check_leaks
+from causalrec.methods.fit import SPLITS, fit, make_model, make_split
 from causalrec.ranking import NonFiniteScores, Scorer, hit_rate, ndcg, rank_targets
 from causalrec.training import Diverged, Progress, TrainingOptions, make_scorer, pick_device
 

@@ -12,10 +12,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.cells.streams import generator
 from bench.cells.unit import Cell, Outcome
 from bench.methods import learners
 from bench.runners.worlds import draw_world, observe, world_axes
+from causalrec.methods.streams import generator
 from causalrec.structure import Fits, Problems, threshold, threshold_to_dag
 from synth.errors import InputError
 from synth.graphs import is_dag, topological_order

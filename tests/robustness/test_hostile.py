@@ -23,7 +23,6 @@ from bench.apply.model_files import load as load_model
 from bench.cells.files import StoreError, write_file
 from bench.cells.record import Record, pack, unpack
 from bench.cells.store import Store
-from bench.cells.unit import digest
 from bench.datasets import download, readers
 from bench.datasets.load import load, load_own
 from bench.errors import InputError
@@ -32,6 +31,7 @@ from bench.report import records
 from bench.report.write import write
 from bench.show.tables import FORMULA_STARTS, Table, to_markdown
 from causalrec.interactions import drop_repeats
+from causalrec.methods.canonical import digest
 from tests.bench.toy_cells import toy
 from tests.robustness.fuzz import targets
 

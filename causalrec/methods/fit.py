@@ -5,9 +5,9 @@ from typing import Any, TypeVar
 
 import torch
 
-from bench.cells.streams import generator, torch_generator
 from causalrec.checkpoints import Checkpoint
 from causalrec.interactions import Sequences, Split, global_temporal, leave_one_out
+from causalrec.methods.streams import generator, torch_generator
 from causalrec.recommender import Recommender
 from causalrec.training import Progress, TrainingOptions, train
 
