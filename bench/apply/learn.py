@@ -18,11 +18,11 @@ from bench.judge.intervals import Value
 from bench.methods.learners import load
 from bench.methods.options import parse
 from bench.show.tables import Table
+from causalrec.errors import InputError as SortabilityError
 from causalrec.methods.streams import generator
 from causalrec.structure import Fits, threshold_to_dag
 from causalrec.structure import threshold as cut
-from synth.errors import InputError as SortabilityError
-from synth.sortability import r2_sortability, varsortability
+from causalrec.structure.sortability import r2_sortability, varsortability
 
 EDGES_SHOWN = 100
 NEED_ORDER = ("oracle", "oracle_lasso")
