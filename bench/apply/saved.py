@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.apply.model_files import SEEN, Saved, load
 from bench.apply.train import Asked, Report, data_words, preparation_words, rank, read_data
 from bench.datasets.load import Loaded, data_folder
 from bench.datasets.titles import TITLED, read_films
@@ -16,8 +15,9 @@ from bench.show.tables import Table
 from bench.text import printable
 from causalrec.interactions import Sequences, Targets, check_leaks, from_rows
 from causalrec.methods.fit import make_split
+from causalrec.methods.saved import SEEN, Saved, load
 from causalrec.ranking import seen_items
-from causalrec.training import make_scorer, pick_device
+from causalrec.training import pick_device
 
 SHOWN = 3
 
@@ -110,7 +110,7 @@ def evaluate(
         f"actions on items unknown to the model left out. Full catalogue of {len(saved.items)} items; intervals over "
         "users, 95 %."
     )
-    figures = rank(make_scorer(saved.model), targets, "test", saved.name)
+    figures = rank(saved.score, targets, "test", saved.name)
     about = {
         "model": saved.name, "same_data": same, "data": asdict(loaded.provenance), "split": split.protocol, **counts,
     }  # fmt: skip
@@ -166,7 +166,7 @@ def recommend(
     if not len(past.items):
         raise InputError("the history is empty: no item of it is known to the model")
     rule = seen or saved.seen
-    scores = make_scorer(saved.model)(past, slice(0, 1))[0].double().cpu()
+    scores = saved.score(past, slice(0, 1))[0].double().cpu()
     if not bool(torch.isfinite(scores).all()):
         raise InputError(f"{folder}: the model's scores are not finite; train it again")
     order = torch.argsort(scores, descending=True, stable=True).tolist()

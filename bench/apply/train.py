@@ -1,4 +1,4 @@
-"""Train a recommender on a named dataset or a user's own file; what is saved is in `bench.apply.model_files`."""
+"""Train a recommender on a named dataset or a user's own file; what is saved is in `causalrec.methods.saved`."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from bench.apply.model_files import DESCRIPTION, DataOptions, Trained, read_json, save
 from bench.cells.files import write_json
 from bench.cells.provenance import provenance
 from bench.datasets.catalogue import DATASETS
@@ -22,6 +21,7 @@ from bench.text import printable
 from causalrec.checkpoints import CheckpointFile
 from causalrec.interactions import Targets, check_leaks
 from causalrec.methods.fit import SPLITS, fit, make_model, make_split
+from causalrec.methods.saved import DESCRIPTION, DataOptions, Trained, read_json, save
 from causalrec.ranking import NonFiniteScores, Scorer, hit_rate, ndcg, rank_targets
 from causalrec.training import Diverged, Progress, TrainingOptions, make_scorer, pick_device
 

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from bench.apply.model_files import DataOptions, Trained, save
 from bench.apply.saved import recommend
 from bench.cells.provenance import provenance
 from bench.cells.record import Record
@@ -39,6 +38,7 @@ from bench.runners import execute
 from bench.show.console import print_message, print_table
 from bench.show.tables import Table, to_text
 from causalrec.interactions import Targets, from_rows
+from causalrec.methods.saved import DataOptions, Trained, save
 from causalrec.methods.streams import generator, torch_generator
 from causalrec.model import SASRec, SASRecOptions
 from causalrec.ranking import rank_targets

@@ -28,7 +28,6 @@ from bench.cells.unit import Cell
 from bench.methods.recommenders import TRAINED, find
 from bench.plan.recommender_cells import (
     DROPOUTS,
-    PAIR_BATCH,
     model_options,
     on_pairs,
     plan_cell,
@@ -39,7 +38,7 @@ from bench.plan.recommender_cells import (
 )
 from bench.plan.results import Result, of_cells
 from bench.plan.setup import Setup
-from causalrec.methods.recipes import TRAINING, loss
+from causalrec.methods.recipes import PAIR_BATCH, TRAINING, loss
 from causalrec.methods.streams import generator
 
 RELATIONS: tuple[dict[str, Any], ...] = (

@@ -10,6 +10,7 @@ from causalrec.model import SASRec
 
 TRAINING: dict[str, Any] = {"batch": 128, "optimiser": "muon", "windows": "all", "learning_rate": 4e-3}
 MANY_ITEMS, NEGATIVES = 8000, 512
+PAIR_BATCH = 1024
 DROPOUT = {"ml-1m": 0.1, "ml-100k": 0.5, "foursquare-nyc": 0.5, "beauty": 0.3}
 
 
@@ -24,3 +25,12 @@ def loss(entry: Entry, items: int) -> dict[str, Any]:
     """
     kin = issubclass(entry.kind, SASRec) and "loss" not in entry.options
     return {"loss": "sampled", "negatives": NEGATIVES} if kin and items >= MANY_ITEMS else {}
+
+
+def training(entry: Entry) -> dict[str, Any]:
+    """How a model is trained: what differs from the defaults of `causalrec.training.TrainingOptions`.
+
+    Args:
+        entry: the model. What trains on pairs of actions knows no windows: every pair is one of its rows.
+    """
+    return {"batch": PAIR_BATCH} if entry.pairs else dict(TRAINING)

@@ -22,7 +22,6 @@ import numpy as np
 import torch
 
 from bench.apply import observed
-from bench.apply.model_files import DESCRIPTION, PARAMETERS, USERS, DataOptions, Trained, load, save
 from bench.cells.record import Record, pack
 from bench.cells.store import Store
 from bench.cells.unit import Cell
@@ -38,6 +37,7 @@ from bench.show.console import print_message, print_table
 from bench.show.tables import Table
 from causalrec.checkpoints import CheckpointFile
 from causalrec.interactions import from_rows, leave_one_out
+from causalrec.methods.saved import DESCRIPTION, PARAMETERS, USERS, DataOptions, Trained, load, save
 from causalrec.methods.streams import generator
 from causalrec.model import SASRec, SASRecOptions
 from causalrec.training import TrainingOptions, train

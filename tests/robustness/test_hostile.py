@@ -18,8 +18,6 @@ import pytest
 import torch
 from safetensors.numpy import save as safetensors_of
 
-from bench.apply.model_files import PARAMETERS
-from bench.apply.model_files import load as load_model
 from bench.cells.files import StoreError, write_file
 from bench.cells.record import Record, pack, unpack
 from bench.cells.store import Store
@@ -32,6 +30,8 @@ from bench.report.write import write
 from bench.show.tables import FORMULA_STARTS, Table, to_markdown
 from causalrec.interactions import drop_repeats
 from causalrec.methods.canonical import digest
+from causalrec.methods.saved import PARAMETERS
+from causalrec.methods.saved import load as load_model
 from tests.bench.toy_cells import toy
 from tests.robustness.fuzz import targets
 

@@ -13,8 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load, save_file
 
-from bench.apply import model_files
-from bench.apply.model_files import DESCRIPTION, PARAMETERS, USERS
 from bench.apply.saved import evaluate, recommend
 from bench.apply.train import BEGUN, CHECKPOINT, train
 from bench.cells.unit import Cell
@@ -25,6 +23,8 @@ from bench.methods.recommenders import SAVED
 from bench.runners import execute
 from bench.text import printable
 from causalrec.checkpoints import CheckpointFile, Snapshot
+from causalrec.methods import saved as model_files
+from causalrec.methods.saved import DESCRIPTION, PARAMETERS, USERS
 from causalrec.model import CausalRecOptions, SASRecOptions
 from tests.strategies import damages
 
