@@ -7,6 +7,10 @@ class InputError(ValueError):
     """Says what was given, what was expected and what to do; the command line prints it and exits 2."""
 
 
+class NotFittedError(InputError):
+    """An estimator is asked for what `fit` has to find first."""
+
+
 def one_line(error: BaseException) -> str:
     """Type and message of an error on one line of at most `LONGEST_ERROR` characters.
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from bench.apply.train import Asked, Report, data_words, preparation_words, rank, read_data
 from bench.datasets.load import Loaded, data_folder
@@ -16,7 +15,7 @@ from bench.text import printable
 from causalrec.interactions import Sequences, Targets, check_leaks, from_rows
 from causalrec.methods.fit import make_split
 from causalrec.methods.saved import SEEN, Saved, load
-from causalrec.ranking import seen_items
+from causalrec.ranking import NonFiniteScores, best_items
 from causalrec.training import pick_device
 
 SHOWN = 3
@@ -166,14 +165,13 @@ def recommend(
     if not len(past.items):
         raise InputError("the history is empty: no item of it is known to the model")
     rule = seen or saved.seen
-    scores = saved.score(past, slice(0, 1))[0].double().cpu()
-    if not bool(torch.isfinite(scores).all()):
-        raise InputError(f"{folder}: the model's scores are not finite; train it again")
-    order = torch.argsort(scores, descending=True, stable=True).tolist()
-    taken = set(torch.nonzero(seen_items(past, slice(0, 1), scores.device)[0])[:, 0].tolist())
-    best = [place for place in order if rule == "kept" or place not in taken][:k]
+    try:
+        _, best, scores = best_items(saved.score, past, k, filtered=rule == "filtered")
+    except NonFiniteScores as error:
+        raise InputError(f"{folder}: the model's scores are not finite; train it again") from error
+    labels = [saved.items[item - 1] for item in best]
     titles = _titles(saved, data_folder(data_dir))
-    items = tuple((label, titles.get(label), float(scores[p])) for p in best for label in [saved.items[p]])
+    items = tuple((label, titles.get(label), float(score)) for label, score in zip(labels, scores, strict=True))
     whom = "the history given" if user is None else f"user {user} of {data}"
     return Recommendation(f"{saved.name} for {whom}", rule, len(past.items), items)
 

@@ -84,3 +84,8 @@ ENTRIES: Registry[Entry] = {
 }
 # One name per class, since the other names are settings of one of these: what a user trains and saves.
 OFFERED: Registry[Entry] = {name: entry for name, entry in ENTRIES.items() if not entry.options}
+
+
+def recommenders() -> tuple[str, ...]:
+    """The names that `SequentialRecommender` knows."""
+    return tuple(OFFERED)
