@@ -87,6 +87,7 @@ class SequentialRecommender:
         self.seed, self.split, self.repeats, self.device = seed, split, repeats, device
         self.user_core, self.item_core, self.options = user_core, item_core, options
 
+    _coded: "tuple[pd.Index[Any], dict[Hashable, int]] | None" = None
     _own: tuple[str, ...] = ("model", "seed", "split", "repeats", "user_core", "item_core", "device")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002, no parameter is an estimator
@@ -351,13 +352,17 @@ class SequentialRecommender:
         """Items 1.. of a history."""
         if isinstance(history, str):
             raise InputError(f"a history is a list of item ids; got the text {short(history)}")
-        if not hasattr(self, "_item_places") or self._item_places[0] is not self.items_:
-            self._item_places = (self.items_, {_key(label): k for k, label in enumerate(self.items_.tolist(), 1)})
-        place, items = self._item_places[1], list(history)
+        place, items = self._places(), list(history)
         unknown = [label for label in items if _key(label) not in place]
         if unknown:
             raise InputError(f"{_listed(unknown, 'items')} unknown to the model; leave them out")
         return np.array([place[_key(label)] for label in items], dtype=np.int64)
+
+    def _places(self) -> dict[Hashable, int]:
+        """Items 1.. by their ids; kept, since many histories may be coded one by one."""
+        if self._coded is None or self._coded[0] is not self.items_:
+            self._coded = (self.items_, {_key(label): k for k, label in enumerate(self.items_.tolist(), 1)})
+        return self._coded[1]
 
     def _table(self, what: str, names: "pd.Index[Any]", rows: Sequences, k: int, seen: str | None) -> pd.DataFrame:
         rule = seen or self.seen_

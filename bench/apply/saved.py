@@ -169,9 +169,9 @@ def recommend(
         _, best, scores = best_items(saved.score, past, k, filtered=rule == "filtered")
     except NonFiniteScores as error:
         raise InputError(f"{folder}: the model's scores are not finite; train it again") from error
-    labels = [saved.items[item - 1] for item in best]
+    listed = [saved.items[item - 1] for item in best]
     titles = _titles(saved, data_folder(data_dir))
-    items = tuple((label, titles.get(label), float(score)) for label, score in zip(labels, scores, strict=True))
+    items = tuple((label, titles.get(label), float(score)) for label, score in zip(listed, scores, strict=True))
     whom = "the history given" if user is None else f"user {user} of {data}"
     return Recommendation(f"{saved.name} for {whom}", rule, len(past.items), items)
 

@@ -390,7 +390,7 @@ def _build_counted(path: Path, told: _Description, parameters: Path, device: str
 
 
 def _history_tensors(histories: Sequences) -> dict[str, Tensor]:
-    found = {"items": histories.items, "offsets": histories.offsets}
+    found: dict[str, Any] = {"items": histories.items, "offsets": histories.offsets}
     if histories.times is not None:
         found["times"] = histories.times
     return {key: torch.from_numpy(array) for key, array in found.items()} | {
