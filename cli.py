@@ -330,6 +330,16 @@ def results_ls(
     return Answer([list_table(open_store(out), runner)])
 
 
+@command(results_app, "tables", "results/runs/quick-seed0 verdicts")
+def results_tables(
+    folder: RunFolder, name: Annotated[str | None, typer.Argument(help="Name of a table.", show_default="all")] = None
+) -> Answer:
+    """Print the tables of a run, or one of them."""
+    from bench.report.run_files import read_run, tables_of
+
+    return Answer(tables_of(read_run(folder), name))
+
+
 @command(results_app, "show", "3f9a01")
 def results_show(key: Key, out: request.Out = request.RESULTS) -> Answer:
     """Show one record in full."""

@@ -163,7 +163,9 @@ class PlanOptions:
         named = (tuple(self.dataset or ()), tuple(self.rival or ()))
         preset = narrow(find_preset(self.preset), *named, self.seeds, self.trials)
         models = (tuple(self.learner or ()), tuple(self.recommender or ()))
-        return make_setup(preset, self.seed, data.data_dir, self.device, prepared, own, *models, self.perturb)
+        return make_setup(
+            preset, self.seed, data.data_dir, self.device, prepared, own, *models, self.perturb, bool(self.dataset)
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -184,4 +186,10 @@ class RunOptions:
     ] = False  # fmt: skip
     require_data: Annotated[
         bool, output("Exit code 3 if a dataset of the preset is missing.", "--require-data")
+    ] = False  # fmt: skip
+    get_data: Annotated[
+        bool, data("First download what the preset needs and is not there, as far as it can be had.", "--get-data")
+    ] = False  # fmt: skip
+    tables: Annotated[
+        bool, output("Print every table, not the verdicts alone.", "--tables")
     ] = False  # fmt: skip

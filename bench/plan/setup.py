@@ -157,6 +157,7 @@ def make_setup(
     learners: tuple[str, ...] = (),
     recommenders: tuple[str, ...] = (),
     perturb: float = 0.0,
+    required: bool = False,
 ) -> Setup:
     """Read the preset's datasets once, to know which are there and what they hold, and tell workers where they are.
 
@@ -173,10 +174,14 @@ def make_setup(
         learners: names of `bench.methods.learners`.
         recommenders: names of `bench.methods.user_recommender`.
         perturb: as in `Setup`.
+        required: refuse to go on without one of the preset's datasets.
 
     Raises:
-        InputError: a bad file, or a learner, recommender or device that is not there.
+        InputError: a bad file, or a data folder that was named, a required dataset, a learner, recommender or device
+            that is not there.
     """
+    if data_dir is not None and not data_dir.is_dir():
+        raise InputError(f"--data-dir {data_dir}: there is no such folder; name the one that holds the datasets")
     prepared = preparation or Preparation()
     for name in learners:
         learner_names.load(name)
@@ -192,6 +197,8 @@ def make_setup(
             _check_times(loaded, prepared.split)
             found[name] = loaded.provenance
         except DataMissing as error:
+            if required:
+                raise
             missing[name] = str(error)
     if own is not None:
         place = dict(own) | {"path": str(Path(own["path"]).resolve())}

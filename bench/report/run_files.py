@@ -4,7 +4,7 @@ import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -71,6 +71,7 @@ class RunFile:
         provenance: by name, all of it.
         missing: by dataset, why it was not there.
         environment: as `bench.cells.provenance`.
+        made: how the run was made: command, started, duration_s and version, as far as the file tells. Default empty.
     """
 
     path: Path
@@ -90,6 +91,7 @@ class RunFile:
     provenance: Mapping[str, Mapping[str, Any]]
     missing: Mapping[str, str]
     environment: Mapping[str, str | int | None]
+    made: Facts = field(default_factory=dict)
 
     @cached_property
     def by_claim(self) -> Mapping[str, Verdict]:
@@ -138,7 +140,25 @@ def read_run(place: Path) -> RunFile:
         provenance=told.datasets,
         missing=told.missing,
         environment=told.environment,
+        made=told.made,
     )
+
+
+def tables_of(run: RunFile, name: str | None = None) -> list[Table]:
+    """The tables of a run, or one of them.
+
+    Args:
+        run: as it was read back.
+        name: of the table. Default all.
+
+    Raises:
+        InputError: it has no such table.
+    """
+    if name is None:
+        return list(run.tables.values())
+    if name not in run.tables:
+        raise InputError(f"{run.path} has no table {short(name)}; its tables: {', '.join(run.tables)}")
+    return [run.tables[name]]
 
 
 def reference_of(preset: str) -> Path:
@@ -274,6 +294,7 @@ class _Document(Struct):
     gates: dict[str, bool]
     details: list[_Named]
     figures: list[_Named]
+    made: dict[str, str | Whole | Real | None] = {}
 
     def __post_init__(self) -> None:
         _distinct("verdicts", (verdict.claim for verdict in self.verdicts))

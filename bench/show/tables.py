@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MISSING = "–"
 GUTTER = 2  # between columns in a terminal
+STYLES = {  # of a cell that says no more than a verdict
+    "as claimed": "green", "smaller than claimed": "cyan", "undecided": "yellow", "not above the bar": "red",
+    "no effect": "red", "opposite": "bold red", "not testable here": "dim", "not run": "dim",
+}  # fmt: skip
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -221,7 +225,7 @@ def to_rich(table: Table, width: int | None = None) -> "rich.table.Table":
     for text, wide, right in zip(cells[0], widths, table.numeric, strict=False):
         shown.add_column(rich.text.Text(text), justify="right" if right else "left", width=wide)
     for row in cells[1:]:
-        shown.add_row(*(rich.text.Text(text) for text in row[:kept]))
+        shown.add_row(*(rich.text.Text(text, STYLES.get(text, "")) for text in row[:kept]))
     return shown
 
 

@@ -457,7 +457,8 @@ def _judged(setup: Setup, results: Results, register: Register) -> list[Finding]
                 + (f", not counted, {weak[name]}" if weak[name] else "")
                 for name, gain in gains.items()
             )
-            few = "" if len(counted) >= AVERAGED else f"{len(counted)} datasets counted, an average asks for {AVERAGED}"
+            many = len(counted)
+            few = "" if many >= AVERAGED else f"datasets that count: {many}; an average asks for {AVERAGED}"
             found.append(Finding("beats-rivals", metric, mean_of(counted) if counted else None, "", each, few))
     for name in setup.judged:
         for rival in rivals(setup, name):
