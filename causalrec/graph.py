@@ -226,8 +226,9 @@ def problem_of(
     found = tuple(given)
     if len(found) != n or len(set(found)) != n:
         raise InputError(f"the names are {short(list(found))}; give {n} different ones, one per column of X")
-    if len(bad := np.argwhere(~np.isfinite(values))):
-        count, name = int((~np.isfinite(values[:, bad[0, 1]])).sum()), found[bad[0, 1]]
+    missing = (~np.isfinite(values)).sum(0)
+    if missing.any():
+        name, count = found[int(missing.argmax())], int(missing.max())
         raise InputError(f"column {short(name)} has {count} values that are missing or infinite; drop or impute them")
     if covariance:
         return Problems(values[None], samples), found
@@ -248,11 +249,11 @@ def _numbers(X: ArrayLike | pd.DataFrame) -> Floats:
         for name, kind in X.dtypes.items():
             if not pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_complex_dtype(kind):
                 raise InputError(f"column {short(name)} holds {kind}, no numbers; drop or encode it")
-        return X.to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.ascontiguousarray(X.to_numpy(dtype=np.float64, na_value=np.nan))  # sums round as in a file's rows
     values = np.asarray(X)
     if values.dtype.kind not in "biuf":
         raise InputError(f"X has dtype {values.dtype}; give an array or a DataFrame of numbers")
-    return values.astype(np.float64)
+    return np.ascontiguousarray(values, dtype=np.float64)
 
 
 def _learner(method: object, options: Mapping[str, Any]) -> tuple[Learner, str]:
