@@ -80,7 +80,7 @@ def plan(
 
 @command(app, "learn", "samples.csv --out W.csv --method notears")
 def learn(
-    file: Annotated[Path, typer.Argument(help="Samples as rows, variables as columns: .csv, .tsv, .txt or .npy.")],
+    file: Annotated[Path, typer.Argument(help="Samples as rows, variables as columns: text or .npy, also packed.")],
     out: Annotated[Path, output("File for the matrix W, .csv or .npy: W[i, j] is the effect of j on i.")],
     method: Annotated[str, request.method("Learner, or your own as package.module:function.")] = "notears",
     option: Option = None,
@@ -88,20 +88,22 @@ def learn(
     covariance: Annotated[bool, request.data("The file holds a covariance, not samples.", "--covariance")] = False,
     samples: Annotated[int | None, request.data("Samples behind the covariance.", default="none: it is exact")] = None,
     header: Annotated[bool | None, request.data("Whether line 1 holds names.", default="detected, and told")] = None,
-    delimiter: Annotated[str | None, request.data("comma, tab or semicolon.", default="detected, and told")] = None,
+    delimiter: Annotated[str | None, request.data("comma, tab, semicolon or blank.", default="detected")] = None,
     transpose: Annotated[bool, output("Write W[i, j] as the effect of i on j.", "--transpose")] = False,
     graphml: Annotated[Path | None, output("File for the graph as GraphML as well.")] = None,
     seed: request.Seed = 0,
+    time_limit: Annotated[float | None, request.where("Seconds to learn for at most.", default="none")] = None,
 ) -> Answer:
     """Learn a graph from a file of your own and say what to know before believing it."""
     from bench.apply import learn as learning
     from bench.apply.graphml import write_graphml
     from bench.apply.observed import read
+    from bench.show.console import print_message
 
     learning.check_out(out, file, graphml)
     options = learning.parse_options(method, option or [])
     observed = read(file, covariance=covariance, samples=samples, header=header, delimiter=delimiter)
-    learned = learning.learn(observed, method, options, threshold, seed)
+    learned = learning.learn(observed, method, options, threshold, seed, time_limit, print_message)
     if graphml is not None:
         write_graphml(graphml, learned.graph, observed.names)
     learning.write_matrix(out, learned, transpose)

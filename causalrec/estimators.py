@@ -58,7 +58,7 @@ class SequentialRecommender:
             tisasrec, hstu or causalrec. Default "sasrec".
         seed: root of all randomness. Default 0.
         split: `leave_one_out` (default: each user's last action tests and the one before validates) or `temporal`.
-        repeats: whether a user's later actions on one item are "kept" (default) or "dropped".
+        drop_repeats: whether a user's later actions on one item are dropped. Default False.
         user_core: fewest actions of a user. Default 5.
         item_core: fewest actions on an item. Default 5.
         device: "auto" (default), "cpu" or "cuda".
@@ -72,23 +72,17 @@ class SequentialRecommender:
         *,
         seed: int = 0,
         split: str = "leave_one_out",
-        repeats: str = "kept",
+        drop_repeats: bool = False,
         user_core: int = 5,
         item_core: int = 5,
         device: str = "auto",
         **options: Any,
     ) -> None:
-        self.model = model
-        self._set(seed, split, repeats, user_core, item_core, device, options)
-
-    def _set(
-        self, seed: int, split: str, repeats: str, user_core: int, item_core: int, device: str, options: dict[str, Any]
-    ) -> None:
-        self.seed, self.split, self.repeats, self.device = seed, split, repeats, device
-        self.user_core, self.item_core, self.options = user_core, item_core, options
+        self.model, self.seed, self.split, self.drop_repeats = model, seed, split, drop_repeats
+        self.user_core, self.item_core, self.device, self.options = user_core, item_core, device, options
 
     _coded: "tuple[pd.Index[Any], dict[Hashable, int]] | None" = None
-    _own: tuple[str, ...] = ("model", "seed", "split", "repeats", "user_core", "item_core", "device")
+    _own: tuple[str, ...] = ("model", "seed", "split", "drop_repeats", "user_core", "item_core", "device")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002, no parameter is an estimator
         """Return all parameters, options included.
@@ -138,11 +132,11 @@ class SequentialRecommender:
         """
         if self.model not in OFFERED:
             raise InputError(f"no recommender is called {short(self.model)}; choose one of {', '.join(OFFERED)}")
-        if self.repeats not in REPEATS:
-            raise InputError(f"repeats is {short(self.repeats)}; choose one of {', '.join(REPEATS)}")
+        if type(self.drop_repeats) is not bool or min(self.user_core, self.item_core) < 1:
+            raise InputError(f"{self}: drop_repeats is True or False, and a core at least 1")
         device = pick_device(self.device)
         table, users, items = _interactions(df, user, item, time)
-        kept = k_core(drop_repeats(table) if self.repeats == "dropped" else table, self.user_core, self.item_core)
+        kept = k_core(drop_repeats(table) if self.drop_repeats else table, self.user_core, self.item_core)
         if not len(kept):
             raise InputError(
                 f"nothing is left of {len(table)} actions at user_core={self.user_core}, item_core={self.item_core}; "
@@ -299,7 +293,7 @@ class SequentialRecommender:
             if not _ids(labels, str(ids.dtype)).equals(ids):
                 raise InputError(f"ids of {what}s are {ids.inferred_type}; to save, make the column text or numbers")
         columns = {"user": str(user), "item": str(item), "time": None if time is None else str(time)}
-        cores = {"repeats": self.repeats, "user_core": self.user_core, "item_core": self.item_core}
+        cores = {"repeats": REPEATS[self.drop_repeats], "user_core": self.user_core, "item_core": self.item_core}
         training = {} if self.training_ is None else asdict(self.training_)
         epochs = {} if self.progress_ is None else {
             "epochs": self.progress_.epoch, "best_epoch": self.progress_.best_epoch or self.progress_.epoch
@@ -386,14 +380,13 @@ class CausalRec(SequentialRecommender):
     Args:
         seed: as for `SequentialRecommender`.
         split: as for `SequentialRecommender`.
-        repeats: as for `SequentialRecommender`.
+        drop_repeats: as for `SequentialRecommender`.
         user_core: as for `SequentialRecommender`.
         item_core: as for `SequentialRecommender`.
         device: as for `SequentialRecommender`.
         options: of the model, the fields of `causalrec.model.CausalRecOptions`, and of its training.
     """
 
-    model = "causalrec"
     _own = SequentialRecommender._own[1:]
 
     def __init__(
@@ -401,13 +394,16 @@ class CausalRec(SequentialRecommender):
         *,
         seed: int = 0,
         split: str = "leave_one_out",
-        repeats: str = "kept",
+        drop_repeats: bool = False,
         user_core: int = 5,
         item_core: int = 5,
         device: str = "auto",
         **options: Any,
     ) -> None:
-        self._set(seed, split, repeats, user_core, item_core, device, options)
+        super().__init__(
+            "causalrec", seed=seed, split=split, drop_repeats=drop_repeats, user_core=user_core, item_core=item_core,
+            device=device, **options,
+        )  # fmt: skip
 
     def graph(self, history: Ids) -> BehaviourGraph:
         """Return W and R of one history.
@@ -453,7 +449,8 @@ def load(folder: str | PathLike[str], device: str = "auto") -> SequentialRecomme
     training = {name: value for name, value in training.items() if name in names}
     options = {name: value for name, value in held.options.items() if name != "items"}
     own = {name: value for name, value in training.items() if name != "seen"}
-    params = {"split": data.split, "repeats": data.repeats, "user_core": data.user_core, "item_core": data.item_core}
+    params: dict[str, Any] = {"split": data.split, "user_core": data.user_core, "item_core": data.item_core}
+    params["drop_repeats"] = data.repeats == REPEATS[1]
     common: dict[str, Any] = {"seed": held.seed, "device": device, **params, **options, **own}
     found = CausalRec(**common) if held.name == "causalrec" else SequentialRecommender(held.name, **common)
     trained = TrainingOptions(**training) if training else None

@@ -1,8 +1,10 @@
 """A graph from samples or a covariance, and what to know before believing it. W[i, j] is the effect of j on i."""
 
 import inspect
+import os
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +17,8 @@ from causalrec.errors import InputError, short
 from causalrec.methods.streams import generator
 from causalrec.structure import Fits, Floats, Learner, Problems, threshold_to_dag
 from causalrec.structure import threshold as cut
+from causalrec.structure.doubts import counting, doubts
+from causalrec.structure.newton import Solver
 from causalrec.structure.own import UserLearner, by_fit
 from causalrec.structure.registry import load, make
 from causalrec.structure.sortability import r2_sortability, varsortability
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     import networkx
 
 NEEDS_ORDER = "oracle"
+FASTER = "take fewer variables, or a method of one pass, such as eqvar"
+HESSIANS = 3  # arrays of n³ float64 that a Newton step holds at once, at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +44,7 @@ class Graph:
         problems: What it was learned from, of one problem.
         fits: What the learner gave.
         removed: How many edges were removed to break cycles.
+        doubts: What is doubtful about the data. Default nothing.
     """
 
     names: tuple[Hashable, ...]
@@ -48,6 +55,7 @@ class Graph:
     problems: Problems
     fits: Fits
     removed: int
+    doubts: tuple[str, ...] = ()
 
     @property
     def weights(self) -> pd.DataFrame:
@@ -80,8 +88,8 @@ class Graph:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is doubtful about the graph."""
-        found, method, open_ends = list[str](), self.method, len(self.undirected)
+        """What is doubtful about the data and the graph."""
+        found, method, open_ends = list(self.doubts), self.method, len(self.undirected)
         if not self.converged:
             found.append(f"{method} did not converge: W may be far from its optimum, and h from 0")
         if open_ends:
@@ -91,10 +99,11 @@ class Graph:
     @property
     def diagnostics(self) -> "pd.Series[Any]":
         """What to know of the graph before believing it, by name."""
-        return pd.Series(self.told(), name=self.method, dtype=object)
+        return pd.Series(self.told, name=self.method, dtype=object)
 
+    @cached_property
     def told(self) -> dict[str, str | int | float | None]:
-        """Return the diagnostics as plain values."""
+        """The diagnostics as plain values."""
         covariance, W, iterations = self.problems.covariance[0], self.W, int(self.fits.iterations[0])
         try:
             r2: str | float | None = r2_sortability(W, covariance)
@@ -154,7 +163,10 @@ def learn_graph(
     """
     problems, found = problem_of(X, covariance=covariance, samples=samples, names=names)
     learner, called = _learner(method, options)
-    return learn(problems, found, learner, called, options, threshold=threshold, seed=seed)
+    graph = learn(problems, found, learner, called, options, threshold=threshold, seed=seed)
+    texts = [str(name) for name in found]
+    doubtful = () if problems.rows is None else counting(problems.rows[0], texts)
+    return replace(graph, doubts=(*doubtful, *doubts(problems.covariance[0], texts, problems.samples)))
 
 
 def learn(
@@ -166,6 +178,7 @@ def learn(
     *,
     threshold: float = 0.3,
     seed: int = 0,
+    faster: str = FASTER,
 ) -> Graph:
     """Learn one graph with a learner that is made already.
 
@@ -177,21 +190,31 @@ def learn(
         options: Its options that were given, for tables.
         threshold: Least |weight| of an edge, 0 or more. Default 0.3.
         seed: Root seed of a learner that draws. Default 0.
+        faster: What to do where memory does not suffice, in words.
 
     Raises:
-        InputError: A threshold out of range, a learner that needs the true order, or one that fails on the data.
+        InputError: A threshold out of range, too little memory, or a learner that needs the true order or fails.
     """
     if not 0 <= threshold < np.inf:
         raise InputError(f"threshold is {threshold:g}; give a number of 0 or more")
     if getattr(type(learner), "name", "") == NEEDS_ORDER:
         raise InputError(f"method {method} needs the true causal order, which no data carry; choose another")
+    n = problems.covariance.shape[1]
+    if isinstance(learner, Solver) and (least := HESSIANS * 8 * n**3) > (memory := _memory()):
+        raise InputError(
+            f"{method} on {n} variables needs {least / 2**30:.3g} GiB of memory or more, and here are "
+            f"{memory / 2**30:.3g}; {faster}"
+        )
     left = f"{method} left float64 on these data; give them in units in which variances are near 1"
     try:
-        fits = learner.fit(problems, generator(root=seed, stream="learn"))
+        with np.errstate(all="ignore"):  # what is not finite is refused below
+            fits = learner.fit(problems, generator(root=seed, stream="learn"))
     except (ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
         raise InputError(f"{left} ({' '.join(str(error).split())})") from error
+    except MemoryError as error:
+        raise InputError(f"{method} on {n} variables needs more memory than there is; {faster}") from error
     if fits.errors is not None and fits.errors[0]:
-        raise InputError(f"{method} failed: {fits.errors[0]}")
+        raise InputError(f"{method} failed: {' '.join(fits.errors[0].split())}")
     if not (np.isfinite(fits.W).all() and np.isfinite(fits.h).all()):
         raise InputError(left)
     graphs, removed = threshold_to_dag(fits.W, threshold)
@@ -273,6 +296,14 @@ def _learner(method: object, options: Mapping[str, Any]) -> tuple[Learner, str]:
         fit = method.fit
     ours = {"problems", "generator"} <= set(inspect.signature(fit).parameters)
     return (method if ours else UserLearner(called, by_fit(method))), called  # type: ignore[return-value]
+
+
+def _memory() -> float:
+    """Bytes of memory that this machine has, as far as the system tells."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no such function
+        return np.inf
 
 
 def _on_cycles(W: Floats) -> int:

@@ -307,7 +307,7 @@ def test_parameters_follow_scikit_learn():
         model.recommend(["u1"])
     assert model.set_params(epochs=1, seed=3).fit(walks()) is model
     names = {name for entry in OFFERED.values() if entry.options_of for name in entry.options_of.__dataclass_fields__}
-    assert not names & set(TrainingOptions.__dataclass_fields__)
+    assert not names & {*TrainingOptions.__dataclass_fields__, *small("markov").get_params()}
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,8 @@ def test_parameters_follow_scikit_learn():
         ({"width": "8"}, None, r"sasrec\.width is '8'; expected a whole number"),
         ({"epochs": 0}, None, "epochs = 0; expected at least 1"),
         ({"split": "half"}, None, "choose leave_one_out or temporal"),
-        ({"repeats": "no"}, None, "choose one of kept, dropped"),
+        ({"drop_repeats": "no"}, None, "drop_repeats is True or False"),
+        ({"item_core": 0}, None, "a core at least 1"),
         ({"user_core": 99}, None, "nothing is left of 168 actions"),
         ({"model": "tisasrec"}, None, "needs the time of every action"),
         ({"model": "causalrec", "source": "fixed", "beta": 0.0}, None, "of which there is none"),

@@ -5,6 +5,7 @@ parsers. A reader may accept the result or refuse it with a typed error of the s
 another error, more than `LIMIT_S` seconds of CPU, a new file, or a changed record that is trusted.
 """
 
+import gzip
 import hashlib
 import io
 import json
@@ -176,12 +177,15 @@ def _matrix(file: str, covariance: bool = False) -> Target:
     rng = generator(root=0, stream="fuzz", file=file)
     values = rng.normal(size=(8, 3))
     values = values.T @ values if covariance else values
-    lines = [",".join(f"{value:.3f}" for value in row) for row in values]
-    whole = tuple("\n".join([*head, *lines, ""]).encode() for head in ((), ("a,b,c",)))
+    separator = " " if ".txt" in file else ","
+    lines = [separator.join(f"{value:.3f}" for value in row) for row in values]
+    whole = tuple("\n".join([*head, *lines, ""]).encode() for head in ((), (separator.join("abc"),)))
     if file.endswith(".npy"):
         buffer = io.BytesIO()
         np.save(buffer, values)
         whole = (buffer.getvalue(),)
+    if file.endswith(".gz"):
+        whole = tuple(gzip.compress(text, mtime=0) for text in whole)
     read = partial(observed.read, covariance=covariance)
     return Target(f"learn, {file}{', covariance' if covariance else ''}", file, whole, _at(file, read))
 
@@ -351,6 +355,8 @@ def targets() -> tuple[Target, ...]:
         _matrix("X.csv"),
         _matrix("S.csv", covariance=True),
         _matrix("X.npy"),
+        _matrix("X.txt"),
+        _matrix("X.csv.gz"),
         _record(),
         _arrays(),
         _checkpoint(),
