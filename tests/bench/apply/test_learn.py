@@ -592,7 +592,8 @@ def test_what_did_not_converge_failed_or_is_undirected_is_told(monkeypatch):
         made(monkeypatch, h=np.array([np.inf]))
     for error in (OverflowError("int too big"), torch.linalg.LinAlgError("singular\nmatrix")):
         monkeypatch.setattr(Made, "fit", Mock(side_effect=error))
-        with pytest.raises(INPUT_ERRORS, match=r"made left float64 on these data; .* \((int too big|singular matrix)\)"):
+        told = r"made left float64 on these data; .* \((int too big|singular matrix)\)"
+        with pytest.raises(INPUT_ERRORS, match=told):
             made(monkeypatch)
     monkeypatch.undo()
     both = np.zeros((1, 4, 4), dtype=bool)
