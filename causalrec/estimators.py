@@ -156,7 +156,7 @@ class SequentialRecommender:
             sequences.statistics()
             | {"dropped_users": len(users) - len(self.users_), "dropped_items": len(items) - len(self.items_)}
             | {"dropped_actions": len(table) - len(kept)},
-            name="data",
+            name="data", dtype=object,
         )
         return self
 
@@ -460,7 +460,7 @@ def load(folder: str | PathLike[str], device: str = "auto") -> SequentialRecomme
     users = () if held.histories is None else held.histories.user_labels
     found.users_ = _ids(users, held.ids.get("user", "str"))
     if held.histories is not None:
-        found.data_ = pd.Series(held.histories.statistics(), name="data")
+        found.data_ = pd.Series(held.histories.statistics(), name="data", dtype=object)
     return found
 
 
