@@ -53,7 +53,7 @@ def run(
     reading: request.DataOptions,
     columns: request.Columns,
     running: request.RunOptions,
-    data: Annotated[Path | None, request.data("File of your own: CSV, TSV or RecBole .inter.")] = None,
+    data: Annotated[Path | None, request.data("File of your own: a table, pairs or lists of users and items.")] = None,
 ) -> Answer:
     """Run one experiment; --data adds a file of your own, --learner and --recommender add models of your own.
 
@@ -131,7 +131,7 @@ def train(
     from bench.show.console import print_message
 
     report = training.train(
-        data, model, out, reading.asked(**vars(columns), split=split), words=option or [], training=fitting.given(),
+        data, model, out, reading.asked(vars(columns), split), words=option or [], training=fitting.given(),
         seed=seed, device=device, data_dir=reading.data_dir, resume=resume,
         on_epoch=lambda progress: print_message(training.epoch_words(progress)),
     )  # fmt: skip
@@ -152,7 +152,7 @@ def evaluate(
     """Rank the actions that data, the same or new, hold out with a saved model; what is not given is as trained."""
     from bench.apply import saved
 
-    asked, data_dir = reading.asked(**vars(columns), split=split), reading.data_dir
+    asked, data_dir = reading.asked(vars(columns), split), reading.data_dir
     report = saved.evaluate(folder, data, asked, skip_unknown=skip_unknown, device=device, data_dir=data_dir)
     return Answer([report.table()], report.document())
 
@@ -175,7 +175,7 @@ def recommend(
 
     found = saved.recommend(
         folder, data=data, user=user, history=history, k=count, seen=seen, skip_unknown=skip_unknown, device=device,
-        asked=reading.asked(columns.user_column, columns.item_column, columns.time_column), data_dir=reading.data_dir,
+        asked=reading.asked(columns.file), data_dir=reading.data_dir,
     )  # fmt: skip
     return Answer([found.table()], found.document())
 
@@ -303,7 +303,7 @@ def data_show(
     from bench.apply.train import read_data
     from bench.datasets.listing import provenance_table
 
-    loaded, _ = read_data(name, reading.data_dir, reading.asked(**vars(columns)))
+    loaded, _ = read_data(name, reading.data_dir, reading.asked(vars(columns)))
     return Answer([provenance_table([loaded.provenance])])
 
 

@@ -16,6 +16,7 @@ from causalrec.interactions import (
     Interactions,
     Sequences,
     Split,
+    Times,
     check_leaks,
     content_hash,
     drop_repeats,
@@ -292,7 +293,7 @@ class SequentialRecommender:
         ):  # fmt: skip
             if not _ids(labels, str(ids.dtype)).equals(ids):
                 raise InputError(f"ids of {what}s are {ids.inferred_type}; to save, make the column text or numbers")
-        columns = {"user": str(user), "item": str(item), "time": None if time is None else str(time)}
+        columns = {"user": str(user), "item": str(item), "time": "none" if time is None else str(time)}
         cores = {"repeats": REPEATS[self.drop_repeats], "user_core": self.user_core, "item_core": self.item_core}
         training = {} if self.training_ is None else asdict(self.training_)
         epochs = {} if self.progress_ is None else {
@@ -455,7 +456,7 @@ def load(folder: str | PathLike[str], device: str = "auto") -> SequentialRecomme
     found = CausalRec(**common) if held.name == "causalrec" else SequentialRecommender(held.name, **common)
     trained = TrainingOptions(**training) if training else None
     found._learned(Fitted(held.model, dict(held.options), trained), held.items, held.histories, held.seen)
-    found.columns_ = (data.user, data.item, data.time)
+    found.columns_ = (data.user, data.item, None if data.time == "none" else data.time)
     found.items_ = _ids(held.items, held.ids.get("item", "str"))
     users = () if held.histories is None else held.histories.user_labels
     found.users_ = _ids(users, held.ids.get("user", "str"))
@@ -479,11 +480,11 @@ def _interactions(
             raise InputError(f"column {short(column)} lacks {missing} values; drop those rows first")
     users, user_ids = pd.factorize(df[user])
     items, item_ids = pd.factorize(df[item])
-    times = None if time is None else _seconds(df[time])
+    times, unit = (None, 1) if time is None else _times(df[time])
     ids = [pd.Index(found.tolist() if found.dtype == "category" else found).infer_objects()
            for found in (user_ids, item_ids)]  # fmt: skip
     labels = [_labels(found, column) for found, column in zip(ids, (user, item), strict=True)]
-    found = Interactions(users.astype(np.int64), items.astype(np.int64), times, *labels)
+    found = Interactions(users.astype(np.int64), items.astype(np.int64), times, labels[0], labels[1], unit)
     return found, ids[0], ids[1]
 
 
@@ -498,17 +499,19 @@ def _labels(ids: "pd.Index[Any]", column: Hashable) -> tuple[str, ...]:
     return labels
 
 
-def _seconds(column: "pd.Series[Any]") -> "np.ndarray[Any, np.dtype[np.float64]]":
-    """Times as finite seconds."""
+def _times(column: "pd.Series[Any]") -> tuple[Times, int]:
+    """Times as whole or finite numbers, and how many of their units make a second."""
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         utc = pd.to_datetime(column, utc=True).dt.tz_localize(None)
-        return utc.to_numpy("datetime64[ns]").astype(np.int64) / 1e9
+        return utc.to_numpy("datetime64[ns]").astype(np.int64), 10**9
     if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_complex_dtype(column.dtype):
         raise InputError(f"the column of times holds {column.dtype}; give numbers or datetimes (pandas.to_datetime)")
+    if not pd.api.types.is_float_dtype(column.dtype) and float(column.max()) < 2**63:
+        return column.to_numpy(dtype=np.int64), 1
     times = column.to_numpy(dtype=np.float64)
     if not np.isfinite(times).all():
         raise InputError("the column of times holds infinite numbers; drop or repair those rows")
-    return times
+    return times, 1
 
 
 def _ids(labels: Sequence[str], kind: str) -> "pd.Index[Any]":

@@ -240,15 +240,18 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("data show ml-100k --data-dir bad", r"bad/ml-100k/u\.data, line 2: the rating is '9'"),
         ("data show ml-100k", "MovieLens-100K is not there: sought .*nowhere/ml-100k/u.data; run `python cli.py data"),
         ("data show ml-9", "there is no dataset 'ml-9'; choose from ml-100k"),
-        ("data show own.csv", r"own\.csv, line 1: column 'user' is not in the header; the columns are 'who, what'"),
+        ("data show own.csv", r"own\.csv, line 1: no column is named as users are; .*; the columns are 'who, what'"),
         ("data show own.csv --user who --item who", "must name three different columns"),
         ("data show own.csv --user who --item what", "nothing is left of 1 actions at user_core=5"),
         ("data show ml-100k --data-dir whole --repeats maybe", "repeats must be one of kept, dropped, got 'maybe'"),
         ("data get ml-9", "there is no dataset 'ml-9'; choose from ml-100k"),
         ("data get beauty", "beauty"),
-        ("run recommend --preset smoke --data own.csv", r"own\.csv, line 1: column 'user' is not in the header"),
+        ("run recommend --preset smoke --data own.csv", r"own\.csv, line 1: no column is named as users are"),
         ("run recommend --preset smoke --data none.csv", r"none\.csv: there is no such file; check the path"),
-        ("run recommend --preset smoke --data own.xls", r"own\.xls: the separator cannot be told from '\.xls'"),
+        ("run recommend --preset smoke --data own.xls", r"own\.xls, line 1: no column is named as users are"),
+        ("data show none.csv", r"none\.csv: there is no such file; check the path"),
+        ("data show good.csv --format csv", "--format is 'csv'; choose one of table, pairs, lists"),
+        ("evaluate cut --data good.csv --delimiter x", r"cut/model\.json: there is no such file"),
         ("run recovery --preset smoke --data good.csv", "would not use --data; .* it: acyclicity, recommend, audit"),
         ("run discovery --preset smoke --learner eqvar_lasso", "would not use --learner eqvar_lasso; .* recovery"),
         ("run recovery --preset smoke --learner eqva", "no learner is called 'eqva'; choose one of .*eqvar_lasso"),
@@ -280,7 +283,7 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("train --data good.csv --model sasrek --out m", "model 'sasrek' is none that is trained here; choose one"),
         ("train --data none.csv --model sasrec --out m", r"none\.csv: there is no such file; check the path"),
         ("train --data ml-9 --model sasrec --out m", "there is no dataset 'ml-9'; choose from ml-100k"),
-        ("train --data own.csv --model sasrec --out m", r"own\.csv, line 1: column 'user' is not in the header"),
+        ("train --data own.csv --model sasrec --out m", r"own\.csv, line 1: no column is named as users are"),
         ("train --data good.csv --model sasrec --out m --option depth=3", "sasrec has no option depth; its options"),
         ("train --data good.csv --model sasrec --out m --learning-rate 0", "learning_rate"),
         ("train --data good.csv --model sasrec --out m --precision half", "precision = 'half'; expected one"),
@@ -587,7 +590,7 @@ def test_data_show_prepares_a_named_dataset_and_an_own_file(call, home):
     code, out, _ = call("data", "show", "own.tsv", "--user", "who", "--item", "what", "--json")
     row = dict(zip(table["columns"], json.loads(out)[0]["rows"][0], strict=True))
     assert [row[name] for name in ("data", "users", "items", "actions")] == ["own file", 6, 6, 36]
-    assert row["order"] == "file order (no timestamps)"
+    assert row["order"] == "file order (no column is named as times are)"
 
 
 def test_doctor_tells_a_healthy_machine_from_a_bad_results_folder(call, home):

@@ -177,8 +177,11 @@ def recommend(
 
 
 def _as_trained(saved: Saved, asked: Asked) -> dict[str, Any]:
-    """What is asked for, and where nothing is, what the model was trained with."""
-    return asdict(saved.data) | {key: value for key, value in asked.items() if value is not None}
+    """What is asked for, and where nothing is, what the model was trained with; names go with a file's format."""
+    trained = asdict(saved.data)
+    if asked.get("format") not in (None, saved.data.format):
+        trained |= dict.fromkeys(("user", "item", "time", "delimiter"))
+    return trained | {key: value for key, value in asked.items() if value is not None}
 
 
 def _recode(loaded: Loaded, saved: Saved, skip_unknown: bool) -> tuple[Sequences, int]:
@@ -198,8 +201,9 @@ def _recode(loaded: Loaded, saved: Saved, skip_unknown: bool) -> tuple[Sequences
     offsets = np.insert(np.cumsum(known), 0, 0)[sequences.offsets]
     times = None if sequences.times is None else sequences.times[known]
     return Sequences(
-        items[known], offsets, times, len(saved.items), sequences.user_labels, saved.items
-    ), skipped
+        items[known], offsets, times, len(saved.items), sequences.user_labels, saved.items,
+        per_second=sequences.per_second,
+    ), skipped  # fmt: skip
 
 
 def _typed_history(history: str, saved: Saved, skip_unknown: bool) -> Sequences:

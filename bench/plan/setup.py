@@ -170,7 +170,7 @@ def make_setup(
         data_dir: folder of the datasets. Default that of the environment, see `data_folder`.
         device: "cpu", "cuda" or "auto".
         preparation: of the datasets. Default their own.
-        own: a user's own file and its columns: path, user, item, time. Default none.
+        own: a user's own file as `path`, and fields of `FileForm`. Default none.
         learners: names of `bench.methods.learners`.
         recommenders: names of `bench.methods.user_recommender`.
         perturb: as in `Setup`.
@@ -213,6 +213,9 @@ def make_setup(
 
 def _check_times(loaded: Loaded, split: str) -> None:
     if split == "temporal" and loaded.sequences.times is None:
-        raise DataMissing(f"{loaded.provenance.file} has no times, which the temporal split needs; use leave_one_out")
+        raise DataMissing(
+            f"{loaded.provenance.file} has no times, which the temporal split needs; use leave_one_out, or name "
+            "the column of times of your own file with --time"
+        )
 
 

@@ -46,22 +46,26 @@ class DataOptions:
     """How data is read, prepared and split.
 
     Args:
-        user: Column of users in a user's own file.
-        item: Column of items in a user's own file.
-        time: Column of times in a user's own file; None where file order is time order.
+        user: Column of users in a user's own file; None: to be found.
+        item: Column of items in a user's own file; None: to be found.
+        time: Column of times in a user's own file, "none" where file order is time order; None: to be found.
         repeats: "kept" or "dropped".
         user_core: Fewest actions of a user.
         item_core: Fewest actions on an item.
         split: One of `SPLITS`.
+        format: Of a user's own file, as the command `train` has it; None (default): to be found.
+        delimiter: Of a user's own file, as the command `train` has it; None (default): to be found.
     """
 
-    user: str
-    item: str
+    user: str | None
+    item: str | None
     time: str | None
     repeats: str
     user_core: int
     item_core: int
     split: str
+    format: str | None = None
+    delimiter: str | None = None
 
     def __post_init__(self) -> None:
         if self.repeats not in REPEATS or self.split not in SPLITS or min(self.user_core, self.item_core) < 1:
@@ -390,7 +394,8 @@ def _build_counted(path: Path, told: _Description, parameters: Path, device: str
 
 
 def _history_tensors(histories: Sequences) -> dict[str, Tensor]:
-    found: dict[str, Any] = {"items": histories.items, "offsets": histories.offsets}
+    unit = np.array([histories.per_second])
+    found: dict[str, Any] = {"items": histories.items, "offsets": histories.offsets, "per_second": unit}
     if histories.times is not None:
         found["times"] = histories.times
     return {key: torch.from_numpy(array) for key, array in found.items()} | {
@@ -402,15 +407,17 @@ def _read_histories(path: Path, items: tuple[str, ...]) -> Sequences:
     with _open(path) as file:
         timed = "times" in file.keys()  # noqa: SIM118, no mapping
         whole = ((-1,), torch.int64)
-        expected = {"items": whole, "offsets": whole, "users": ((-1,), torch.uint8)}
+        expected = {"items": whole, "offsets": whole, "users": ((-1,), torch.uint8), "per_second": ((1,), torch.int64)}
         if timed:
-            expected["times"] = ((-1,), file.get_tensor("times").dtype)
+            expected["times"] = ((-1,), torch.float64 if file.get_slice("times").get_dtype() == "F64" else torch.int64)
         tensors = _tensors(path, file, expected)
-    times = tensors["times"].numpy().copy() if timed else None
+    arrays = {key: tensor.numpy().copy() for key, tensor in tensors.items() if key != "users"}
+    if (unit := int(arrays["per_second"][0])) < 1:
+        raise InputError(f"{path}: per_second is {unit}; expected 1 or more")
     try:
         return Sequences(
-            tensors["items"].numpy().copy(), tensors["offsets"].numpy().copy(), times, len(items),
-            _texts(path, tensors["users"]), items,
+            arrays["items"], arrays["offsets"], arrays.get("times"), len(items), _texts(path, tensors["users"]), items,
+            per_second=unit,
         )  # fmt: skip
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
