@@ -23,7 +23,7 @@ from bench.cells.record import Record, pack, unpack
 from bench.cells.store import Store
 from bench.datasets import blocks, download, readers
 from bench.datasets.load import load, load_own
-from bench.errors import InputError
+from bench.errors import INPUT_ERRORS, InputError
 from bench.judge.claims import read_register
 from bench.report import records
 from bench.report.write import write
@@ -401,6 +401,6 @@ def test_parameters_told_falsely_are_refused(content, tmp_path):
     (tmp_path / PARAMETERS).write_bytes(content)
     MODEL.sealed(tmp_path)
     before = torch.get_default_dtype()
-    with pytest.raises(InputError):
+    with pytest.raises(INPUT_ERRORS):
         load_model(tmp_path, "cpu")
     assert torch.get_default_dtype() == before
