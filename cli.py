@@ -10,6 +10,7 @@ from bench.show.terminal import Answer, command, output, print_version, run_appl
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,  # a shell completes the name of a program, which `python cli.py` is not
     pretty_exceptions_enable=False,
     help="Test the claims of CausalRec (arXiv 2510.21333) on worlds whose truth is known and on real data.",
 )
@@ -164,7 +165,10 @@ def recommend(
     columns: request.NamedColumns,
     data: Annotated[str | None, request.data("Name of a dataset, or a file of your own.")] = None,
     user: Annotated[str | None, request.scope("Id of a user in --data.")] = None,
-    history: Annotated[str | None, request.scope("Item ids, oldest first, separated by commas.")] = None,
+    history: Annotated[
+        request.Words, request.scope("Item id; may be repeated, oldest first. Or ids separated by commas.")
+    ] = None,
+    history_file: Annotated[Path | None, request.scope("File of item ids, oldest first, one per line.")] = None,
     count: Annotated[int, request.scope("Number of items to list.", "-k", least=1)] = 10,
     seen: Annotated[str | None, request.scope("Seen items: kept or filtered.", default="as validated")] = None,
     skip_unknown: SkipUnknown = False,
@@ -174,8 +178,8 @@ def recommend(
     from bench.apply import saved
 
     found = saved.recommend(
-        folder, data=data, user=user, history=history, k=count, seen=seen, skip_unknown=skip_unknown, device=device,
-        asked=reading.asked(columns.file), data_dir=reading.data_dir,
+        folder, data=data, user=user, history=history, history_file=history_file, k=count, seen=seen,
+        skip_unknown=skip_unknown, device=device, asked=reading.asked(columns.file), data_dir=reading.data_dir,
     )  # fmt: skip
     return Answer([found.table()], found.document())
 

@@ -15,6 +15,7 @@ from bench.judge.severity import Chance, severity
 from bench.plan.results import Result, collect
 from bench.plan.setup import Setup
 from bench.runners import execute
+from bench.show.claims_figure import claims_forest
 from bench.show.figures import Figure
 from bench.show.tables import Table
 from bench.show.verdicts import questions_table, verdict_table
@@ -201,6 +202,7 @@ def _read(setup: Setup, results: Mapping[str, list[Result]], register: Register 
         for claim, reason in experiment.reasons(setup, found).items():
             reasons[claim] = f"{reasons.get(claim, '')} {reason}".strip()
     verdicts = judge(register, findings, gaps, reasons, gates)
+    figures += [claims_forest(verdicts)] if findings else []
     chances = tuple(severity(
         register, findings, first=setup.preset.sweep_seeds, most=setup.preset.most_worlds, root=setup.root,
         draws=QUICK_DRAWS,

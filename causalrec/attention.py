@@ -120,7 +120,7 @@ class Dropout(nn.Module):
     to within 2^-16.
 
     Args:
-        share: share of entries set to 0, in [0, 1).
+        share: share of entries set to 0, from 0 to 1 - 2^-16.
 
     Raises:
         InputError: share is out of range.
@@ -128,8 +128,8 @@ class Dropout(nn.Module):
 
     def __init__(self, share: float) -> None:
         super().__init__()
-        if not 0 <= share < 1:
-            raise InputError(f"dropout = {share}; expected a share in [0, 1)")
+        if not 0 <= share <= 1 - 2**-16:
+            raise InputError(f"dropout = {share}; expected a share in [0, 1), at most 1 - 2^-16")
         self.share = share
         self.generator: torch.Generator | None = None
 

@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,6 +29,30 @@ class Snapshot:
 
     tensors: Mapping[str, Tensor]
     texts: Mapping[str, str]
+
+
+@contextmanager
+def open_tensors(path: Path) -> Iterator[Any]:
+    """Open a safetensors file, also one whose name is not UTF-8, which the library itself refuses.
+
+    Args:
+        path: the file.
+
+    Yields:
+        What `safetensors.safe_open` gives.
+
+    Raises:
+        SafetensorError: the file is damaged.
+        OSError: it cannot be read.
+    """
+    with ExitStack() as stack:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            link = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "tensors"
+            link.symlink_to(path.absolute())
+            path = link
+        yield stack.enter_context(safe_open(path, "pt"))
 
 
 class Checkpoint(Protocol):
@@ -70,7 +95,7 @@ class CheckpointFile:
             InputError: the file cannot be read or is damaged.
         """
         try:
-            with safe_open(self.path, "pt") as file:
+            with open_tensors(self.path) as file:
                 texts = file.metadata() or {}
                 # The file is memory-mapped: tensors must outlive a truncation of it, so copy them.
                 tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118

@@ -21,6 +21,7 @@ from causalrec.recommender import Recommender, TransformerOptions, draw_embeddin
 
 SETTLED = 0.01  # relative change of L_DAG over an epoch, below which its minimisation has converged
 LATEST = 5  # epochs after which rho and gamma are updated, converged or not
+FASTEST = 1e6  # factor of the learning rate
 STEEPEST = 1.0  # norm of the gradient that L_rec sends into R, above which it is scaled down
 
 
@@ -52,6 +53,8 @@ class SASRecOptions(TransformerOptions):
             raise InputError(f"loss = {self.loss!r}; expected one of {', '.join(LOSSES)}")
         if self.negatives is not None and not 1 <= self.negatives <= self.items:
             raise InputError(f"negatives = {self.negatives}; expected 1 to {self.items}, the number of items, or None")
+        if self.normalised < 0:
+            raise InputError(f"normalised = {self.normalised}; expected at least 0")
         if not 0 <= self.calibration <= 1:
             raise InputError(f"calibration = {self.calibration}; expected t of gBCE, 0 to 1")
         if self.attention not in ("softmax", "uniform"):
@@ -74,7 +77,7 @@ class CausalRecOptions(Reading, SASRecOptions):
         raise_rho: rho and gamma are updated after each `period`, an epoch (default); or once the minimisation of L_DAG
             under them has `converged`, when its mean over an epoch is within 1 % of the epoch before, but at the latest
             after 5 epochs.
-        graph_rate: factor of the learning rate for the discovery block's own parameters, above 0, default 1.
+        graph_rate: factor of the learning rate for the discovery block's own parameters, above 0 to 1e6, default 1.
         branch: the discovery layer stands in `series` with the others (default), or at the `side`: then they see its
             output only through R.
         boosted_layers: which of layers 1, 2, ... are boosted (layer 0 discovers); None (default) for all.
@@ -117,8 +120,8 @@ class CausalRecOptions(Reading, SASRecOptions):
         for name, valid in (("branch", ("series", "side")), ("raise_rho", ("period", "converged"))):
             if getattr(self, name) not in valid:
                 raise InputError(f"{name} {getattr(self, name)!r} is unknown; choose one of {', '.join(valid)}")
-        if not 0 < self.graph_rate < float("inf"):
-            raise InputError(f"graph_rate = {self.graph_rate}; expected a finite number > 0")
+        if not 0 < self.graph_rate <= FASTEST:
+            raise InputError(f"graph_rate = {self.graph_rate}; expected above 0 to {FASTEST:g}")
         if self.boosted_layers is not None:
             object.__setattr__(self, "boosted_layers", tuple(self.boosted_layers))  # JSON gives a list
             if not self.boosted_layers or not set(self.boosted_layers) <= set(range(1, self.layers)):

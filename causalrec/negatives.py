@@ -7,7 +7,9 @@ All negatives come from a generator passed in. Letters as in `model`, and k nega
 import math
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -72,6 +74,26 @@ def next_item_loss(
         return binary_cross_entropy(x_td, item_id, target, draw_unseen(items_bl, target_bl, items, k, generator)[real])
     drawn = draw_others(target, items, k, generator)
     return binary_cross_entropy(x_td, item_id, target, drawn, gbce_power(items, k, calibration))
+
+
+def check_negatives(kind: str, items: int, rows_bl: NDArray[np.int64]) -> None:
+    """Raise InputError where a loss would have no negative to draw.
+
+    Args:
+        kind: one of `LOSSES`.
+        items: number of items.
+        rows_bl: what is trained on: inputs and targets of each row, 0 at padding.
+    """
+    why = ""
+    if kind != "full" and items < 2:
+        why = f"there is {items} item"
+    elif kind == "bce" and rows_bl.shape[1] >= items:
+        ordered = np.sort(rows_bl, 1)
+        distinct = (ordered[:, :1] > 0).sum(1) + ((np.diff(ordered) > 0) & (ordered[:, 1:] > 0)).sum(1)
+        if full := int((distinct >= items).sum()):
+            why = f"{full} of {len(rows_bl)} rows have all {items} items"
+    if why:
+        raise InputError(f"loss = {kind} has no negative to draw: {why}; train on more items, or choose loss = full")
 
 
 def draw_unseen(items_bl: Tensor, target_bl: Tensor, items: int, k: int, generator: torch.Generator) -> Tensor:

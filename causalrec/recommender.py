@@ -10,17 +10,22 @@ from torch import Tensor, nn
 from causalrec.errors import InputError
 from causalrec.optimisers import Group
 
+LARGEST = 2**31 - 1  # of a count
+MOST = {"layers": 100, "width": 2**24, "hidden": 2**24, "length": 2**24, "heads": 2**24, "span": 2**24}
+
 
 def require_positive(options: Any, *names: str) -> None:
-    """Raise InputError unless each of the named options is at least 1.
+    """Raise InputError unless each of the named options is at least 1, and at most what `MOST` says.
 
     Args:
         options: object with the options as attributes.
         names: names of the options to check.
     """
     for name in names:
-        if getattr(options, name) < 1:
-            raise InputError(f"{name} = {getattr(options, name)}; expected at least 1")
+        value, most = getattr(options, name), MOST.get(name, LARGEST)
+        if not 1 <= value <= most:
+            least = "expected at least 1" if value < 1 else f"expected 1 to {most}"
+            raise InputError(f"{name} = {value}; {least}")
 
 
 INITIAL = ("small", "unit")

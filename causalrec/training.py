@@ -17,9 +17,10 @@ from causalrec.errors import InputError
 from causalrec.interactions import Sequences, Split, Times, pad_left, seconds_since
 from causalrec.optimisers import OPTIMISERS, SCHEDULES, Muon, clip, make_optimisers, rate
 from causalrec.ranking import NonFiniteScores, Scorer, ndcg, rank_targets
-from causalrec.recommender import Recommender
+from causalrec.recommender import Recommender, require_positive
 
 MEGABATCH = 16
+STEEPEST = 1e30  # learning rate that float32 can hold; those that teach nothing are told by what they lead to
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
 BUCKET = 64  # histories of similar length that are scored together
 CHOICES = {
@@ -78,10 +79,11 @@ class TrainingOptions:
         if low := [name for name in counts if getattr(self, name) < 1]:
             hint = ", or None to train all epochs" if low[0] == "patience" else ""
             raise InputError(f"{low[0]} = {getattr(self, low[0])}; expected at least 1{hint}")
-        if not (0 < self.learning_rate < math.inf and 0 < self.clip_norm <= math.inf):
+        require_positive(self, "epochs", "batch")
+        if not (0 < self.learning_rate <= STEEPEST and 0 < self.clip_norm <= math.inf):
             raise InputError(
                 f"learning_rate = {self.learning_rate}, clip_norm = {self.clip_norm}; expected numbers above 0, "
-                "learning_rate finite"
+                f"learning_rate at most {STEEPEST:g}"
             )
         if not 0 <= self.weight_decay < math.inf:
             raise InputError(f"weight_decay = {self.weight_decay}; expected a finite number >= 0")

@@ -1,5 +1,6 @@
 """What a trained recommender is worth on data, and what it recommends."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ import numpy as np
 
 from bench.apply.train import Asked, Report, data_words, preparation_words, rank, read_data
 from bench.datasets.load import Loaded, data_folder
+from bench.datasets.opened import opened
 from bench.datasets.titles import TITLED, read_films
 from bench.errors import DataMissing, InputError
 from bench.show.tables import Table
-from bench.text import printable
+from bench.text import printable, short
 from causalrec.interactions import Sequences, Targets, check_leaks, from_rows
 from causalrec.methods.fit import make_split
 from causalrec.methods.saved import SEEN, Saved, load
@@ -121,7 +123,8 @@ def recommend(
     *,
     data: str | None = None,
     user: str | None = None,
-    history: str | None = None,
+    history: Sequence[str] | None = None,
+    history_file: Path | None = None,
     asked: Asked | None = None,
     k: int = 10,
     seen: str | None = None,
@@ -135,7 +138,9 @@ def recommend(
         folder: Of the model.
         data: Name of a dataset, or a file, that has the user.
         user: Label of the user, of whom all actions are the history.
-        history: Labels of items, oldest first, with commas between.
+        history: Labels of items, oldest first; a single text that is no label itself may hold several with commas
+            between.
+        history_file: A file of such labels, one per line, each taken to the letter.
         asked: Values of `DataOptions`; None stands for those that the model was trained with.
         k: How many items.
         seen: Whether items of the history are "kept" or "filtered". Default: as validation ranked.
@@ -146,8 +151,11 @@ def recommend(
     Raises:
         InputError: Wrong input, or items unknown to the model (unless skipped).
     """
-    if (user is None) == (history is None) or (user is not None and data is None):
-        raise InputError("say whose history: --data FILE --user ID, or --history ITEM,ITEM,...")
+    given = [what for what in (user, history, history_file) if what is not None]
+    if len(given) != 1 or (user is not None and data is None):
+        raise InputError(
+            "say whose history: --data FILE --user ID, or --history ITEM,ITEM,..., or --history-file FILE, one of them"
+        )
     if seen not in (None, *SEEN):
         raise InputError(f"seen must be one of {', '.join(SEEN)}, got {seen!r}")
     saved = load(folder, pick_device(device))
@@ -161,7 +169,8 @@ def recommend(
         row = loaded.sequences.take(at, loaded.sequences.lengths()[at])
         past, _ = _recode(replace(loaded, sequences=row), saved, skip_unknown)
     else:
-        past = _typed_history(str(history), saved, skip_unknown)
+        named = _typed_labels(history or (), saved) if history_file is None else _read_labels(history_file)
+        past = _typed_history(named, saved, skip_unknown)
     if not len(past.items):
         raise InputError("the history is empty: no item of it is known to the model")
     rule = seen or saved.seen
@@ -206,19 +215,53 @@ def _recode(loaded: Loaded, saved: Saved, skip_unknown: bool) -> tuple[Sequences
     ), skipped  # fmt: skip
 
 
-def _typed_history(history: str, saved: Saved, skip_unknown: bool) -> Sequences:
-    """One row of the items in a text with commas between."""
+def _typed_labels(history: Sequence[str], saved: Saved) -> list[str]:
+    """Item labels as they were given: each to the letter, or a single text that is none split at its commas."""
+    if len(history) != 1 or "," not in history[0]:
+        return list(history)
+    whole, parts = history[0], [label.strip() for label in history[0].split(",")]
+    if whole not in saved.items:
+        return parts
+    if set(parts) <= set(saved.items):
+        raise InputError(
+            f"--history {short(whole)}: is one item and, split at its commas, {len(parts)} items; "
+            "give --history once per item, or one per line with --history-file"
+        )
+    return [whole]
+
+
+def _read_labels(path: Path) -> list[str]:
+    with opened(path) as file:
+        lines = file.read().removesuffix(b"\n").split(b"\n")
+    try:
+        return [line.removesuffix(b"\r").decode() for line in lines]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is no UTF-8 text ({error.reason}); save it as UTF-8, one id per line") from error
+
+
+def _typed_history(labels: list[str], saved: Saved, skip_unknown: bool) -> Sequences:
+    """One row of items."""
     place = {label: k for k, label in enumerate(saved.items, 1)}
-    labels = [label.strip() for label in history.split(",")]
     unknown = [label for label in labels if label not in place]
     if unknown and not skip_unknown:
-        raise InputError(f"--history: {_listed(unknown)} unknown to the model; leave them out with --skip-unknown")
+        folded = {_folded(label): label for label in saved.items}
+        near = [short(folded[_folded(label)]) for label in dict.fromkeys(unknown) if _folded(label) in folded]
+        meant = f"; near: {', '.join(near[:SHOWN])}" if near else ""
+        raise InputError(
+            f"--history: {_listed(unknown)} unknown to the model{meant}; leave them out with --skip-unknown, or give "
+            "each id as the data have it, one per line with --history-file"
+        )
     return from_rows([[place[label] for label in labels if label in place]], num_items=len(saved.items))
+
+
+def _folded(label: str) -> str:
+    """A label without what is easily mistyped: blanks and case."""
+    return "".join(label.split()).casefold()
 
 
 def _listed(labels: list[str]) -> str:
     more = ", ..." if len(labels) > SHOWN else ""
-    return f"{len(labels)} items ({', '.join(map(repr, labels[:SHOWN]))}{more}) are"
+    return f"{len(labels)} items ({', '.join(map(short, labels[:SHOWN]))}{more}) are"
 
 
 def _titles(saved: Saved, folder: Path) -> dict[str, str]:

@@ -1,30 +1,36 @@
 """Train a recommender on a named dataset or a user's own file; what is saved is in `causalrec.methods.saved`."""
 
+import contextlib
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+import torch
 
+from bench.apply.demand import check_memory
 from bench.cells.files import write_json
 from bench.cells.provenance import provenance
 from bench.datasets.catalogue import DATASETS
 from bench.datasets.load import Loaded, Provenance, data_folder, load, load_own
 from bench.datasets.own import FileForm
-from bench.errors import InputError
+from bench.errors import INPUT_ERRORS, InputError
 from bench.judge.intervals import Interval, clopper_pearson, share_interval
 from bench.methods.options import build, parse
 from bench.methods.recommenders import SAVED
 from bench.show.tables import Table
 from bench.text import printable
-from causalrec.checkpoints import CheckpointFile
-from causalrec.interactions import Targets, check_leaks
+from causalrec.checkpoints import CheckpointFile, Snapshot
+from causalrec.interactions import Sequences, Targets, check_leaks
 from causalrec.methods.fit import SPLITS, fit, make_model, make_split
 from causalrec.methods.saved import DESCRIPTION, DataOptions, Trained, read_json, save
+from causalrec.negatives import check_negatives
 from causalrec.ranking import NonFiniteScores, Scorer, hit_rate, ndcg, rank_targets
-from causalrec.training import Diverged, Progress, TrainingOptions, make_scorer, pick_device
+from causalrec.training import Diverged, Progress, TrainingOptions, make_scorer, pick_device, place_windows
 
 CHECKPOINT, BEGUN = "checkpoint.safetensors", "training.json"
 Asked = Mapping[str, Any]
@@ -114,7 +120,8 @@ def train(
         on_epoch: Called after each epoch.
 
     Raises:
-        InputError: Wrong input, in which case nothing has been written, or training diverged.
+        InputError: Wrong input, or a model that learned nothing; the folder is then as it was. Or a full disk, where
+            the last epoch that could be written stays.
     """
     if name not in SAVED:
         raise InputError(f"model {name!r} is none that is trained here; choose one of {', '.join(SAVED)}")
@@ -131,25 +138,38 @@ def train(
     options = build(options_of, given | {"items": split.num_items}, name)
     if getattr(options, "source", None) == "fixed":
         raise InputError(f"{name}: source = fixed takes a given W, of which there is none here; choose another source")
+    if not (split.train.lengths() >= 2).any():
+        raise InputError(f"{data}: no user has two actions to train on; lower the cores or add data")
+    check_memory(kind, options, wanted, split.train, where)
+    _check_negatives(options, split.train, wanted.windows)
     streams = {"dataset": p.dataset, "seed": 0}
     model = make_model(kind, options, where, seed, streams)
     if model.needs_next_time:
         raise InputError(f"{name}: times = query tells the model when its targets happen; choose last or none")
     if model.needs_times and sequences.times is None:
         raise InputError(f"{name} needs the time of every action; name its column with --time, or choose another model")
-    if not (split.train.lengths() >= 2).any():
-        raise InputError(f"{data}: no user has two actions to train on; lower the cores or add data")
     about: dict[str, Any] = {
         "model": name, "options": asdict(options), "training": asdict(wanted), "seed": seed, "device": where,
     }  # fmt: skip
     same = {"training": wanted.identity, "content_hash": p.content_hash, "split": prepared.split}
-    _begin(out, about | same, resume)
+    begun = Begun(out, about | same, resume)
     try:
-        progress = fit(model, split, wanted, seed, streams, CheckpointFile(out / CHECKPOINT), on_epoch)
+        progress = fit(model, split, wanted, seed, streams, begun, on_epoch)
+        score = make_scorer(model)
+        figures = (*rank(score, split.validation, "validation", name), *rank(score, split.test, "test", name))
     except Diverged as error:
+        begun.undo()
         raise InputError(f"{name} on {data}: {error}") from error
-    score = make_scorer(model)
-    figures = (*rank(score, split.validation, "validation", name), *rank(score, split.test, "test", name))
+    except Unwritten:  # what was trained before the disk was full can be resumed
+        raise
+    except INPUT_ERRORS:
+        begun.undo()
+        raise
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        begun.undo()
+        raise InputError(f"{name} on {data}: memory ran out; give a smaller batch, length or width") from error
     about |= {
         "epochs": progress.epoch, "best_epoch": progress.best_epoch or progress.epoch,
         "skipped_steps": progress.skipped_steps, "data": asdict(p), "split": split.protocol,
@@ -216,26 +236,78 @@ def _check_folder(out: Path, resume: bool) -> None:
     """Raise InputError where `out` cannot take a model without losing what is there."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is no folder; choose another --out")
+    place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"{out}: cannot be made or written in {place}; choose another --out")
     there = [name for name in (DESCRIPTION, BEGUN, CHECKPOINT) if (out / name).exists()]
     if there and not resume:
         raise InputError(f"{out}: holds {', '.join(there)}; go on with --resume, or choose another --out")
 
 
-def _begin(out: Path, begun: dict[str, Any], resume: bool) -> None:
-    """Note in `out` what is trained, or, where that was noted before, raise InputError unless it is the same."""
-    path = out / BEGUN
-    if resume and path.exists():
-        was, now = read_json(path), msgspec.to_builtins(begun)
-        if differs := ", ".join(key for key in now if was.get(key) != now[key]):
-            raise InputError(f"{out}: what was begun there differs in {differs}; ask for that, or choose another --out")
-        return
-    if (out / CHECKPOINT).exists():
-        raise InputError(f"{out}: holds {CHECKPOINT} without {BEGUN}; remove it, or choose another --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
-    write_json(path, begun)
+class Begun(CheckpointFile):
+    """The training in a folder: nothing is written before its first epoch has ended.
+
+    Args:
+        out: the folder.
+        told: what is trained, as JSON data.
+        resume: go on with a training there, which must be the same.
+
+    Raises:
+        InputError: another training was begun there.
+    """
+
+    def __init__(self, out: Path, told: dict[str, Any], resume: bool) -> None:
+        super().__init__(out / CHECKPOINT)
+        self._note, self._told = out / BEGUN, told
+        self._resumed = resume and self._note.exists()
+        self._made = [folder for folder in (out, *out.parents) if not folder.exists()]
+        if self._resumed:
+            was, now = read_json(self._note), msgspec.to_builtins(told)
+            if differs := ", ".join(key for key in now if was.get(key) != now[key]):
+                raise InputError(
+                    f"{out}: what was begun there differs in {differs}; ask for that, or choose another --out"
+                )
+        elif self.path.exists():
+            raise InputError(f"{out}: holds {CHECKPOINT} without {BEGUN}; remove it, or choose another --out")
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Note what is trained, if that has not been done, and save the state.
+
+        Args:
+            snapshot: the state.
+
+        Raises:
+            Unwritten: a file cannot be written.
+        """
+        try:
+            if not self._note.exists():
+                write_json(self._note, self._told)
+            super().save(snapshot)
+        except INPUT_ERRORS as error:
+            if not self.path.exists():
+                self.undo()
+            raise Unwritten(str(error)) from error
+
+    def undo(self) -> None:
+        """Leave the folder as it was, unless a training was resumed: then its last epoch stays."""
+        if self._resumed:
+            return
+        for path in (self.path, self._note):
+            path.unlink(missing_ok=True)
+        for folder in self._made:
+            with contextlib.suppress(OSError):  # it was not made, or someone else has put something there
+                folder.rmdir()
+
+
+class Unwritten(InputError):
+    """A training cannot be kept: no space, no permission."""
+
+
+def _check_negatives(options: Any, train: Sequences, windows: str) -> None:
+    """Raise InputError where the loss of the model, if it has one with negatives, finds none among the items."""
+    if (loss := getattr(options, "loss", "full")) != "full":
+        places = place_windows(train, options.length, windows)
+        check_negatives(loss, options.items, np.where(places < 0, 0, train.items[places]))
 
 
 def epoch_words(progress: Progress) -> str:

@@ -28,9 +28,11 @@ def write_file(path: Path, content: bytes, mode: int = 0o666, make_folder: bool 
         make_folder: make its folder if it is missing.
 
     Raises:
-        StoreError: it cannot be written; what was there stays.
+        StoreError: it cannot be written, or is a pipe or a device; what was there stays.
     """
     with typed(path, "cannot be written"):
+        if path.exists() and not path.is_file() and not path.is_dir():  # a device would be replaced by a file
+            raise OSError(errno.EINVAL, "Not a regular file")
         write_whole(path, content, mode, make_folder)
 
 

@@ -176,7 +176,7 @@ def infer(scale: float, folder: Path) -> str:
         scale: times the full sizes.
         folder: what its `make` has filled, or is to fill.
     """
-    found = recommend(folder, history="1,2,3", device="cpu")
+    found = recommend(folder, history=["1,2,3"], device="cpu")
     return f"{len(found.items)} of {sized(scale, CATALOGUE, 10):,} items"
 
 

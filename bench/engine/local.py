@@ -18,6 +18,7 @@ from bench.cells.provenance import Provenance, provenance
 from bench.cells.unit import Cell
 from bench.engine.memory import resident_mb
 from bench.engine.workers import THREAD_VARIABLES, Died, Execute, Pool, Reply, Server, Worker, not_started
+from bench.show.streams import steady_streams
 
 START_S = 600.0  # imports take seconds, or minutes when many workers read a cold file system
 
@@ -184,14 +185,15 @@ def _serve(pipe: Connection, folder: Path, made_with: Provenance) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     os.dup2(2, 1)  # what a cell prints goes to stderr; stdout belongs to the command's document
     threading.Thread(target=end_with_parent, daemon=True).start()
-    try:
-        server = Server(pipe.recv(), folder, made_with)
-    except Exception as error:  # noqa: BLE001 - whatever it is ends the run with its message
-        pipe.send(not_started(error))
-        return
-    pipe.send(("ready", 0.0, ""))
-    while True:
-        pipe.send(server.run(*pipe.recv()))
+    with steady_streams():  # a run whose stderr nobody reads loses no cell
+        try:
+            server = Server(pipe.recv(), folder, made_with)
+        except Exception as error:  # noqa: BLE001 - whatever it is ends the run with its message
+            pipe.send(not_started(error))
+            return
+        pipe.send(("ready", 0.0, ""))
+        while True:
+            pipe.send(server.run(*pipe.recv()))
 
 
 def end_with_parent() -> None:

@@ -1,4 +1,4 @@
-"""How much memory a process holds and has held, where the system tells (all of it on Linux)."""
+"""How much memory a process holds and has held, and how much is free, where the system tells (all of it on Linux)."""
 
 import contextlib
 import os
@@ -42,3 +42,19 @@ def resident_mb(pid: int | None) -> float:
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     return 0.0
+
+
+def free_bytes() -> float:
+    """Memory that this process could still take: what the system has, or what its control group leaves it if less.
+
+    Returns:
+        Infinity where the system does not tell.
+    """
+    free = float("inf")
+    with contextlib.suppress(OSError, ValueError, LookupError):
+        meminfo = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        free = float(meminfo["MemAvailable"].split()[0]) * 1024
+    with contextlib.suppress(OSError, ValueError):  # "max" is no number: the group has no limit
+        group = Path("/sys/fs/cgroup")
+        free = min(free, float((group / "memory.max").read_text()) - float((group / "memory.current").read_text()))
+    return free

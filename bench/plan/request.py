@@ -31,6 +31,7 @@ DataDir = Annotated[Path | None, data("Folder of real datasets.", default="$CAUS
 RESULTS = Path("results/runs")
 FORMAT = "Your own file: table (with a header), pairs (user item) or lists (user item item ...), both without."
 DELIMITER = "comma, tab, semicolon, blank or double-colon between columns of your own file."
+MOST = 1000  # workers of one machine, seeds or trials; more would be a slip
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,9 @@ class PlanOptions:
     preset: Annotated[str, scope("Size of the run: smoke, quick, standard or paper.")] = "quick"
     dataset: Annotated[Words, scope("Real dataset; may be repeated.", default="those of the preset")] = None
     rival: Annotated[Words, scope("Trained rival; may be repeated.", default="those of the preset")] = None
-    seeds: Annotated[int | None, scope("Seeds on real data.", default="those of the preset", least=1)] = None
+    seeds: Annotated[int | None, scope("Seeds on real data.", default="those of the preset", least=1, most=MOST)] = None
     trials: Annotated[
-        int | None, scope("Settings tried per model and seed.", default="those of the preset", least=1)
+        int | None, scope("Settings tried per model and seed.", default="those of the preset", least=1, most=MOST)
     ] = None  # fmt: skip
     seed: Seed = 0
     split: Split = "leave_one_out"
@@ -155,7 +156,9 @@ class PlanOptions:
         float, scope("Relative noise on initial weights, such as 1e-6: another processor's rounding.", least=0)
     ] = 0.0  # fmt: skip
     device: Device = "auto"
-    jobs: Annotated[int | None, where("Worker processes.", default="one per core; on a GPU, 1", least=1)] = None
+    jobs: Annotated[
+        int | None, where("Worker processes.", default="one per core; on a GPU, 1", least=1, most=MOST)
+    ] = None  # fmt: skip
     out: Out = RESULTS
 
     def setup(self, data: DataOptions, own: Mapping[str, str | None] | None = None) -> "Setup":
@@ -187,7 +190,7 @@ class RunOptions:
     engine: Annotated[str, where("Where cells run: local, or ray (docs/run-on-a-cluster.md).")] = "local"
     address: Annotated[str | None, where("Ray cluster, HOST:PORT or auto.", default="a Ray started here")] = None
     memory: Annotated[
-        float | None, where("MiB that a worker may hold before its cell is stopped.", default="no limit")
+        float | None, where("MiB that a worker may hold before its cell is stopped.", default="no limit", least=1)
     ] = None  # fmt: skip
     shard: Annotated[str | None, where("i/n: run only this share of the cells, and write no tables.")] = None
     expect: Annotated[

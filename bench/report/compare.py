@@ -283,7 +283,7 @@ def _times(run: RunFile, reference: RunFile) -> Table:
             if column.endswith(" s") and isinstance(here, float) and isinstance(there, float) and here > 0 < there:
                 ratios.setdefault(column, []).append(here / there)
         rows += [(name, column, len(found), statistics.median(found)) for column, found in ratios.items()]
-    took = [float(file.made.get("duration_s") or 0) for file in (run, reference)]
+    took = [file.made.duration_s for file in (run, reference)]
     whole = [("the whole run", "duration", 1, took[0] / took[1])] if min(took) > 0 else []
     note = "The run's time over the reference's. A whole run that found records lasts less than its cells took."
     columns = ("table", "column", "rows", "ratio")
@@ -311,7 +311,7 @@ def _facts(run: RunFile) -> dict[str, Value]:
         "preset": run.preset,
         "seed": run.seed,
         "device": run.device,
-        "version": run.made.get("version"),
+        "version": run.made.version or None,
         "experiments": "all" if run.experiments == tuple(EXPERIMENTS) else ", ".join(run.experiments),
         "register": run.register.sha256[:DIGITS],
         "judging code": run.code[:DIGITS],

@@ -49,6 +49,22 @@ class Part:
     table: Table | None = None
 
 
+class HowMade(Struct, frozen=True):
+    """How a run was made; what is not known is empty.
+
+    Args:
+        command: the command line.
+        started: when, ISO 8601 in UTC.
+        duration_s: how long it took, in seconds.
+        version: of the suite.
+    """
+
+    command: str = ""
+    started: str = ""
+    duration_s: float = 0.0
+    version: str | None = ""
+
+
 @dataclass(frozen=True, eq=False)
 class RunFile:
     """A run as its file tells it, texts escaped for a terminal.
@@ -71,7 +87,8 @@ class RunFile:
         provenance: by name, all of it.
         missing: by dataset, why it was not there.
         environment: as `bench.cells.provenance`.
-        made: how the run was made: command, started, duration_s and version, as far as the file tells. Default empty.
+        made: by which command, when and in what time. Default unknown.
+        gates: by name, whether the run passed it. Default none.
     """
 
     path: Path
@@ -91,7 +108,8 @@ class RunFile:
     provenance: Mapping[str, Mapping[str, Any]]
     missing: Mapping[str, str]
     environment: Mapping[str, str | int | None]
-    made: Facts = field(default_factory=dict)
+    made: HowMade = field(default_factory=HowMade)
+    gates: Mapping[str, bool] = field(default_factory=dict)
 
     @cached_property
     def by_claim(self) -> Mapping[str, Verdict]:
@@ -141,6 +159,7 @@ def read_run(place: Path) -> RunFile:
         missing=told.missing,
         environment=told.environment,
         made=told.made,
+        gates=told.gates,
     )
 
 
@@ -294,7 +313,7 @@ class _Document(Struct):
     gates: dict[str, bool]
     details: list[_Named]
     figures: list[_Named]
-    made: dict[str, str | Whole | Real | None] = {}
+    made: HowMade = HowMade()
 
     def __post_init__(self) -> None:
         _distinct("verdicts", (verdict.claim for verdict in self.verdicts))

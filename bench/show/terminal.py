@@ -1,20 +1,20 @@
 """What makes functions the commands of a Typer application: grouped options, printed answers, exit codes for errors."""
 
-import io
 import json
-import os
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from functools import partial, wraps
 from inspect import Parameter, Signature, signature
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.models import OptionInfo
 
 from bench.errors import INPUT_ERRORS
-from bench.text import printable
+from bench.show.streams import steady_streams
+from bench.text import printable, short
 
 if TYPE_CHECKING:
     from bench.show.tables import Table
@@ -62,7 +62,14 @@ class Answer:
         return self.exit_code
 
 
-def option(text: str, *names: str, panel: str, default: str | bool = True, least: int | None = None) -> OptionInfo:
+def option(
+    text: str,
+    *names: str,
+    panel: str,
+    default: str | bool = True,
+    least: int | None = None,
+    most: int | None = None,
+) -> OptionInfo:
     """An option of a command, for `Annotated`.
 
     Args:
@@ -70,11 +77,20 @@ def option(text: str, *names: str, panel: str, default: str | bool = True, least
         names: such as "--json"; none for the name of the parameter. A flag needs one, or it gets a --no- form as well.
         panel: title of the group under which the help lists it.
         default: what applies if the option is not given, in words, if its default value does not say it.
-        least: smallest number that is allowed.
+        least: smallest number that is allowed; NaN never is.
+        most: largest number that is allowed.
     """
     literal = text.replace("[", r"\[")  # otherwise Rich reads W[i, j] as markup and omits the bracket
-    made: OptionInfo = typer.Option(*names, help=literal, rich_help_panel=panel, show_default=default, min=least)
+    made: OptionInfo = typer.Option(
+        *names, help=literal, rich_help_panel=panel, show_default=default, min=least, max=most, callback=_number
+    )
     return made
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, float) and math.isnan(value):
+        raise typer.BadParameter("nan is no number")
+    return value
 
 
 output = partial(option, panel="Output")
@@ -136,43 +152,46 @@ def print_version(wanted: bool) -> None:
     from bench.cells.provenance import version_of
 
     if wanted:
-        typer.echo(version_of("causalrec-bench") or "unknown: causalrec-bench is not installed")
+        typer.echo(version_of("causalrec-repro") or "unknown: causalrec-repro is not installed")
         raise typer.Exit
 
 
 def run_application(application: typer.Typer) -> NoReturn:
     """Run the command that the process was started with and end the process.
 
-    Exit codes: those of the command; 2 for wrong input, told in one line on stderr without a traceback; 130 if
-    interrupted; 1 if the reader of stdout has left.
+    Exit codes: those of the command, whether or not stdout and stderr are read to their end; 2 for wrong input, a file
+    that cannot be read or written, or stdout that cannot be written, told in one line on stderr without a traceback;
+    130 if interrupted.
 
     Args:
         application: all commands.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding lacks is escaped, as on stderr
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        code = application(standalone_mode=False)
-        sys.stdout.flush()
-    except INPUT_ERRORS as error:
-        _fail(str(error))
-    except UsageError as error:
-        _fail(error.format_message())
-    except (KeyboardInterrupt, typer.Abort):
-        code = 130
-    except OSError as error:
-        if error.filename is not None:  # stdout has no name: the error is of another file
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            sys.exit(1)
-        _fail(f"the output cannot be written: {error.strerror or error}")
-    if code == 130:
-        sys.stderr.write("interrupted; what has finished is kept, the same command goes on there (train: --resume)\n")
+    with steady_streams() as out:
+        code, message = _ended(application)
+        out.flush()
+        if out.error is not None and not isinstance(out.error, BrokenPipeError):
+            code, message = 2, message or f"the output cannot be written: {out.error.strerror}"
+        if message:
+            sys.stderr.write(f"error: {printable(message)}\n")
+        if code == 130:
+            sys.stderr.write(
+                "interrupted; what has finished is kept, the same command goes on there (train: --resume)\n"
+            )
     sys.exit(code)
 
 
-def _fail(message: str) -> NoReturn:
-    if message:  # empty if the help was shown
-        sys.stderr.write(f"error: {printable(message)}\n")
-    sys.exit(2)
+def _ended(application: typer.Typer) -> tuple[int, str]:
+    """Run the command: its exit code, and what was wrong with its input; empty also where the help was shown."""
+    try:
+        return application(standalone_mode=False) or 0, ""
+    except INPUT_ERRORS as error:
+        return 2, str(error)
+    except UsageError as error:
+        return 2, error.format_message()
+    except (KeyboardInterrupt, typer.Abort):
+        return 130, ""
+    except MemoryError:
+        return 2, "memory ran out; ask for less at a time, or free some"
+    except OSError as error:
+        place = f"{short(error.filename)}: " if error.filename is not None else ""
+        return 2, f"{place}{error.strerror or error}; check the path, its permissions and the free space"

@@ -10,18 +10,20 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save as to_bytes
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from causalrec.checkpoints import open_tensors
 from causalrec.errors import InputError, short
 from causalrec.interactions import Ints, Sequences, Split
 from causalrec.methods.files import file_sha256, json_bytes, read_object, write_whole
@@ -34,7 +36,7 @@ from causalrec.rivals.fpmc import FPMC
 from causalrec.rivals.markov import Markov
 from causalrec.training import make_scorer
 
-FORMAT = "causalrec-bench model 1"
+FORMAT = "causalrec-repro model 1"
 PARAMETERS, USERS, DESCRIPTION = "model.safetensors", "users.safetensors", "model.json"
 HISTORIES = "histories.safetensors"
 LARGEST_JSON, LARGEST_SIZE = 1 << 28, 1 << 20
@@ -449,11 +451,14 @@ def _read_trained(path: Path) -> Trained:
     return Trained(**{key: tensor.numpy().copy() for key, tensor in arrays.items()})
 
 
-def _open(path: Path) -> Any:
-    try:
-        return safe_open(path, "pt")
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as safetensors ({error})") from error
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open_tensors(path))
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{path}: cannot be read as safetensors ({error})") from error
+        yield file
 
 
 def _regular(path: Path) -> Path:

@@ -228,11 +228,11 @@ def test_every_table_and_figure_names_its_experiment(tiny):
     parts = [part for kind in ("tables", "details", "figures") for part in document[kind]]
     made = {(part["name"], part["experiment"]) for part in parts}
     assert made >= {("recovery_shd", "recovery"), ("recovery_all", "recovery"), ("recommend", "recommend")}
-    assert {name for name, experiment in made if experiment not in NAMES} == {"verdicts"}
-    drawn = [figure["experiment"] for figure in document["figures"]]
+    assert {name for name, experiment in made if experiment not in NAMES} == {"verdicts", "claims"}
+    drawn = [figure["experiment"] for figure in document["figures"][:-1]]
     assert drawn == [name for name in NAMES for experiment in drawn if experiment == name]
     assert set(drawn) == set(NAMES)
-    assert len(drawn) == len(tiny.figures)
+    assert len(drawn) + 1 == len(tiny.figures)
 
 
 def test_a_missing_dataset_is_said_and_is_no_failure(tiny):

@@ -96,7 +96,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
     with pytest.raises(InputError, match="this is not a file"):
         readers.read_table(tmp_path / "a.csv", user="user", item="item")
     os.mkfifo(tmp_path / "model.json")
-    with pytest.raises(InputError, match="there is no such file"):
+    with pytest.raises(INPUT_ERRORS, match="there is no such file"):
         load_model(tmp_path, "cpu")
 
 

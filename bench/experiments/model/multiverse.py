@@ -223,7 +223,7 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
     note = "Specifications by their gain, with bands that hold for all of them at once (95 %)."
     title, none = "Every reading and setting that ran", ((0.0, "no gain"),)
     panels = tuple(Panel(c.name, _by_life(c), levels=none) for c in curves)
-    drawn: list[Figure] = [Curves("multiverse", title, "place by gain", GAIN, panels, note=note)]
+    drawn: list[Figure] = [Curves("multiverse", title, "place by gain", GAIN, panels, note=note, free_y=True)]
     in_worlds = [c for c in curves if c.name in WORLDS]
     if in_worlds:
         rows = tuple(s.reading for s in in_worlds[0].found)

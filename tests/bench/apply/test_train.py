@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import pickle
 import shutil
 from dataclasses import asdict
@@ -24,6 +25,7 @@ from bench.methods.recommenders import SAVED
 from bench.runners import execute
 from bench.text import printable
 from causalrec.checkpoints import CheckpointFile, Snapshot
+from causalrec.errors import InputError as CausalInputError
 from causalrec.methods import saved as model_files
 from causalrec.methods.saved import DESCRIPTION, PARAMETERS, USERS
 from causalrec.model import CausalRecOptions, SASRecOptions
@@ -218,6 +220,17 @@ def test_a_damaged_checkpoint_is_told(data, copy):
         ({"words": ("width=0",)}, "width = 0; expected at least 1"),
         ({"words": ("dropout=nan",)}, "option dropout is 'nan'; give a number"),
         ({"training": {"learning_rate": 0.0}}, "learning_rate"),
+        ({"training": {"learning_rate": 1e31}}, r"learning_rate = 1e\+31.*at most 1e\+30"),
+        ({"training": {"batch": 10**12}}, "batch = 1000000000000; expected 1 to 2147483647"),
+        ({"words": ("width=99999999999999999999",)}, "width = 99999999999999999999; expected 1 to 16777216"),
+        ({"words": ("width=1000000",)}, r"width = 1000000: training would take about 178,8.* are free; lower width"),
+        ({"words": ("length=100000000",)}, "length = 100000000; expected 1 to 16777216"),
+        ({"words": ("layers=1000",)}, "layers = 1000; expected 1 to 100"),
+        ({"words": ("dropout=0.9999999",)}, "dropout = 0.9999999; expected a share"),
+        ({"words": ("normalised=-1",)}, "normalised = -1; expected at least 0"),
+        ({"name": "tisasrec", "words": ("span=1000000000000",)}, "span = 1000000000000; expected 1 to 16777216"),
+        ({"name": "gru4rec", "words": ("hidden=10000000",)}, "hidden = 10000000: training would take about"),
+        ({"name": "causalrec", "words": ("graph_rate=1e7",)}, r"graph_rate = 10000000\.0; expected above 0 to 1e\+06"),
         ({"training": {"epochs": 0}}, "epochs"),
         ({"asked": {"user": "who"}}, "column 'who' is not in the header"),
         ({"asked": {"split": "temporal"}}, "times"),
@@ -270,6 +283,94 @@ def test_a_split_that_cannot_be_made_is_told_with_one_that_can(tmp_path):
     told = r"no user has an action after the test cut and one before it, at time \d+; split by leave_one_out instead"
     with pytest.raises(INPUT_ERRORS, match=told):
         learn(str(file), tmp_path / "m", asked={"split": "temporal", "user_core": 1, "item_core": 1})
+
+
+def test_memory_is_held_against_what_is_free(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.apply.demand.free_bytes", lambda: 2.0**20)
+    for change, told in (
+        ({"words": ("length=4096", "width=8")}, "length = 4096"),
+        ({"words": ("width=8", "length=8"), "name": "tisasrec"}, "12 items"),
+        ({"words": ("width=8", "length=8", "layers=100")}, "layers = 100"),
+    ):
+        with pytest.raises(InputError, match=f"{told}: training would take about .* GiB of memory, and 0.0 GiB are"):
+            learn(**{"data": data, "out": tmp_path / "m"} | change)
+    monkeypatch.setattr("bench.apply.demand.free_bytes", lambda: float("inf"))
+    learn(data, tmp_path / "m", words=("width=8", "length=4096"))
+
+
+@pytest.mark.parametrize("loss", ["bce", "gbce", "sampled"])
+def test_a_loss_without_negatives_is_refused_before_anything_is_written(tmp_path, loss):
+    one = write(tmp_path / "one.csv", {f"u{k}": ["x"] * 4 for k in range(5)})
+    asked = COLUMNS | {"user_core": 1, "item_core": 1}
+    told = f"loss = {loss} has no negative to draw: there is 1 item; train on more items, or choose loss = full"
+    with pytest.raises(INPUT_ERRORS, match=told):
+        learn(one, tmp_path / "m", words=(f"loss={loss}",), asked=asked)
+    assert not (tmp_path / "m").exists()
+    learn(one, tmp_path / "m", asked=asked)
+    two = write(tmp_path / "two.csv", {f"u{k}": ["x", "y"] * 3 for k in range(5)})
+    if loss == "bce":
+        with pytest.raises(INPUT_ERRORS, match="no negative to draw: 5 of 5 rows have all 2 items"):
+            learn(two, tmp_path / "n", words=(f"loss={loss}",), asked=asked)
+    else:
+        learn(two, tmp_path / "n", words=(f"loss={loss}", *SMALL), asked=asked)
+
+
+@pytest.mark.parametrize("there", [None, "empty", "full"])
+def test_a_training_that_teaches_nothing_leaves_the_folder_as_it_was(data, tmp_path, there):
+    out = tmp_path / "deep" / "m"
+    if there:
+        out.mkdir(parents=True)
+    if there == "full":
+        (out / "notes").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    steep = FAST | {"learning_rate": 1e30, "patience": None, "epochs": 4}
+    with pytest.raises(INPUT_ERRORS, match=r"lower the learning rate|with a lower learning rate"):
+        learn(data, out, training=steep)
+    assert sorted(tmp_path.rglob("*")) == before
+    learn(data, out)
+
+
+def test_nothing_is_written_before_an_epoch_has_ended(data, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("causalrec.training._train_epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            learn(data, tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+    learn(data, tmp_path / "m")
+
+
+@pytest.mark.parametrize("full_at", [1, 2])
+def test_a_full_disk_keeps_the_last_epoch_that_was_written(data, tmp_path, monkeypatch, full_at):
+    saved = []
+
+    def save(self, snapshot):
+        saved.append(1)
+        if len(saved) == full_at:
+            raise CausalInputError("checkpoint cannot be written (no space); free space there")
+        return real(self, snapshot)
+
+    real = CheckpointFile.save
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointFile, "save", save)
+        with pytest.raises(InputError, match="no space"):
+            learn(data, tmp_path / "m")
+    assert (tmp_path / "m").exists() == (full_at == 2)
+    learn(data, tmp_path / "m", resume=full_at == 2)
+
+
+def test_names_that_are_no_utf8_are_written_escaped(data, tmp_path):
+    named = Path(shutil.copy(data, tmp_path / os.fsdecode(b"caf\xe9\x1b.csv")))
+    out = tmp_path / os.fsdecode(b"m\xe9\n")
+    report = learn(str(named), out)
+    assert "caf\\udce9\\x1b.csv" in report.table().title
+    assert evaluate(out, str(named), {}, device="cpu").about["same_data"]
+    assert recommend(out, history=["i1,i2"], device="cpu").items
+    for file in (DESCRIPTION, BEGUN):
+        json.loads((out / file).read_bytes().decode())
+    learn(str(named), out, resume=True, training=FAST | {"epochs": 3})
 
 
 def test_a_model_that_needs_times_says_so_before_it_writes(data, tmp_path):
@@ -358,22 +459,65 @@ def test_a_user_and_the_same_history_get_the_same_items(trained, data):
     row = walks()["u3"]
     for seen in ("kept", "filtered"):
         asked = recommend(trained, data=data, user="u3", k=ITEMS, seen=seen, device="cpu")
-        typed = recommend(trained, history=",".join(row), k=ITEMS, seen=seen, device="cpu")
+        typed = recommend(trained, history=row, k=ITEMS, seen=seen, device="cpu")
         assert [item for item, _, _ in asked.items] == [item for item, _, _ in typed.items]
         assert [score for *_, score in asked.items] == pytest.approx([score for *_, score in typed.items])
         scores = [score for *_, score in asked.items]
         assert scores == sorted(scores, reverse=True)
         left = {item for item, *_ in asked.items}
         assert left == {f"i{k}" for k in range(ITEMS)} - (set(row) if seen == "filtered" else set())
-    assert recommend(trained, history=",".join(row), device="cpu").seen == "kept"  # users of these data repeat items
+    assert recommend(trained, history=row, device="cpu").seen == "kept"  # users of these data repeat items
 
 
 def test_a_history_with_unknown_items(trained):
     with pytest.raises(InputError, match=r"--history: 1 items \('zz'\) are unknown to the model; leave them out with"):
-        recommend(trained, history="i1,zz", device="cpu")
-    assert recommend(trained, history="i1, zz", skip_unknown=True, device="cpu").actions == 1
+        recommend(trained, history=["i1,zz"], device="cpu")
+    assert recommend(trained, history=["i1, zz"], skip_unknown=True, device="cpu").actions == 1
     with pytest.raises(InputError, match="the history is empty"):
-        recommend(trained, history="zz", skip_unknown=True, device="cpu")
+        recommend(trained, history=["zz"], skip_unknown=True, device="cpu")
+
+
+ODD = ("Matrix, The (1999)", "Se7en", "  padded", '12" vinyl', "Zo\u00eb", "-5", "[PAD]", "nan", "a", "b", "a,b", "x,y")
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory) -> Path:
+    """A model of items whose ids hold commas, blanks and quotes."""
+    folder = tmp_path_factory.mktemp("odd")
+    with (folder / "odd.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("user", "item", "when"))
+        rows.writerows((f"u{user}", ODD[(user + at) % len(ODD)], at) for user in range(20) for at in range(8))
+    learn(str(folder / "odd.csv"), folder / "m")
+    return folder / "m"
+
+
+@given(st.lists(st.sampled_from(ODD), min_size=2, max_size=6))
+def test_every_id_can_be_named_to_the_letter(odd, tmp_path_factory, labels):
+    file = tmp_path_factory.mktemp("ids") / "ids.txt"
+    one = recommend(odd, history=labels, k=99, device="cpu")
+    for end in ("\n", "\r\n"):
+        file.write_bytes("".join(label + end for label in labels).encode())
+        assert recommend(odd, history_file=file, k=10**20, device="cpu").items == one.items
+    assert one.actions == len(labels)
+
+
+def test_a_single_text_is_an_id_or_split_at_its_commas(odd, tmp_path):
+    for label in ("Matrix, The (1999)", "  padded", "x,y"):
+        assert recommend(odd, history=[label], device="cpu").actions == 1
+    assert recommend(odd, history=["a, b,nan"], device="cpu").actions == 3
+    with pytest.raises(InputError, match=r"--history 'a,b': is one item and, split at its commas, 2 items; give --hi"):
+        recommend(odd, history=["a,b"], device="cpu")
+    with pytest.raises(InputError, match=r"1 items \('padded'\) are unknown to the model; near: '  padded'; leave"):
+        recommend(odd, history=["padded"], device="cpu")
+    with pytest.raises(InputError, match=r"2 items \('se7en', '\[pad\]'\) .* near: 'Se7en', '\[PAD\]'; leave"):
+        recommend(odd, history=["se7en", "[pad]"], device="cpu")
+    (tmp_path / "latin").write_bytes(b"Zo\xeb\n")
+    for path, told in ((tmp_path / "latin", "is no UTF-8 text"), (tmp_path / "none", "no such file")):
+        with pytest.raises(InputError, match=told):
+            recommend(odd, history_file=path, device="cpu")
+    with pytest.raises(InputError, match="say whose history"):
+        recommend(odd, history=["a"], history_file=tmp_path / "latin", device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -381,10 +525,10 @@ def test_a_history_with_unknown_items(trained):
     [
         ({}, "say whose history"),
         ({"user": "u1"}, "say whose history"),
-        ({"user": "u1", "history": "i1"}, "say whose history"),
+        ({"user": "u1", "history": ["i1"]}, "say whose history"),
         ({"user": "nobody", "data": "DATA"}, "user 'nobody' is not among its 30 users with repeats kept, 5/5"),
-        ({"history": ""}, r"--history: 1 items \(''\) are unknown"),
-        ({"history": "i1", "seen": "maybe"}, "seen must be one of kept, filtered, got 'maybe'"),
+        ({"history": [""]}, r"--history: 1 items \(''\) are unknown"),
+        ({"history": ["i1"], "seen": "maybe"}, "seen must be one of kept, filtered, got 'maybe'"),
     ],
 )
 def test_wrong_questions(trained, data, asked, told):
@@ -398,7 +542,7 @@ def test_titles_stand_beside_ids_where_the_dataset_has_them(tmp_path):
     rows = [f"{u}\t{(u * 3 + k) % 9 + 1}\t3\t{k}\n" for u in range(1, 21) for k in range(7)]
     (folder / "u.data").write_text("".join(rows))
     learn("ml-100k", tmp_path / "m", asked={}, data_dir=tmp_path)
-    asked = {"history": "1,2,3", "device": "cpu", "data_dir": tmp_path, "k": 2}
+    asked = {"history": ["1,2,3"], "device": "cpu", "data_dir": tmp_path, "k": 2}
     assert {title for _, title, _ in recommend(tmp_path / "m", **asked).items} == {None}
     films = [f"{k}|Film \x1b{k} (1990)|01-Jan-1990||" + "|0" * 19 + "\n" for k in range(1, 10)]
     (folder / "u.item").write_text("".join(films))
@@ -419,7 +563,7 @@ def use(folder: Path, data: str) -> None:
     """All that reads a model; an error of input is fine, any other is not."""
     try:
         evaluate(folder, data, {}, device="cpu")
-        recommend(folder, history="i1,i2", device="cpu")
+        recommend(folder, history=["i1,i2"], device="cpu")
     except INPUT_ERRORS as error:
         assert len(str(error)) < 1500  # noqa: PT017, an error may come or not
 
@@ -459,7 +603,7 @@ def test_parameters_that_do_not_fit_are_told(copy, changes, told):
     save_file({key: tensor for key, tensor in tensors.items() if tensor is not None}, copy / PARAMETERS)
     describe(copy)
     with pytest.raises(INPUT_ERRORS, match=told):
-        recommend(copy, history="i1,i2", device="cpu")
+        recommend(copy, history=["i1,i2"], device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -470,8 +614,8 @@ def test_parameters_that_do_not_fit_are_told(copy, changes, told):
         ({"items": ["i1", "i1"]}, "items must be different texts"),
         ({"items": [1, 2]}, "items must be different texts"),
         ({"items": ["a"]}, "options say 12 items and there are 1 item ids"),
-        ({"options": {"items": 12, "width": 10**9}}, "options ask for more than"),
-        ({"options": {"items": 12, "layers": 2**20}}, "options ask for more than"),
+        ({"options": {"items": 12, "width": 2**21}}, "options ask for more than"),
+        ({"options": {"items": 12, "layers": 100}}, "options ask for more than"),
         ({"options": {"items": 12, "width": 2**20, "length": 2**20}}, "has shape"),
         ({"options": {"items": 12, "width": "8"}}, "options.width is '8'; expected a whole number"),
         ({"options": {"items": 12, "width": True}}, "options.width is True; expected a whole number"),

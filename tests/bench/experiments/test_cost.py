@@ -68,6 +68,9 @@ def test_a_form_that_failed_is_left_out_of_table_and_figure_and_a_repeat_of_its_
     assert [row[-1].n for row in cost.tables(SETUP, results)[0].rows] == [4, 5, 5]
     [figure] = cost.figures(SETUP, results)
     assert len(figure.panels[0].series) == 3
+    (cubic,) = figure.panels[0].guides
+    assert np.diff(np.log(cubic.y)) / np.diff(np.log(cubic.x)) == pytest.approx(3)
+    assert cubic.y[-1] == max(series.y[-1] for series in figure.panels[0].series)
     assert cost.figures(SETUP, []) == []
 
 
