@@ -262,7 +262,7 @@ def test_the_command_trains_the_same_model_and_either_reads_the_others_files(tmp
 
     from bench.apply.saved import recommend
 
-    told = recommend(tmp_path / "here", history="0,7", k=5, device="cpu")
+    told = recommend(tmp_path / "here", history=["0", "7"], k=5, device="cpu")
     assert [row[0] for row in told.items] == got[1]["item"].astype(str).tolist()
 
 
