@@ -1,114 +1,64 @@
 """A graph from a user's own data: learning it, diagnostics, tables, and what is written. W[i, j]: effect of j on i."""
 
 import io
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from scipy.sparse.csgraph import connected_components
 
 from bench.apply.bounded import told, within
-from bench.apply.doubts import Floats
 from bench.apply.observed import Observed
 from bench.cells.files import write_file
-from bench.cells.streams import generator
 from bench.errors import InputError
 from bench.judge.intervals import Value
 from bench.methods.learners import load
 from bench.methods.options import parse
 from bench.show.tables import Table
 from bench.text import encodable
-from causalrec.structure import Fits, threshold_to_dag
-from causalrec.structure import threshold as cut
-from causalrec.structure.newton import Solver
-from synth.errors import InputError as SortabilityError
-from synth.sortability import r2_sortability, varsortability
+from causalrec.graph import Graph
+from causalrec.graph import learn as learn_problem
+from causalrec.structure import Floats
 
 EDGES_SHOWN = 100
 NEED_ORDER = ("oracle", "oracle_lasso")
 SUFFIXES = (".csv", ".npy")
 FASTER = "take fewer variables, or a method of one pass, --method eqvar"
-HESSIANS = 3  # arrays of n³ float64 that a Newton step holds at once, at least
 
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """A learned graph.
+    """A graph learned from a file.
 
     Args:
         observed: What it was learned from.
-        method: The learner's name.
-        options: The learner's options that were given.
-        threshold: Least |weight| of an edge.
-        fits: What the learner gave, of one problem.
-        graph: W after the threshold and without cycles, (n, n).
-        removed: How many edges were removed to break cycles.
+        found: The graph.
     """
 
     observed: Observed
-    method: str
-    options: dict[str, Any]
-    threshold: float
-    fits: Fits
-    graph: Floats
-    removed: int
+    found: Graph
 
     @property
-    def dense(self) -> Floats:
-        """W as the learner gave it, (n, n)."""
-        W: Floats = self.fits.W[0]
-        return W
+    def graph(self) -> Floats:
+        """W after the threshold and without cycles, (n, n)."""
+        return self.found.W
 
     @property
-    def converged(self) -> bool:
-        """Whether the learner converged."""
-        return bool(self.fits.converged[0])
+    def diagnostics(self) -> dict[str, Value]:
+        """What to know of the graph before believing it, by name."""
+        return {**self.found.told}
 
     @property
     def undirected(self) -> tuple[tuple[int, int], ...]:
         """Pairs (i, j) whose edge has no direction in the learner's equivalence class; they are in no W."""
-        if self.fits.cpdag is None:
-            return ()
-        both = self.fits.cpdag[0] & self.fits.cpdag[0].T
-        return tuple((int(i), int(j)) for i, j in np.argwhere(np.triu(both, 1)))
-
-    @cached_property
-    def diagnostics(self) -> dict[str, Value]:
-        """What to know of the graph before believing it, by name."""
-        covariance, G, iterations = self.observed.covariance, self.graph, int(self.fits.iterations[0])
-        try:
-            r2: Value = r2_sortability(G != 0, covariance)
-        except SortabilityError:
-            r2 = "none: the covariance is singular"
-        return {
-            "samples": "exact covariance" if self.observed.problems.samples is None else self.observed.problems.samples,
-            "variables": len(G),
-            "edges": int((G != 0).sum()),
-            "varsortability of the graph": varsortability(G != 0, covariance),
-            "R2-sortability of the graph": r2,
-            "h of W before the threshold": float(self.fits.h[0]),
-            "nodes on a cycle before the threshold": _on_cycles(self.dense),
-            "nodes on a cycle after it": _on_cycles(cut(self.dense, self.threshold)),
-            "edges removed for acyclicity": self.removed,
-            "converged": "yes" if self.converged else "no",
-            "iterations": iterations if iterations >= 0 else "not told",
-        }
+        return self.found.undirected
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is doubtful about the data and the graph."""
-        found, method, open_ends = list(self.observed.warnings), self.method, len(self.undirected)
-        if not self.converged:
-            found.append(f"{method} did not converge: W may be far from its optimum, and h from 0")
-        if open_ends:
-            found.append(f"{open_ends} edges have no direction in the class that {method} found; W leaves them out")
-        return tuple(found)
+        return (*self.observed.warnings, *self.found.warnings)
 
 
 def parse_options(method: str, given: Sequence[str]) -> dict[str, Any]:
@@ -156,43 +106,12 @@ def learn(
 
 def _learn(observed: Observed, method: str, options: dict[str, Any], threshold: float, seed: int) -> Learned:
     """Learn and diagnose, all that may take long; it may run in another process."""
-    problems = observed.problems
-    learner, n = load(method, **options), problems.covariance.shape[1]
-    if isinstance(learner, Solver) and (least := HESSIANS * 8 * n**3) > (memory := _memory()):
-        raise InputError(
-            f"{method} on {n} variables needs {least / 2**30:.3g} GiB of memory or more, and here are "
-            f"{memory / 2**30:.3g}; {FASTER}"
-        )
-    left = f"{method} left float64 on these data; give them in units in which variances are near 1"
-    try:
-        with np.errstate(all="ignore"):  # what is not finite is refused below
-            fits = learner.fit(problems, generator(root=seed, stream="learn"))
-    except (ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
-        raise InputError(f"{left} ({' '.join(str(error).split())})") from error
-    except MemoryError as error:
-        raise InputError(f"{method} on {n} variables needs more memory than there is; {FASTER}") from error
-    if fits.errors is not None and fits.errors[0]:
-        raise InputError(f"{method} failed: {' '.join(fits.errors[0].split())}")
-    if not (np.isfinite(fits.W).all() and np.isfinite(fits.h).all()):
-        raise InputError(left)
-    graphs, removed = threshold_to_dag(fits.W, threshold)
-    learned = Learned(observed, method, options, threshold, fits, graphs[0], int(removed[0]))
-    _ = learned.diagnostics
-    return learned
-
-
-def _memory() -> float:
-    """Bytes of memory that this machine has, as far as the system tells."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows has no such function
-        return np.inf
-
-
-def _on_cycles(W: Floats) -> int:
-    """How many nodes lie on a cycle."""
-    component = connected_components(W != 0, connection="strong")[1]
-    return int((np.bincount(component)[component] > 1).sum())
+    learner = load(method, **options)
+    found = learn_problem(
+        observed.problems, observed.names, learner, method, options, threshold=threshold, seed=seed, faster=FASTER
+    )
+    _ = found.told
+    return Learned(observed, found)
 
 
 def edges(learned: Learned) -> list[tuple[str, str, float]]:
@@ -201,9 +120,7 @@ def edges(learned: Learned) -> list[tuple[str, str, float]]:
     Args:
         learned: The graph.
     """
-    G, names = learned.graph, learned.observed.names
-    found = sorted(np.argwhere(G).tolist(), key=lambda at: -abs(G[at[0], at[1]]))
-    return [(names[j], names[i], float(G[i, j])) for i, j in found]
+    return [(str(cause), str(effect), weight) for cause, effect, weight in learned.found.edge_list()]
 
 
 def tables(learned: Learned) -> list[Table]:
@@ -214,12 +131,12 @@ def tables(learned: Learned) -> list[Table]:
     """
     listed = edges(learned)
     more = f" The strongest {EDGES_SHOWN} of {len(listed)}; all are in W." if len(listed) > EDGES_SHOWN else ""
-    how = "".join(f", {key} {value}" for key, value in learned.options.items())
+    how = "".join(f", {key} {value}" for key, value in learned.found.options.items())
     shown = [
-        Table("learn", f"Graph by {learned.method}{how}", ("diagnostic", "value"), tuple(learned.diagnostics.items()),
-              f"Read as {learned.observed.read_as}."),
+        Table("learn", f"Graph by {learned.found.method}{how}", ("diagnostic", "value"),
+              tuple(learned.diagnostics.items()), f"Read as {learned.observed.read_as}."),
         Table("edges", "Edges, the strongest first", ("cause", "effect", "weight"), tuple(listed[:EDGES_SHOWN]),
-              f"|weight| at least {learned.threshold:g}; cycles broken at their weakest edge.{more}"),
+              f"|weight| at least {learned.found.threshold:g}; cycles broken at their weakest edge.{more}"),
     ]  # fmt: skip
     if learned.undirected:
         names = learned.observed.names
@@ -237,9 +154,9 @@ def document(learned: Learned) -> dict[str, Any]:
     names = learned.observed.names
     return {
         "read_as": learned.observed.read_as,
-        "method": learned.method,
-        "options": learned.options,
-        "threshold": learned.threshold,
+        "method": learned.found.method,
+        "options": learned.found.options,
+        "threshold": learned.found.threshold,
         "convention": "W[i][j] is the effect of names[j] on names[i]",
         "names": list(names),
         "W": learned.graph.tolist(),

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.apply.doubts import Floats, correlations, counting, doubts
 from bench.apply.graphml import default_names
 from bench.datasets.opened import opened
 from bench.errors import InputError
 from bench.text import short
 from causalrec.structure import Problems
+from causalrec.structure.doubts import Floats, correlations, counting, doubts
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "blank": " "}  # blank: any run of blanks and tabs
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)

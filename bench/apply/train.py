@@ -1,4 +1,4 @@
-"""Train a recommender on a named dataset or a user's own file; what is saved is in `bench.apply.model_files`."""
+"""Train a recommender on a named dataset or a user's own file; what is saved is in `causalrec.methods.saved`."""
 
 import contextlib
 import math
@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from bench.apply.demand import check_memory
-from bench.apply.model_files import DESCRIPTION, DataOptions, Trained, read_json, save
 from bench.cells.files import write_json
 from bench.cells.provenance import provenance
 from bench.datasets.catalogue import DATASETS
@@ -21,13 +20,14 @@ from bench.datasets.load import Loaded, Provenance, data_folder, load, load_own
 from bench.datasets.own import FileForm
 from bench.errors import INPUT_ERRORS, InputError
 from bench.judge.intervals import Interval, clopper_pearson, share_interval
-from bench.methods.fit import SPLITS, fit, make_model, make_split
 from bench.methods.options import build, parse
 from bench.methods.recommenders import SAVED
 from bench.show.tables import Table
 from bench.text import printable
 from causalrec.checkpoints import CheckpointFile, Snapshot
 from causalrec.interactions import Sequences, Targets, check_leaks
+from causalrec.methods.fit import SPLITS, fit, make_model, make_split
+from causalrec.methods.saved import DESCRIPTION, DataOptions, Trained, read_json, save
 from causalrec.negatives import check_negatives
 from causalrec.ranking import NonFiniteScores, Scorer, hit_rate, ndcg, rank_targets
 from causalrec.training import Diverged, Progress, TrainingOptions, make_scorer, pick_device, place_windows

@@ -52,8 +52,8 @@ class DataOptions:
         Raises:
             InputError: an option has no such value.
         """
-        from bench.methods.fit import SPLITS
         from bench.plan.setup import Preparation
+        from causalrec.methods.fit import SPLITS
 
         return Preparation(self.repeats, self.user_core, self.item_core, split or SPLITS[0])
 

@@ -12,8 +12,8 @@ from bench.errors import DataMissing, InputError
 from bench.methods import learners as learner_names
 from bench.methods import rectools, seq2cause
 from bench.methods import user_recommender as own_recommender
-from bench.methods.fit import SPLITS
 from bench.plan.presets import Preset
+from causalrec.methods.fit import SPLITS
 from causalrec.training import pick_device
 
 DATA_VARIABLE = "CAUSALREC_DATA"

@@ -10,7 +10,7 @@ import msgspec
 
 from bench.cells.record import Record
 from bench.cells.store import Store
-from bench.cells.unit import Cell, digest
+from bench.cells.unit import Cell
 from bench.datasets.load import Provenance, data_folder
 from bench.errors import InputError
 from bench.judge.bars import TRUTHS
@@ -24,6 +24,7 @@ from bench.report.write import Made, document, write
 from bench.reproduce import rejudge
 from bench.show.terminal import Answer
 from bench.show.verdicts import severity_table, summary_table
+from causalrec.methods.canonical import digest
 
 
 class Asked(msgspec.Struct, forbid_unknown_fields=True):

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from bench.cells.store import Store
-from bench.cells.unit import digest
 from bench.datasets import download
 from bench.datasets.catalogue import find as find_dataset
 from bench.datasets.load import data_folder
@@ -34,6 +33,7 @@ from bench.show.console import print_message, transfer
 from bench.show.tables import Table
 from bench.show.terminal import Answer
 from bench.show.verdicts import summary_table
+from causalrec.methods.canonical import digest
 
 
 def show_plan(names: tuple[str, ...], plan: PlanOptions, data: DataOptions, keys: bool = False) -> Answer:

@@ -158,18 +158,30 @@ def to_csv(table: Table) -> str:
     Args:
         table: the table.
     """
-    spread = [any(isinstance(row[index], Interval) for row in table.rows) for index in range(len(table.columns))]
     buffer = io.StringIO()
     writer = csv.writer(buffer)
+    columns, rows = flat(table)
+    writer.writerow([harmless(name) for name in columns])
+    writer.writerows([harmless(value) for value in row] for row in rows)
+    return buffer.getvalue()
+
+
+def flat(table: Table) -> tuple[list[str], list[list[Value]]]:
+    """Columns and rows in which an interval takes three columns: estimate, low, high.
+
+    Args:
+        table: the table.
+    """
+    spread = [any(isinstance(row[index], Interval) for row in table.rows) for index in range(len(table.columns))]
     heads = [
         [name, f"{name} low", f"{name} high"] if wide else [name]
         for name, wide in zip(table.columns, spread, strict=True)
     ]
-    writer.writerow([harmless(name) for names in heads for name in names])
-    for row in table.rows:
-        parts = [_spread(value) if wide else [value] for value, wide in zip(row, spread, strict=True)]
-        writer.writerow([harmless(value) for part in parts for value in part])
-    return buffer.getvalue()
+    rows = [
+        [part for value, wide in zip(row, spread, strict=True) for part in (_spread(value) if wide else [value])]
+        for row in table.rows
+    ]
+    return [name for names in heads for name in names], rows
 
 
 def to_dict(table: Table) -> dict[str, Any]:

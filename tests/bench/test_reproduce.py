@@ -23,7 +23,6 @@ from bench.cells.fingerprint import ROOT
 from bench.cells.store import Store
 from bench.experiments import EXPERIMENTS
 from bench.judge.claims import REGISTER, read_register
-from bench.methods.fit import SPLITS
 from bench.plan.presets import PRESETS, World
 from bench.plan.setup import make_setup
 from bench.report.write import document as document_of
@@ -31,6 +30,7 @@ from bench.report.write import write
 from bench.runners import execute
 from bench.show.figures import Curves
 from bench.show.tables import Table
+from causalrec.methods.fit import SPLITS
 from tests.bench import faulty_runner
 from tests.bench.faulty_runner import WHY
 

@@ -23,10 +23,8 @@ import numpy as np
 import torch
 
 from bench.apply import observed
-from bench.apply.model_files import DESCRIPTION, PARAMETERS, USERS, DataOptions, Trained, load, save
 from bench.cells.record import Record, pack
 from bench.cells.store import Store
-from bench.cells.streams import generator
 from bench.cells.unit import Cell
 from bench.datasets import readers
 from bench.datasets.catalogue import Archive, find
@@ -41,6 +39,8 @@ from bench.show.console import print_message, print_table
 from bench.show.tables import Table
 from causalrec.checkpoints import CheckpointFile
 from causalrec.interactions import from_rows, leave_one_out
+from causalrec.methods.saved import DESCRIPTION, PARAMETERS, USERS, DataOptions, Trained, load, save
+from causalrec.methods.streams import generator
 from causalrec.model import SASRec, SASRecOptions
 from causalrec.training import TrainingOptions, train
 from tests.bench.report.test_compare import RUN

@@ -18,20 +18,20 @@ import pytest
 import torch
 from safetensors.numpy import save as safetensors_of
 
-from bench.apply.model_files import PARAMETERS
-from bench.apply.model_files import load as load_model
 from bench.cells.files import StoreError, write_file
 from bench.cells.record import Record, pack, unpack
 from bench.cells.store import Store
-from bench.cells.unit import digest
 from bench.datasets import blocks, download, readers
 from bench.datasets.load import load, load_own
-from bench.errors import InputError
+from bench.errors import INPUT_ERRORS, InputError
 from bench.judge.claims import read_register
 from bench.report import records
 from bench.report.write import write
 from bench.show.tables import FORMULA_STARTS, Table, to_markdown
 from causalrec.interactions import drop_repeats
+from causalrec.methods.canonical import digest
+from causalrec.methods.saved import PARAMETERS
+from causalrec.methods.saved import load as load_model
 from tests.bench.toy_cells import toy
 from tests.robustness.fuzz import targets
 
@@ -96,7 +96,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
     with pytest.raises(InputError, match="this is not a file"):
         readers.read_table(tmp_path / "a.csv", user="user", item="item")
     os.mkfifo(tmp_path / "model.json")
-    with pytest.raises(InputError, match="there is no such file"):
+    with pytest.raises(INPUT_ERRORS, match="there is no such file"):
         load_model(tmp_path, "cpu")
 
 
@@ -401,6 +401,6 @@ def test_parameters_told_falsely_are_refused(content, tmp_path):
     (tmp_path / PARAMETERS).write_bytes(content)
     MODEL.sealed(tmp_path)
     before = torch.get_default_dtype()
-    with pytest.raises(InputError):
+    with pytest.raises(INPUT_ERRORS):
         load_model(tmp_path, "cpu")
     assert torch.get_default_dtype() == before

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.cells.streams import generator
 from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, Rows, table
 from bench.experiments.model.readings import READINGS, reading_cells, readings_of, world_count
@@ -25,6 +24,7 @@ from bench.plan.setup import OWN, Setup
 from bench.plan.tuning import MOST_EMPTY, place_of, tuning_cells
 from bench.show.figures import Column, Curves, Figure, Forest, Panel, Series, make_series
 from bench.show.tables import Table, format_value
+from causalrec.methods.streams import generator
 from causalrec.model import CausalRecOptions
 
 WORLDS = {f"behaviour, causes {causes}": causes for causes in CAUSES}

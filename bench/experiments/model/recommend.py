@@ -17,7 +17,6 @@ from bench.experiments.base import Experiment, Results, Rows, table
 from bench.experiments.model.published import OTHER_ITEMS, PUBLISHED, SIZES, Published
 from bench.judge.claims import Finding, Register
 from bench.judge.intervals import Interval, Value
-from bench.methods.fit import SPLITS
 from bench.methods.recommenders import CONTROLS, ENTRIES, RIVALS, TRAINED, named
 from bench.plan.recommender_cells import (
     controls,
@@ -36,6 +35,7 @@ from bench.plan.setup import Setup
 from bench.plan.tuning import chosen, chosen_runs, refits, tuning_cells
 from bench.show.figures import Column, Figure, Forest
 from bench.show.tables import Table, format_value
+from causalrec.methods.fit import SPLITS
 
 OFF = "causalrec_off"
 NEAR = 0.02  # of a published figure, within which ours is neither ahead nor behind

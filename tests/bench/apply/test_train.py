@@ -15,8 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save_file
 
-from bench.apply import model_files
-from bench.apply.model_files import DESCRIPTION, PARAMETERS, USERS
 from bench.apply.saved import evaluate, recommend
 from bench.apply.train import BEGUN, CHECKPOINT, train
 from bench.cells.unit import Cell
@@ -28,6 +26,8 @@ from bench.runners import execute
 from bench.text import printable
 from causalrec.checkpoints import CheckpointFile, Snapshot
 from causalrec.errors import InputError as CausalInputError
+from causalrec.methods import saved as model_files
+from causalrec.methods.saved import DESCRIPTION, PARAMETERS, USERS
 from causalrec.model import CausalRecOptions, SASRecOptions
 from tests.strategies import damages, ids
 
@@ -602,7 +602,7 @@ def test_parameters_that_do_not_fit_are_told(copy, changes, told):
     tensors = load((copy / PARAMETERS).read_bytes()) | changes
     save_file({key: tensor for key, tensor in tensors.items() if tensor is not None}, copy / PARAMETERS)
     describe(copy)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(INPUT_ERRORS, match=told):
         recommend(copy, history=["i1,i2"], device="cpu")
 
 
@@ -610,7 +610,7 @@ def test_parameters_that_do_not_fit_are_told(copy, changes, told):
     ("changes", "told"),
     [
         ({"format": "other"}, "format is 'other'"),
-        ({"model": "../sasrec"}, r"model '\.\./sasrec' is unknown; expected one of gru4rec"),
+        ({"model": "../sasrec"}, r"model '\.\./sasrec' is unknown; expected one of popularity"),
         ({"items": ["i1", "i1"]}, "items must be different texts"),
         ({"items": [1, 2]}, "items must be different texts"),
         ({"items": ["a"]}, "options say 12 items and there are 1 item ids"),
@@ -630,7 +630,7 @@ def test_parameters_that_do_not_fit_are_told(copy, changes, told):
 )
 def test_a_description_that_does_not_fit_is_told(copy, changes, told):
     describe(copy, **changes)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(INPUT_ERRORS, match=told):
         model_files.load(copy, "cpu")
 
 
@@ -639,15 +639,15 @@ def test_users_that_do_not_fit_a_pickle_and_missing_files_are_told(copy):
     for tensors in ({"user": good["user"]}, good | {"row": good["row"][1:]}, good | {"row": good["row"].double()}):
         save_file(tensors, copy / USERS)
         describe(copy)
-        with pytest.raises(InputError, match=r"users\.safetensors: (expected|user, length and row)"):
+        with pytest.raises(INPUT_ERRORS, match=r"users\.safetensors: (expected|user, length and row)"):
             model_files.load(copy, "cpu")
     (copy / USERS).write_bytes(pickle.dumps(good))
     describe(copy)
-    with pytest.raises(InputError, match="cannot be read as safetensors"):
+    with pytest.raises(INPUT_ERRORS, match="cannot be read as safetensors"):
         model_files.load(copy, "cpu")
     for file in (PARAMETERS, DESCRIPTION):
         (copy / file).unlink()
-        with pytest.raises(InputError, match="there is no such file; name the folder that `train` wrote"):
+        with pytest.raises(INPUT_ERRORS, match="there is no such file; name the folder that `train` wrote"):
             model_files.load(copy, "cpu")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack, solve_triangular
 
-from bench.text import short
+from causalrec.errors import short
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -122,7 +122,7 @@ def doubts(S: Floats, names: Sequence[str], samples: int | None) -> list[str]:
     if variance[high] < NEAR_ONE[0] or variance[low] > NEAR_ONE[1]:
         found.append(
             f"variances lie between {variance[low]:.2g} and {variance[high]:.2g}, far from 1: a sparsity, as of "
-            "notears, is in units of the noise variance; divide all columns by one number, or match --option sparsity"
+            "notears, is in units of the noise variance; divide all columns by one number, or match the option sparsity"
         )
     if samples is not None and samples <= n:
         than = "fewer" if samples < n else "no more"
