@@ -510,5 +510,5 @@ def gaps(setup: Setup) -> dict[str, str]:
 
 EXPERIMENT = Experiment(
     "recommend", "Does CausalRec recommend better than its rivals?", plan, tables, refine, details, figures, findings,
-    gaps=gaps,
+    gaps=gaps, later=0.75,
 )  # fmt: skip

@@ -236,5 +236,5 @@ def gaps(setup: Setup) -> dict[str, str]:  # noqa: ARG001
 
 EXPERIMENT = Experiment(
     "sensitivity", "How do alpha, lambda, tau and the schedule of rho matter?", plan, tables, refine, figures=figures,
-    findings=findings, gaps=gaps,
+    findings=findings, gaps=gaps, later=0.25,
 )  # fmt: skip
