@@ -31,13 +31,13 @@ import cli
 from bench.apply import train as training
 from bench.cells.store import Store
 from bench.errors import InputError
-from bench.methods import fit as fitting
 from bench.methods.learners import ENTRIES
 from bench.methods.options import names as options_of
 from bench.methods.recommenders import SAVED
 from bench.reproduce import plan_cells
 from bench.show.console import print_message
 from bench.show.terminal import run_application
+from causalrec.methods import fit as fitting
 from causalrec.methods.streams import generator
 from tests.bench.report.test_compare import RUN
 from tests.robustness.fuzz import STORED
