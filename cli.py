@@ -10,6 +10,7 @@ from bench.show.terminal import Answer, command, output, print_version, run_appl
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,  # a shell completes the name of a program, which `python cli.py` is not
     pretty_exceptions_enable=False,
     help="Test the claims of CausalRec (arXiv 2510.21333) on worlds whose truth is known and on real data.",
 )
@@ -53,7 +54,7 @@ def run(
     reading: request.DataOptions,
     columns: request.Columns,
     running: request.RunOptions,
-    data: Annotated[Path | None, request.data("File of your own: CSV, TSV or RecBole .inter.")] = None,
+    data: Annotated[Path | None, request.data("File of your own: a table, pairs or lists of users and items.")] = None,
 ) -> Answer:
     """Run one experiment; --data adds a file of your own, --learner and --recommender add models of your own.
 
@@ -80,7 +81,7 @@ def plan(
 
 @command(app, "learn", "samples.csv --out W.csv --method notears")
 def learn(
-    file: Annotated[Path, typer.Argument(help="Samples as rows, variables as columns: .csv, .tsv, .txt or .npy.")],
+    file: Annotated[Path, typer.Argument(help="Samples as rows, variables as columns: text or .npy, also packed.")],
     out: Annotated[Path, output("File for the matrix W, .csv or .npy: W[i, j] is the effect of j on i.")],
     method: Annotated[str, request.method("Learner, or your own as package.module:function.")] = "notears",
     option: Option = None,
@@ -88,20 +89,22 @@ def learn(
     covariance: Annotated[bool, request.data("The file holds a covariance, not samples.", "--covariance")] = False,
     samples: Annotated[int | None, request.data("Samples behind the covariance.", default="none: it is exact")] = None,
     header: Annotated[bool | None, request.data("Whether line 1 holds names.", default="detected, and told")] = None,
-    delimiter: Annotated[str | None, request.data("comma, tab or semicolon.", default="detected, and told")] = None,
+    delimiter: Annotated[str | None, request.data("comma, tab, semicolon or blank.", default="detected")] = None,
     transpose: Annotated[bool, output("Write W[i, j] as the effect of i on j.", "--transpose")] = False,
     graphml: Annotated[Path | None, output("File for the graph as GraphML as well.")] = None,
     seed: request.Seed = 0,
+    time_limit: Annotated[float | None, request.where("Seconds to learn for at most.", default="none")] = None,
 ) -> Answer:
     """Learn a graph from a file of your own and say what to know before believing it."""
     from bench.apply import learn as learning
     from bench.apply.graphml import write_graphml
     from bench.apply.observed import read
+    from bench.show.console import print_message
 
     learning.check_out(out, file, graphml)
     options = learning.parse_options(method, option or [])
     observed = read(file, covariance=covariance, samples=samples, header=header, delimiter=delimiter)
-    learned = learning.learn(observed, method, options, threshold, seed)
+    learned = learning.learn(observed, method, options, threshold, seed, time_limit, print_message)
     if graphml is not None:
         write_graphml(graphml, learned.graph, observed.names)
     learning.write_matrix(out, learned, transpose)
@@ -129,7 +132,7 @@ def train(
     from bench.show.console import print_message
 
     report = training.train(
-        data, model, out, reading.asked(**vars(columns), split=split), words=option or [], training=fitting.given(),
+        data, model, out, reading.asked(vars(columns), split), words=option or [], training=fitting.given(),
         seed=seed, device=device, data_dir=reading.data_dir, resume=resume,
         on_epoch=lambda progress: print_message(training.epoch_words(progress)),
     )  # fmt: skip
@@ -150,7 +153,7 @@ def evaluate(
     """Rank the actions that data, the same or new, hold out with a saved model; what is not given is as trained."""
     from bench.apply import saved
 
-    asked, data_dir = reading.asked(**vars(columns), split=split), reading.data_dir
+    asked, data_dir = reading.asked(vars(columns), split), reading.data_dir
     report = saved.evaluate(folder, data, asked, skip_unknown=skip_unknown, device=device, data_dir=data_dir)
     return Answer([report.table()], report.document())
 
@@ -176,8 +179,7 @@ def recommend(
 
     found = saved.recommend(
         folder, data=data, user=user, history=history, history_file=history_file, k=count, seen=seen,
-        skip_unknown=skip_unknown, device=device,
-        asked=reading.asked(columns.user_column, columns.item_column, columns.time_column), data_dir=reading.data_dir,
+        skip_unknown=skip_unknown, device=device, asked=reading.asked(columns.file), data_dir=reading.data_dir,
     )  # fmt: skip
     return Answer([found.table()], found.document())
 
@@ -305,7 +307,7 @@ def data_show(
     from bench.apply.train import read_data
     from bench.datasets.listing import provenance_table
 
-    loaded, _ = read_data(name, reading.data_dir, reading.asked(**vars(columns)))
+    loaded, _ = read_data(name, reading.data_dir, reading.asked(vars(columns)))
     return Answer([provenance_table([loaded.provenance])])
 
 
@@ -332,6 +334,16 @@ def results_ls(
     from bench.report.records import list_table, open_store
 
     return Answer([list_table(open_store(out), runner)])
+
+
+@command(results_app, "tables", "results/runs/quick-seed0 verdicts")
+def results_tables(
+    folder: RunFolder, name: Annotated[str | None, typer.Argument(help="Name of a table.", show_default="all")] = None
+) -> Answer:
+    """Print the tables of a run, or one of them."""
+    from bench.report.run_files import read_run, tables_of
+
+    return Answer(tables_of(read_run(folder), name))
 
 
 @command(results_app, "show", "3f9a01")

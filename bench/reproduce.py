@@ -15,6 +15,7 @@ from bench.judge.severity import Chance, severity
 from bench.plan.results import Result, collect
 from bench.plan.setup import Setup
 from bench.runners import execute
+from bench.show.claims_figure import claims_forest
 from bench.show.figures import Figure
 from bench.show.tables import Table
 from bench.show.verdicts import questions_table, verdict_table
@@ -93,12 +94,13 @@ def walk_shard(
     """
     planned = plan_cells(setup, names)
     mine = shard.of(_all(planned))
-    _run(mine, store, jobs, memory_mb, pool)
-    while more := _refined(setup, planned, store):
-        rest = shard.of(_all(more))
-        _run(rest, store, jobs, memory_mb, pool)
-        mine += rest
-        planned |= {name: planned[name] + cells for name, cells in more.items()}
+    with Progress(mine, jobs) as progress:
+        _run(mine, store, jobs, memory_mb, pool, progress)
+        while more := _refined(setup, planned, store):
+            rest = shard.of(_all(more))
+            _run(rest, store, jobs, memory_mb, pool, progress)
+            mine += rest
+            planned |= {name: planned[name] + cells for name, cells in more.items()}
     refining = [cell for name, cells in planned.items() if find(name).refines for cell in cells]
     waiting = sum(result.record is None for result in collect(list(dict.fromkeys(refining)), store))
     failed = sum(not r.ok for r in collect(mine, store))
@@ -132,10 +134,13 @@ def walk(
         InputError, StoreError: as `bench.engine.run.run_cells`.
     """
     planned = plan_cells(setup, names)
-    _run(_all(planned), store, jobs, memory_mb, pool)
-    while more := _refined(setup, planned, store):
-        _run(_all(more), store, jobs, memory_mb, pool)
-        planned |= {name: planned[name] + cells for name, cells in more.items()}
+    later = sum(find(name).later * sum(cell.cost for cell in cells) for name, cells in planned.items())
+    with Progress(_all(planned), jobs, later=later) as progress:
+        _run(_all(planned), store, jobs, memory_mb, pool, progress)
+        while more := _refined(setup, planned, store):
+            _run(_all(more), store, jobs, memory_mb, pool, progress)
+            planned |= {name: planned[name] + cells for name, cells in more.items()}
+        progress.complete()
     return _read(setup, {name: collect(list(dict.fromkeys(cells)), store) for name, cells in planned.items()})
 
 
@@ -174,10 +179,12 @@ def _all(cells: Mapping[str, list[Cell]]) -> list[Cell]:
     return [cell for part in cells.values() for cell in part]
 
 
-def _run(cells: list[Cell], store: Store, jobs: int, memory_mb: float | None, pool: Pool | None) -> None:
+def _run(
+    cells: list[Cell], store: Store, jobs: int, memory_mb: float | None, pool: Pool | None, progress: Progress
+) -> None:
     unique = list(dict.fromkeys(cells))
-    with Progress(unique, jobs) as progress:
-        run_cells(unique, store, execute, jobs, on_event=progress, memory_mb=memory_mb, pool=pool)
+    progress.add(unique)
+    run_cells(unique, store, execute, jobs, on_event=progress, memory_mb=memory_mb, pool=pool)
 
 
 def _read(setup: Setup, results: Mapping[str, list[Result]], register: Register | None = None) -> Run:
@@ -201,6 +208,7 @@ def _read(setup: Setup, results: Mapping[str, list[Result]], register: Register 
         for claim, reason in experiment.reasons(setup, found).items():
             reasons[claim] = f"{reasons.get(claim, '')} {reason}".strip()
     verdicts = judge(register, findings, gaps, reasons, gates)
+    figures += [claims_forest(verdicts)] if findings else []
     chances = tuple(severity(
         register, findings, first=setup.preset.sweep_seeds, most=setup.preset.most_worlds, root=setup.root,
         draws=QUICK_DRAWS,

@@ -3,21 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-
-def short(value: object) -> str:
-    """A value as an error shows it.
-
-    Args:
-        value: anything.
-
-    Returns:
-        its `repr` of at most 80 characters.
-    """
-    try:
-        text = repr(value)
-    except RecursionError:  # JSON that is just not too deep to be parsed may be too deep to be shown
-        text = f"a {type(value).__name__} nested too deep"
-    return text if len(text) <= 80 else text[:77] + "..."
+from causalrec.errors import short as short  # noqa: PLC0414, offered here as well
 
 
 def encodable(value: Any) -> Any:

@@ -6,6 +6,7 @@ Item 0 is padding everywhere; real items are 1..num_items.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ from causalrec.errors import InputError
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Times = npt.NDArray[np.int64 | np.float64]
+"""Whole numbers are kept as int64 and never become floats before they are compared, so that they stay exact."""
 Bools = npt.NDArray[np.bool_]
 
 
@@ -28,9 +31,10 @@ class Interactions:
     Args:
         users: (actions,) int64 codes into `user_labels`.
         items: (actions,) int64 codes into `item_labels`.
-        times: (actions,) float64, finite; None says that row order is time order.
+        times: (actions,) int64 or finite float64; None says that row order is time order.
         user_labels: distinct labels of users, some of which may be unused.
         item_labels: distinct labels of items, some of which may be unused.
+        per_second: units of `times` in a second, default 1: times are in seconds.
 
     Raises:
         InputError: an array or label does not fit this.
@@ -38,9 +42,10 @@ class Interactions:
 
     users: Ints
     items: Ints
-    times: Floats | None
+    times: Times | None
     user_labels: tuple[str, ...]
     item_labels: tuple[str, ...]
+    per_second: int = 1
 
     def __post_init__(self) -> None:
         for what, codes, labels in (("users", self.users, self.user_labels), ("items", self.items, self.item_labels)):
@@ -50,7 +55,7 @@ class Interactions:
             if len(set(labels)) != len(labels):
                 raise InputError(f"the labels of {what} must be distinct")
         if self.times is not None:
-            _require_vector("times", self.times, np.float64, len(self.users))
+            _require_times("times", self.times, len(self.users))
             if not np.isfinite(self.times).all():
                 raise InputError("times must be finite numbers; drop or repair the rows without one")
 
@@ -64,7 +69,7 @@ class Interactions:
             rows: row numbers (rows,) or a mask (actions,).
         """
         times = None if self.times is None else self.times[rows]
-        return Interactions(self.users[rows], self.items[rows], times, self.user_labels, self.item_labels)
+        return replace(self, users=self.users[rows], items=self.items[rows], times=times)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +79,13 @@ class Sequences:
     Args:
         items: (actions,) int64 in 1..num_items.
         offsets: (users + 1,) int64, rising from 0.
-        times: (actions,) float64, not falling inside a row, or None.
+        times: (actions,) int64 or float64, not falling inside a row, or None.
         num_items: size of the catalogue.
         user_labels: one label per row.
         item_labels: one label per item; `item_labels[k - 1]` is that of item k.
-        next_times: (users,) float64, when the item after each row is taken, which `Targets.asked` tells; None (default)
-            elsewhere.
+        next_times: (users,) int64 or float64, when the item after each row is taken, which `Targets.asked` tells; None
+            (default) elsewhere.
+        per_second: units of `times` in a second, default 1: times are in seconds.
 
     Raises:
         InputError: an array or the number of labels does not fit this.
@@ -87,11 +93,12 @@ class Sequences:
 
     items: Ints
     offsets: Ints
-    times: Floats | None
+    times: Times | None
     num_items: int
     user_labels: tuple[str, ...]
     item_labels: tuple[str, ...]
-    next_times: Floats | None = None
+    next_times: Times | None = None
+    per_second: int = 1
 
     def __post_init__(self) -> None:
         _require_vector("items", self.items, np.int64, len(self.items))
@@ -103,11 +110,12 @@ class Sequences:
         if self.items.size and not 1 <= self.items.min() <= self.items.max() <= self.num_items:
             raise InputError(f"items must be in 1..{self.num_items}, got {self.items.min()}..{self.items.max()}")
         if self.times is not None:
-            _require_vector("times", self.times, np.float64, len(self.items))
-            if not np.isfinite(self.times).all() or (np.diff(self.times)[self._same_row()] < 0).any():
+            _require_times("times", self.times, len(self.items))
+            falls = self.times[1:] < self.times[:-1]
+            if not np.isfinite(self.times).all() or falls[self._same_row()].any():
                 raise InputError("times must be finite and must not fall inside a user's row")
         if self.next_times is not None:
-            _require_vector("next_times", self.next_times, np.float64, len(self))
+            _require_times("next_times", self.next_times, len(self))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -134,7 +142,9 @@ class Sequences:
         picks = _spans(self.offsets[users], lengths)
         times = None if self.times is None else self.times[picks]
         labels = tuple(self.user_labels[user] for user in users)
-        return Sequences(self.items[picks], _offsets(lengths), times, self.num_items, labels, self.item_labels)
+        return replace(
+            self, items=self.items[picks], offsets=_offsets(lengths), times=times, user_labels=labels, next_times=None
+        )
 
     def statistics(self) -> dict[str, int | float | None]:
         """Return the size and shape of the data.
@@ -150,7 +160,7 @@ class Sequences:
         same_row = self._same_row()
         ties = None
         if self.times is not None:
-            ties = float((np.diff(self.times)[same_row] == 0).mean()) if same_row.any() else 0.0
+            ties = float((self.times[1:] == self.times[:-1])[same_row].mean()) if same_row.any() else 0.0
         return {
             "users": len(self),
             "items": self.num_items,
@@ -178,13 +188,13 @@ class Targets:
         history: what each user did before, one row per question.
         target: (n,) int64 in 1..num_items.
         users: (n,) int64, rising: rows of the full sequences.
-        times: (n,) float64, when the target was taken, or None.
+        times: (n,) int64 or float64, when the target was taken, or None.
     """
 
     history: Sequences
     target: Ints
     users: Ints
-    times: Floats | None
+    times: Times | None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -215,7 +225,7 @@ class Split:
     test: Targets
     num_items: int
     protocol: str
-    cuts: tuple[float, float] | None = None
+    cuts: tuple[int, int] | tuple[float, float] | None = None
 
 
 def drop_repeats(interactions: Interactions) -> Interactions:
@@ -271,7 +281,10 @@ def to_sequences(interactions: Interactions) -> Sequences:
     order = np.lexsort((user_of,) if interactions.times is None else (interactions.times, user_of))
     times = None if interactions.times is None else interactions.times[order]
     lengths = np.bincount(user_of, minlength=len(user_labels))
-    return Sequences(item_of[order] + 1, _offsets(lengths), times, len(item_labels), user_labels, item_labels)
+    return Sequences(
+        item_of[order] + 1, _offsets(lengths), times, len(item_labels), user_labels, item_labels,
+        per_second=interactions.per_second,
+    )  # fmt: skip
 
 
 def from_rows(rows: Iterable[npt.ArrayLike], num_items: int) -> Sequences:
@@ -330,7 +343,8 @@ def global_temporal(sequences: Sequences, quantile: float = 0.9) -> Split:
 
     Args:
         sequences: actions of all users, with times.
-        quantile: share of the action times before a cut, in (0, 1), linear between two times. Default 0.9.
+        quantile: share of the action times before a cut, in (0, 1). Default 0.9. Among float64 times a cut is linear
+            between two times; among int64 times it is the earlier one, which puts the same actions before it.
 
     Raises:
         InputError: no times, a quantile out of range, or a window in which nobody is asked.
@@ -342,24 +356,37 @@ def global_temporal(sequences: Sequences, quantile: float = 0.9) -> Split:
         raise InputError(f"the quantile of a temporal split must be above 0 and below 1, got {quantile}")
     if not len(sequences.items):
         raise InputError("there are no actions to split")
-    second = float(np.quantile(times, quantile))
-    first = float(np.quantile(times[times <= second], quantile))
+    second = _cut(times, quantile)
+    first = _cut(times[times <= second], quantile)
     trained, known = (_count_until(sequences, times, cut) for cut in (first, second))
     validated, tested = (
         np.flatnonzero((early < late) & (late > 1)) for early, late in ((trained, known), (known, sequences.lengths()))
     )
     for what, users in (("validation", validated), ("test", tested)):
         if not users.size:
-            raise InputError(f"no user has an action after the {what} cut and one before it; change the quantile")
+            raise InputError(
+                f"no user has an action after the {what} cut and one before it, at time "
+                f"{_told(second if what == 'test' else first)}; split by leave_one_out instead, or add actions of the "
+                "same users on both sides of it"
+            )
     return Split(
         sequences.take(np.arange(len(sequences)), trained),
         _ask(sequences, validated, known[validated] - 1),
         _ask(sequences, tested, sequences.lengths()[tested] - 1),
         sequences.num_items,
-        f"global temporal: training up to time {first:.17g}, test after {second:.17g} and validation in between; "
+        f"global temporal: training up to time {_told(first)}, test after {_told(second)} and validation in between; "
         "last action of each user there",
         (first, second),
     )
+
+
+def _cut(times: Times, quantile: float) -> Any:
+    """The quantile of the times: a float among floats, and otherwise one of the times, so that it is exact."""
+    return np.quantile(times, quantile, method="lower" if times.dtype == np.int64 else "linear").item()
+
+
+def _told(time: float) -> str:
+    return str(time) if isinstance(time, int) else f"{time:.17g}"
 
 
 def train_on_validation(split: Split) -> Split:
@@ -472,6 +499,23 @@ def pad_left(rows: Sequences | Sequence[npt.ArrayLike], length: int) -> Ints:
     return padded
 
 
+def seconds_since(origin: Times, times: Times, per_second: int = 1) -> Floats:
+    """Return how many seconds after `origin` times are, float64 of their shape; exact for whole seconds below 2^53.
+
+    Args:
+        origin: of the type and, but for broadcasting, the shape of the times.
+        times: int64 or float64.
+        per_second: units of both in a second, default 1.
+    """
+    if times.dtype != np.int64:
+        after: Floats = (times - origin) / per_second
+        return after
+    # A difference of int64 may need 64 bits, which unsigned numbers have.
+    late, early = np.maximum(times, origin).astype(np.uint64), np.minimum(times, origin).astype(np.uint64)
+    seconds: Floats = np.where(times < origin, -1.0, 1.0) * (late - early) / per_second
+    return seconds
+
+
 def content_hash(sequences: Sequences) -> str:
     """Return the SHA-256 of everything a result may depend on: rows, times, numbering and labels.
 
@@ -487,14 +531,28 @@ def content_hash(sequences: Sequences) -> str:
         digest.update(b"".join(encoded))
     digest.update(sequences.offsets.astype("<i8").tobytes())
     digest.update(sequences.items.astype("<i8").tobytes())
-    # Adding zero turns -0.0 into 0.0, which is the same time.
-    digest.update(b"no times" if sequences.times is None else (sequences.times + 0.0).astype("<f8").tobytes())
+    digest.update(b"no times" if sequences.times is None else _time_bytes(sequences.times))
+    if sequences.per_second != 1:
+        digest.update(b"times per second" + np.array(sequences.per_second, dtype="<i8").tobytes())
     return digest.hexdigest()
+
+
+def _time_bytes(times: Times) -> bytes:
+    """The times as float64 where that holds them all, so that equal times of either type are equal, or as int64."""
+    # Adding zero turns -0.0 into 0.0, which is the same time.
+    floats = times + 0.0
+    if times.dtype == np.int64 and (floats.max(initial=0) == 2.0**63 or (floats.astype(np.int64) != times).any()):
+        return b"whole numbers" + times.astype("<i8").tobytes()
+    return floats.astype("<f8").tobytes()
 
 
 def _require_vector(what: str, array: npt.NDArray[np.generic], dtype: type, length: int) -> None:
     if array.dtype != dtype or array.shape != (length,):
         raise InputError(f"{what} must be {dtype.__name__} of shape ({length},), got {array.dtype} {array.shape}")
+
+
+def _require_times(what: str, array: npt.NDArray[np.generic], length: int) -> None:
+    _require_vector(what, array, np.int64 if array.dtype == np.int64 else np.float64, length)
 
 
 def _offsets(lengths: Ints) -> Ints:
@@ -523,7 +581,7 @@ def _ask(sequences: Sequences, users: Ints, position: Ints) -> Targets:
     return Targets(sequences.take(users, position), sequences.items[at], users, times)
 
 
-def _count_until(sequences: Sequences, times: Floats, cut: float) -> Ints:
+def _count_until(sequences: Sequences, times: Times, cut: float) -> Ints:
     """Return the number of actions at or before `cut` per user (users,); they are the first of each row."""
     until = _offsets((times <= cut).astype(np.int64))
     return np.diff(until[sequences.offsets])
@@ -549,13 +607,13 @@ def _require_prefix(message: str, short: Sequences, i: Ints, long: Sequences, j:
         raise LeakError(f"{message}: user {short.user_labels[i[k]]!r}")
 
 
-def _check_cuts(split: Split, cuts: tuple[float, float]) -> None:
+def _check_cuts(split: Split, cuts: tuple[int, int] | tuple[float, float]) -> None:
     first, second = cuts
     train = split.train.times
     if train is None:
         raise LeakError("a temporal split needs the times of all its parts")
     if (train > first).any():
-        raise LeakError(f"training has an action after {first:.17g}")
+        raise LeakError(f"training has an action after {_told(first)}")
     for what, asked, low, high in (
         ("validation", split.validation, first, second),
         ("test", split.test, second, np.inf),
@@ -563,6 +621,6 @@ def _check_cuts(split: Split, cuts: tuple[float, float]) -> None:
         if asked.times is None or asked.history.times is None:
             raise LeakError("a temporal split needs the times of all its parts")
         if ((asked.times <= low) | (asked.times > high)).any():
-            raise LeakError(f"a {what} target is outside ({low:.17g}, {high:.17g}]")
+            raise LeakError(f"a {what} target is outside ({_told(low)}, {_told(high)}]")
         if (asked.history.times > np.repeat(asked.times, asked.history.lengths())).any():
             raise LeakError(f"a {what} history has an action after its target")

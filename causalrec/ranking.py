@@ -153,6 +153,43 @@ def rank_targets(
     return Ranks(np.concatenate(kept), np.concatenate(filtered), np.concatenate(sampled) if sampled else None)
 
 
+def best_items(
+    score: Scorer, history: Sequences, k: int = 10, *, filtered: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """List the items that come first after histories; of equal scores, the lower item first.
+
+    Args:
+        score: the recommender.
+        history: what each user did.
+        k: length of the list, default 10.
+        filtered: leave out the items of the history.
+
+    Returns:
+        User (row of `history`), item (1..items) and score of each, by user and then best first; a user with fewer than
+        k items to choose from has fewer.
+
+    Raises:
+        NonFiniteScores: a score is NaN or infinite.
+    """
+    chunk = max(1, min(CHUNK, LARGEST // history.num_items))
+    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
+    for start in range(0, len(history), chunk):
+        rows = slice(start, min(start + chunk, len(history)))
+        scores = score(history, rows).double().cpu()
+        if not bool(scores.isfinite().all()):
+            raise NonFiniteScores(f"scores of users {rows.start} to {rows.stop - 1} are not all finite")
+        if filtered:
+            scores = scores.masked_fill(seen_items(history, rows, scores.device), float("-inf"))
+        best, place = torch.sort(scores, dim=1, descending=True, stable=True)
+        best, place = best[:, :k], place[:, :k]
+        row, column = np.nonzero(best.isfinite().numpy())
+        found.append((row + start, place.numpy()[row, column] + 1, best.numpy()[row, column]))
+    users, items, scored = (np.concatenate(parts) for parts in zip(*found, strict=True)) if found else (
+        np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+    )  # fmt: skip
+    return users, items, scored
+
+
 def hit_rate(ranks: NDArray[np.float64], k: int = 10) -> NDArray[np.float64]:
     """Return HR@k per user: 1 where the rank is at most k.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from causalrec.attention import set_dropout_generator
 from causalrec.checkpoints import Checkpoint, Snapshot
 from causalrec.errors import InputError
-from causalrec.interactions import Sequences, Split, pad_left
+from causalrec.interactions import Sequences, Split, Times, pad_left, seconds_since
 from causalrec.optimisers import OPTIMISERS, SCHEDULES, Muon, clip, make_optimisers, rate
 from causalrec.ranking import NonFiniteScores, Scorer, ndcg, rank_targets
 from causalrec.recommender import Recommender, require_positive
@@ -181,7 +181,10 @@ def make_scorer(model: Recommender) -> Scorer:
 def pad_times(
     sequences: Sequences, rows: slice, length: int, model: str, ahead: bool = False
 ) -> NDArray[np.float64]:
-    """Return the times of the last `length` actions of the rows, padded with 0 on the left: (rows, length) float64.
+    """Return the times of the last `length` actions of the rows in seconds: (rows, length) float64, 0 at padding.
+
+    Whole-number times count from the first of these actions, so that what lies between two is exact: all that models
+    read.
 
     Args:
         sequences: histories of all users.
@@ -193,24 +196,30 @@ def pad_times(
     Raises:
         InputError: the sequences lack these times.
     """
-    times = _times(sequences, model)
-    if ahead and sequences.next_times is None:
+    following = sequences.next_times if ahead else None
+    if ahead and following is None:
         raise InputError(f"{model} needs the time at which the next item is taken; choose a model that does not")
     spans = [np.arange(*sequences.offsets[user : user + 2]) for user in range(rows.start, rows.stop)]
     places = pad_left([span + 1 for span in spans], length)
-    padded = np.where(places == 0, 0.0, times[places - 1])
-    if sequences.next_times is None or not ahead:
-        return padded
-    return np.concatenate([padded, sequences.next_times[rows, None]], axis=1)
+    return _seconds(sequences, places - 1, model, None if following is None else following[rows])
 
 
-def _times(sequences: Sequences, model: str) -> NDArray[np.float64]:
+def _seconds(
+    sequences: Sequences, places: NDArray[np.int64], model: str, following: Times | None = None
+) -> NDArray[np.float64]:
+    """The times of the actions at these places (rows, n), -1 for padding, and in one more column those `following`."""
     if sequences.times is None:
         raise InputError(
             f"{model} needs the time of every action and this data has none (file order only); "
             "choose a model without times, or data with them"
         )
-    return sequences.times
+    times: Times = sequences.times[places]
+    real = places >= 0
+    if following is not None:
+        times, real = np.column_stack([times, following]), np.column_stack([real, np.ones(len(real), np.bool_)])
+    first = times[np.arange(len(times)), real.argmax(1), None]
+    origin = first if times.dtype == np.int64 else np.zeros_like(first)
+    return np.where(real, seconds_since(origin, times, sequences.per_second), 0.0)
 
 
 def place_windows(sequences: Sequences, length: int, windows: str) -> NDArray[np.int64]:
@@ -307,7 +316,7 @@ def train(
     padded = np.where(places < 0, 0, split.train.items[places])
     times = None
     if model.needs_times:
-        times = np.where(places < 0, 0.0, _times(split.train, type(model).__name__)[places])
+        times = _seconds(split.train, places, type(model).__name__)
     set_dropout_generator(model, dropout)
     model.products = PRECISIONS[options.precision]
     optimisers = make_optimisers(

@@ -198,10 +198,18 @@ def number_ids() -> st.SearchStrategy[str]:
     return st.integers(0, 10**6).map(str)
 
 
+LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+
+
+def ids(unfit: str = "") -> st.SearchStrategy[str]:
+    """Every id that there may be: text without line ends, or without other characters as well."""
+    unfit += "\0\ufeff" + LINE_ENDS
+    return st.text(st.characters(exclude_categories=["Cs"], exclude_characters=unfit), min_size=1, max_size=6)
+
+
 def text_ids() -> st.SearchStrategy[str]:
     """Ids that fit a field of any separated file without quotes."""
-    unfit = "\0\r\n\t,;\"\ufeff"
-    return st.text(st.characters(exclude_categories=["Cs"], exclude_characters=unfit), min_size=1, max_size=6)
+    return ids('\t,;"')
 
 
 @st.composite

@@ -167,34 +167,14 @@ def test_help_needs_no_library_that_takes_long_to_import():
 
 def test_the_version_is_that_of_the_package(call, monkeypatch):
     expected = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
-    monkeypatch.setattr("bench.cells.provenance.version", {"causalrec-bench": expected}.__getitem__)
+    monkeypatch.setattr("bench.cells.provenance.version", {"causalrec-repro": expected}.__getitem__)
     assert call("--version") == (0, f"{expected}\n", "")
 
     def version(package):
         raise PackageNotFoundError(package)
 
     monkeypatch.setattr("bench.cells.provenance.version", version)
-    assert call("--version") == (0, "unknown: causalrec-bench is not installed\n", "")
-
-
-def test_shells_complete_commands_and_options():
-    """Of the installed program; `python cli.py` is no name that a shell can complete."""
-    program = "import sys, cli; sys.argv = ['causalrec-bench']; cli.main()"
-
-    def complete(words: str) -> list[str]:
-        asked = {
-            "PYTHONPATH": str(ROOT), "_CAUSALREC_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": words,
-            "COMP_CWORD": str(len(words.split()) - 1),
-        }  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=os.environ | asked
-        )
-        return done.stdout.split()
-
-    assert complete("causalrec-bench re") == ["reproduce", "recommend", "report", "results"]
-    assert complete("causalrec-bench data s") == ["show"]
-    assert "--preset" in complete("causalrec-bench plan --pre")
-    assert "--install-completion" in [name for param in get_command(cli.app).params for name in param.opts]
+    assert call("--version") == (0, "unknown: causalrec-repro is not installed\n", "")
 
 
 # Wrong input
@@ -240,15 +220,18 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("data show ml-100k --data-dir bad", r"bad/ml-100k/u\.data, line 2: the rating is '9'"),
         ("data show ml-100k", "MovieLens-100K is not there: sought .*nowhere/ml-100k/u.data; run `python cli.py data"),
         ("data show ml-9", "there is no dataset 'ml-9'; choose from ml-100k"),
-        ("data show own.csv", r"own\.csv, line 1: column 'user' is not in the header; the columns are 'who, what'"),
+        ("data show own.csv", r"own\.csv, line 1: no column is named as users are; .*; the columns are 'who, what'"),
         ("data show own.csv --user who --item who", "must name three different columns"),
         ("data show own.csv --user who --item what", "nothing is left of 1 actions at user_core=5"),
         ("data show ml-100k --data-dir whole --repeats maybe", "repeats must be one of kept, dropped, got 'maybe'"),
         ("data get ml-9", "there is no dataset 'ml-9'; choose from ml-100k"),
         ("data get beauty", "beauty"),
-        ("run recommend --preset smoke --data own.csv", r"own\.csv, line 1: column 'user' is not in the header"),
+        ("run recommend --preset smoke --data own.csv", r"own\.csv, line 1: no column is named as users are"),
         ("run recommend --preset smoke --data none.csv", r"none\.csv: there is no such file; check the path"),
-        ("run recommend --preset smoke --data own.xls", r"own\.xls: the separator cannot be told from '\.xls'"),
+        ("run recommend --preset smoke --data own.xls", r"own\.xls, line 1: no column is named as users are"),
+        ("data show none.csv", r"none\.csv: there is no such file; check the path"),
+        ("data show good.csv --format csv", "--format is 'csv'; choose one of table, pairs, lists"),
+        ("evaluate cut --data good.csv --delimiter x", r"cut/model\.json: there is no such file"),
         ("run recovery --preset smoke --data good.csv", "would not use --data; .* it: acyclicity, recommend, audit"),
         ("run discovery --preset smoke --learner eqvar_lasso", "would not use --learner eqvar_lasso; .* recovery"),
         ("run recovery --preset smoke --learner eqva", "no learner is called 'eqva'; choose one of .*eqvar_lasso"),
@@ -256,7 +239,7 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("reproduce --preset smoke --learner json:nothing", "'json:nothing': json has no function nothing"),
         ("reproduce --preset smoke --learner peer.nobody", r"no learner is called 'peer\.nobody'; choose .*dagma"),
         ("learn samples.csv", "Missing option '--out'"),
-        ("learn none.csv --out W.csv", r"none\.csv: cannot be read \(No such file or directory\); check the path"),
+        ("learn none.csv --out W.csv", r"none\.csv: there is no such file; check the path"),
         ("learn taken --out W.csv", "taken: there is a header and no rows; give one line per sample"),
         ("learn samples.csv --out W.txt", r"W\.txt: W is written as \.csv or \.npy; end its name so"),
         ("learn samples.csv --out samples.csv", r"samples\.csv: is the file that W is learned from; choose another"),
@@ -268,6 +251,7 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("learn samples.csv --out W.csv --option sparsity=x", "notears: option sparsity is 'x'; give a number"),
         ("learn samples.csv --out W.csv --option depth=1", "notears has no option depth; its options: sparsity"),
         ("learn samples.csv --out W.csv --threshold -1", "--threshold is -1; give a number of 0 or more"),
+        ("learn samples.csv --out W.csv --time-limit 0", "--time-limit is 0; give seconds above 0, at most 1e.06"),
         ("learn samples.csv --out W.csv --samples 9", "--samples goes with --covariance"),
         ("learn samples.csv --out W.csv --covariance", r"has 6 rows and 2 columns; a covariance is square"),
         ("learn samples.csv --out W.csv --delimiter space", "--delimiter is 'space'; choose one of comma, tab"),
@@ -279,7 +263,7 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("train --data good.csv --model sasrek --out m", "model 'sasrek' is none that is trained here; choose one"),
         ("train --data none.csv --model sasrec --out m", r"none\.csv: there is no such file; check the path"),
         ("train --data ml-9 --model sasrec --out m", "there is no dataset 'ml-9'; choose from ml-100k"),
-        ("train --data own.csv --model sasrec --out m", r"own\.csv, line 1: column 'user' is not in the header"),
+        ("train --data own.csv --model sasrec --out m", r"own\.csv, line 1: no column is named as users are"),
         ("train --data good.csv --model sasrec --out m --option depth=3", "sasrec has no option depth; its options"),
         ("train --data good.csv --model sasrec --out m --learning-rate 0", "learning_rate"),
         ("train --data good.csv --model sasrec --out m --precision half", "precision = 'half'; expected one"),
@@ -586,7 +570,7 @@ def test_data_show_prepares_a_named_dataset_and_an_own_file(call, home):
     code, out, _ = call("data", "show", "own.tsv", "--user", "who", "--item", "what", "--json")
     row = dict(zip(table["columns"], json.loads(out)[0]["rows"][0], strict=True))
     assert [row[name] for name in ("data", "users", "items", "actions")] == ["own file", 6, 6, 36]
-    assert row["order"] == "file order (no timestamps)"
+    assert row["order"] == "file order (no column is named as times are)"
 
 
 def test_doctor_tells_a_healthy_machine_from_a_bad_results_folder(call, home):

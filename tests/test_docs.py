@@ -1,4 +1,4 @@
-"""Every page of docs/ followed in a copy of the repository; commands, options, places and links of README and docs."""
+"""Every page of docs/ followed in a copy of the repository; commands, options and links of all pages; the site."""
 
 import os
 import re
@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
@@ -15,13 +16,20 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+import causalrec
 import cli
 from bench.cells.fingerprint import ROOT
+from bench.dev.site import reached
 from bench.experiments import EXPERIMENTS
 
-PAGES = tuple(path.name for path in sorted((ROOT / "docs").glob("*.md")))
-TEXTS = ("README.md", *(f"docs/{page}" for page in PAGES))
-TREE = ("bench", "causalrec", "synth", "tests", "results/reference", "cli.py", "pyproject.toml")
+# Pages to look things up in have nothing to follow.
+LOOKED_UP = {"glossary.md", "published-figures.md", "results.md"}
+PAGES = tuple(path.name for path in sorted((ROOT / "docs").glob("*.md")) if path.name not in LOOKED_UP)
+TEXTS = ("README.md", *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))))
+BESIDE = ("CONTRIBUTING.md", "CHANGELOG.md", "tests/robustness/README.md", "results/evidence/graph/README.md",
+          "results/evidence/training/README.md", "bench/GPU.md")  # fmt: skip
+MARKED = re.compile(r"<!-- command: (\w+) -->\n```bash\n(.+?)\n```\n", re.DOTALL)
+TREE = ("bench", "causalrec", "synth", "tests", "results/reference", "cli.py", "pyproject.toml", "README.md", "docs")
 FENCE = re.compile(
     r"(?:^<!-- (file|append|edit|run|output)(?:: (.+?))? -->\n)?^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
@@ -239,10 +247,10 @@ def test_every_command_and_option_exists(name):
     text = read(name)
     made = tuple(Path(b.word).stem for b in blocks(text) if b.kind == "file" and "experiments/" in b.word)
     found = commands(text)
-    assert found
+    assert found or Path(name).parent.name == "api" or Path(name).name in LOOKED_UP
     assert [(command, bad) for command in found if (bad := wrong(command, (*EXPERIMENTS, *made)))] == []
     alone = {code.split()[0] for code in INLINE.findall(FENCE.sub("", text)) if code.startswith("--")}
-    assert alone <= set().union(*options().values())
+    assert alone <= {"--help"}.union(*options().values())
 
 
 @pytest.mark.parametrize(
@@ -264,7 +272,7 @@ def test_a_wrong_command_is_found(command, bad):
     assert wrong(command) == bad
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("name", [*TEXTS, *BESIDE])
 def test_every_link_and_place_exists(name):
     text = read(name)
     links = [link for link in LINK.findall(FENCE.sub("", text)) if "://" not in link]
@@ -274,5 +282,82 @@ def test_every_link_and_place_exists(name):
     assert [place for place in sorted(places - made) if not (ROOT / place).exists()] == []
 
 
+def test_pages_to_look_things_up_in_have_nothing_to_follow():
+    assert [page for page in LOOKED_UP if blocks(read(f"docs/{page}"))] == []
+
+
+# README
+
+
 def test_readme_links_every_page():
     assert {link for link in LINK.findall(read("README.md")) if link.startswith("docs/")} == set(TEXTS[1:])
+
+
+def test_readme_is_short_and_begins_with_what_a_visitor_needs():
+    lines = read("README.md").splitlines()
+    assert len(lines) <= 200
+    above = "\n".join(lines[:60])
+    assert re.search(r"pip install .+ && \.venv/bin/python cli\.py reproduce\n```", above)
+    assert "python cli.py reproduce --preset smoke\n```" in above
+    assert "<!-- headline: quick -->" in above
+    assert re.findall(r"!\[.+?\]\((.+?)\)", above)
+
+
+def test_both_commands_of_the_readme_install_what_they_then_run():
+    extras = tomllib.loads(read("pyproject.toml"))["project"]["optional-dependencies"]
+    found = dict(MARKED.findall(read("README.md")))
+    assert set(found) == {"reproduce", "tests"}
+    needed = {"reproduce": ("suite", "cli.py reproduce"), "tests": ("dev", "-m pytest -q")}
+    for name, (extra, program) in needed.items():
+        made, installed, ran = found[name].split(" && ")
+        assert made == "python3 -m venv .venv"
+        assert installed == f'.venv/bin/pip install -q -c constraints.txt -e ".[{extra}]"'
+        assert ran == f".venv/bin/python {program}"
+        assert extra in extras
+
+
+# The site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    pytest.importorskip("mkdocs", reason="MkDocs is not installed: pip install -e '.[docs]'")
+    out = tmp_path_factory.mktemp("site")
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(out)]
+    where = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(words, cwd=ROOT, env=where, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def test_the_site_has_every_page_and_all_that_they_link(site):
+    pages = {name.removesuffix("README.md") + "index.html" if name.endswith("README.md") else f"{name[:-3]}.html"
+             for name in (*TEXTS, *BESIDE)}  # fmt: skip
+    assert [page for page in sorted(pages) if not (site / page).is_file()] == []
+    assert (site / "results/reference/quick/figures/recommend_lead.svg").is_file()
+
+
+def test_the_site_shows_every_public_name_of_causalrec(site):
+    shown = (site / "docs/api/causalrec.html").read_text(encoding="utf-8")
+    assert [name for name in causalrec.__all__ if f">{name}<" not in shown] == []
+
+
+def test_the_site_loads_nothing_from_elsewhere(site):
+    loads = re.compile(r"""<(?:script|img|link|iframe)\b[^>]*?(?:src|href)=["']?(?:https?:)?//""")
+    assert [page for page in site.rglob("*.html") if loads.search(page.read_text(encoding="utf-8"))] == []
+
+
+def test_a_page_that_is_linked_comes_with_the_files_that_it_links(tmp_path):
+    texts = {
+        "README.md": "[a](docs/a.md) [gone](docs/none.md) [away](https://example.org/x.md)\n",
+        "CHANGELOG.md": "", "CONTRIBUTING.md": "",
+        "docs/a.md": "[b](../far/b.md#there) [out](../../outside.md)\n\n```text\n[shown](../far/d.csv)\n```\n",
+        "far/b.md": "![c](c.svg)\n", "far/c.svg": "<svg/>", "far/d.csv": "", "unseen.md": "",
+    }  # fmt: skip
+    root = tmp_path / "root"
+    for name, text in texts.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    (tmp_path / "outside.md").write_text("")
+    expected = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/a.md", "far/b.md", "far/c.svg"}
+    assert {path.relative_to(root).as_posix() for path in reached(root)} == expected

@@ -13,11 +13,11 @@ import torch
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
-from bench.cells.unit import plain
 from bench.judge.bars import TRUTHS
 from bench.judge.intervals import Interval
 from causalrec.acyclicity import is_acyclic
 from causalrec.interactions import to_sequences
+from causalrec.methods.canonical import plain
 from synth.graphs import is_dag
 from synth.scm import NOISES
 from tests import strategies

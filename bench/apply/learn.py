@@ -1,84 +1,64 @@
 """A graph from a user's own data: learning it, diagnostics, tables, and what is written. W[i, j]: effect of j on i."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from scipy.sparse.csgraph import connected_components
 
-from bench.apply.observed import Floats, Observed
+from bench.apply.bounded import told, within
+from bench.apply.observed import Observed
 from bench.cells.files import write_file
-from bench.cells.streams import generator
 from bench.errors import InputError
 from bench.judge.intervals import Value
 from bench.methods.learners import load
 from bench.methods.options import parse
 from bench.show.tables import Table
-from causalrec.structure import Fits, threshold_to_dag
-from causalrec.structure import threshold as cut
-from synth.errors import InputError as SortabilityError
-from synth.sortability import r2_sortability, varsortability
+from bench.text import encodable
+from causalrec.graph import Graph
+from causalrec.graph import learn as learn_problem
+from causalrec.structure import Floats
 
 EDGES_SHOWN = 100
 NEED_ORDER = ("oracle", "oracle_lasso")
 SUFFIXES = (".csv", ".npy")
+FASTER = "take fewer variables, or a method of one pass, --method eqvar"
 
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """A learned graph.
+    """A graph learned from a file.
 
     Args:
         observed: What it was learned from.
-        method: The learner's name.
-        options: The learner's options that were given.
-        threshold: Least |weight| of an edge.
-        fits: What the learner gave, of one problem.
-        graph: W after the threshold and without cycles, (n, n).
-        removed: How many edges were removed to break cycles.
+        found: The graph.
     """
 
     observed: Observed
-    method: str
-    options: dict[str, Any]
-    threshold: float
-    fits: Fits
-    graph: Floats
-    removed: int
+    found: Graph
 
     @property
-    def dense(self) -> Floats:
-        """W as the learner gave it, (n, n)."""
-        W: Floats = self.fits.W[0]
-        return W
+    def graph(self) -> Floats:
+        """W after the threshold and without cycles, (n, n)."""
+        return self.found.W
 
     @property
-    def converged(self) -> bool:
-        """Whether the learner converged."""
-        return bool(self.fits.converged[0])
+    def diagnostics(self) -> dict[str, Value]:
+        """What to know of the graph before believing it, by name."""
+        return {**self.found.told}
 
     @property
     def undirected(self) -> tuple[tuple[int, int], ...]:
         """Pairs (i, j) whose edge has no direction in the learner's equivalence class; they are in no W."""
-        if self.fits.cpdag is None:
-            return ()
-        both = self.fits.cpdag[0] & self.fits.cpdag[0].T
-        return tuple((int(i), int(j)) for i, j in np.argwhere(np.triu(both, 1)))
+        return self.found.undirected
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is doubtful about the data and the graph."""
-        found, method, open_ends = list(self.observed.warnings), self.method, len(self.undirected)
-        if not self.converged:
-            found.append(f"{method} did not converge: W may be far from its optimum, and h from 0")
-        if open_ends:
-            found.append(f"{open_ends} edges have no direction in the class that {method} found; W leaves them out")
-        return tuple(found)
+        return (*self.observed.warnings, *self.found.warnings)
 
 
 def parse_options(method: str, given: Sequence[str]) -> dict[str, Any]:
@@ -96,7 +76,7 @@ def parse_options(method: str, given: Sequence[str]) -> dict[str, Any]:
 
 def learn(
     observed: Observed, method: str = "notears", options: dict[str, Any] | None = None, threshold: float = 0.3,
-    seed: int = 0,
+    seed: int = 0, time_limit: float | None = None, say: Callable[[str], None] = lambda _: None,
 ) -> Learned:  # fmt: skip
     """Learn one graph.
 
@@ -106,58 +86,32 @@ def learn(
         options: Its options.
         threshold: Least |weight| of an edge, 0 or more.
         seed: Root seed of a learner that draws.
+        time_limit: Seconds after which it is ended. Default: never.
+        say: Takes a line every few seconds.
 
     Raises:
-        InputError: An unknown learner or option, or the learner fails on the data.
+        InputError: An unknown learner or option, or the learner fails on the data or takes too long.
     """
     if not 0 <= threshold < np.inf:
         raise InputError(f"--threshold is {threshold:g}; give a number of 0 or more")
-    learner = load(method, **(options or {}))
     if method in NEED_ORDER:
         raise InputError(f"--method {method} needs the true causal order, which no file carries; choose another")
-    left = f"{method} left float64 on these data; give them in units in which variances are near 1"
-    try:
-        fits = learner.fit(observed.problems, generator(root=seed, stream="learn"))
-    except (ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
-        raise InputError(f"{left} ({' '.join(str(error).split())})") from error
-    if fits.errors is not None and fits.errors[0]:
-        raise InputError(f"{method} failed: {fits.errors[0]}")
-    if not (np.isfinite(fits.W).all() and np.isfinite(fits.h).all()):
-        raise InputError(left)
-    graphs, removed = threshold_to_dag(fits.W, threshold)
-    return Learned(observed, method, options or {}, threshold, fits, graphs[0], int(removed[0]))
+    what = f"{method} on {len(observed.names)} variables"
+    asked = observed, method, options or {}, threshold, seed
+    if time_limit is not None:
+        return within(time_limit, what, FASTER, say, _learn, *asked)
+    with told(what, say):
+        return _learn(*asked)
 
 
-def _on_cycles(W: Floats) -> int:
-    """How many nodes lie on a cycle."""
-    component = connected_components(W != 0, connection="strong")[1]
-    return int((np.bincount(component)[component] > 1).sum())
-
-
-def diagnostics(learned: Learned) -> dict[str, Value]:
-    """Tell by name what to know of a learned graph before believing it.
-
-    Args:
-        learned: The graph.
-    """
-    observed, G, iterations = learned.observed, learned.graph, int(learned.fits.iterations[0])
-    try:
-        r2: Value = r2_sortability(G != 0, observed.covariance)
-    except SortabilityError:
-        r2 = "none: the covariance is singular"
-    return {
-        "samples": "exact covariance" if observed.problems.samples is None else observed.problems.samples,
-        "variables": len(G),
-        "edges": int((G != 0).sum()),
-        "varsortability of the graph": varsortability(G != 0, observed.covariance),
-        "R2-sortability of the graph": r2,
-        "h of W before the threshold": float(learned.fits.h[0]),
-        "nodes on a cycle before the threshold": _on_cycles(learned.dense),
-        "nodes on a cycle after it": _on_cycles(cut(learned.dense, learned.threshold)),
-        "edges removed for acyclicity": learned.removed,
-        "converged": "yes" if learned.converged else "no",
-        "iterations": iterations if iterations >= 0 else "not told",
-    }
+def _learn(observed: Observed, method: str, options: dict[str, Any], threshold: float, seed: int) -> Learned:
+    """Learn and diagnose, all that may take long; it may run in another process."""
+    learner = load(method, **options)
+    found = learn_problem(
+        observed.problems, observed.names, learner, method, options, threshold=threshold, seed=seed, faster=FASTER
+    )
+    _ = found.told
+    return Learned(observed, found)
 
 
 def edges(learned: Learned) -> list[tuple[str, str, float]]:
@@ -166,9 +120,7 @@ def edges(learned: Learned) -> list[tuple[str, str, float]]:
     Args:
         learned: The graph.
     """
-    G, names = learned.graph, learned.observed.names
-    found = sorted(np.argwhere(G).tolist(), key=lambda at: -abs(G[at[0], at[1]]))
-    return [(names[j], names[i], float(G[i, j])) for i, j in found]
+    return [(str(cause), str(effect), weight) for cause, effect, weight in learned.found.edge_list()]
 
 
 def tables(learned: Learned) -> list[Table]:
@@ -179,12 +131,12 @@ def tables(learned: Learned) -> list[Table]:
     """
     listed = edges(learned)
     more = f" The strongest {EDGES_SHOWN} of {len(listed)}; all are in W." if len(listed) > EDGES_SHOWN else ""
-    how = "".join(f", {key} {value}" for key, value in learned.options.items())
+    how = "".join(f", {key} {value}" for key, value in learned.found.options.items())
     shown = [
-        Table("learn", f"Graph by {learned.method}{how}", ("diagnostic", "value"), tuple(diagnostics(learned).items()),
-              f"Read as {learned.observed.read_as}."),
+        Table("learn", f"Graph by {learned.found.method}{how}", ("diagnostic", "value"),
+              tuple(learned.diagnostics.items()), f"Read as {learned.observed.read_as}."),
         Table("edges", "Edges, the strongest first", ("cause", "effect", "weight"), tuple(listed[:EDGES_SHOWN]),
-              f"|weight| at least {learned.threshold:g}; cycles broken at their weakest edge.{more}"),
+              f"|weight| at least {learned.found.threshold:g}; cycles broken at their weakest edge.{more}"),
     ]  # fmt: skip
     if learned.undirected:
         names = learned.observed.names
@@ -202,9 +154,9 @@ def document(learned: Learned) -> dict[str, Any]:
     names = learned.observed.names
     return {
         "read_as": learned.observed.read_as,
-        "method": learned.method,
-        "options": learned.options,
-        "threshold": learned.threshold,
+        "method": learned.found.method,
+        "options": learned.found.options,
+        "threshold": learned.found.threshold,
         "convention": "W[i][j] is the effect of names[j] on names[i]",
         "names": list(names),
         "W": learned.graph.tolist(),
@@ -212,9 +164,9 @@ def document(learned: Learned) -> dict[str, Any]:
         "undirected": [[names[i], names[j]] for i, j in learned.undirected],
         "diagnostics": {
             name: None if isinstance(value, float) and not np.isfinite(value) else value
-            for name, value in diagnostics(learned).items()
+            for name, value in learned.diagnostics.items()
         },
-        "warnings": list(learned.warnings),
+        "warnings": encodable(learned.warnings),
     }
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import math
 import re
 import warnings
@@ -9,27 +10,24 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.apply.graphml import default_names
+from bench.datasets.opened import opened
 from bench.errors import InputError
 from bench.text import short
 from causalrec.structure import Problems
+from causalrec.structure.doubts import Floats, correlations, counting, doubts
 
-Floats: TypeAlias = NDArray[np.float64]
-
-DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";"}
+DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "blank": " "}  # blank: any run of blanks and tabs
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 MISSING = ("", "na", "n/a", "nan", "-nan", "null", "none", "?", "inf", "+inf", "-inf", "infinity", "-infinity")
-SAME_VARIANCE = 1e-3  # relative spread of the variances under which no order can be read off them
-VARIANCE_SPREAD = 1e4  # ratio of variances beyond which units are likely to differ
 LARGEST = 1e100  # variances above, or under its inverse, leave float64 in products
-NEAR_ONE = (0.1, 100.0)  # where variances are not far from the 1 that a learner's sparsity is set for
-NEARLY_ONE = 0.999  # correlation of columns that are nearly copies
-ROWS_PER_VARIABLE = 10
+FAR = 10.0  # ranges of the other rows by which a first row of numbers is so far off that it may hold names
+ROWS_OF_RANGE = 4  # fewest other rows whose range says something
+HEADER_ADVICE = "say --header if it holds names, --no-header if it holds numbers"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +72,10 @@ def read(
     header: bool | None = None,
     delimiter: str | None = None,
 ) -> Observed:
-    """Read samples (rows) of variables (columns), or their covariance, from .csv, .tsv, .txt or .npy.
+    """Read samples (rows) of variables (columns), or their covariance, from text or .npy, plain, gzip or a zip of one.
 
     Args:
-        path: The file.
+        path: The file. What it is, its content says.
         covariance: Whether it holds a covariance.
         samples: How many samples the covariance was estimated from. Default: it is exact.
         header: Whether the first line holds names. Default: find out, and say so.
@@ -91,47 +89,39 @@ def read(
         raise InputError("--samples goes with --covariance; of a file of samples the rows are counted")
     if samples is not None and samples < 2:
         raise InputError(f"--samples is {samples}; a covariance needs two or more")
-    if path.suffix.lower() != ".npy":
-        matrix = _read_text(path, covariance, header, delimiter)
-    elif header is None and delimiter is None:
-        matrix = _read_npy(path)
+    with opened(path) as file:
+        data = file.read()
+    if data.startswith(b"\x93NUMPY"):
+        if header is not None or delimiter is not None:
+            raise InputError(f"{path}: a .npy file has neither header nor delimiter; leave out those options")
+        matrix = _read_npy(path, data)
+    elif path.suffix.lower() == ".npy":
+        raise InputError(f"{path}: is no .npy file; write it with numpy.save, or name it .csv")
     else:
-        raise InputError(f"{path}: a .npy file has neither header nor delimiter; leave out those options")
+        matrix = _read_text(path, data, covariance, header, delimiter)
     values, names = matrix.values, matrix.names or default_names(matrix.values.shape[1])
     if not covariance:
         _check_samples(path, values, names)
     _check_equal(path, values, names)
     if covariance:
         _check_covariance(path, matrix, names)
-        problems, counting = Problems(values[None], samples), []
+        problems, counts = Problems(values[None], samples), []
         basis = "exact: no --samples were given" if samples is None else f"from {samples} samples"
         read_as = f"covariance of {len(names)} variables ({basis}), {matrix.read_as}"
     else:
-        problems, counting = Problems.from_samples(values), _counting(values, names)
+        problems, counts = Problems.from_samples(values), counting(values, names)
         read_as = f"{len(values)} samples (rows) of {len(names)} variables (columns), {matrix.read_as}"
-    doubts = _doubts(problems.covariance[0], names, problems.samples)
-    return Observed(problems, names, read_as, (*matrix.warnings, *counting, *doubts))
+    found = (*counts, *doubts(problems.covariance[0], names, problems.samples))
+    return Observed(problems, names, read_as, (*matrix.warnings, *found))
 
 
 # Reading
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
-    if not data:
-        raise InputError(f"{path}: the file is empty; give one line per sample, one column per variable")
-    return data
-
-
-def _read_npy(path: Path) -> _Matrix:
-    if not _bytes(path).startswith(b"\x93NUMPY"):
-        raise InputError(f"{path}: is no .npy file; write it with numpy.save, or name it .csv")
+def _read_npy(path: Path, data: bytes) -> _Matrix:
     try:
         with warnings.catch_warnings(action="ignore"):  # of headers as Python 2 wrote them
-            found = np.load(path, allow_pickle=False)
+            found = np.load(io.BytesIO(data), allow_pickle=False)
     except Exception as error:  # a header is parsed as Python, whose every error may come of it
         why = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as numbers ({why}); write it again with numpy.save") from error
@@ -148,23 +138,31 @@ def _read_npy(path: Path) -> _Matrix:
     return _Matrix(values, None, read_as, lambda row: f"{path}, row {row}")
 
 
-def _read_text(path: Path, covariance: bool, header: bool | None, delimiter: str | None) -> _Matrix:
-    data = _bytes(path).removeprefix(b"\xef\xbb\xbf")
+def _lines(path: Path, data: bytes) -> tuple[list[str], bool]:
+    """The lines up to the last that is not empty, and whether that one has no line end."""
     try:
-        lines = data.decode("utf-8").replace("\r\n", "\n").split("\n")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         at = data.count(b"\n", 0, error.start) + 1
-        raise _bad(path, at, f"byte {error.object[error.start]:#04x} is not UTF-8", "save it as UTF-8") from error
-    doubts: tuple[str, ...] = ()
-    if lines[-1]:
-        doubts = (f"{path} does not end with a line end: if it was cut short, its last number is wrong",)
-    else:
+        raise _bad(path, at, f"byte {data[error.start]:#04x} is not UTF-8", "save it as UTF-8") from error
+    if (at := text.find("\0")) >= 0:
+        raise _bad(path, text.count("\n", 0, at) + 1, "there is a NUL byte, as in UTF-16", "save it as UTF-8")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    unended = bool(lines[-1].strip())
+    while lines and not lines[-1].strip():
         lines.pop()
-    if not lines[0].strip():
+    if not lines or not lines[0].strip():
         raise _bad(path, 1, "is empty", "delete the line, or give it names or a sample")
-    separator, found = _separator(path, lines[0], delimiter)
+    return lines, unended
+
+
+def _read_text(path: Path, data: bytes, covariance: bool, header: bool | None, delimiter: str | None) -> _Matrix:
+    lines, unended = _lines(path, data)
+    marked = lines[0].startswith("# ")  # as numpy.savetxt(header=...) writes names
+    lines[0] = lines[0].removeprefix("# ")
+    separator, found = _separator(path, lines, delimiter)
     first = _fields(path, lines[0], 1, separator)
-    named = _has_header(path, first) if header is None else header
+    named = _has_header(path, first, covariance and len(lines) == len(first)) if header is None else header
     how = "as told" if header is not None else "it holds no number" if named else "line 1 holds numbers"
     if named and len(lines) == 1:
         raise InputError(f"{path}: there is a header and no rows; give one line per sample")
@@ -175,45 +173,77 @@ def _read_text(path: Path, covariance: bool, header: bool | None, delimiter: str
     names = _names(path, first[int(repeated) :]) if named else None
     read_as = ", ".join([
         found,
-        f"names from line 1 ({how})" if named else f"no header ({how}): names x0, x1, ... are by position",
+        f"names from line 1 ({how}{', after #' if marked else ''})" if named
+        else f"no header ({how}): names x0, x1, ... are by position",
         *(["names repeated in the first column"] if repeated else []),
     ])  # fmt: skip
     values = _quick(lines[int(named) :], separator, range(int(repeated), len(first)))
     if values is None:
-        values = _careful(path, numbered, separator, len(first), int(repeated), names)
-    return _Matrix(values, names, read_as, lambda row: f"{path}, line {row + 1 + int(named)}", doubts)
+        values = _careful(path, numbered, separator, len(first), int(repeated), names, unended)
+    if header is None and not named and not covariance:
+        _ask_of_numbers(path, first, lines, values)
+    if header is None and not named and covariance and len(values) == values.shape[1] + 1:
+        raise _bad(path, 1, "makes one row more than there are columns: names or numbers?", HEADER_ADVICE)
+    cut = ("the file does not end with a line end: if it was cut short, its last number is wrong",) * unended
+    return _Matrix(values, names, read_as, lambda row: f"{path}, line {row + 1 + int(named)}", cut)
 
 
 def _quick(lines: list[str], separator: str, columns: range) -> Floats | None:
     """All numbers (rows, columns), or None where a line may not be as it should."""
-    if "" not in lines and sum(line.count(separator) for line in lines) == len(lines) * (columns.stop - 1):
+    blank = separator == " "
+    if blank:
+        regular = all(len(line.split()) == columns.stop and '"' not in line for line in lines)
+    else:
+        regular = "" not in lines and sum(line.count(separator) for line in lines) == len(lines) * (columns.stop - 1)
+    if regular:
         with contextlib.suppress(ValueError):
             values = np.loadtxt(
-                lines, np.float64, comments=None, delimiter=separator, quotechar='"', ndmin=2, usecols=columns
-            )
+                lines, np.float64, comments=None, delimiter=None if blank else separator,
+                quotechar=None if blank else '"', ndmin=2, usecols=columns,
+            )  # fmt: skip
             if len(values) == len(lines) and np.isfinite(values).all():
                 return values
     return None
 
 
 def _careful(
-    path: Path, numbered: list[tuple[int, str]], separator: str, width: int, skip: int, names: Sequence[str] | None
-) -> Floats:
+    path: Path, numbered: list[tuple[int, str]], separator: str, width: int, skip: int, names: Sequence[str] | None,
+    unended: bool,
+) -> Floats:  # fmt: skip
     """All numbers (rows, columns) after `skip` columns; raises InputError at the first field that is none."""
     numbers = array("d")
     for number, line in numbered:
         if not line.strip():
             raise _bad(path, number, "is empty", "delete the line, or give it a sample")
+        cut = unended and number == numbered[-1][0]
         fields = _fields(path, line, number, separator)
         if len(fields) != width:
-            raise _bad(path, number, f"has {len(fields)} columns", f"expected {width}, as in line 1")
+            what, advice = f"has {len(fields)} columns", f"expected {width}, as in line 1"
+            if cut and len(fields) < width:
+                what, advice = f"{what} and no line end", f"{advice}: the file was cut short, get it again"
+            if len(fields) == width + 1 and names is not None and len(numbers) == 0:
+                advice += "; if the first labels the rows, delete it (R writes it so: use row.names=FALSE)"
+            raise _bad(path, number, what, advice)
         for index, field in enumerate(fields[skip:]):
             value = float(field) if NUMBER.fullmatch(field) else math.nan
             if not math.isfinite(value):
                 column = f"column {index + 1}" if names is None else f"column {short(names[index])}"
-                raise _bad(path, number, f"{column} is {short(field)}", _advice(field))
+                advice = _advice(field)
+                if cut:
+                    advice += "; the line has no end: if the file was cut short, get it again"
+                elif _text_only(path, numbered, separator, index + skip):
+                    advice += ", and no row has one there: if it labels the rows or is text, delete the column"
+                raise _bad(path, number, f"{column} is {short(field)}", advice)
             numbers.append(value)
     return np.array(numbers).reshape(len(numbered), -1)
+
+
+def _text_only(path: Path, numbered: list[tuple[int, str]], separator: str, column: int) -> bool:
+    """Whether a column holds text in every row, two or more."""
+    with contextlib.suppress(InputError, IndexError):
+        found = [_fields(path, line, number, separator)[column] for number, line in numbered]
+        return len(found) > 1 and not any(NUMBER.fullmatch(field) or field.lower() in MISSING for field in found)
+    return False
 
 
 def _advice(field: str) -> str:
@@ -225,33 +255,77 @@ def _advice(field: str) -> str:
     return f"expected a number{', with a point for decimals' if NUMBER.fullmatch(field.replace(',', '.')) else ''}"
 
 
-def _separator(path: Path, line: str, delimiter: str | None) -> tuple[str, str]:
+def _separator(path: Path, lines: list[str], delimiter: str | None) -> tuple[str, str]:
     """The separator, and in words how it was found, from the first line outside its quotes."""
     if delimiter is not None:
         if delimiter not in DELIMITERS:
-            raise InputError(f"--delimiter is {delimiter!r}; choose one of {', '.join(DELIMITERS)}")
+            raise InputError(f"--delimiter is {short(delimiter)}; choose one of {', '.join(DELIMITERS)}")
         return DELIMITERS[delimiter], f"separated by {delimiter} (as told)"
-    bare = re.sub(r'"[^"]*"', "", line)
-    found = [name for name, character in DELIMITERS.items() if character in bare]
+    bare = re.sub(r'"[^"]*"', "x", lines[0].strip(" "))
+    found = [name for name, character in DELIMITERS.items() if character in bare and name != "blank"]
+    if not found and " " in bare:
+        # A name may hold blanks where there is one column, which the other lines show.
+        if any(" " in line.strip() for line in lines[1:]) or len(lines) == 1:
+            return DELIMITERS["blank"], "separated by blank (line 1 holds no comma, tab or semicolon)"
+        return ",", "one column (only line 1 holds blanks)"
+    if len(found) == 1 and any(_numbers_in(field) > 1 for field in bare.split(DELIMITERS[found[0]])):
+        found.append("blank")
     if len(found) > 1:
         raise _bad(path, 1, f"holds {' and '.join(found)}", f"say which separates: --delimiter {' or '.join(found)}")
     if not found:
-        return ",", "one column (line 1 holds no comma, tab or semicolon)"
+        return ",", "one column (line 1 holds no comma, tab, semicolon or blank)"
     return DELIMITERS[found[0]], f"separated by {found[0]} (the only one in line 1)"
 
 
-def _has_header(path: Path, first: list[str]) -> bool:
-    """Whether the first line holds names; raises InputError where it could be either."""
+def _numbers_in(field: str) -> int:
+    """How many numbers, separated by blanks, a field holds; 0 if there is anything else in it."""
+    parts = field.split()
+    return len(parts) if all(NUMBER.fullmatch(part) for part in parts) else 0
+
+
+def _has_header(path: Path, first: list[str], square: bool) -> bool:
+    """Whether the first line holds names; raises InputError where it could be either.
+
+    `square`: only with line 1 there are as many rows as columns, and it must be so.
+    """
     numbers = [NUMBER.fullmatch(field) is not None for field in first]
     texts = [field for field in first if not NUMBER.fullmatch(field) and field.lower() not in MISSING]
     counts = len(first) > 1 and first in ([str(k + start) for k in range(len(first))] for start in (0, 1))
-    advice = "say --header if it holds names, --no-header if it holds numbers"
-    if counts:
-        raise _bad(path, 1, "counts the columns, which may be names or numbers", advice)
+    if counts and not square:
+        raise _bad(path, 1, "counts the columns, which may be names or numbers", HEADER_ADVICE)
     if texts and any(numbers):
         number = first[numbers.index(True)]
-        raise _bad(path, 1, f"holds both {short(texts[0])} and {short(number)}: names or numbers?", advice)
+        label = ", or delete column 1 if it labels the rows" if not numbers[0] and all(numbers[1:]) else ""
+        found = f"holds both {short(texts[0])} and {short(number)}: names or numbers?"
+        raise _bad(path, 1, found, HEADER_ADVICE + label)
     return bool(texts)
+
+
+def _ask_of_numbers(path: Path, first: list[str], lines: list[str], values: Floats) -> None:
+    """Raise InputError if a first line of numbers, unlike all others, may hold names such as years.
+
+    One line beside it would be too few samples, and names are all different.
+    """
+    top, rest = values[0], values[1:]
+    if len(rest) < 2 or len(set(first)) < len(first):
+        return
+    found = ""
+    if all(WHOLE.fullmatch(field) for field in first):
+        if all(not set(line).isdisjoint(".eE") for line in lines[1:]):
+            found = "holds whole numbers, as no other line does"
+        elif len(first) > 1:
+            with np.errstate(over="ignore", invalid="ignore"):
+                steps = np.diff(values)
+                even = ((steps == steps[:, :1]) & (steps * np.sign(steps[0, 0]) > 0)).all(1)
+            if even[0] and not even[1:].any():
+                found = f"holds whole numbers that {'rise' if steps[0, 0] > 0 else 'fall'} evenly, as in no other line"
+    low, high = rest.min(0), rest.max(0)
+    with np.errstate(over="ignore"):
+        far = (np.maximum(low - top, top - high) > FAR * (high - low)) & (high > low)
+    if not found and len(rest) >= ROWS_OF_RANGE and far.all():
+        found = "is far off the range of all other lines, in every column"
+    if found:
+        raise _bad(path, 1, f"{found}: names or numbers?", HEADER_ADVICE)
 
 
 def _names(path: Path, first: list[str]) -> tuple[str, ...]:
@@ -260,13 +334,16 @@ def _names(path: Path, first: list[str]) -> tuple[str, ...]:
             hint = " (pandas writes its index so: use to_csv(index=False))" if index == 0 else ""
             raise _bad(path, 1, f"column {index + 1} has no name{hint}", "name every column, or drop it")
         if not name.isprintable():
-            raise _bad(path, 1, f"the name {name!r} holds a character that cannot be shown", "rename the column")
+            found = f"the name {short(name)} holds a character that cannot be shown"
+            raise _bad(path, 1, found, "rename the column")
         if name in first[:index]:
             raise _bad(path, 1, f"columns {first.index(name) + 1} and {index + 1} are both {short(name)}", "rename one")
     return tuple(first)
 
 
 def _fields(path: Path, line: str, number: int, separator: str) -> list[str]:
+    if separator == " ":
+        line = line.replace("\t", " ").strip(" ")
     try:
         rows = list(csv.reader([line], delimiter=separator, strict=True, skipinitialspace=True))
     except csv.Error as error:
@@ -282,13 +359,13 @@ def _check_samples(path: Path, values: Floats, names: Sequence[str]) -> None:
         raise InputError(f"{path}: has one row of numbers; to learn from samples takes two or more")
     if len(constant := np.flatnonzero((values == values[0]).all(0))):
         index = constant[0]
-        raise InputError(f"{path}: column {names[index]!r} is {values[0, index]:g} in every row; drop it")
+        raise InputError(f"{path}: column {short(names[index])} is {values[0, index]:g} in every row; drop it")
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         variance = values.var(0)
     if len(extreme := np.flatnonzero(~((variance >= 1 / LARGEST) & (variance <= LARGEST)))):
         raise InputError(
-            f"{path}: the variance of column {names[extreme[0]]!r} is {variance[extreme[0]]:g}; rescale the column "
-            f"to one between {1 / LARGEST:g} and {LARGEST:g}"
+            f"{path}: the variance of column {short(names[extreme[0]])} is {variance[extreme[0]]:g}; rescale the "
+            f"column to one between {1 / LARGEST:g} and {LARGEST:g}"
         )
 
 
@@ -296,7 +373,8 @@ def _check_equal(path: Path, values: Floats, names: Sequence[str]) -> None:
     seen: dict[bytes, int] = {}
     for index, column in enumerate((values + 0.0).T):  # + 0.0 makes −0 equal to 0
         if (first := seen.setdefault(column.tobytes(), index)) != index:
-            raise InputError(f"{path}: columns {names[first]!r} and {names[index]!r} are equal; drop one of them")
+            equal = f"columns {short(names[first])} and {short(names[index])} are equal"
+            raise InputError(f"{path}: {equal}; drop one of them")
 
 
 def _check_covariance(path: Path, matrix: _Matrix, names: Sequence[str]) -> None:
@@ -306,17 +384,18 @@ def _check_covariance(path: Path, matrix: _Matrix, names: Sequence[str]) -> None
     variance = S.diagonal()
     if len(extreme := np.flatnonzero(~((variance >= 1 / LARGEST) & (variance <= LARGEST)))):
         raise InputError(
-            f"{matrix.where(extreme[0])}: the variance of {names[extreme[0]]!r} is {variance[extreme[0]]:g}; drop what "
-            f"does not vary, rescale the rest to between {1 / LARGEST:g} and {LARGEST:g}"
+            f"{matrix.where(extreme[0])}: the variance of {short(names[extreme[0]])} is {variance[extreme[0]]:g}; drop "
+            f"what does not vary, rescale the rest to between {1 / LARGEST:g} and {LARGEST:g}"
         )
     with np.errstate(over="ignore", invalid="ignore"):
-        R = _correlations(S)
+        R = correlations(S)
         asymmetry = np.abs(R - R.T)
     if len(bad := np.argwhere(~(asymmetry <= 1e-9))):
         i, j = (int(index) for index in bad[0])
+        one, other = short(names[i]), short(names[j])
         raise InputError(
-            f"{matrix.where(i)}: the covariance of {names[i]!r} and {names[j]!r} is {S[i, j]:g}, that of {names[j]!r} "
-            f"and {names[i]!r} {S[j, i]:g}; a covariance is symmetric"
+            f"{matrix.where(i)}: the covariance of {one} and {other} is {S[i, j]:g}, that of {other} and {one} "
+            f"{S[j, i]:g}; a covariance is symmetric"
         )
     least = float(np.linalg.eigvalsh((R + R.T) / 2)[0])
     if least < -1e-8 * len(S):
@@ -324,52 +403,6 @@ def _check_covariance(path: Path, matrix: _Matrix, names: Sequence[str]) -> None
             f"{path}: is not positive semidefinite (least eigenvalue of its correlations {least:.2g}), so it is the "
             "covariance of nothing; estimate it from complete rows"
         )
-
-
-def _counting(values: Floats, names: Sequence[str]) -> list[str]:
-    """A warning for each column that only numbers the rows."""
-    steps = np.arange(len(values))
-    found = [name for name, column in zip(names, values.T, strict=True) if np.array_equal(column - column[0], steps)]
-    return [f"column {name!r} counts the rows; if it is an index and no variable, drop it" for name in found]
-
-
-def _correlations(S: Floats) -> Floats:
-    scale = np.sqrt(S.diagonal())
-    R: Floats = S / scale[:, None] / scale
-    return R
-
-
-def _doubts(S: Floats, names: Sequence[str], samples: int | None) -> list[str]:
-    """What makes a graph from data of this covariance doubtful, before any is learned."""
-    variance, n, found = S.diagonal(), len(S), []
-    low, high = int(variance.argmin()), int(variance.argmax())
-    if n > 1 and variance[high] <= (1 + SAME_VARIANCE) * variance[low]:
-        found.append(
-            f"all variances are equal ({variance.mean():.4g}), the data look standardised: equal-variance learners "
-            "have no order to go by, and W is in standard deviations; give the data in their own units"
-        )
-    if variance[high] > VARIANCE_SPREAD * variance[low]:
-        found.append(
-            f"the variance of {names[high]!r} is {variance[high] / variance[low]:.2g} times that of {names[low]!r}: "
-            "units may differ; an order read off variances, and one threshold for all weights, then mean little"
-        )
-    if variance[high] < NEAR_ONE[0] or variance[low] > NEAR_ONE[1]:
-        found.append(
-            f"variances lie between {variance[low]:.2g} and {variance[high]:.2g}, far from 1: a sparsity, as of "
-            "notears, is in units of the noise variance; divide all columns by one number, or match --option sparsity"
-        )
-    if samples is not None and samples < n:
-        found.append(f"fewer samples ({samples}) than variables ({n}): the covariance is singular")
-    elif samples is not None and samples < ROWS_PER_VARIABLE * n:
-        found.append(f"few samples ({samples}) for {n} variables; {ROWS_PER_VARIABLE} per variable are a minimum")
-    R = _correlations(S)
-    near = np.argwhere(np.triu(np.abs(R), 1) > NEARLY_ONE)
-    for i, j in near[:5]:
-        found += [f"columns {names[i]!r} and {names[j]!r} are nearly copies (correlation {R[i, j]:.5f})"]
-    if len(near) > 5:
-        found.append(f"{len(near) - 5} more pairs of columns are nearly copies")
-    return found
-
 
 
 def _bad(path: Path, line: int, found: str, advice: str) -> InputError:

@@ -6,20 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from bench.apply.model_files import SEEN, Saved, load
 from bench.apply.train import Asked, Report, data_words, preparation_words, rank, read_data
 from bench.datasets.load import Loaded, data_folder
 from bench.datasets.opened import opened
 from bench.datasets.titles import TITLED, read_films
 from bench.errors import DataMissing, InputError
-from bench.methods.fit import make_split
 from bench.show.tables import Table
 from bench.text import printable, short
 from causalrec.interactions import Sequences, Targets, check_leaks, from_rows
-from causalrec.ranking import seen_items
-from causalrec.training import make_scorer, pick_device
+from causalrec.methods.fit import make_split
+from causalrec.methods.saved import SEEN, Saved, load
+from causalrec.ranking import NonFiniteScores, best_items
+from causalrec.training import pick_device
 
 SHOWN = 3
 
@@ -112,7 +111,7 @@ def evaluate(
         f"actions on items unknown to the model left out. Full catalogue of {len(saved.items)} items; intervals over "
         "users, 95 %."
     )
-    figures = rank(make_scorer(saved.model), targets, "test", saved.name)
+    figures = rank(saved.score, targets, "test", saved.name)
     about = {
         "model": saved.name, "same_data": same, "data": asdict(loaded.provenance), "split": split.protocol, **counts,
     }  # fmt: skip
@@ -175,21 +174,23 @@ def recommend(
     if not len(past.items):
         raise InputError("the history is empty: no item of it is known to the model")
     rule = seen or saved.seen
-    scores = make_scorer(saved.model)(past, slice(0, 1))[0].double().cpu()
-    if not bool(torch.isfinite(scores).all()):
-        raise InputError(f"{folder}: the model's scores are not finite; train it again")
-    order = torch.argsort(scores, descending=True, stable=True).tolist()
-    taken = set(torch.nonzero(seen_items(past, slice(0, 1), scores.device)[0])[:, 0].tolist())
-    best = [place for place in order if rule == "kept" or place not in taken][:k]
+    try:
+        _, best, scores = best_items(saved.score, past, k, filtered=rule == "filtered")
+    except NonFiniteScores as error:
+        raise InputError(f"{folder}: the model's scores are not finite; train it again") from error
+    listed = [saved.items[item - 1] for item in best]
     titles = _titles(saved, data_folder(data_dir))
-    items = tuple((label, titles.get(label), float(scores[p])) for p in best for label in [saved.items[p]])
+    items = tuple((label, titles.get(label), float(score)) for label, score in zip(listed, scores, strict=True))
     whom = "the history given" if user is None else f"user {user} of {data}"
     return Recommendation(f"{saved.name} for {whom}", rule, len(past.items), items)
 
 
 def _as_trained(saved: Saved, asked: Asked) -> dict[str, Any]:
-    """What is asked for, and where nothing is, what the model was trained with."""
-    return asdict(saved.data) | {key: value for key, value in asked.items() if value is not None}
+    """What is asked for, and where nothing is, what the model was trained with; names go with a file's format."""
+    trained = asdict(saved.data)
+    if asked.get("format") not in (None, saved.data.format):
+        trained |= dict.fromkeys(("user", "item", "time", "delimiter"))
+    return trained | {key: value for key, value in asked.items() if value is not None}
 
 
 def _recode(loaded: Loaded, saved: Saved, skip_unknown: bool) -> tuple[Sequences, int]:
@@ -209,8 +210,9 @@ def _recode(loaded: Loaded, saved: Saved, skip_unknown: bool) -> tuple[Sequences
     offsets = np.insert(np.cumsum(known), 0, 0)[sequences.offsets]
     times = None if sequences.times is None else sequences.times[known]
     return Sequences(
-        items[known], offsets, times, len(saved.items), sequences.user_labels, saved.items
-    ), skipped
+        items[known], offsets, times, len(saved.items), sequences.user_labels, saved.items,
+        per_second=sequences.per_second,
+    ), skipped  # fmt: skip
 
 
 def _typed_labels(history: Sequence[str], saved: Saved) -> list[str]:

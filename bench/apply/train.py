@@ -1,10 +1,10 @@
-"""Train a recommender on a named dataset or a user's own file; what is saved is in `bench.apply.model_files`."""
+"""Train a recommender on a named dataset or a user's own file; what is saved is in `causalrec.methods.saved`."""
 
 import contextlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,21 @@ import numpy as np
 import torch
 
 from bench.apply.demand import check_memory
-from bench.apply.model_files import DESCRIPTION, DataOptions, Trained, read_json, save
 from bench.cells.files import write_json
 from bench.cells.provenance import provenance
 from bench.datasets.catalogue import DATASETS
 from bench.datasets.load import Loaded, Provenance, data_folder, load, load_own
+from bench.datasets.own import FileForm
 from bench.errors import INPUT_ERRORS, InputError
 from bench.judge.intervals import Interval, clopper_pearson, share_interval
-from bench.methods.fit import SPLITS, fit, make_model, make_split
 from bench.methods.options import build, parse
 from bench.methods.recommenders import SAVED
 from bench.show.tables import Table
 from bench.text import printable
 from causalrec.checkpoints import CheckpointFile, Snapshot
 from causalrec.interactions import Sequences, Targets, check_leaks
+from causalrec.methods.fit import SPLITS, fit, make_model, make_split
+from causalrec.methods.saved import DESCRIPTION, DataOptions, Trained, read_json, save
 from causalrec.negatives import check_negatives
 from causalrec.ranking import NonFiniteScores, Scorer, hit_rate, ndcg, rank_targets
 from causalrec.training import Diverged, Progress, TrainingOptions, make_scorer, pick_device, place_windows
@@ -200,11 +201,12 @@ def read_data(data: str, data_dir: Path | None, asked: Asked) -> tuple[Loaded, D
     """
     cores = ("repeats", "user_core", "item_core")
     wanted: dict[str, Any] = {key: asked[key] for key in cores if asked.get(key) is not None}
-    columns: dict[str, Any] = {key: asked.get(key) or key for key in ("user", "item")} | {"time": asked.get("time")}
-    is_file = data not in DATASETS and (Path(data).exists() or Path(data).suffix != "")
-    loaded = load_own(Path(data), **columns, **wanted) if is_file else load(data, data_folder(data_dir), **wanted)
+    form: dict[str, Any] = {field.name: asked.get(field.name) for field in fields(FileForm)}
+    is_file = data not in DATASETS and (Path(data).exists() or Path(data).name != data or Path(data).suffix != "")
+    loaded = load_own(Path(data), **form, **wanted) if is_file else load(data, data_folder(data_dir), **wanted)
     p, split = loaded.provenance, asked.get("split") or SPLITS[0]
-    return loaded, DataOptions(**columns, repeats=p.repeats, user_core=p.user_core, item_core=p.item_core, split=split)
+    read = asdict(loaded.form or FileForm())
+    return loaded, DataOptions(**read, repeats=p.repeats, user_core=p.user_core, item_core=p.item_core, split=split)
 
 
 def rank(score: Scorer, targets: Targets, part: str, name: str) -> tuple[Figures, Figures]:

@@ -2,16 +2,14 @@
 
 import contextlib
 import errno
-import json
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from bench.errors import InputError
+from causalrec.methods.files import FLAGS, json_bytes, write_whole
 
-FLAGS = ("O_BINARY", "O_CLOEXEC")  # those that the system has
-WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | sum(getattr(os, name, 0) for name in FLAGS)
 # Without waiting for a writer of a pipe.
 READING = os.O_RDONLY | sum(getattr(os, name, 0) for name in (*FLAGS, "O_NOFOLLOW", "O_NONBLOCK"))
 
@@ -23,8 +21,6 @@ class StoreError(InputError):
 def write_file(path: Path, content: bytes, mode: int = 0o666, make_folder: bool = True) -> None:
     """Write a file so that a reader sees all of it or nothing, however many write it at once.
 
-    It is written beside its place under a name of its own that ends in `.tmp`, synced and renamed.
-
     Args:
         path: the file.
         content: all that it will hold.
@@ -34,21 +30,10 @@ def write_file(path: Path, content: bytes, mode: int = 0o666, make_folder: bool 
     Raises:
         StoreError: it cannot be written, or is a pipe or a device; what was there stays.
     """
-    temporary = path.with_name(f"{path.stem[:16]}-{os.urandom(8).hex()}.tmp")
     with typed(path, "cannot be written"):
         if path.exists() and not path.is_file() and not path.is_dir():  # a device would be replaced by a file
             raise OSError(errno.EINVAL, "Not a regular file")
-        if make_folder:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with os.fdopen(os.open(temporary, WRITING, mode), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_whole(path, content, mode, make_folder)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -58,8 +43,7 @@ def write_json(path: Path, value: object) -> None:
         path: the file.
         value: JSON data of finite numbers; a text that UTF-8 cannot hold is escaped.
     """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-    write_file(path, text.encode(errors="backslashreplace"))
+    write_file(path, json_bytes(value))
 
 
 def read_file(path: Path, largest: int) -> bytes:

@@ -1,12 +1,13 @@
 """JSON that others wrote: read with limits and checked by type."""
 
-import json
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+import causalrec.errors
 from bench.errors import InputError
+from causalrec.methods import files
 
 T = TypeVar("T")
 
@@ -23,20 +24,10 @@ def read_object(path: Path, largest: int, expected: str) -> dict[str, Any]:
         InputError: it is larger, cannot be read, is no JSON (NaN and Infinity are none), is nested too deep or holds
             anything but an object.
     """
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no JSON")
-
     try:
-        size = path.stat().st_size
-        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse) if size <= largest else None
-    except (ValueError, RecursionError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({' '.join(str(error).split())[:200]})") from error
-    if size > largest:
-        raise InputError(f"{path}: is larger than {largest} bytes; expected {expected}")
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: is a {type(value).__name__}; expected an object")
-    return value
+        return files.read_object(path, largest, expected)
+    except causalrec.errors.InputError as error:
+        raise InputError(str(error)) from error
 
 
 def typed_value(value: object, kind: type[T], where: str = "") -> T:

@@ -11,8 +11,8 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from bench.cells.json_files import typed_value
-from bench.cells.unit import digest, plain
 from bench.errors import InputError
+from causalrec.methods.canonical import digest, plain
 
 SCHEMA = 2
 Status = Literal["ok", "failed", "timed_out", "out_of_memory"]
@@ -146,7 +146,7 @@ def _checked(body: dict[str, Any]) -> Record:
 
 
 def _digest(parsed: object) -> str:
-    """`bench.cells.unit.digest` of parsed JSON, which is plain already; ValueError for NaN and infinity."""
+    """`causalrec.methods.canonical.digest` of parsed JSON, which is plain already; ValueError for NaN and infinity."""
     return hashlib.sha256(
         json.dumps(parsed, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     ).hexdigest()

@@ -86,8 +86,8 @@ def provenance_table(found: Iterable[Provenance]) -> Table:
     Args:
         found: One provenance per dataset.
     """
-    rows = []
-    for p in found:
+    rows, provenances = [], tuple(found)
+    for p in provenances:
         s = p.statistics
         rows.append(
             (p.dataset, p.file, p.copy, p.order, p.repeats, f"{p.user_core}/{p.item_core}", s["users"], s["items"],
@@ -97,7 +97,8 @@ def provenance_table(found: Iterable[Provenance]) -> Table:
         "data", "file", "copy", "order", "repeats", "core", "users", "items", "actions", "repeated", "tied in time",
     )  # fmt: skip
     note = "core: fewest actions per user / per item. Ties in time keep the order of the file."
-    return Table("datasets", "Datasets as used", columns, tuple(rows), note)
+    own = (f" {p.file} was read as {p.reader}." for p in provenances if p.dataset == "own file")
+    return Table("datasets", "Datasets as used", columns, tuple(rows), note + "".join(own))
 
 
 def _counts(counts: tuple[int, int, int] | None) -> str | None:

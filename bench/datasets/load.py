@@ -5,12 +5,12 @@ The project ships no data: `download.get` fetches it from the owner, or says whe
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench.datasets.catalogue import find
-from bench.datasets.readers import read_recbole, read_table
+from bench.datasets.own import FileForm, read_own
 from bench.errors import DataMissing, InputError
 from causalrec.interactions import Interactions, Sequences, content_hash, drop_repeats, k_core, to_sequences
 
@@ -57,10 +57,12 @@ class Loaded:
     Args:
         sequences: every user's actions.
         provenance: where they came from and how they were prepared.
+        form: how a user's own file was read; None (default) for a named dataset.
     """
 
     sequences: Sequences
     provenance: Provenance
+    form: FileForm | None = None
 
 
 def data_folder(option: str | os.PathLike[str] | None = None) -> Path:
@@ -135,36 +137,26 @@ def load(
 def load_own(
     path: Path,
     *,
-    user: str,
-    item: str,
-    time: str | None = None,
-    sep: str | None = None,
     repeats: str = "kept",
     user_core: int = 5,
     item_core: int = 5,
+    **form: str | None,
 ) -> Loaded:
-    """Read a user's own headed CSV or TSV, or RecBole `.inter`, by its column names, and prepare it like a named one.
+    """Read a user's own file, see `own.read_own`, and prepare it like a named one.
 
     Args:
         path: The file.
-        user: Name of the column of users.
-        item: Name of the column of items.
-        time: Name of the column of times, which are numbers. Default: file order is time order.
-        sep: One character between columns. Default: by the file's ending, see `read_table`.
         repeats: "kept" or "dropped".
         user_core: Fewest actions of a user, at least 1.
         item_core: Fewest actions on an item, at least 1.
+        form: Fields of `FileForm`: how the file is to be read.
 
     Raises:
         InputError: Bad file, or nothing is left of it.
     """
-    recbole = path.suffix.lower() == ".inter"
-    if recbole:
-        interactions = read_recbole(path, user=user, item=item, time=time)
-    else:
-        interactions = read_table(path, user=user, item=item, time=time, sep=sep)
-    return _prepare(
-        interactions,
+    own = read_own(path, FileForm(**form))
+    loaded = _prepare(
+        own.interactions,
         str(path),
         repeats,
         user_core,
@@ -173,8 +165,10 @@ def load_own(
         file=str(path),
         file_sha256=file_sha256(path),
         copy="the user's own file",
-        reader="RecBole .inter" if recbole else "headed table",
+        reader=own.told,
+        order=own.order,
     )
+    return replace(loaded, form=own.form)
 
 
 def _prepare(
@@ -191,9 +185,9 @@ def _prepare(
             f"repeats {repeats}; lower the cores"
         )
     found = to_sequences(core)
-    order = FILE_ORDER if core.times is None else UNIX_TIME
+    order = {"order": FILE_ORDER if core.times is None else UNIX_TIME}
     provenance = Provenance(
-        **told, order=order, repeats=repeats, user_core=user_core, item_core=item_core, statistics=found.statistics(),
+        **order | told, repeats=repeats, user_core=user_core, item_core=item_core, statistics=found.statistics(),
         content_hash=content_hash(found),
     )  # fmt: skip
     return Loaded(found, provenance)

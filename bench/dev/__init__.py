@@ -1,1 +1,1 @@
-"""Measurements for those who work on the suite: python -m bench.dev.NAME; not in the wheel."""
+"""Measurements for those who work on the suite: python -m bench.dev.NAME."""

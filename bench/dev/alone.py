@@ -16,8 +16,8 @@ from bench.dev.frontier import EVIDENCE, append, figures, read
 from bench.dev.speed_quality import quality, recipe_options
 from bench.dev.timing import command_line
 from bench.errors import InputError
-from bench.methods.fit import SPLITS, make_split
-from bench.methods.recipes import NEGATIVES
+from causalrec.methods.fit import SPLITS, make_split
+from causalrec.methods.recipes import NEGATIVES
 
 Change = tuple[Mapping[str, Any], Mapping[str, Any]]  # options of the model, and of the training
 CHANGES: dict[str, Change] = {

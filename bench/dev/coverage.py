@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cells.streams import generator
 from bench.judge.intervals import (
     Interval,
     clopper_pearson,
@@ -25,6 +24,7 @@ from bench.judge.intervals import (
 )
 from bench.show.console import print_table
 from bench.show.tables import Table
+from causalrec.methods.streams import generator
 
 DRAWS = 2000
 RATE_X = np.log([30.0, 100.0, 300.0, 1000.0, 3000.0])

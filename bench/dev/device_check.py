@@ -23,7 +23,6 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-from bench.cells.streams import generator, torch_generator
 from bench.dev.timing import command_line, take_step
 from bench.judge.intervals import crossed_interval
 from bench.methods.recommenders import SAVED
@@ -32,6 +31,7 @@ from bench.show.tables import Table
 from causalrec.acyclicity import Exponential, LogDeterminant
 from causalrec.attention import Boost, attend, causal_mask, set_dropout_generator
 from causalrec.interactions import Split, from_rows, leave_one_out, pad_left
+from causalrec.methods.streams import generator, torch_generator
 from causalrec.ranking import expected_rank, ndcg, rank_targets
 from causalrec.recommender import Recommender
 from causalrec.structure import Problems

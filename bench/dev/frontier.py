@@ -20,12 +20,12 @@ from bench.dev.timing import command_line
 from bench.errors import InputError
 from bench.experiments.model.published import PUBLISHED
 from bench.methods import rectools
-from bench.methods.fit import SPLITS, make_split
-from bench.methods.recipes import TRAINING
 from bench.methods.recommenders import ENTRIES, NEURAL
 from bench.show.drawing import write_figure
 from bench.show.figures import Curves, Panel, Series
 from causalrec.interactions import Split, train_on_validation
+from causalrec.methods.fit import SPLITS, make_split
+from causalrec.methods.recipes import TRAINING
 
 EVIDENCE = Path("results/evidence/training")
 COLUMNS = (

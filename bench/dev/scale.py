@@ -19,13 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from bench.apply.model_files import DataOptions, Trained, save
 from bench.apply.saved import recommend
 from bench.cells.provenance import provenance
 from bench.cells.record import Record
 from bench.cells.store import Store
-from bench.cells.streams import generator, torch_generator
-from bench.cells.unit import Cell, Json
+from bench.cells.unit import Cell
 from bench.datasets.load import load_own
 from bench.dev.timing import command_line
 from bench.engine.memory import peak_mb
@@ -40,6 +38,9 @@ from bench.runners import execute
 from bench.show.console import print_message, print_table
 from bench.show.tables import Table, to_text
 from causalrec.interactions import Targets, from_rows
+from causalrec.methods.canonical import Json
+from causalrec.methods.saved import DataOptions, Trained, save
+from causalrec.methods.streams import generator, torch_generator
 from causalrec.model import SASRec, SASRecOptions
 from causalrec.ranking import rank_targets
 

@@ -21,13 +21,14 @@ import numpy as np
 from bench.cells.provenance import provenance
 from bench.cells.record import Record
 from bench.cells.store import Store
-from bench.cells.unit import Cell, Outcome, digest
+from bench.cells.unit import Cell, Outcome
 from bench.dev.timing import Goal, command_line
 from bench.engine.run import make_pool, run_cells
 from bench.engine.workers import Execute, Pool
 from bench.judge.intervals import Value
 from bench.show.console import print_table
 from bench.show.tables import Table
+from causalrec.methods.canonical import digest
 
 GOAL_MS = Goal(4.0, most=True)  # of a cell on this machine's processes, record included
 

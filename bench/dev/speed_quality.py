@@ -2,9 +2,9 @@
 
 An epoch on a part of the users is timed, and as many are trained as the budget holds, so that the schedule of the
 learning rate ends within it. As in the suite, the model that is tested was trained on validation too; to choose a
-setting, `--choose` trains without it and ranks validation. The recipe is that of the suite, `bench.methods.recipes`;
-`--option` and `--train` change it. CPU-seconds of one thread, one seed, leave-one-out unless `--split temporal`, full
-catalogue. `--json` prints one document.
+setting, `--choose` trains without it and ranks validation. The recipe is that of the suite
+(`causalrec.methods.recipes`); `--option` and `--train` change it. CPU-seconds of one thread, one seed, leave-one-out
+unless `--split temporal`, full catalogue. `--json` prints one document.
 """
 
 import json
@@ -20,11 +20,11 @@ import torch
 from bench.datasets.load import data_folder, load
 from bench.dev.timing import Goal, command_line, cpu_seconds
 from bench.errors import InputError
-from bench.methods.fit import SPLITS, fit, make_model, make_split
 from bench.methods.options import build, parse
-from bench.methods.recipes import DROPOUT, TRAINING, loss
 from bench.methods.recommenders import ENTRIES, NEURAL
 from causalrec.interactions import Split, Targets, train_on_validation
+from causalrec.methods.fit import SPLITS, fit, make_model, make_split
+from causalrec.methods.recipes import DROPOUT, TRAINING, loss
 from causalrec.ranking import Scorer, hit_rate, ndcg, rank_targets
 from causalrec.recommender import Recommender
 from causalrec.training import Progress, TrainingOptions, make_scorer, place_windows
@@ -70,7 +70,7 @@ def recipe_options(data: str, name: str, items: int) -> dict[str, Any]:
         name: of the model.
         items: in the catalogue.
     """
-    return {"dropout": DROPOUT.get(data, 0.2), **loss(name, items)}
+    return {"dropout": DROPOUT.get(data, 0.2), **loss(ENTRIES[name], items)}
 
 
 def words(found: Mapping[str, Any]) -> list[str]:

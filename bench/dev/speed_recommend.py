@@ -26,12 +26,12 @@ from torch import Tensor
 from bench.datasets.load import data_folder, load
 from bench.dev.timing import Goal, command_line, cpu_seconds, take_step
 from bench.judge.intervals import Value
-from bench.methods.recipes import TRAINING
 from bench.methods.rectools import PEER, write_rows
 from bench.show.console import print_message, print_table
 from bench.show.tables import Table
 from causalrec.attention import set_dropout_generator
 from causalrec.interactions import Split, leave_one_out, pad_left
+from causalrec.methods.recipes import TRAINING
 from causalrec.model import CausalRec, CausalRecOptions, SASRec, SASRecOptions
 from causalrec.optimisers import make_optimisers
 from causalrec.ranking import rank_targets

@@ -185,7 +185,7 @@ def _serve(pipe: Connection, folder: Path, made_with: Provenance) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     with steady_streams():  # a run whose stderr nobody reads loses no cell
         os.dup2(2, 1)  # what a cell prints goes to stderr; stdout belongs to the command's document
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        threading.Thread(target=end_with_parent, daemon=True).start()
         try:
             server = Server(pipe.recv(), folder, made_with)
         except Exception as error:  # noqa: BLE001 - whatever it is ends the run with its message
@@ -196,7 +196,8 @@ def _serve(pipe: Connection, folder: Path, made_with: Provenance) -> None:
             pipe.send(server.run(*pipe.recv()))
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """End this process when the one that started it has ended; runs in a thread."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -8,7 +8,7 @@ from typing import Self, TextIO
 
 import rich.progress
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
+from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from bench.cells.unit import Cell
@@ -21,12 +21,13 @@ LINE_EVERY_SECONDS = 30.0  # in a pipe
 class Progress:
     """Counts the events of a run and estimates the time left; a context manager, and the `on_event` of `run_cells`.
 
-    The time left is the expected cost of the cells that have not ended, scaled by what ended cells took against their
-    expected cost, and divided by the number of workers.
+    The time left is the expected cost of the cells that have not ended and of those to be planned later, scaled by what
+    ended cells took against their expected cost, and divided by the number of workers.
 
     Args:
-        cells: all cells of the run; equal ones are counted once.
+        cells: the first cells of the run; equal ones are counted once.
         jobs: number of workers.
+        later: expected cost of the cells that are planned on the results of others, in seconds. Default none.
         stream: where to write; stderr by default.
         clock: returns the current time in seconds.
     """
@@ -37,21 +38,44 @@ class Progress:
         jobs: int,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        later: float = 0.0,
     ) -> None:
         self._stream = stream or sys.stderr
         self._clock = clock
-        self._left = {cell.key: cell.cost for cell in cells}
-        self._total = len(self._left)
+        self._left: dict[str, float] = {}
+        self._known: set[str] = set()
+        self._total = 0
         self._jobs = jobs
         self._counts: Counter[str] = Counter()
-        self._expected = self._took = 0.0
-        self._cost_left = sum(self._left.values())
+        self._expected = self._took = self._cost_left = 0.0
+        self._later = later
+        self._running: dict[str, str] = {}
         self._last_line = clock()
         console = Console(file=self._stream)
-        columns = BarColumn(), TextColumn("{task.description}", markup=False)
+        columns = SpinnerColumn(), TimeElapsedColumn(), BarColumn(12), TextColumn("{task.description}", markup=False)
         in_pipe = not console.is_interactive
         self._bar = rich.progress.Progress(*columns, console=console, transient=True, disable=in_pipe)
-        self._task = self._bar.add_task(str(self), total=self._total)
+        self._task = self._bar.add_task("")
+        self.add(cells)
+
+    def add(self, cells: Iterable[Cell]) -> None:
+        """Count further cells, which were planned on the results of others.
+
+        Args:
+            cells: as they were planned; those known already are left out.
+        """
+        new = {cell.key: cell.cost for cell in cells if cell.key not in self._known}
+        self._known |= new.keys()
+        if self._total:
+            self._later = max(0.0, self._later - sum(new.values()))
+        self._left |= new
+        self._total += len(new)
+        self._cost_left = sum(self._left.values())
+        self._bar.update(self._task, total=self._total, description=str(self))
+
+    def complete(self) -> None:
+        """No further cell will be planned."""
+        self._later = 0.0
 
     def __enter__(self) -> Self:
         if not self._bar.disable:
@@ -71,7 +95,10 @@ class Progress:
             event: what `run_cells` says of a cell.
         """
         if event.status == "started":
+            self._running[event.cell.key] = event.cell.label or event.cell.runner
+            self._bar.update(self._task, description=str(self))
             return
+        self._running.pop(event.cell.key, None)
         expected = self._left.pop(event.cell.key, 0.0)
         self._cost_left = self._cost_left - expected if self._left else 0.0
         if event.status == "cached":
@@ -92,12 +119,14 @@ class Progress:
     def seconds_left(self) -> float:
         """Expected seconds until the last cell ends."""
         scale = self._took / self._expected if self._took > 0 else 1.0
-        return self._cost_left * scale / self._jobs
+        return (self._cost_left + self._later) * scale / self._jobs
 
     def __str__(self) -> str:
         ended = self._total - len(self._left)
         parts = [f"{ended}/{self._total} cells", *(f"{count} {what}" for what, count in self._counts.items())]
-        return ", ".join(parts + ([f"about {duration(self.seconds_left)} left"] if self._left else []))
+        parts += [f"about {duration(self.seconds_left)} left"] if self._left else []
+        now = next(reversed(self._running.values()), "")
+        return ", ".join(parts) + (f"; now {now}" if now else "")
 
     def _write_line(self, line: str) -> None:
         if self._bar.live.is_started:

@@ -53,6 +53,7 @@ class Experiment:
         gaps: from the setup, by claim, what this run leaves out. Default none.
         gates: from setup and results, by name, whether the run could have seen what the claims behind a gate say.
             Default none.
+        later: what refining costs, as a share of the cells that are planned first; for the time left alone. Default 0.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Experiment:
     reasons: Callable[[Setup, Results], dict[str, str]] = _no_words
     gaps: Callable[[Setup], dict[str, str]] = _no_words
     gates: Callable[[Setup, Results], dict[str, Gate]] = _no_gates
+    later: float = 0.0
 
     @property
     def refines(self) -> bool:

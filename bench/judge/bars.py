@@ -116,10 +116,11 @@ class Part:
     @property
     def asked(self) -> str:
         """What it asks, in words."""
+        unit = f" {self.unit}" if self.unit and self.interval != "share" else ""
         if self.bar is not None:
-            return f"{'above' if self.large else 'below'} {self.bar:g}"
-        claimed = f", {self.claimed:g} claimed" if self.claimed is not None else ""
-        return f"above {self.sesoi:g}{claimed}"
+            return f"{'above' if self.large else 'below'} {self.bar:g}{unit}"
+        claimed = f", {self.claimed:g}{unit} claimed" if self.claimed is not None else ""
+        return f"above {self.sesoi:g}{unit}{claimed}"
 
 
 def settle_words(part: Part, found: Interval) -> str:

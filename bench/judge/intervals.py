@@ -3,13 +3,9 @@
 What the data cannot bound has an infinite interval: one seed says nothing of the spread over seeds. What does not vary
 has an interval of width zero; proportions, which may all be 0 or 1 by chance, therefore belong to `clopper_pearson` and
 not to `t_interval`.
-
-SciPy gives the quantiles. They come from `scipy.special` because `scipy.stats`, whose numbers are the same, takes a
-second to import; `binomtest(...).proportion_ci` solves for the Clopper-Pearson bounds to nine digits only.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -18,122 +14,17 @@ from scipy import special
 from scipy.optimize import isotonic_regression
 
 from bench.errors import InputError
+from causalrec.methods.intervals import Interval as Interval  # noqa: PLC0414, offered here as well
+from causalrec.methods.intervals import checked_level, finite_values, t_around
+from causalrec.methods.intervals import clopper_pearson as clopper_pearson  # noqa: PLC0414, offered here as well
+from causalrec.methods.intervals import share_interval as share_interval  # noqa: PLC0414, offered here as well
+from causalrec.methods.intervals import t_interval as t_interval  # noqa: PLC0414, offered here as well
 
 Floats: TypeAlias = NDArray[np.float64]
 SPARSE = 0.2  # share of differences that are not 0, below which a mean has no normal law at usual numbers
 FEW_HITS = 10  # counted events, below which their number has no normal law
 
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its confidence bounds.
-
-    Args:
-        estimate: The estimate, in the unit of what was measured.
-        low: Lower bound, in the same unit; may be -infinity.
-        high: Upper bound, in the same unit; may be +infinity.
-        n: Number of independent units behind it.
-        level: Confidence level, between 0 and 1.
-    """
-
-    estimate: float
-    low: float
-    high: float
-    n: int
-    level: float = 0.95
-
-    def excludes(self, value: float) -> bool:
-        """Whether a value lies outside the interval.
-
-        Args:
-            value: The value, in the unit of the estimate.
-        """
-        return value < self.low or value > self.high
-
-    def above(self, value: float) -> bool:
-        """Whether the whole interval lies above a value.
-
-        Args:
-            value: The value, in the unit of the estimate.
-        """
-        return self.low > value
-
-    def below(self, value: float) -> bool:
-        """Whether the whole interval lies below a value.
-
-        Args:
-            value: The value, in the unit of the estimate.
-        """
-        return self.high < value
-
-    def inside(self, low: float, high: float) -> bool:
-        """Whether the whole interval lies strictly between two values.
-
-        Args:
-            low: The lower value, in the unit of the estimate.
-            high: The upper value, in the same unit.
-        """
-        return low < self.low and self.high < high
-
-    def within(self, low: float, high: float) -> "Interval":
-        """Cut the bounds to the values that the quantity can take.
-
-        Args:
-            low: Least possible value, such as 0 for a share.
-            high: Greatest possible value, such as 1 for a share.
-        """
-        return Interval(self.estimate, max(self.low, low), min(self.high, high), self.n, self.level)
-
-    def less(self, value: float) -> "Interval":
-        """Return the interval of the difference to a value.
-
-        Args:
-            value: What is taken off, in the unit of the estimate.
-        """
-        return Interval(self.estimate - value, self.low - value, self.high - value, self.n, self.level)
-
-    def scaled(self, by: float) -> "Interval":
-        """Return the interval in another unit.
-
-        Args:
-            by: How many of the other unit make one of this, > 0; 100 turns a share into per cent.
-        """
-        return Interval(by * self.estimate, by * self.low, by * self.high, self.n, self.level)
-
-    @property
-    def turned(self) -> "Interval":
-        """The interval of the same quantity with its sign turned."""
-        return Interval(-self.estimate, -self.high, -self.low, self.n, self.level)
-
-    @property
-    def half_width(self) -> float:
-        """Half of high − low."""
-        return (self.high - self.low) / 2
-
-    @property
-    def bounded(self) -> bool:
-        """Whether both bounds are finite."""
-        return bool(np.isfinite(self.half_width))
-
-
 Value: TypeAlias = str | int | float | Interval | None  # what a table's cell or a finding's estimate may be
-
-
-def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:
-    """Student's t interval for the mean.
-
-    Args:
-        values: Independent values, shape (n,).
-        level: Confidence level.
-
-    Returns:
-        The interval; infinite for n = 1.
-
-    Raises:
-        InputError: No values, NaN or infinity among them, or more than one axis.
-    """
-    x = _finite(values, "values", axes=1)
-    return _t_around(float(x.mean()), _standard_error(x), len(x) - 1, len(x), level)
 
 
 def sequence_interval(values: ArrayLike, level: float = 0.95, peak: int = 10) -> Interval:
@@ -169,7 +60,7 @@ def sequence_ratio(n: int, level: float = 0.95, peak: int = 10) -> float:
         level: Confidence level.
         peak: As in `sequence_interval`.
     """
-    miss = 1 - _checked(level)
+    miss = 1 - checked_level(level)
     rho = (-2 * np.log(miss) + np.log(1 - 2 * np.log(miss))) / peak
     spread = n * rho + 1
     return float(np.sqrt(2 * spread / (n * rho) * np.log(np.sqrt(spread) / miss)) / special.ndtri(1 - miss / 2))
@@ -192,44 +83,12 @@ def sparse_interval(values: ArrayLike, size: float, level: float = 0.95) -> Inte
     Raises:
         InputError: As for `t_interval`.
     """
-    x, plain = _finite(values, "values", axes=1), t_interval(values, level)
+    x, plain = finite_values(values, "values", axes=1), t_interval(values, level)
     if (x != 0).mean() >= SPARSE:
         return plain
     most = float(max(size, np.abs(x).max()))
     up, down = (clopper_pearson(int(k), len(x), level).high for k in ((x > 0).sum(), (x < 0).sum()))
     return Interval(plain.estimate, min(plain.low, -down * most), max(plain.high, up * most), plain.n, level)
-
-
-def share_interval(values: ArrayLike, level: float = 0.95) -> Interval:
-    """`t_interval` of values that lie in 0 to 1, cut to that range.
-
-    Args:
-        values: Independent values from 0 to 1, shape (n,).
-        level: Confidence level.
-
-    Raises:
-        InputError: As for `t_interval`.
-    """
-    return t_interval(values, level).within(0.0, 1.0)
-
-
-def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> Interval:
-    """The exact binomial interval (Clopper & Pearson 1934), which covers at least its level.
-
-    Args:
-        successes: Number of successes, 0 to `trials`.
-        trials: Number of trials, at least 1.
-        level: Confidence level.
-
-    Raises:
-        InputError: `trials` < 1 or `successes` outside 0..`trials`.
-    """
-    if not (trials >= 1 and 0 <= successes <= trials):
-        raise InputError(f"{successes} successes of {trials} trials; give 0 <= successes <= trials, trials >= 1")
-    tail = (1 - _checked(level)) / 2
-    low = 0.0 if successes == 0 else float(special.betaincinv(successes, trials - successes + 1, tail))
-    high = 1.0 if successes == trials else float(special.betaincinv(successes + 1, trials - successes, 1 - tail))
-    return Interval(successes / trials, low, high, trials, level)
 
 
 def crossing(
@@ -255,7 +114,7 @@ def crossing(
     Raises:
         InputError: x that does not increase, different lengths, or impossible counts.
     """
-    at, (hits, tries) = _finite(x, "x", axes=1), _pair(successes, trials)
+    at, (hits, tries) = finite_values(x, "x", axes=1), _pair(successes, trials)
     if len(at) != len(hits) or (np.diff(at) <= 0).any():
         raise InputError(f"crossing: x is {at} for {len(hits)} rates; give increasing x, one per rate")
     counts = [clopper_pearson(int(k), int(n), level) for k, n in zip(hits, tries, strict=True)]
@@ -310,8 +169,8 @@ def crossed_interval(differences: ArrayLike, level: float = 0.95) -> Interval:
     Raises:
         InputError: No seeds or users, or values that are not finite.
     """
-    x = _finite(differences, "differences", axes=2)
-    return _t_around(*_crossed_error(x), len(x), level)
+    x = finite_values(differences, "differences", axes=2)
+    return t_around(*_crossed_error(x), len(x), level)
 
 
 def _crossed_error(x: Floats) -> tuple[float, float, float]:
@@ -345,7 +204,7 @@ def crossed_gain(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:
     Raises:
         InputError: Different shapes, values that are not finite, or mean(b) not positive.
     """
-    x, y = _finite(a, "a", axes=2), _finite(b, "b", axes=2)
+    x, y = finite_values(a, "a", axes=2), finite_values(b, "b", axes=2)
     if x.shape != y.shape:
         raise InputError(f"a has shape {x.shape} and b {y.shape}; pairs need the same shape")
     if y.mean() <= 0:
@@ -408,10 +267,10 @@ def clustered_ratio(
     clusters = min(float(whole**2 / (np.bincount(by, weights=chance) ** 2).sum()) for by in (i, j))
     freedom = max(1.0, clusters - 1)
     variance = (of_effect + of_cause) * clusters / freedom
-    around = _t_around(ratio, float(np.sqrt(variance)), freedom, len(x), level)
+    around = t_around(ratio, float(np.sqrt(variance)), freedom, len(x), level)
     low, high = max(0.0, around.low), around.high
     if (count := float(x.sum()) / runs) < FEW_HITS:
-        tail = (1 - _checked(level)) / 2
+        tail = (1 - checked_level(level)) / 2
         low = min(low, float(special.gammaincinv(count, tail)) * runs / whole if count > 0 else 0.0)
         high = max(high, float(special.gammaincinv(count + 1, 1 - tail)) * runs / whole)
     return Interval(ratio, low, high, len(x), level)
@@ -439,7 +298,7 @@ def spearman_interval(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Interv
         return Interval(correlation, -1.0, 1.0, n, level)
     swapped = 1 - 12 / (n * (n**2 - 1))
     z = np.arctanh(np.clip(correlation, -swapped, swapped))
-    half = special.ndtri((1 + _checked(level)) / 2) * np.sqrt((1 + correlation**2 / 2) / (n - 3))
+    half = special.ndtri((1 + checked_level(level)) / 2) * np.sqrt((1 + correlation**2 / 2) / (n - 3))
     low, high = float(np.tanh(z - half)), float(np.tanh(z + half))
     return Interval(correlation, min(low, correlation), max(high, correlation), n, level)
 
@@ -450,41 +309,8 @@ def _centred_ranks(x: Floats) -> Floats:
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse] - (len(x) + 1) / 2)
 
 
-def _standard_error(x: Floats) -> float:
-    """The standard error of the mean: infinite for one value, exactly 0 for equal ones, however their mean rounds."""
-    if len(x) == 1:
-        return np.inf
-    return 0.0 if np.all(x == x[0]) else float(x.std(ddof=1) / np.sqrt(len(x)))
-
-
-def _t_around(estimate: float, error: float, freedom: float, n: int, level: float) -> Interval:
-    """The t interval from a standard error, which may be 0 or infinite, with `freedom` degrees of freedom."""
-    half = _t_quantile(freedom, level) * error if 0 < error < np.inf else error
-    return Interval(estimate, estimate - half, estimate + half, n, level)
-
-
-def _t_quantile(freedom: float, level: float) -> float:
-    return float(special.stdtrit(freedom, (1 + _checked(level)) / 2))
-
-
-def _checked(level: float) -> float:
-    if not 0 < level < 1:
-        raise InputError(f"level is {level}; give a number between 0 and 1, such as 0.95")
-    return level
-
-
 def _pair(a: ArrayLike, b: ArrayLike) -> tuple[Floats, Floats]:
-    x, y = _finite(a, "the first side", axes=1), _finite(b, "the second side", axes=1)
+    x, y = finite_values(a, "the first side", axes=1), finite_values(b, "the second side", axes=1)
     if len(x) != len(y):
         raise InputError(f"{len(x)} values against {len(y)}; pairs need the same number")
     return x, y
-
-
-def _finite(values: ArrayLike, what: str, axes: int) -> Floats:
-    """The values in float64; InputError names `what` where they have other axes, are empty or not all finite."""
-    x = np.asarray(values, dtype=np.float64)
-    if x.ndim != axes or x.size == 0:
-        raise InputError(f"{what}: shape {x.shape}; give {axes} axis(es), none of them empty")
-    if not np.isfinite(x).all():
-        raise InputError(f"{what}: {int((~np.isfinite(x)).sum())} of {x.size} values are NaN or infinite")
-    return x

@@ -22,11 +22,11 @@ from scipy.sparse import csr_array, issparse
 
 from bench.errors import InputError
 from bench.methods import user_recommender
-from bench.methods.fit import fit, make_model
 from bench.methods.seq2cause import largest_information
 from bench.methods.user_code import definition
 from bench.methods.user_recommender import Ints, UserRecommender
 from causalrec.interactions import Sequences, Split, Targets, from_rows, pad_left
+from causalrec.methods.fit import fit, make_model
 from causalrec.model import CausalRec, CausalRecOptions
 from causalrec.registry import Registry
 from causalrec.training import TrainingOptions, make_scorer

@@ -13,6 +13,7 @@ from bench.methods import peers, user_learner
 from bench.methods.user_code import PEER, definition
 from causalrec.registry import Registry
 from causalrec.structure import Learner
+from causalrec.structure.own import UserLearner
 from causalrec.structure.registry import LEARNERS, make
 
 
@@ -124,7 +125,7 @@ def code(name: str) -> tuple[str, ...]:
     Args:
         name: the learner.
     """
-    return (definition(user_learner.UserLearner if ":" in name else _entry(name).kind),)
+    return (definition(UserLearner if ":" in name else _entry(name).kind),)
 
 
 def identity(name: str) -> str:

@@ -3,17 +3,17 @@
 import contextlib
 import math
 import types
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
+import causalrec.errors
 from bench.errors import InputError
-from bench.text import short
+from causalrec.methods import options
 
 T = TypeVar("T")
-SAID = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", type(None): "none"}
 
 
 def names(kind: type[Any], fixed: Sequence[str] = ()) -> dict[str, Any]:
@@ -72,27 +72,10 @@ def build(kind: type[T], given: object, where: str) -> T:
     Raises:
         InputError: The data is no object, a key is unknown or missing, or a value is of another type.
     """
-    if not isinstance(given, Mapping):
-        raise InputError(f"{where} is {short(given)}; expected an object")
-    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
-    hints = get_type_hints(kind)
-    for key in given:
-        if key not in known:
-            raise InputError(f"{where} has no option {short(key)}; its options: {', '.join(known)}")
-    for name, field in known.items():
-        if name not in given and field.default is MISSING and field.default_factory is MISSING:
-            raise InputError(f"{where} lacks {name}")
-    return kind(**{name: _value(f"{where}.{name}", value, hints[name]) for name, value in given.items()})
-
-
-def _value(what: str, value: object, hint: Any) -> Any:
-    """JSON data as a value of the declared type."""
-    if is_dataclass(hint) and isinstance(hint, type):
-        return build(hint, value, what)
     try:
-        return msgspec.convert(value, hint)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{what} is {short(value)}; expected {_told(hint)}") from error
+        return options.build(kind, given, where)
+    except causalrec.errors.InputError as error:
+        raise InputError(str(error)) from error
 
 
 def _word(what: str, text: str, hint: Any) -> Any:
@@ -105,16 +88,4 @@ def _word(what: str, text: str, hint: Any) -> Any:
         found = msgspec.convert(value, hint, strict=False)
         if not isinstance(found, float) or math.isfinite(found):
             return found
-    raise InputError(f"{what} is {text!r}; give {_told(hint)}")
-
-
-def _told(hint: Any) -> str:
-    """What values a type has, in words."""
-    if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(map(_told, get_args(hint)))
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(get_args(hint))
-    if get_origin(hint) is tuple:
-        return f"{_told(get_args(hint)[0])} or several, with commas between"
-    return SAID.get(hint, "an object")
-
+    raise InputError(f"{what} is {text!r}; give {options.told(hint)}")

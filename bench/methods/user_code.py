@@ -14,9 +14,9 @@ from types import ModuleType
 
 from bench.cells.unit import Cell
 from bench.errors import InputError
+from causalrec.errors import one_line
 
 NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-LONGEST_ERROR = 300
 PARAMETERS = ("learner", "model")  # parameters of a cell that may name such code
 PEER = "peer."
 
@@ -62,15 +62,6 @@ def version(name: str, kind: str) -> str:
     if file is None:
         raise InputError(f"{name!r}: the module has no file, so that a change to it could not be told; give it one")
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()
-
-
-def one_line(error: BaseException) -> str:
-    """Type and message of an error on one line of at most `LONGEST_ERROR` characters.
-
-    Args:
-        error: the error.
-    """
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_ERROR].removesuffix(": ")
 
 
 def foreign(cell: Cell) -> str | None:

@@ -1,27 +1,19 @@
-"""A user's own learner: a function of the samples, `package.module:function`, importable from the current folder.
+"""A user's own learner, importable from the current folder: `package.module:function`, or a class with `fit`.
 
-X (samples, n) float64 -> W (n, n), W[i, j] the effect of j on i, the diagonal 0. It meets the same draws, threshold and
-scores as any other learner.
+See `causalrec.structure.own` for what it takes and returns.
 """
 
-import contextlib
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
-
-import numpy as np
-import torch
 
 from bench.errors import InputError
 from bench.methods import user_code
-from bench.methods.user_code import one_line
-from causalrec.acyclicity import Exponential, is_acyclic
-from causalrec.structure import Fits, Floats, Learner, Problems
+from causalrec.structure import Floats, Learner
+from causalrec.structure.own import UserLearner, by_fit
 
 
 def load(name: str) -> Learner:
-    """The user's function as a learner.
+    """The user's function, or class with `fit`, as a learner.
 
     Args:
         name: `package.module:function`.
@@ -30,6 +22,8 @@ def load(name: str) -> Learner:
         InputError: it cannot be imported, or is no function.
     """
     found = user_code.find(name, "function")
+    if callable(getattr(found, "fit", None)):
+        return UserLearner(name, by_fit(found))
     if not callable(found):
         module, _, function = name.partition(":")
         raise InputError(f"{name!r}: {module} has no function {function}")
@@ -43,69 +37,3 @@ def version(name: str) -> str:
         name: `package.module:function`.
     """
     return user_code.version(name, "function")
-
-
-@dataclass(frozen=True)
-class UserLearner:
-    """A user's function as a learner: one call per problem, each on a copy of the samples.
-
-    If a call raises, or returns no finite (n, n) with a diagonal of 0, only its problem fails: the reason is in
-    `Fits.errors`, its W is 0 and it has not converged. Running out of memory fails the cell.
-
-    Args:
-        name: `package.module:function`.
-        function: X (samples, n) -> W (n, n).
-    """
-
-    name: str
-    function: Callable[[Floats], object]
-
-    def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, it takes X alone
-        """Learn one W per problem.
-
-        Args:
-            problems: problems with rows.
-            generator: not used; the function takes X alone.
-
-        Raises:
-            InputError: the problems have no rows.
-        """
-        if problems.rows is None:
-            raise InputError(f"{self.name} learns from samples; here is only a covariance")
-        m, n = problems.covariance.shape[:2]
-        W, errors = np.zeros((m, n, n)), [""] * m
-        for k, X in enumerate(problems.rows):
-            try:
-                with contextlib.redirect_stdout(sys.stderr):
-                    W[k] = _checked(self.function(X.copy()), n)
-            except MemoryError:
-                raise
-            except Exception as error:  # noqa: BLE001, whatever a user's function raises is recorded
-                errors[k] = one_line(error)
-        fine = np.array([not error for error in errors])
-        return Fits(W, np.array([_h(w) for w in W]), fine, np.ones(m, dtype=np.int64), errors=tuple(errors))
-
-
-def _h(W: Floats) -> float:
-    """tr(e^{W∘W}) − n, the largest float where that overflows."""
-    largest = float(np.finfo(np.float64).max)
-    weights = torch.from_numpy(W)
-    if is_acyclic(weights):
-        return 0.0
-    try:
-        h = float(Exponential().value(weights))
-    except OverflowError:
-        return largest
-    return h if np.isfinite(h) else largest
-
-
-def _checked(result: object, n: int) -> Floats:
-    W = np.asarray(result)
-    if W.shape != (n, n) or W.dtype.kind not in "biuf":
-        raise InputError(f"returned shape {W.shape} and dtype {W.dtype}; return numbers of shape {(n, n)}")
-    W = W.astype(np.float64)
-    if not np.isfinite(W).all():
-        raise InputError("returned values that are not finite")
-    if W.diagonal().any():
-        raise InputError("returned a diagonal that is not 0: a variable that causes itself")
-    return W

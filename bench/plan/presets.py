@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.errors import InputError
-from bench.methods.fit import SPLITS
 from bench.methods.recommenders import RIVALS
+from causalrec.methods.fit import SPLITS
 
 
 @dataclass(frozen=True)

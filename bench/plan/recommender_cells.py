@@ -10,12 +10,12 @@ from bench.methods import user_recommender as own_recommender
 from bench.methods.recommenders import CONTROLS, ENTRIES, NEURAL, PEERS, RIVALS, TIMED, TRAINED
 from bench.plan.presets import World
 from bench.plan.setup import Setup
+from causalrec.methods.recipes import PAIR_BATCH
 from causalrec.model import CausalRec
 from causalrec.rivals.ease import MOST_ITEMS
 
 DROPOUTS = (0.1, 0.2, 0.3, 0.5)
 FACTOR_WEIGHTS = dict(zip(DROPOUTS, (1e-4, 1e-3, 3e-3, 1e-2), strict=True))  # FPMC has these where others have dropout
-PAIR_BATCH = 1024
 READING = (
     "layers", "normalised", "beta", "source", "sign", "mixing", "placement", "bidirectional", "fit", "stop",
     "acyclicity", "constrained", "rho", "growth", "raise_rho", "graph_rate", "repeats", "relation", "tau", "top",
@@ -27,7 +27,7 @@ SPOKEN = {
     "window": "window", "decay": "decay", "regularisation": "weight", "dropout": "dropout", "sparsity": "lambda",
     "learning_rate": "lr", "tau_train": "tau in training", "tau_inf": "tau in ranking",
 }  # fmt: skip
-TOKEN_SECONDS, ITEM_SECONDS = 9e-6, 4.3e-9
+TOKEN_SECONDS, ITEM_SECONDS = 1.3e-5, 1.03e-8
 PAIR_SECONDS, CUBE_SECONDS = 4e-6, 4e-11
 CUBIC = ("ease", "tale")  # controls that solve systems of items x items
 

@@ -18,6 +18,7 @@ scope = partial(option, panel="What to run")
 data = partial(option, panel="Data")
 of_dataset = partial(data, default="the dataset's own")
 as_trained = partial(data, default="as trained")
+found = partial(data, default="found, and told")
 method = partial(option, panel="Models and learners")
 where = partial(option, panel="Where and how it runs")
 
@@ -28,6 +29,8 @@ Device = Annotated[str, where("auto, cpu or cuda.")]
 Split = Annotated[str, data("How real data are split and claims judged: leave_one_out or temporal.")]
 DataDir = Annotated[Path | None, data("Folder of real datasets.", default="$CAUSALREC_DATA, otherwise data/")]
 RESULTS = Path("results/runs")
+FORMAT = "Your own file: table (with a header), pairs (user item) or lists (user item item ...), both without."
+DELIMITER = "comma, tab, semicolon, blank or double-colon between columns of your own file."
 MOST = 1000  # workers of one machine, seeds or trials; more would be a slip
 
 
@@ -49,49 +52,51 @@ class DataOptions:
         Raises:
             InputError: an option has no such value.
         """
-        from bench.methods.fit import SPLITS
         from bench.plan.setup import Preparation
+        from causalrec.methods.fit import SPLITS
 
         return Preparation(self.repeats, self.user_core, self.item_core, split or SPLITS[0])
 
-    def asked(
-        self, user: str | None, item: str | None, time: str | None, split: str | None = None
-    ) -> Mapping[str, object]:  # fmt: skip
+    def asked(self, file: Mapping[str, str | None], split: str | None = None) -> Mapping[str, object]:
         """How data that a model is trained on or applied to are read; None where the data or the model decide.
 
         Args:
-            user: column of users in a user's own file.
-            item: column of items.
-            time: column of times.
+            file: how a user's own file is read, as `Columns` has it.
             split: "leave_one_out" or "temporal".
 
         Raises:
             InputError: an option has no such value.
         """
-        return {"user": user, "item": item, "time": time, "split": split, **self.preparation(split).of_readers}
+        return {**file, "split": split, **self.preparation(split).of_readers}
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of a user's own file."""
+    """How a user's own file is read."""
 
-    user: Annotated[str, data("Column of users in your own file.")] = "user"
-    item: Annotated[str, data("Column of items in your own file.")] = "item"
-    time: Annotated[str | None, data("Column of times.", default="none: actions are in file order")] = None
+    user: Annotated[str | None, found("Column of users in your own file.")] = None
+    item: Annotated[str | None, found("Column of items in your own file.")] = None
+    time: Annotated[str | None, found("Column of times; none: actions are in file order.")] = None
+    format: Annotated[str | None, data(FORMAT, default="table")] = None
+    delimiter: Annotated[str | None, found(DELIMITER)] = None
 
 
 UserColumn = Annotated[str | None, as_trained("Column of users in your own file.")]
 ItemColumn = Annotated[str | None, as_trained("Column of items in your own file.")]
-TimeColumn = Annotated[str | None, as_trained("Column of times in your own file.")]
+TimeColumn = Annotated[str | None, as_trained("Column of times in your own file; none: actions are in file order.")]
+Format = Annotated[str | None, as_trained(FORMAT)]
+Delimiter = Annotated[str | None, as_trained(DELIMITER)]
 
 
 @dataclass(frozen=True)
 class TrainedColumns:
-    """Columns of a user's own file that a trained model is applied to."""
+    """How a user's own file is read that a trained model is applied to."""
 
     user: UserColumn = None
     item: ItemColumn = None
     time: TimeColumn = None
+    format: Format = None
+    delimiter: Delimiter = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,13 @@ class NamedColumns:
     user_column: UserColumn = None
     item_column: ItemColumn = None
     time_column: TimeColumn = None
+    format: Format = None
+    delimiter: Delimiter = None
+
+    @property
+    def file(self) -> Mapping[str, str | None]:
+        """The values as `Columns` names them."""
+        return {name.removesuffix("_column"): value for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -154,7 +166,7 @@ class PlanOptions:
 
         Args:
             data: where the data are, and how they are prepared.
-            own: a user's own file and its columns: path, user, item, time; None for none.
+            own: a user's own file as `path`, and how it is read, as `Columns` has it; None for none.
 
         Raises:
             InputError: an option has no such value, or data or a model cannot be read.
@@ -166,7 +178,9 @@ class PlanOptions:
         named = (tuple(self.dataset or ()), tuple(self.rival or ()))
         preset = narrow(find_preset(self.preset), *named, self.seeds, self.trials)
         models = (tuple(self.learner or ()), tuple(self.recommender or ()))
-        return make_setup(preset, self.seed, data.data_dir, self.device, prepared, own, *models, self.perturb)
+        return make_setup(
+            preset, self.seed, data.data_dir, self.device, prepared, own, *models, self.perturb, bool(self.dataset)
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -187,4 +201,10 @@ class RunOptions:
     ] = False  # fmt: skip
     require_data: Annotated[
         bool, output("Exit code 3 if a dataset of the preset is missing.", "--require-data")
+    ] = False  # fmt: skip
+    get_data: Annotated[
+        bool, data("First download what the preset needs and is not there, as far as it can be had.", "--get-data")
+    ] = False  # fmt: skip
+    tables: Annotated[
+        bool, output("Print every table, not the verdicts alone.", "--tables")
     ] = False  # fmt: skip

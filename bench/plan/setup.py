@@ -12,8 +12,8 @@ from bench.errors import DataMissing, InputError
 from bench.methods import learners as learner_names
 from bench.methods import rectools, seq2cause
 from bench.methods import user_recommender as own_recommender
-from bench.methods.fit import SPLITS
 from bench.plan.presets import Preset
+from causalrec.methods.fit import SPLITS
 from causalrec.training import pick_device
 
 DATA_VARIABLE = "CAUSALREC_DATA"
@@ -157,6 +157,7 @@ def make_setup(
     learners: tuple[str, ...] = (),
     recommenders: tuple[str, ...] = (),
     perturb: float = 0.0,
+    required: bool = False,
 ) -> Setup:
     """Read the preset's datasets once, to know which are there and what they hold, and tell workers where they are.
 
@@ -169,14 +170,18 @@ def make_setup(
         data_dir: folder of the datasets. Default that of the environment, see `data_folder`.
         device: "cpu", "cuda" or "auto".
         preparation: of the datasets. Default their own.
-        own: a user's own file and its columns: path, user, item, time. Default none.
+        own: a user's own file as `path`, and fields of `FileForm`. Default none.
         learners: names of `bench.methods.learners`.
         recommenders: names of `bench.methods.user_recommender`.
         perturb: as in `Setup`.
+        required: refuse to go on without one of the preset's datasets.
 
     Raises:
-        InputError: a bad file, or a learner, recommender or device that is not there.
+        InputError: a bad file, or a data folder that was named, a required dataset, a learner, recommender or device
+            that is not there.
     """
+    if data_dir is not None and not data_dir.is_dir():
+        raise InputError(f"--data-dir {data_dir}: there is no such folder; name the one that holds the datasets")
     prepared = preparation or Preparation()
     for name in learners:
         learner_names.load(name)
@@ -192,6 +197,8 @@ def make_setup(
             _check_times(loaded, prepared.split)
             found[name] = loaded.provenance
         except DataMissing as error:
+            if required:
+                raise
             missing[name] = str(error)
     if own is not None:
         place = dict(own) | {"path": str(Path(own["path"]).resolve())}
@@ -206,6 +213,9 @@ def make_setup(
 
 def _check_times(loaded: Loaded, split: str) -> None:
     if split == "temporal" and loaded.sequences.times is None:
-        raise DataMissing(f"{loaded.provenance.file} has no times, which the temporal split needs; use leave_one_out")
+        raise DataMissing(
+            f"{loaded.provenance.file} has no times, which the temporal split needs; use leave_one_out, or name "
+            "the column of times of your own file with --time"
+        )
 
 

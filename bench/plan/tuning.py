@@ -24,13 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.cells.streams import generator
 from bench.cells.unit import Cell
-from bench.methods.recipes import TRAINING, loss
 from bench.methods.recommenders import TRAINED, find
 from bench.plan.recommender_cells import (
     DROPOUTS,
-    PAIR_BATCH,
     model_options,
     on_pairs,
     plan_cell,
@@ -41,6 +38,8 @@ from bench.plan.recommender_cells import (
 )
 from bench.plan.results import Result, of_cells
 from bench.plan.setup import Setup
+from causalrec.methods.recipes import PAIR_BATCH, TRAINING, loss
+from causalrec.methods.streams import generator
 
 RELATIONS: tuple[dict[str, Any], ...] = (
     *({"relation": "threshold", "tau": tau} for tau in (0.3, 0.1, 0.03)),
@@ -88,7 +87,7 @@ def _trials(setup: Setup, name: str, model: str, seed: int) -> list[tuple[dict[s
         fixed |= {"batch": PAIR_BATCH}
     else:
         fixed |= TRAINING | {"batch": r.batch, "windows": r.windows}
-    own = loss(model, int(setup.statistic(name, "items")))
+    own = loss(find(model), int(setup.statistic(name, "items")))
     return [
         (model_options(model, r.length, r.width, dropout, **reading) | own, fixed | {"learning_rate": rate})
         for (dropout, rate), reading in zip(drawn, _readings(setup, model, seed, len(drawn)), strict=True)

@@ -50,7 +50,7 @@ def claim_card(name: str, preset: str, out: Path, data_dir: Path | None = None) 
         ("rule", claim.rule),
         ("gates", ", ".join(claim.gates) or None),
         ("decided by", "every essential part" if claim.combine == "all" else "any one essential part"),
-        *((f"{'part' if part.essential else 'beside'}: {part.measure}", f"{part.asked} {part.unit}: {part.reason}")
+        *((f"{'part' if part.essential else 'beside'}: {part.measure}", f"{part.asked}: {part.reason}")
           for part in claim.parts.values()),
         ("other figures", ", ".join(f"{key} {figure:g}" for key, figure in claim.figures.items()) or None),
         ("why more runs do not settle it", claim.cap or None),

@@ -1,19 +1,20 @@
 """Two runs side by side: verdicts, findings, the numbers of shared tables, and what they were made with.
 
-A claim is compared if both runs were asked for its experiment. Its verdicts differ if they are not the same word. They
-differ within noise if of every essential finding of both the estimate of either lies in the other's interval, or a gate
-left neither anything to measure: another processor, which rounds otherwise, can do that. Runs that were judged by
-different registers are not compared unless that is asked for: a verdict by another rule is another verdict.
+A claim is compared if both runs were asked for its experiment and tested it. Its verdicts differ if they are not the
+same word. They differ within noise if of every essential finding of both the estimate of either lies in the other's
+interval, or a gate left neither anything to measure: another processor, which rounds otherwise, can do that. Runs that
+were judged by different registers are not compared unless that is asked for: a verdict by another rule is another one.
 """
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench.errors import InputError
 from bench.experiments import EXPERIMENTS
-from bench.judge.claims import Finding, Verdict
+from bench.judge.claims import NOT_RUN, Finding, Verdict
 from bench.judge.intervals import Interval, Value
 from bench.report.run_files import RunFile
 from bench.show.tables import Table
@@ -29,8 +30,8 @@ class Comparison:
     """What a comparison found.
 
     Args:
-        tables: for readers; the last is that of the verdicts.
-        compared: how many claims both runs were asked for.
+        tables: for readers; the first is that of the verdicts.
+        compared: how many claims both runs tested.
         differing: one sentence per claim whose verdicts differ beyond noise.
         within_noise: one sentence per claim whose verdicts differ within it.
     """
@@ -59,20 +60,26 @@ def compare(run: RunFile, reference: RunFile, across_registers: bool = False) ->
         here, there = _verdict(run, claim), _verdict(reference, claim)
         experiment = told.claim.experiment
         asked = all(experiment in file.experiments for file in (run, reference))
+        ran = NOT_RUN not in (here, there)
         word = "yes" if here == there else "within noise" if _within_noise(run, reference, claim) else "no"
-        rows.append((claim, here, there, word if asked else "not asked"))
-        if asked and here != there:
+        word = "not asked" if not asked else word if ran else NOT_RUN
+        rows.append((claim, here, there, word))
+        if asked and ran and here != there:
             sentence = f"{claim} is {here or 'not there'}, in the reference {there or 'not there'}"
             (within if word == "within noise" else beyond).append(sentence)
-    compared = sum(row[-1] != "not asked" for row in rows)
+    compared = sum(row[-1] not in ("not asked", NOT_RUN) for row in rows)
     columns = ("claim", "run", "reference", "equal")
     note = (
-        "not asked: one of the two runs was asked for other experiments than the one that tests this claim. within "
-        "noise: of every essential finding, each estimate lies in the other's interval. Verdicts are equal for "
-        f"{compared - len(beyond) - len(within)} of the {compared} claims that both were asked for."
+        f"Verdicts are equal for {compared - len(beyond) - len(within)} of the {compared} claims that both tested. "
+        "within noise: of every essential finding, each estimate lies in the other's interval. not asked: one of the "
+        "two was asked for other experiments than the one that tests this claim. not run: one of the two did not test "
+        "it, and there is nothing to compare."
     )
     verdicts = Table("compared_verdicts", f"Verdicts of {run.path} and {reference.path}", columns, tuple(rows), note)
-    tables = (_made_with(run, reference), _numbers(run, reference), _findings(run, reference), verdicts)
+    tables = (
+        verdicts, _findings(run, reference), _numbers(run, reference), _times(run, reference),
+        _made_with(run, reference),
+    )  # fmt: skip
     return Comparison(tables, compared, tuple(beyond), tuple(within))
 
 
@@ -263,6 +270,26 @@ def _by_place(table: Table | None, keys: tuple[str, ...]) -> dict[tuple[object, 
     return found
 
 
+def _times(run: RunFile, reference: RunFile) -> Table:
+    """The run's times over the reference's: of the whole, and in the median over rows of every column in seconds."""
+    rows: list[tuple[Value, ...]] = []
+    for name in dict.fromkeys((*run.tables, *reference.tables)):
+        tables = [file.tables[name] for file in (run, reference) if name in file.tables]
+        keys = _key_columns(tables) if len(tables) > 1 else ()
+        ours, theirs = (_by_place(table, keys) for table in tables) if keys else ({}, {})
+        ratios: dict[str, list[float]] = {}
+        for place, here in ours.items():
+            there, column = theirs.get(place), str(place[-1])
+            if column.endswith(" s") and isinstance(here, float) and isinstance(there, float) and here > 0 < there:
+                ratios.setdefault(column, []).append(here / there)
+        rows += [(name, column, len(found), statistics.median(found)) for column, found in ratios.items()]
+    took = [file.made.duration_s for file in (run, reference)]
+    whole = [("the whole run", "duration", 1, took[0] / took[1])] if min(took) > 0 else []
+    note = "The run's time over the reference's. A whole run that found records lasts less than its cells took."
+    columns = ("table", "column", "rows", "ratio")
+    return Table("compared_times", "Times, as ratios", columns, (*whole, *rows), note)
+
+
 # What they were made with
 
 
@@ -284,6 +311,7 @@ def _facts(run: RunFile) -> dict[str, Value]:
         "preset": run.preset,
         "seed": run.seed,
         "device": run.device,
+        "version": run.made.version or None,
         "experiments": "all" if run.experiments == tuple(EXPERIMENTS) else ", ".join(run.experiments),
         "register": run.register.sha256[:DIGITS],
         "judging code": run.code[:DIGITS],

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 from bench.cells.record import Record
 from bench.cells.store import Store
-from bench.cells.unit import canonical
 from bench.errors import InputError
 from bench.judge.intervals import Value
 from bench.show.tables import Table, harmless
 from bench.text import encodable, printable
+from causalrec.methods.canonical import canonical
 
 SHORT = 12  # digits of a key that tables show; `show` takes as many as tell it from others
 FORMATS = (".csv", ".parquet")

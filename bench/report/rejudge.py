@@ -4,22 +4,27 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from bench.cells.record import Record
 from bench.cells.store import Store
+from bench.cells.unit import Cell
 from bench.datasets.load import Provenance, data_folder
 from bench.errors import InputError
 from bench.judge.bars import TRUTHS
-from bench.judge.claims import Register, read_register
+from bench.judge.claims import Register, headline, read_register
 from bench.judge.severity import severity
 from bench.plan.presets import Preset, Real, find_preset
 from bench.plan.setup import DATA_VARIABLE, Setup
+from bench.report.page import REPORT
 from bench.report.run_files import NAME, REFERENCE, RunFile, read_run
 from bench.report.write import Made, document, write
 from bench.reproduce import rejudge
 from bench.show.terminal import Answer
-from bench.show.verdicts import severity_table
+from bench.show.verdicts import severity_table, summary_table
+from causalrec.methods.canonical import digest
 
 
 class Asked(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,6 +49,41 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
     about: str = ""
 
 
+class Evidence(Store):
+    """A store that also gives the record of a cell that other code made, the newest one.
+
+    A record says what came out of its cell, whatever became of the code since; it is judged as that.
+
+    Args:
+        folder: as for `Store`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._named: dict[str, str] | None = None
+        self.older = set[str]()
+
+    def get(self, cell: Cell) -> Record | None:
+        """The verified record of a cell, by today's code or else the newest by other code.
+
+        Args:
+            cell: what was to run.
+        """
+        if (found := super().get(cell)) is not None:
+            return found
+        if self._named is None:
+            records = sorted(self.records(), key=lambda record: self._path(record.key).stat().st_mtime_ns)
+            self._named = {_apart_from_code(record.cell): record.key for record in records if record.ok}
+        key = self._named.get(_apart_from_code(cell.fields))
+        if key is not None:
+            self.older.add(key)
+        return None if key is None else self.load(key)
+
+
+def _apart_from_code(fields: Mapping[str, Any]) -> str:
+    return digest({name: value for name, value in fields.items() if name != "code"})
+
+
 def judge_folder(
     folder: Path, out: Path | None = None, data_dir: Path | None = None, register: Register | None = None
 ) -> Answer:
@@ -64,13 +104,16 @@ def judge_folder(
     if place is None:
         raise InputError(f"{folder}: there is no folder records in it or beside it; judge where `reproduce` wrote them")
     os.environ[DATA_VARIABLE] = str(data_folder(data_dir).resolve())
-    found = rejudge(restored(run), run.experiments, Store(place), register)
+    store = Evidence(place)
+    found = rejudge(restored(run), run.experiments, store, register)
     missing = sum(result.record is None for result in found.failures)
-    made = Made(f"python cli.py judge {folder}", environment=run.environment)
+    made = Made(run.made.command, run.made.started, run.made.duration_s, run.environment)
     if out is not None:
         write(found, out, made)
     told = f"judged {found.cells} cells of {run.path}, {missing} without a record"
-    return Answer(found.tables, document(found, made), [told, *([f"run.json in {out}"] if out else [])])
+    told += f"; {len(store.older)} records were made by other code than today's" if store.older else ""
+    shown = summary_table(found.verdicts, headline(found.verdicts))
+    return Answer([shown], document(found, made), [told, *([f"report: {out / REPORT}"] if out else [])])
 
 
 def _run_of(folder: Path) -> Path:

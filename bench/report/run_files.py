@@ -4,7 +4,7 @@ import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -49,6 +49,22 @@ class Part:
     table: Table | None = None
 
 
+class HowMade(Struct, frozen=True):
+    """How a run was made; what is not known is empty.
+
+    Args:
+        command: the command line.
+        started: when, ISO 8601 in UTC.
+        duration_s: how long it took, in seconds.
+        version: of the suite.
+    """
+
+    command: str = ""
+    started: str = ""
+    duration_s: float = 0.0
+    version: str | None = ""
+
+
 @dataclass(frozen=True, eq=False)
 class RunFile:
     """A run as its file tells it, texts escaped for a terminal.
@@ -71,6 +87,8 @@ class RunFile:
         provenance: by name, all of it.
         missing: by dataset, why it was not there.
         environment: as `bench.cells.provenance`.
+        made: by which command, when and in what time. Default unknown.
+        gates: by name, whether the run passed it. Default none.
     """
 
     path: Path
@@ -90,6 +108,8 @@ class RunFile:
     provenance: Mapping[str, Mapping[str, Any]]
     missing: Mapping[str, str]
     environment: Mapping[str, str | int | None]
+    made: HowMade = field(default_factory=HowMade)
+    gates: Mapping[str, bool] = field(default_factory=dict)
 
     @cached_property
     def by_claim(self) -> Mapping[str, Verdict]:
@@ -138,7 +158,26 @@ def read_run(place: Path) -> RunFile:
         provenance=told.datasets,
         missing=told.missing,
         environment=told.environment,
+        made=told.made,
+        gates=told.gates,
     )
+
+
+def tables_of(run: RunFile, name: str | None = None) -> list[Table]:
+    """The tables of a run, or one of them.
+
+    Args:
+        run: as it was read back.
+        name: of the table. Default all.
+
+    Raises:
+        InputError: it has no such table.
+    """
+    if name is None:
+        return list(run.tables.values())
+    if name not in run.tables:
+        raise InputError(f"{run.path} has no table {short(name)}; its tables: {', '.join(run.tables)}")
+    return [run.tables[name]]
 
 
 def reference_of(preset: str) -> Path:
@@ -274,6 +313,7 @@ class _Document(Struct):
     gates: dict[str, bool]
     details: list[_Named]
     figures: list[_Named]
+    made: HowMade = HowMade()
 
     def __post_init__(self) -> None:
         _distinct("verdicts", (verdict.claim for verdict in self.verdicts))

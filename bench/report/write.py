@@ -66,7 +66,7 @@ def document(run: Run, made: Made | None = None) -> dict[str, Any]:
         "preset": setup.preset.name,
         "seed": setup.root,
         "device": setup.device,
-        "made": made_with | {"version": version_of("causalrec-bench")},
+        "made": made_with | {"version": version_of("causalrec-repro")},
         "asked": setup.asked,
         "headline": headline(run.verdicts),
         "experiments": list(run.experiments),

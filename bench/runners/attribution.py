@@ -11,11 +11,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cells.streams import generator
 from bench.cells.unit import Cell, Outcome
 from bench.methods import learners
 from bench.runners.structure import THRESHOLD
 from bench.runners.worlds import draw_world, observe, world_axes
+from causalrec.methods.streams import generator
 from causalrec.structure import threshold
 from causalrec.structure.exact import Exact
 from synth.scoring import shd

@@ -5,10 +5,10 @@ import time
 import numpy as np
 import torch
 
-from bench.cells.streams import generator
 from bench.cells.unit import Cell, Outcome
 from bench.errors import InputError
 from causalrec.acyclicity import FORMS, truncated_exponential
+from causalrec.methods.streams import generator
 
 SERIES = "series"
 SHORTEST = 0.01  # seconds: a clock's reading counts once it has run so long

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.cells.streams import generator, torch_generator
 from bench.cells.unit import Cell, Outcome
 from causalrec.interactions import Sequences, from_rows, leave_one_out
+from causalrec.methods.streams import generator, torch_generator
 from causalrec.model import CausalRec, CausalRecOptions
 from causalrec.training import TrainingOptions, train
 from synth.behaviour import BehaviourWorld

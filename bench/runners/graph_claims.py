@@ -13,15 +13,15 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from bench.cells.checkpoint import cpu_seconds
-from bench.cells.streams import generator
 from bench.cells.unit import Cell, Outcome
 from bench.errors import InputError
 from bench.judge.intervals import spearman_interval
 from bench.methods import causal
-from bench.methods.fit import SPLITS, make_split
 from bench.methods.user_recommender import UserScorer
 from bench.runners.recommender import best_possible, fresh_users, read_data
 from causalrec.interactions import Sequences, check_leaks, pad_left
+from causalrec.methods.fit import SPLITS, make_split
+from causalrec.methods.streams import generator
 from causalrec.ranking import ndcg, rank_targets
 from synth.behaviour import BehaviourWorld
 from synth.behaviour_controls import lift, onehot_regression

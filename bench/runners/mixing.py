@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from bench.cells.streams import generator
 from bench.cells.unit import Cell, Outcome
 from bench.errors import InputError
+from causalrec.methods.streams import generator
 from causalrec.structure import Problems
 from causalrec.structure.eqvar import EqVar
 from synth.scoring import edge_auprc, order_accuracy, shd

@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.cells.checkpoint import cpu_seconds, open_checkpoint
-from bench.cells.streams import generator, torch_generator
 from bench.cells.unit import Cell, Outcome
 from bench.datasets.load import load, load_own
 from bench.datasets.titles import TITLED
 from bench.errors import InputError
 from bench.methods import recommenders
-from bench.methods.fit import SPLITS, fit, make_model, make_split
 from bench.runners.audit import audit, item_edges, items_seen, lift_edges
 from bench.runners.given import draw_relation
 from causalrec.acyclicity import is_acyclic
@@ -40,6 +38,8 @@ from causalrec.interactions import (
     shuffle_histories,
     train_on_validation,
 )
+from causalrec.methods.fit import SPLITS, fit, make_model, make_split
+from causalrec.methods.streams import generator, torch_generator
 from causalrec.model import CausalRec, SASRec, two_way_mask
 from causalrec.ranking import Scorer, hit_rate, ndcg, rank_targets, reciprocal_rank
 from causalrec.recommender import Recommender

@@ -12,15 +12,15 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.cells.streams import generator
 from bench.cells.unit import Cell, Outcome
 from bench.methods import learners
 from bench.runners.worlds import draw_world, observe, world_axes
+from causalrec.errors import InputError
+from causalrec.methods.streams import generator
 from causalrec.structure import Fits, Problems, threshold, threshold_to_dag
-from synth.errors import InputError
+from causalrec.structure.sortability import r2_sortability, varsortability
 from synth.graphs import is_dag, topological_order
 from synth.scoring import best_threshold_shd, cpdag, cpdag_shd, f1, fdr, order_accuracy, shd, tpr
-from synth.sortability import r2_sortability, varsortability
 from synth.violations import World
 
 THRESHOLD = 0.3

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.cells.streams import generator
+from causalrec.methods.streams import generator
 from causalrec.structure import Problems
 from synth.graphs import draw_dag
 from synth.scm import draw_scm

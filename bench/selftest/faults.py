@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.cells import streams
 from bench.judge import claims, intervals
 from bench.judge.bars import Part
 from causalrec import acyclicity, attention, discovery, interactions, negatives, ranking, relation, structure, training
@@ -18,6 +17,7 @@ from causalrec.acyclicity import LogDeterminant
 from causalrec.attention import Block
 from causalrec.discovery import DiscoveryBlock
 from causalrec.lagrangian import Lagrangian
+from causalrec.methods import streams
 from causalrec.model import two_way_mask
 from causalrec.ranking import expected_rank
 from causalrec.structure import threshold

@@ -12,7 +12,6 @@ import numpy as np
 
 from bench.cells.record import Record
 from bench.cells.store import Store
-from bench.cells.streams import generator, torch_generator
 from bench.cells.unit import Cell
 from bench.experiments import find
 from bench.experiments.theory.graphs import plan_cell
@@ -25,6 +24,7 @@ from bench.plan.results import collect
 from bench.plan.setup import Setup
 from bench.runners import structure
 from bench.selftest.checks import Check, Measured
+from causalrec.methods.streams import generator, torch_generator
 
 NODES, FEATURES = 5, 256
 SMALL = replace(

@@ -62,17 +62,19 @@ class Panel:
         series: the curves.
         rules: vertical lines, each (x, label).
         levels: horizontal lines, each (y, label).
+        guides: curves to hold the others against, such as of a known slope; thin, grey and without points.
     """
 
     title: str
     series: tuple[Series, ...]
     rules: tuple[tuple[float, str], ...] = ()
     levels: tuple[tuple[float, str], ...] = ()
+    guides: tuple[Series, ...] = ()
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Panels that share their axes and one legend; a label has one look throughout.
+    """Panels that share their axes, but for `free_y`, and one legend; a label has one look throughout.
 
     Args:
         name: of its files, without an ending.
@@ -84,6 +86,7 @@ class Curves:
         log_y: whether the y axis is logarithmic.
         y_range: limits of y; None for those of what is shown.
         note: for readers, below the figure; "" for none.
+        free_y: whether every panel has a y axis of its own, where one for all would hide what happens in some.
 
     Raises:
         InputError: a name no file can safely have, a rule or level that is not finite, or a number that is not positive
@@ -99,6 +102,7 @@ class Curves:
     log_y: bool = False
     y_range: tuple[float, float] | None = None
     note: str = ""
+    free_y: bool = False
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -106,7 +110,8 @@ class Curves:
             drawn = [at for panel in self.panels for at, _ in getattr(panel, lines)]
             if not all(map(math.isfinite, drawn)):
                 raise InputError(f"figure {self.name!r}: {lines} at {drawn}; give finite numbers")
-            drawn += [value for panel in self.panels for series in panel.series for value in getattr(series, axis)]
+            every = [series for panel in self.panels for series in (*panel.series, *panel.guides)]
+            drawn += [value for series in every for value in getattr(series, axis)]
             drawn += self.y_range or () if axis == "y" else ()
             if log and any(value <= 0 for value in drawn):
                 raise InputError(f"figure {self.name!r}: {axis} has a value <= 0, which no logarithmic axis shows")
@@ -195,11 +200,13 @@ class Column:
         title: for readers.
         intervals: one per row of the forest; None where there is none.
         level: where a vertical line stands, such as that of no difference; None for no line.
+        limits: of the axis; what lies beyond ends at the edge. None for those of what is shown.
     """
 
     title: str
     intervals: tuple[Interval | None, ...]
     level: float | None = None
+    limits: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -403,7 +410,7 @@ def _network_table(figure: Network) -> Table:
 def _curves_table(figure: Curves) -> Table:
     rows: list[tuple[Value, ...]] = []
     for panel in figure.panels:
-        for s in panel.series:
+        for s in (*panel.series, *panel.guides):
             bounds = zip(s.low, s.high, strict=True) if s.low else [(NAN, NAN)] * len(s.x)
             points = zip(s.x, s.y, bounds, strict=True)
             rows += [(panel.title, s.label, x, *map(_known, (y, low, high))) for x, y, (low, high) in points]

@@ -16,6 +16,7 @@ from bench.show.figures import Figure
 NOTHING = "nothing was run"
 LINE = 1.25 / 72  # inches of a line of text, by its size in points
 GAP = 0.08  # around panels, and between them and the title and note
+PAPER = 3.3  # the width of a column in print
 
 
 class Page:
@@ -26,23 +27,27 @@ class Page:
         x_label: below all panels.
         y_label: left of all panels.
         axes: one per panel, or one without a title where there is no panel.
+        width: about how wide panels and their labels are together, for what has to fit above or below.
     """
 
-    def __init__(self, figure: Figure, panel: tuple[float, float], across: int) -> None:
+    def __init__(self, figure: Figure, panel: tuple[float, float], across: int, paper: bool = False) -> None:
         """Lay the page out.
 
         Args:
             figure: its panels, labels and titles.
             panel: width and height of a panel.
             across: the most panels in a row.
+            paper: whether the page is as wide as a column in print and panels as wide as that leaves room for.
+                Default False.
         """
         titles = [each.title for each in figure.panels] or [""]
-        self.figure, self.panel = figure, panel
+        self.figure, self.panel, self.paper = figure, panel, paper
         self.rows = -(-len(titles) // across)
         self.columns = columns = -(-len(titles) // self.rows)
         # Larger than needed: the layout fails where labels leave a panel no room.
         self.layout = ConstrainedLayoutEngine(w_pad=GAP, h_pad=GAP / 2, wspace=0, hspace=0)
-        size = (columns * (panel[0] + 1) + 6, self.rows * (panel[1] + 2) + 3)
+        size = (PAPER if paper else columns * (panel[0] + 1) + 6, self.rows * (panel[1] + 2) + 3)
+        self.width = PAPER - 2 * GAP if paper else columns * (panel[0] + GAP) + 0.5
         self.drawing = Drawing(figsize=size)
         grid = self.drawing.add_gridspec(self.rows, columns)
         self.axes = [self.drawing.add_subplot(grid[k // columns, k % columns]) for k in range(len(titles))]
@@ -53,19 +58,19 @@ class Page:
         self.y_label = self.drawing.supylabel(wrap(figure.y_label, self.rows * panel[1], 8), fontsize=8)
 
     def finish(self) -> Drawing:
-        """Size the page so that panels have their size, or more where a legend is higher; add the title and note.
+        """Size the page so that panels have their size.
 
         Returns:
-            The page; title and note stand above and below its edge, so it is to be saved as large as `get_tightbbox`.
+            The page, without the figure's title and note; `add_caption` writes them beyond its edge.
         """
         drawing = self.drawing
         for _ in range(3):  # the space that labels take hardly depends on the size of the page
             self.layout.execute(drawing)
             panel, size = self.axes[0].get_window_extent(), drawing.get_size_inches()
-            width = size[0] + self.columns * (self.panel[0] - panel.width / drawing.dpi)
+            width = PAPER if self.paper else size[0] + self.columns * (self.panel[0] - panel.width / drawing.dpi)
             height = size[1] + self.rows * (self.panel[1] - panel.height / drawing.dpi)
-            legends = [legend.get_window_extent().height / drawing.dpi for legend in drawing.legends]
-            height = max([height, *(legend + 4 * GAP for legend in legends)])
+            legends = [legend.get_window_extent().width / drawing.dpi for legend in drawing.legends]
+            width = max([width, *(0 if self.paper else legend + 4 * GAP for legend in legends)])
             if abs(width - size[0]) + abs(height - size[1]) < 0.01:
                 break
             drawing.set_size_inches(width, height)
@@ -74,11 +79,6 @@ class Page:
         places = [axes.get_position() for axes in self.axes]
         self.x_label.set_x((places[0].x0 + places[self.columns - 1].x1) / 2)
         self.y_label.set_y((places[0].y1 + places[-1].y0) / 2)
-        width, height = drawing.get_size_inches()
-        title, note = wrap(self.figure.title, width, 10, "bold"), wrap(self.figure.note, width, 6.5)
-        edge, gap = GAP / width, GAP / height
-        drawing.text(edge, 1 + gap, title, fontsize=10, va="bottom", weight="bold", linespacing=1.2)
-        drawing.text(edge, -gap, note, fontsize=6.5, va="top", color="0.3", linespacing=1.2)
         return drawing
 
     def finish_empty(self) -> Drawing:
@@ -87,6 +87,20 @@ class Page:
             axes.set_axis_off()
             say_nothing(axes)
         return self.finish()
+
+
+def add_caption(drawing: Drawing, figure: Figure) -> None:
+    """Write a figure's title above its page and its note below; the page is then to be saved as `get_tightbbox` says.
+
+    Args:
+        drawing: what `Page.finish` returned.
+        figure: whose title and note.
+    """
+    width, height = drawing.get_size_inches()
+    title, note = wrap(figure.title, width, 10, "bold"), wrap(figure.note, width, 6.5)
+    edge, gap = GAP / width, GAP / height
+    drawing.text(edge, 1 + gap, title, fontsize=10, va="bottom", weight="bold", linespacing=1.2)
+    drawing.text(edge, -gap, note, fontsize=6.5, va="top", color="0.3", linespacing=1.2)
 
 
 def say_nothing(axes: Axes) -> None:

@@ -25,15 +25,15 @@ NO_LINK = "no link"
 LIGHT, DARK, FAINT, LONELY = "#9ECAE9", "#08306B", "0.5", "0.6"
 DASH: tuple[Any, ...] = (0, (3, 1.6))
 WIDTHS = (0.7, 2.0)  # points, of the lightest and the heaviest arrow
-LABEL, LABEL_SIZE, MOST_LINES = 2.3, 7.0, 2
-WEIGHT_SIZE = 6.5
+LABEL, PAPER_LABEL, LABEL_SIZE, MOST_LINES = 1.9, 1.1, 7.0, 2
+WEIGHT_SIZE = 7.0
 LEAST_ROW, LEAST_HEIGHT = 0.22, 1.6
 # How far arcs stand out: the longest at most, the shortest, and the longest by each node more.
 REACH, NEAREST, STEP = 1.6, 0.38, 0.36
 MARGIN, LEAST_REACH = 0.3, 0.9
 RADIUS = 0.04
 FAINT_SIZE = 7.5  # points, of the legend
-ACROSS = 4
+ACROSS = 2
 # Where along an arc its weight may stand, best first; and the points that stand for it where others look for room.
 PLACES = (0.5, 0.45, 0.55, 0.4, 0.6, 0.35, 0.65, 0.3, 0.7, 0.25, 0.75, 0.2, 0.8)
 POINTS = tuple(step / 60 for step in range(61))
@@ -72,16 +72,17 @@ class Frame:
         return np.array([(edge, start), (bend, start), (bend, end), (edge, end)])
 
 
-def draw_network(figure: Network) -> Drawing:
+def draw_network(figure: Network, paper: bool = False) -> Drawing:
     """A network as Matplotlib's figure, to be made and saved within `bench.show.drawing.style`.
 
     Args:
         figure: the network.
+        paper: for a column in print. Default False.
     """
-    labels = [_shorten(node) for node in figure.nodes]
+    labels = [_shorten(node, PAPER_LABEL if paper else LABEL) for node in figure.nodes]
     links = [link for panel in figure.panels for link in panel.links]
     frame = _frame(labels, upward=any(link.effect < link.cause for link in links))
-    page = Page(figure, (frame.width, frame.height), ACROSS)
+    page = Page(figure, (frame.width, frame.height), 1 if paper else ACROSS, paper)
     if not figure.panels or not labels:
         return page.finish_empty()
     linked = {node for link in links for node in (link.cause, link.effect)}
@@ -107,9 +108,9 @@ def _frame(labels: list[str], upward: bool) -> Frame:
     return Frame(left, rows, reach, left + max(reach, LEAST_REACH) + MARGIN, row * count)
 
 
-def _shorten(node: str) -> str:
+def _shorten(node: str, inches: float) -> str:
     """A label in lines; what is left out is marked, and whole in the figure's CSV."""
-    lines = wrap(node, LABEL, LABEL_SIZE).split("\n")
+    lines = wrap(node, inches, LABEL_SIZE).split("\n")
     if len(lines) > MOST_LINES:
         lines = [*lines[: MOST_LINES - 1], f"{lines[MOST_LINES - 1][:-1]}…"]
     return "\n".join(lines)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MISSING = "–"
 GUTTER = 2  # between columns in a terminal
+STYLES = {  # of a cell that says no more than a verdict
+    "as claimed": "green", "smaller than claimed": "cyan", "undecided": "yellow", "not above the bar": "red",
+    "no effect": "red", "opposite": "bold red", "not testable here": "dim", "not run": "dim",
+}  # fmt: skip
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -72,8 +76,10 @@ def format_value(value: Value) -> str:
     if value is None:
         return MISSING
     if isinstance(value, Interval):
-        bounds = ", ".join(format_value(bound) for bound in (value.low, value.high))
-        return f"{format_value(value.estimate)} [{bounds}]"
+        digits = _decimals(value)
+        shown = [_format_float(x) if digits is None or not math.isfinite(x) else f"{x:.{digits}f}"
+                 for x in (value.estimate, value.low, value.high)]  # fmt: skip
+        return f"{shown[0]} [{shown[1]}, {shown[2]}]"
     if isinstance(value, float):
         return _format_float(value)
     return str(value)
@@ -86,6 +92,15 @@ def one_line(value: Value) -> str:
         value: of a table.
     """
     return " ".join(format_value(value).split())
+
+
+def _decimals(found: Interval) -> int | None:
+    """The decimals at which the distance to the nearer bound has two digits; None where there is no such distance."""
+    away = [abs(found.estimate - bound) for bound in (found.low, found.high) if math.isfinite(bound)]
+    width = min((distance for distance in away if distance > 0), default=math.nan)
+    if not 1e-5 < width < 1e15:
+        return None
+    return max(0, 1 - math.floor(math.log10(width)))
 
 
 def _format_float(value: float) -> str:
@@ -143,18 +158,30 @@ def to_csv(table: Table) -> str:
     Args:
         table: the table.
     """
-    spread = [any(isinstance(row[index], Interval) for row in table.rows) for index in range(len(table.columns))]
     buffer = io.StringIO()
     writer = csv.writer(buffer)
+    columns, rows = flat(table)
+    writer.writerow([harmless(name) for name in columns])
+    writer.writerows([harmless(value) for value in row] for row in rows)
+    return buffer.getvalue()
+
+
+def flat(table: Table) -> tuple[list[str], list[list[Value]]]:
+    """Columns and rows in which an interval takes three columns: estimate, low, high.
+
+    Args:
+        table: the table.
+    """
+    spread = [any(isinstance(row[index], Interval) for row in table.rows) for index in range(len(table.columns))]
     heads = [
         [name, f"{name} low", f"{name} high"] if wide else [name]
         for name, wide in zip(table.columns, spread, strict=True)
     ]
-    writer.writerow([harmless(name) for names in heads for name in names])
-    for row in table.rows:
-        parts = [_spread(value) if wide else [value] for value, wide in zip(row, spread, strict=True)]
-        writer.writerow([harmless(value) for part in parts for value in part])
-    return buffer.getvalue()
+    rows = [
+        [part for value, wide in zip(row, spread, strict=True) for part in (_spread(value) if wide else [value])]
+        for row in table.rows
+    ]
+    return [name for names in heads for name in names], rows
 
 
 def to_dict(table: Table) -> dict[str, Any]:
@@ -210,7 +237,7 @@ def to_rich(table: Table, width: int | None = None) -> "rich.table.Table":
     for text, wide, right in zip(cells[0], widths, table.numeric, strict=False):
         shown.add_column(rich.text.Text(text), justify="right" if right else "left", width=wide)
     for row in cells[1:]:
-        shown.add_row(*(rich.text.Text(text) for text in row[:kept]))
+        shown.add_row(*(rich.text.Text(text, STYLES.get(text, "")) for text in row[:kept]))
     return shown
 
 

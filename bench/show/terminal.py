@@ -152,7 +152,7 @@ def print_version(wanted: bool) -> None:
     from bench.cells.provenance import version_of
 
     if wanted:
-        typer.echo(version_of("causalrec-bench") or "unknown: causalrec-bench is not installed")
+        typer.echo(version_of("causalrec-repro") or "unknown: causalrec-repro is not installed")
         raise typer.Exit
 
 

@@ -1,12 +1,15 @@
 """Verdicts and the register as tables."""
 
 from collections.abc import Iterable, Mapping
+from textwrap import shorten
 
 from bench.judge.bars import TRUTHS, Part
-from bench.judge.claims import Gate, Register, Verdict
+from bench.judge.claims import BLOCKED, NOT_RUN, Gate, Register, Verdict
 from bench.judge.intervals import Interval, Value
 from bench.judge.severity import FOUND, Chance
 from bench.show.tables import Table, format_value
+
+MOST = 130  # characters of a sentence in a summary; the report has all of it
 
 
 def verdict_table(verdicts: Iterable[Verdict], chances: Iterable[Chance] = (), note: str = "") -> Table:
@@ -57,6 +60,37 @@ def estimate_words(found: Interval | None, part: Part) -> str:
         bounds = f"[{found.low:.2f}, {found.high:.2f}]"
         return f"{found.estimate * found.n:.0f} of {found.n} {part.units} {bounds}"
     return f"{format_value(found)} {part.unit}".strip()
+
+
+def summary_table(verdicts: Iterable[Verdict], note: str) -> Table:
+    """One row per claim: the claim, its verdict, and in one sentence what was found.
+
+    Args:
+        verdicts: one per claim.
+        note: below the table.
+    """
+    told = [(v, found_words(v, asked=False)) for v in verdicts]
+    rows = tuple((v.claim.id, v.judgement, shorten(said, MOST, placeholder=" …")) for v, said in told)
+    return Table("summary", "Verdicts on CausalRec (arXiv 2510.21333)", ("claim", "verdict", "found"), rows, note)
+
+
+def found_words(verdict: Verdict, asked: bool = True) -> str:
+    """One sentence on what was found: of the part that decided, otherwise why nothing did.
+
+    Args:
+        verdict: on a claim.
+        asked: say as well what was asked.
+    """
+    deciding = [f for f in verdict.findings if verdict.claim.parts[f.part].essential]
+    told = [f for f in deciding if f.outcome == verdict.judgement and f.estimate is not None]
+    if verdict.judgement in (BLOCKED, NOT_RUN) or not told:
+        blocked = [f"{f.blocked}{f' ({f.where})' if f.where else ''}" for f in deciding if f.blocked]
+        return blocked[0] if blocked else verdict.note
+    first, part = told[0], verdict.claim.parts[told[0].part]
+    where = f" ({first.where})" if first.where else ""
+    bar = f", asked {part.asked}" if asked else ""
+    same = f"; {len(told)} of {len(deciding)} figures say so" if len(told) < len(deciding) else ""
+    return f"{part.measure}{where}: {estimate_words(first.estimate, part)}{bar}{same}"
 
 
 def questions_table(verdicts: Iterable[Verdict], gates: Mapping[str, Gate]) -> Table:

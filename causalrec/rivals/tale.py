@@ -14,10 +14,11 @@ from scipy.linalg import lapack
 from torch import Tensor
 
 from causalrec.errors import InputError
-from causalrec.interactions import Ints, Sequences
+from causalrec.interactions import Floats, Ints, Sequences, Times, seconds_since
 from causalrec.rivals.ease import MOST_ITEMS
 
 DAY = 86_400.0  # seconds
+LARGEST_EXACT = 2**53  # whole numbers up to it are held by float64
 TARGETS = 1024  # of one user, whose sources are weighed together
 
 
@@ -82,7 +83,7 @@ def _products(train: Sequences, tau: float, floor: float) -> tuple[NDArray[np.fl
         items = train.row(user) - 1
         at = np.arange(len(items), dtype=np.float64)
         if train.times is not None:
-            at = train.times[train.offsets[user] : train.offsets[user + 1]] / DAY
+            at = _days(train.times[train.offsets[user] : train.offsets[user + 1]], train.per_second)
         distinct, by_item, starts = _groups(items)
         for first in range(1, len(items), TARGETS):
             target = np.arange(first, min(first + TARGETS, len(items)))
@@ -94,6 +95,13 @@ def _products(train: Sequences, tau: float, floor: float) -> tuple[NDArray[np.fl
             effects, by_effect, begins = _groups(items[target])
             followed[np.ix_(distinct, effects)] += np.add.reduceat(source[by_effect], begins, axis=0).T
     return gram, followed
+
+
+def _days(times: Times, per_second: int) -> Floats:
+    """Times of a row, which never fall, in days; from the first one on where float64 does not hold them."""
+    if times.dtype == np.int64 and len(times) and max(-int(times[0]), int(times[-1])) > LARGEST_EXACT:
+        return seconds_since(times[0], times, per_second) / DAY
+    return times.astype(np.float64) / (DAY * per_second)
 
 
 def _groups(items: Ints) -> tuple[Ints, Ints, Ints]:

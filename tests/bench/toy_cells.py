@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.cells.streams import generator
 from bench.cells.unit import Cell, Outcome
 from bench.methods import user_code
+from causalrec.methods.streams import generator
 
 KEPT: list[Any] = []  # what a cell leaves in its worker
 

@@ -1,6 +1,7 @@
 """Interactions, sequences, splits and their leak checks."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from causalrec.interactions import (
     k_core,
     leave_one_out,
     pad_left,
+    seconds_since,
     shuffle_histories,
     to_sequences,
     train_on_validation,
@@ -248,6 +250,31 @@ def test_global_temporal_never_leaks(given_rows: Interactions, quantile: float) 
         histories = [targets.history.row(i).tolist() for i in range(len(targets))]
         answers = zip(histories, targets.target.tolist(), strict=True)
         assert dict(zip(targets.users.tolist(), answers, strict=True)) == expected
+
+
+def _timed(times: Any, per_second: int = 1) -> Sequences:
+    """One user's actions at these times, of the type that they have."""
+    labels = tuple(str(k) for k in range(len(times)))
+    items, offsets = np.arange(1, len(times) + 1), np.array([0, len(times)])
+    return Sequences(items, offsets, np.asarray(times), len(times), ("u",), labels, per_second=per_second)
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=6, unique=True).map(sorted), st.data())
+def test_whole_numbers_and_equal_floats_are_the_same_data(times: list[int], data: st.DataObject) -> None:
+    whole = _timed(np.array(times, dtype=np.int64))
+    held = all(int(float(time)) == time for time in times)
+    assert (content_hash(whole) == content_hash(_timed(np.array(times, dtype=np.float64)))) == held
+    k = data.draw(st.integers(0, len(times) - 1))
+    moved = sorted({*times, times[k] + (1 if times[k] < 0 else -1)} - {times[k]})
+    if len(moved) == len(times):
+        assert content_hash(_timed(np.array(moved, dtype=np.int64))) != content_hash(whole)
+    assert content_hash(_timed(np.array(times, dtype=np.int64), 1000)) != content_hash(whole)
+
+
+@given(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**63), 2**63 - 1), st.sampled_from([1, 1000, 10**9]))
+def test_seconds_between_any_two_times_are_those_of_whole_numbers(origin: int, time: int, per_second: int) -> None:
+    found = seconds_since(np.array([origin]), np.array([time]), per_second)
+    assert found.tolist() == [float(time - origin) / per_second]
 
 
 def test_global_temporal_of_a_known_case() -> None:

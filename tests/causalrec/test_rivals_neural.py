@@ -267,6 +267,21 @@ def test_hstu_does_not_know_the_date(batch, shift):
         assert torch.equal(*(fixed(kind).scores(*given_to(kind, items, when)) for when in (times, moved)))
 
 
+@pytest.mark.parametrize("kind", ["tisasrec", "hstu last", "hstu query"])
+@pytest.mark.parametrize(("first", "per_second"), [(0, 1), (2**53 - 10**6, 1), (-(2**62), 1), (2**62, 10**9)])
+def test_models_of_times_see_whole_numbers_exactly_wherever_they_count_from(kind, first, per_second):
+    split = clock(users=20)
+    asked = split.test.asked()
+    whole = replace(
+        asked,
+        times=first + asked.times.astype(np.int64) * per_second,
+        next_times=first + asked.next_times.astype(np.int64) * per_second,
+        per_second=per_second,
+    )
+    scores = make_scorer(fixed(kind))
+    assert torch.equal(scores(whole, slice(0, 20)), scores(asked, slice(0, 20)))
+
+
 def test_time_buckets_by_hand():
     """ln 2 / 0.301 is 2.3, ln 1000 / 0.301 is 22.9; nothing is longer than e^(128 * 0.301) seconds."""
     query, key = torch.tensor([[0.0, 1000.5, 1e30]], dtype=torch.float64), torch.tensor([[0.0, 0.5, 2.0]]).double()

@@ -68,6 +68,18 @@ def test_by_hand():
     assert (scores[1] == 0).all()
 
 
+@given(
+    item_rows(ITEMS), st.sampled_from([0, 1_577_872_800, 2**53 - 10**7, -(2**62), 2**62]), st.sampled_from([1, 10**9])
+)
+def test_whole_numbers_are_exact_wherever_they_count_from(rows, first, per_second):
+    seconds = [first % 10**10 + 3607 * np.arange(len(row)) for row in rows]
+    made = timed(rows, seconds)
+    whole = replace(made, times=made.times.astype(np.int64))
+    assert np.array_equal(TALE(whole).weights, TALE(made).weights)
+    far = first + per_second * (whole.times - first % 10**10)
+    assert TALE(replace(made, times=far, per_second=per_second)).weights == pytest.approx(TALE(made).weights, abs=1e-6)
+
+
 @given(item_rows(ITEMS), st.integers(0, 10**9))
 def test_it_does_not_know_the_date(rows, shift):
     times = [3600.0 * np.arange(len(row)) for row in rows]

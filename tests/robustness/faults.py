@@ -24,9 +24,9 @@ import numpy as np
 from bench.cells.fingerprint import ROOT
 from bench.cells.record import Record
 from bench.cells.store import Store
-from bench.cells.streams import generator
 from bench.show.console import print_message, print_table
 from bench.show.tables import Table
+from causalrec.methods.streams import generator
 
 KILLS = 100
 COMMAND = ("reproduce", "--preset", "smoke")

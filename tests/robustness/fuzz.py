@@ -5,6 +5,7 @@ parsers. A reader may accept the result or refuse it with a typed error of the s
 another error, more than `LIMIT_S` seconds of CPU, a new file, or a changed record that is trusted.
 """
 
+import gzip
 import hashlib
 import io
 import json
@@ -22,15 +23,14 @@ import numpy as np
 import torch
 
 from bench.apply import observed
-from bench.apply.model_files import DESCRIPTION, PARAMETERS, USERS, DataOptions, Trained, load, save
 from bench.cells.record import Record, pack
 from bench.cells.store import Store
-from bench.cells.streams import generator
 from bench.cells.unit import Cell
 from bench.datasets import readers
 from bench.datasets.catalogue import Archive, find
 from bench.datasets.download import unpack
 from bench.datasets.load import file_sha256
+from bench.datasets.own import FileForm, read_own
 from bench.datasets.titles import GENRES, read_films
 from bench.errors import INPUT_ERRORS, InputError
 from bench.judge.claims import REGISTER, read_register
@@ -39,6 +39,8 @@ from bench.show.console import print_message, print_table
 from bench.show.tables import Table
 from causalrec.checkpoints import CheckpointFile
 from causalrec.interactions import from_rows, leave_one_out
+from causalrec.methods.saved import DESCRIPTION, PARAMETERS, USERS, DataOptions, Trained, load, save
+from causalrec.methods.streams import generator
 from causalrec.model import SASRec, SASRecOptions
 from causalrec.training import TrainingOptions, train
 from tests.bench.report.test_compare import RUN
@@ -176,12 +178,15 @@ def _matrix(file: str, covariance: bool = False) -> Target:
     rng = generator(root=0, stream="fuzz", file=file)
     values = rng.normal(size=(8, 3))
     values = values.T @ values if covariance else values
-    lines = [",".join(f"{value:.3f}" for value in row) for row in values]
-    whole = tuple("\n".join([*head, *lines, ""]).encode() for head in ((), ("a,b,c",)))
+    separator = " " if ".txt" in file else ","
+    lines = [separator.join(f"{value:.3f}" for value in row) for row in values]
+    whole = tuple("\n".join([*head, *lines, ""]).encode() for head in ((), (separator.join("abc"),)))
     if file.endswith(".npy"):
         buffer = io.BytesIO()
         np.save(buffer, values)
         whole = (buffer.getvalue(),)
+    if file.endswith(".gz"):
+        whole = tuple(gzip.compress(text, mtime=0) for text in whole)
     read = partial(observed.read, covariance=covariance)
     return Target(f"learn, {file}{', covariance' if covariance else ''}", file, whole, _at(file, read))
 
@@ -324,11 +329,29 @@ def _films() -> Target:
     return Target("u.item", file, (rows.encode("latin-1"),), partial(read_films, "ml-100k", copy="ml-100k/u.data"))
 
 
+def _own(form: str = "table") -> Callable[[Path], object]:
+    return partial(read_own, form=FileForm(format=form))
+
+
+def _zips(text: str) -> tuple[bytes, ...]:
+    """A zip of one file for every way of packing it."""
+    made = []
+    for kind in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", kind) as zipped:
+            zipped.writestr(zipfile.ZipInfo("own.csv"), text, kind)
+        made.append(buffer.getvalue())
+    return tuple(made)
+
+
 def targets() -> tuple[Target, ...]:
     """Every reader, each with small whole files of its form."""
-    table = partial(readers.read_table, user="user", item="item", time="time")
     csv = "user,item,time\n" + "".join(f"u{k % 4},i{k % 5},{k}.5\n" for k in range(20))
-    quoted = 'user,item,time\n' + "".join(f'"u, {k % 4}","i ""{k}""\n",{k}\n' for k in range(9))
+    quoted = 'user,item,time\n' + "".join(f'"u, {k % 4}","i ""{k}""",{k}\n' for k in range(9))
+    dates = "user,item,time\n" + "".join(f"u{k % 4},i{k % 5},2020-01-0{1 + k % 9}T10:00:00.{k}Z\n" for k in range(20))
+    digits = "".join(f"u{k % 4}\ti{k % 5}\t2020010{1 + k % 9}10000000{k % 10}\n" for k in range(20))
+    pairs = "".join(f"u{k % 4}::i{k % 5}\n" for k in range(20))
+    lists = "".join(f"u{k} a b \"{k}\"\n" for k in range(9))
     register = REGISTER.read_bytes()
     claims = (register[: register.index(b"\n[layernorm-identifies]")],)  # the gates and the first claim
     rates = "".join(f"{k % 4}\t{k}\t3\t88125094{k}\n" for k in range(9))
@@ -342,8 +365,12 @@ def targets() -> tuple[Target, ...]:
         _dataset("TSMC2014", "nyc.txt", readers.read_foursquare, visits),
         _dataset("KGRec", "lf.csv", readers.read_kgrec, "".join(f"{k}\t{k + 7}\t1\n" for k in range(9))),
         _dataset("one user a line", "s3rec.txt", readers.read_lists, "".join(f"{k} 3 4 {k}\n" for k in range(1, 9))),
-        _dataset("own table", "own.csv", table, csv, quoted),
-        _dataset("RecBole .inter", "own.inter", readers.read_recbole, atomic),
+        _dataset("own table", "own.csv", _own(), csv, quoted, dates, "user\titem\ttime\n" + digits),
+        _dataset("RecBole .inter", "own.inter", _own(), atomic),
+        _dataset("own pairs", "own.txt", _own("pairs"), pairs, digits.replace("\t2020", "")),
+        _dataset("own lists", "own.txt", _own("lists"), lists),
+        Target("own gzip", "own.csv.gz", (gzip.compress(csv.encode()),), _at("own.csv.gz", _own())),
+        Target("own zip", "own.zip", _zips(csv), _at("own.zip", _own())),
         _films(),
         _films_1m("movies.dat", MOVIES),
         _films_1m("sasrec_to_movie_id.txt", "".join(f"{k} {6 - k}\n" for k in range(1, 6))),
@@ -351,6 +378,8 @@ def targets() -> tuple[Target, ...]:
         _matrix("X.csv"),
         _matrix("S.csv", covariance=True),
         _matrix("X.npy"),
+        _matrix("X.txt"),
+        _matrix("X.csv.gz"),
         _record(),
         _arrays(),
         _checkpoint(),

@@ -30,15 +30,15 @@ from typer.main import get_command
 import cli
 from bench.apply import train as training
 from bench.cells.store import Store
-from bench.cells.streams import generator
 from bench.errors import InputError
-from bench.methods import fit as fitting
 from bench.methods.learners import ENTRIES
 from bench.methods.options import names as options_of
 from bench.methods.recommenders import SAVED
 from bench.reproduce import plan_cells
 from bench.show.console import print_message
 from bench.show.terminal import run_application
+from causalrec.methods import fit as fitting
+from causalrec.methods.streams import generator
 from tests.bench.report.test_compare import RUN
 from tests.robustness.fuzz import STORED
 
@@ -114,7 +114,7 @@ def stubs() -> Iterator[None]:
             ("bench.report.run.walk", _planned), ("bench.report.run.walk_shard", _planned),
             ("bench.report.rejudge.severity", _stop), ("bench.report.rejudge.rejudge", _stop),
             ("bench.datasets.download.get", _stop), ("bench.selftest.suite.run", _stop),
-            ("bench.methods.fit.train", _one_epoch), ("bench.apply.demand.free_bytes", lambda: FREE),
+            ("causalrec.methods.fit.train", _one_epoch), ("bench.apply.demand.free_bytes", lambda: FREE),
         ):  # fmt: skip
             stack.enter_context(patch(name, stub))
         yield

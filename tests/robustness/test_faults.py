@@ -9,8 +9,8 @@ import pytest
 
 from bench.cells.record import Record
 from bench.cells.store import Store
-from bench.cells.streams import generator
 from bench.cells.unit import Cell
+from causalrec.methods.streams import generator
 from tests.robustness.faults import END, Trial, _Terminal, clock_set_back, contents, interrupt, kill, measure
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.cells.streams import generator
 from bench.errors import InputError
+from causalrec.methods.streams import generator
 from tests.robustness.fuzz import Target, fuzz, fuzz_table, mutate, targets
 
 TARGETS = targets()

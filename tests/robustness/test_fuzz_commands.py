@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bench.apply import saved
-from bench.cells.streams import generator
 from bench.errors import InputError
+from causalrec.methods.streams import generator
 from tests.robustness import fuzz_commands
 
 

@@ -273,5 +273,5 @@ def gaps(setup: Setup) -> dict[str, str]:
 
 EXPERIMENT = Experiment(
     "ablation", "What of CausalRec's boost matters?", plan, tables, refine, figures=figures, findings=findings,
-    gaps=gaps,
+    gaps=gaps, later=0.8,
 )  # fmt: skip

@@ -67,5 +67,6 @@ def findings(setup: Setup, results: Results, register: Register) -> list[Finding
 
 
 EXPERIMENT = Experiment(
-    "discovery", "Does CausalRec recover the item graph of behaviour?", plan, tables, refine, findings=findings
-)
+    "discovery", "Does CausalRec recover the item graph of behaviour?", plan, tables, refine, findings=findings,
+    later=5.0,
+)  # fmt: skip

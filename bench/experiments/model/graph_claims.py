@@ -12,13 +12,14 @@ from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, Row, table
 from bench.judge.intervals import Interval, share_interval, t_interval
 from bench.methods import causal, user_recommender
-from bench.methods.recipes import DROPOUT, TRAINING, loss
+from bench.methods.recommenders import find
 from bench.plan.recommender_cells import data_words, is_own, plan_cell, real_dataset, world_sizes, world_training
 from bench.plan.results import all_of, mean_metric, of_cells, values
 from bench.plan.scores import gain, ranked
 from bench.plan.setup import Setup
 from bench.runners.graph_claims import FITTED, TRUE, TWIN
 from bench.show.tables import Table
+from causalrec.methods.recipes import DROPOUT, TRAINING, loss
 
 WORLDS = 3
 # At the default tau of 0.3 most rows of the graph that CausalRec learns are empty.
@@ -72,7 +73,7 @@ def _cells(setup: Setup, name: str, model: str, part: str) -> list[Cell]:
         training = world_training(world)
     elif not is_own(model):
         options = READING | {"length": r.length, "width": r.width, "dropout": DROPOUT.get(name, 0.2)}
-        options |= loss("causalrec", int(setup.statistic(name, "items")))
+        options |= loss(find("causalrec"), int(setup.statistic(name, "items")))
         training = TRAINING | {"epochs": r.epochs_by.get(name, r.epochs), "batch": r.batch, "windows": r.windows}
     cells = [
         plan_cell(setup, dataset, model if is_own(model) else "causalrec", options, training, seed)

@@ -187,7 +187,7 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
     if not panels:
         return []
     title, x, y = "What the largest entries of W link", "largest entries counted", "share linked"
-    return [Curves("graph_view", title, x, y, tuple(panels), log_x=True, y_range=(0.0, 1.0)), *users]
+    return [Curves("graph_view", title, x, y, tuple(panels), log_x=True, free_y=True), *users]
 
 
 def _split(setup: Setup, name: str) -> Split | None:

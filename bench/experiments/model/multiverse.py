@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.cells.streams import generator
 from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, Rows, table
 from bench.experiments.model.readings import READINGS, reading_cells, readings_of, world_count
@@ -25,6 +24,7 @@ from bench.plan.setup import OWN, Setup
 from bench.plan.tuning import MOST_EMPTY, place_of, tuning_cells
 from bench.show.figures import Column, Curves, Figure, Forest, Panel, Series, make_series
 from bench.show.tables import Table, format_value
+from causalrec.methods.streams import generator
 from causalrec.model import CausalRecOptions
 
 WORLDS = {f"behaviour, causes {causes}": causes for causes in CAUSES}
@@ -223,7 +223,7 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
     note = "Specifications by their gain, with bands that hold for all of them at once (95 %)."
     title, none = "Every reading and setting that ran", ((0.0, "no gain"),)
     panels = tuple(Panel(c.name, _by_life(c), levels=none) for c in curves)
-    drawn: list[Figure] = [Curves("multiverse", title, "place by gain", GAIN, panels, note=note)]
+    drawn: list[Figure] = [Curves("multiverse", title, "place by gain", GAIN, panels, note=note, free_y=True)]
     in_worlds = [c for c in curves if c.name in WORLDS]
     if in_worlds:
         rows = tuple(s.reading for s in in_worlds[0].found)

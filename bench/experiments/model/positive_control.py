@@ -202,5 +202,5 @@ def reasons(setup: Setup, results: Results) -> dict[str, str]:
 
 EXPERIMENT = Experiment(
     GATE, "Can this suite see a correct graph help?", plan, tables, refine, figures=figures, reasons=reasons,
-    gates=gates,
+    gates=gates, later=0.2,
 )  # fmt: skip

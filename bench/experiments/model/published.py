@@ -22,7 +22,7 @@ class Published:
         ndcg10: NDCG@10 of one relevant item, so that the ideal is 1.
         source: where it stands.
         protocol: what the source tells of settings and data that may differ from ours; "" where we know of nothing.
-        split: the split that it holds for, see `bench.methods.fit.SPLITS`.
+        split: the split that it holds for, see `causalrec.methods.fit.SPLITS`.
     """
 
     dataset: str

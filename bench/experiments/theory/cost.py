@@ -1,5 +1,7 @@
 """Does the constraint cost O(n³)? CPU time of h(W) and its gradient against the number of nodes, by form of h."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,7 @@ from bench.judge.intervals import Interval, t_interval
 from bench.plan.results import select
 from bench.plan.setup import Setup
 from bench.runners.cost import SERIES
-from bench.show.figures import Curves, Figure
+from bench.show.figures import Curves, Figure, Series
 from bench.show.tables import Table
 from causalrec.acyclicity import FORMS
 
@@ -53,11 +55,16 @@ def tables(setup: Setup, results: Results) -> list[Table]:
 
 
 def figures(setup: Setup, results: Results) -> list[Figure]:
-    """Time against n on logarithmic axes."""
+    """Time against n on logarithmic axes, and a line of slope 3 through the slowest form's time at the largest n."""
     c, title = setup.preset.cost, "CPU time of h(W) and its gradient"
-    times = {TITLES[form]: zip(c.nodes, _times(runs), strict=True) for form, runs in _by_form(results).items()}
-    panels = (curves(f"one thread, {c.repeats} repeats, 95 % intervals", times),)
-    return [Curves("cost", title, "nodes n", "milliseconds", panels, log_x=True, log_y=True)] if times else []
+    times = {TITLES[form]: _times(runs) for form, runs in _by_form(results).items()}
+    if not times:
+        return []
+    points = {form: zip(c.nodes, found, strict=True) for form, found in times.items()}
+    slowest, most = max(found[-1].estimate for found in times.values()), c.nodes[-1]
+    cubic = Series("slope 3: cubic", c.nodes, tuple(slowest * (n / most) ** 3 for n in c.nodes))
+    panel = replace(curves(f"one thread, {c.repeats} repeats, 95 % intervals", points), guides=(cubic,))
+    return [Curves("cost", title, "nodes n", "milliseconds", (panel,), log_x=True, log_y=True)]
 
 
 def _by_form(results: Results) -> dict[str, Results]:

@@ -1,8 +1,11 @@
 """A user's own file: numbers read to the bit or one typed error with its line, and what is told of the graph."""
 
+import contextlib
 import csv
+import gzip
 import io
 import json
+import zipfile
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -13,9 +16,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.apply.learn import check_out, diagnostics, document, edges, learn, parse_options, tables, write_matrix
-from bench.apply.observed import DELIMITERS, read
+from bench.apply.learn import check_out, document, edges, learn, parse_options, tables, write_matrix
+from bench.apply.observed import DELIMITERS, Observed, read
 from bench.errors import INPUT_ERRORS, InputError
+from bench.methods.learners import ENTRIES, load
+from bench.methods.options import names as names_of
 from bench.show.tables import to_text
 from causalrec.structure import Fits, Problems
 from tests.strategies import column_names, generators, hostile_files, sample_matrices
@@ -74,7 +79,8 @@ def test_header_and_delimiter_that_are_found_are_those_that_are_there(tmp_path_f
     assert np.array_equal(observed.problems.rows[0], X)
     assert ("names from line 1 (it holds no number)" in observed.read_as) == (names is not None)
     if X.shape[1] > 1:
-        assert f"separated by {delimiter} (the only one in line 1)" in observed.read_as
+        why = "line 1 holds no comma, tab or semicolon" if delimiter == "blank" else "the only one in line 1"
+        assert f"separated by {delimiter} ({why})" in observed.read_as
 
 
 @settings(max_examples=150)
@@ -107,6 +113,9 @@ def test_a_bad_field_is_named_by_line_and_column(tmp_path_factory, data, X, bad,
     path = put(folder, "".join("\t".join(row) + "\n" for row in lines))
     column = f"'v{j}'" if named else f"{j + 1}"
     told = "is empty" if X.shape[1] == 1 and not bad else f"column {column} is {bad!r}"
+    if told == "is empty" and i == len(X) - 1:
+        assert len(X) == 2 or len(read(path, header=named).problems.rows[0]) == len(X) - 1
+        return
     with pytest.raises(InputError) as error:
         read(path, header=named)
     assert str(error.value).startswith(f"{path}, line {i + 1 + named}: {told}")
@@ -168,7 +177,9 @@ def test_what_is_no_array_of_samples_is_told(tmp_path, array, told):
 
 
 def test_what_is_no_npy_file_is_told_and_nothing_is_unpickled(tmp_path):
-    for data in (b"PK\x03\x04", b"\x80\x04cposix\nsystem\n", b"1,2\n"):
+    with pytest.raises(InputError, match="cannot be unpacked"):
+        read(put(tmp_path, b"PK\x03\x04", "x.npy"))
+    for data in (b"\x80\x04cposix\nsystem\n", b"1,2\n"):
         with pytest.raises(InputError, match=r"is no \.npy file"):
             read(put(tmp_path, data, "x.npy"))
     whole = saved(tmp_path, draw()).read_bytes()
@@ -176,9 +187,11 @@ def test_what_is_no_npy_file_is_told_and_nothing_is_unpickled(tmp_path):
         read(put(tmp_path, whole[:-8], "cut.npy"))
     with pytest.raises(InputError, match="has neither header nor delimiter"):
         read(tmp_path / "x.npy", header=True)
-    for path in (tmp_path, tmp_path / "none.csv", tmp_path / "none.npy"):
-        with pytest.raises(InputError, match=r"cannot be read .*; check the path"):
+    for path in (tmp_path / "none.csv", tmp_path / "none.npy"):
+        with pytest.raises(InputError, match="there is no such file; check the path"):
             read(path)
+    with pytest.raises(InputError, match="this is not a file; name the data file itself"):
+        read(tmp_path)
 
 
 def test_whole_numbers_are_accepted_and_one_column_is_one_node(tmp_path):
@@ -186,7 +199,7 @@ def test_whole_numbers_are_accepted_and_one_column_is_one_node(tmp_path):
     assert np.array_equal(read(saved(tmp_path, whole)).problems.rows[0], whole)
     assert np.array_equal(read(put(tmp_path, table(whole, ["a", "b"]))).problems.rows[0], whole)
     one = learn(read(put(tmp_path, "a\n1\n2\n4\n")))
-    assert "one column (line 1 holds no comma, tab or semicolon)" in one.observed.read_as
+    assert "one column (line 1 holds no comma, tab, semicolon or blank)" in one.observed.read_as
     assert one.graph.shape == (1, 1)
     assert edges(one) == []
 
@@ -204,6 +217,156 @@ def test_an_ambiguous_first_line_is_read_as_told(tmp_path):
         read(mixed, delimiter="space")
 
 
+def shaped(text: str, form: str) -> bytes:
+    """The text as a file of this form holds it."""
+    data = text.encode()
+    if form == "gzip":
+        return gzip.compress(data)
+    if form == "zip":
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            archive.writestr("inner.csv", data)
+        return content.getvalue()
+    return data
+
+
+@given(st.data(), sample_matrices())
+def test_equal_numbers_in_any_form_are_equal(tmp_path_factory, data, X):
+    folder = tmp_path_factory.mktemp("files")
+    separator = data.draw(st.sampled_from([",", "\t", ";", " ", "   ", ", ", " \t "]))
+    names = data.draw(st.none() | st.just([f"v{i}" for i in range(X.shape[1])]))
+    rows = [*([names] if names else []), *([repr(value) for value in row] for row in X.tolist())]
+    end = data.draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    edge = data.draw(st.sampled_from(["", " ", "  "]))
+    text = data.draw(st.sampled_from(["", "\ufeff"])) + "".join(edge + separator.join(row) + edge + end for row in rows)
+    text = text.removesuffix(end) + data.draw(st.sampled_from(["", end, end + end, end + " " + end]))
+    path = put(folder, shaped(text, data.draw(st.sampled_from(["plain", "gzip", "zip"]))), "x.csv.gz")
+    blank = separator.strip(" ") in ("", "\t") and separator != "\t"
+    observed = read(path, header=bool(names), delimiter="blank" if blank else None)
+    array = folder / "x.npy"
+    np.save(array, X)
+    other = read(array)
+    assert observed.names == (tuple(names) if names else other.names)
+    assert np.array_equal(observed.problems.rows, other.problems.rows)
+    assert np.array_equal(observed.covariance, other.covariance)
+    ended = text.rstrip(" ").endswith(end)
+    told = [warning.replace("'v", "'x") for warning in observed.warnings]
+    assert told[int(not ended) :] == list(other.warnings)
+    assert ended or "does not end with a line end" in told[0]
+
+
+def test_what_numpy_writes_is_read_as_numpy_reads_it(tmp_path):
+    X = draw()
+    np.savetxt(tmp_path / "x.txt", X)
+    plain = read(tmp_path / "x.txt")
+    assert np.array_equal(plain.problems.rows[0], X)
+    assert "separated by blank (line 1 holds no comma, tab or semicolon)" in plain.read_as
+    for delimiter in (" ", ","):
+        np.savetxt(tmp_path / "x.txt.gz", X, header=delimiter.join(NAMES), delimiter=delimiter)
+        observed = read(tmp_path / "x.txt.gz")
+        assert observed.names == tuple(NAMES)
+        assert "names from line 1 (it holds no number, after #)" in observed.read_as
+        assert np.array_equal(observed.problems.rows[0], X)
+    np.savez(tmp_path / "x.npz", X)
+    assert np.array_equal(read(tmp_path / "x.npz").problems.rows[0], X)
+
+
+def test_blanks_separate_where_no_other_delimiter_stands(tmp_path):
+    assert read(put(tmp_path, 'a  "b c"\td\n1 2   3\n4\t5 7\n'), delimiter="blank").names == ("a", "b c", "d")
+    assert read(put(tmp_path, "wet grass,slip\n1,2\n3,5\n")).names == ("wet grass", "slip")
+    assert read(put(tmp_path, "wet grass\n1\n3\n")).names == ("wet grass",)
+    assert read(put(tmp_path, " a , b\n 1 , 2\n3,5 \n")).names == ("a", "b")
+    for text in ("1,5 2,5\n3,5 4,0\n", "1 2,3 4\n5 6,7 9\n"):
+        with pytest.raises(InputError, match="holds comma and blank; say which separates: --delimiter comma or blank"):
+            read(put(tmp_path, text))
+    with pytest.raises(InputError, match="holds tab and blank; say which separates: --delimiter tab or blank"):
+        read(put(tmp_path, "1\t2 3\n4\t5 7\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("1999,2000,2001\n0.5,1.5,2.5\n0.1,0.7,0.2\n", "line 1: holds whole numbers, as no other line does: names or"),
+        ("7157 672 675\n0.5 1.5 2.5\n0.1 0.7 0.2\n", "holds whole numbers, as no other line does"),
+        ("2000\n0.5\n0.1\n", "holds whole numbers, as no other line does"),
+        ("1999,2000,2001\n5,3,9\n1,7,2\n", "holds whole numbers that rise evenly, as in no other line"),
+        ("3,2,1\n5,3,9\n1,7,2\n", "holds whole numbers that fall evenly, as in no other line"),
+        ("400.5,401.5\n0.1,0.2\n0.3,0.5\n0.2,0.1\n0.4,0.3\n", "is far off the range of all other lines, in every"),
+        ("1999.0,2000.0\n1,2\n3,5\n2,1\n4,3\n", "is far off the range of all other lines, in every column"),
+    ],
+)
+def test_a_first_line_of_numbers_that_may_be_names_is_asked_about(tmp_path, text, told):
+    path = put(tmp_path, text)
+    advice = "; say --header if it holds names, --no-header if it holds numbers"
+    with pytest.raises(InputError, match=f"{told}.*{advice}"):
+        read(path)
+    assert read(path, header=False).problems.samples == text.count("\n")
+    assert read(path, header=True).problems.samples == text.count("\n") - 1
+
+
+@given(generators())
+def test_samples_are_never_asked_about(tmp_path_factory, rng):
+    folder = tmp_path_factory.mktemp("files")
+    shape = int(rng.integers(10, 40)), int(rng.integers(2, 5))
+    for X, form in ((rng.normal(size=shape), "%.18e"), (rng.poisson(5, shape), "%d"), (rng.normal(size=shape), "%.2g")):
+        np.savetxt(folder / "x.txt", X, form)
+        try:
+            read(folder / "x.txt")
+        except InputError as error:
+            assert "counts the columns" in str(error) or "every row" in str(error) or "are equal" in str(error)  # noqa: PT017
+
+
+def test_the_size_of_a_covariance_says_whether_its_first_line_holds_names(tmp_path):
+    assert read(put(tmp_path, "1,2\n2,9\n"), covariance=True).names == ("x0", "x1")
+    with pytest.raises(InputError, match="line 1: makes one row more than there are columns: names or numbers"):
+        read(put(tmp_path, "7,2\n2,9\n9,50\n"), covariance=True)
+
+
+def test_ends_of_files(tmp_path):
+    assert read(put(tmp_path, "a,b\n1,2\n3,5\n\n  \n\n")).problems.samples == 2
+    assert "does not end with a line end: if it was cut" in read(put(tmp_path, "a,b\n1,2\n3,5")).warnings[0]
+    for text, told in (
+        ("a,b\n1,2\n3", "line 3: has 1 columns and no line end; expected 2, as in line 1: the file was cut"),
+        ("a,b\n1,2\n3,", "line 3: column 'b' is ''; drop or impute .*; the line has no end: if the file was cut short"),
+        ("a,b\n1,2\n3,1e", "column 'b' is '1e'; expected a number; the line has no end: if the file was cut short"),
+        ("a,b\n1,2\n\n3,5\n", "line 3: is empty; delete the line"),
+    ):
+        with pytest.raises(InputError, match=told):
+            read(put(tmp_path, text))
+
+
+def test_what_is_no_utf8_or_no_single_file_is_named(tmp_path):
+    for encoding in ("utf-16", "utf-32"):
+        with pytest.raises(InputError, match=f"the text is {encoding.upper()}; save the file as UTF-8"):
+            read(put(tmp_path, "a,b\n1,2\n".encode(encoding)))
+    with pytest.raises(InputError, match="line 1: there is a NUL byte, as in UTF-16; save it as UTF-8"):
+        read(put(tmp_path, "a,b\n1,2\n".encode("utf-16-le")))
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("a.csv", "1")
+        archive.writestr("b.csv", "2")
+    with pytest.raises(InputError, match="the zip holds 2 files"):
+        read(put(tmp_path, content.getvalue()))
+    with pytest.raises(InputError, match="cannot be unpacked"):
+        read(put(tmp_path, gzip.compress(b"a,b\n1,2\n3,5\n")[:-6]))
+
+
+def test_a_column_that_labels_the_rows_is_to_be_deleted(tmp_path):
+    for text, told in (
+        ("id,a,b\nr1,1,2\nr2,3,7\n", "line 2: column 'id' is 'r1'; expected a number, and no row has one there: if it"),
+        ("day,a\n2020-01-01,2\n2020-01-02,3\n", "column 'day' is '2020-01-01'; expected a number, and no row has"),
+        ("r1,1,2\nr2,3,7\n", "holds both 'r1' and '1': names or numbers.; say --header .*, or delete column 1 if it"),
+        ('"a" "b"\n"1" 1.5 2.5\n"2" 3 1\n', "line 2: has 3 columns; expected 2, .*use row.names=FALSE"),
+    ):
+        with pytest.raises(InputError, match=told):
+            read(put(tmp_path, text))
+    with pytest.raises(InputError, match=r"line 1: columns 1 and 2 are both 'a'; rename one"):
+        read(put(tmp_path, "a, a\n1,2\n3,5\n"))
+    with pytest.raises(InputError) as error:
+        read(put(tmp_path, f"{'n' * 500},b\n1,2\nx,5\n"))
+    assert len(str(error.value)) < len(str(tmp_path)) + 180
+
+
 # Covariances
 
 
@@ -213,10 +376,10 @@ def test_a_covariance_gives_the_graph_of_its_samples(tmp_path):
     of_rows = learn(read(saved(tmp_path, X)))
     of_covariance = learn(read(saved(tmp_path, S, "s.npy"), covariance=True, samples=len(X)))
     assert of_covariance.graph == pytest.approx(of_rows.graph, abs=1e-4)
-    assert diagnostics(of_covariance)["samples"] == 400
+    assert of_covariance.diagnostics["samples"] == 400
     exact = read(saved(tmp_path, S, "s.npy"), covariance=True)
     assert "exact: no --samples were given" in exact.read_as
-    assert diagnostics(learn(exact, "eqvar"))["samples"] == "exact covariance"
+    assert learn(exact, "eqvar").diagnostics["samples"] == "exact covariance"
 
 
 def test_the_covariance_that_pandas_writes_is_read_with_its_names(tmp_path):
@@ -279,6 +442,70 @@ def test_doubts_are_told_and_good_data_raise_none(tmp_path):
     assert "does not end with a line end" in "".join(read(put(tmp_path, table(X)[:-1])).warnings)
 
 
+@pytest.mark.parametrize("column", [
+    np.arange(400) * 10, np.arange(400)[::-1] * 2.5 + 7, 1.6e9 + 3600 * np.arange(400), 0.1 * np.arange(400),
+    np.array([20200101 + k + 100 * (k // 28) - 28 * (k // 28) for k in range(336)] + [20300101 + k for k in range(64)]),
+])  # fmt: skip
+def test_an_index_or_a_time_is_warned_of(tmp_path, column):
+    told = warned(tmp_path, np.column_stack([column, draw()]))
+    assert "column 'x0' " in told
+    assert "if it is an index or a time and no variable, delete the column" in told
+    assert "index" not in warned(tmp_path, np.column_stack([np.random.default_rng(0).permutation(column), draw()]))
+
+
+def depending(names: str, told: str) -> bool:
+    return f"columns {names} depend on each other exactly" in told
+
+
+def test_columns_that_depend_exactly_are_named(tmp_path):
+    X = draw()
+    a, b, c, d = X.T
+    for made, names in (
+        ([a, b, c, d, a + b + c], "'x0', 'x1', 'x2' and 'x4'"),
+        ([a, b, c, d, 1e6 - 3e4 * b], "'x1' and 'x4'"),
+        ([a, b, c, d, 7 + a / 3 - 40 * d], "'x0', 'x3' and 'x4'"),
+        ([a, b, c, d, np.round(a + b, 5)], "'x0', 'x1' and 'x4'"),
+    ):
+        Y = np.column_stack(made)
+        told = warned(tmp_path, Y)
+        assert depending(names, told)
+        assert told.count("depend on each other exactly") == 1
+        assert "likelihoods of golem_nv and exact_unequal have no maximum; drop one" in told
+        S = np.cov(Y, rowvar=False)
+        assert depending(names, warned(tmp_path, S, covariance=True))
+        assert depending(names, warned(tmp_path, S, covariance=True, samples=400))
+        noisy = Y + 1e-3 * Y.std(0) * np.random.default_rng(1).normal(size=Y.shape)
+        assert "exactly" not in warned(tmp_path, noisy)
+    dummies = np.eye(3)[np.random.default_rng(0).integers(3, size=400)]
+    assert depending("'x4', 'x5' and 'x6'", warned(tmp_path, np.column_stack([X, dummies])))
+    several = np.column_stack([X] + [X[:, [0]] * (k + 2) for k in range(8)])
+    told = warned(tmp_path, several)
+    assert "3 more sets of columns depend on each other exactly" in told
+    for seed in range(5):
+        few = np.random.default_rng(seed).normal(size=(20, 30))
+        few[:, 3] = few[:, 0] - 2 * few[:, 1]
+        few[:, 25] = few[:, 7] + few[:, 8] - few[:, 9]
+        told = warned(tmp_path, few)
+        assert depending("'x0', 'x1' and 'x3'", told)
+        assert depending("'x7', 'x8', 'x9' and 'x25'", told)
+        assert told.count("exactly") == 2
+        assert "fewer samples (20) than variables (30): the covariance is singular" in told
+    assert "no more samples (4) than variables (4): the covariance is singular" in warned(tmp_path, X[:4])
+    assert "exactly" not in warned(tmp_path, X[:4])
+
+
+@given(generators())
+def test_a_sum_of_some_columns_is_found_among_others_and_noise_is_not(tmp_path_factory, rng):
+    folder = tmp_path_factory.mktemp("files")
+    n, parts = int(rng.integers(4, 12)), int(rng.integers(2, 4))
+    X = rng.normal(size=(60, n)) * 10.0 ** rng.integers(-3, 4, n)
+    chosen = sorted(rng.choice(n - 1, parts, replace=False).tolist())
+    assert "exactly" not in warned(folder, X)
+    X[:, -1] = (X[:, chosen] / X[:, chosen].std(0)).sum(1) + rng.normal()
+    names = [f"'x{i}'" for i in [*chosen, n - 1]]
+    assert depending(f"{', '.join(names[:-1])} and {names[-1]}", warned(folder, X))
+
+
 # Learning
 
 
@@ -291,14 +518,13 @@ def test_the_graph_learned_is_a_dag_of_the_method_and_the_array_is_left_alone(rn
     observed = observed_of(problems)
     learned = learn(observed, "eqvar", threshold=0.3)
     assert (problems.covariance == before).all()
-    assert diagnostics(learned)["nodes on a cycle after it"] == 0
+    assert learned.diagnostics["nodes on a cycle after it"] == 0
     assert ((learned.graph == 0) | (np.abs(learned.graph) >= 0.3)).all()
-    assert (np.where(np.abs(learned.dense) < 0.3, 0, learned.dense) == learned.graph).all()
+    dense = learned.found.fits.W[0]
+    assert (np.where(np.abs(dense) < 0.3, 0, dense) == learned.graph).all()
 
 
 def observed_of(problems: Problems):
-    from bench.apply.observed import Observed
-
     return Observed(problems, tuple(NAMES), "made up", ())
 
 
@@ -309,7 +535,7 @@ def test_a_known_graph_comes_out_in_our_convention_with_its_diagnostics(tmp_path
     found = edges(learned)
     assert found[0][:2] == ("rain", "sprinkler")
     assert [abs(weight) for *_, weight in found] == sorted((abs(weight) for *_, weight in found), reverse=True)
-    told = diagnostics(learned)
+    told = learned.diagnostics
     assert told["samples"] == 400
     assert (told["edges"], told["variables"], told["converged"]) == (4, 4, "yes")
     assert told["edges removed for acyclicity"] == told["nodes on a cycle after it"] == 0
@@ -351,7 +577,7 @@ def made(monkeypatch, **parts: object):
 
 
 def test_cycles_are_counted_and_cut(monkeypatch):
-    told = diagnostics(made(monkeypatch))
+    told = made(monkeypatch).diagnostics
     assert told["nodes on a cycle before the threshold"] == told["nodes on a cycle after it"] == 2
     assert (told["edges removed for acyclicity"], told["edges"]) == (1, 1)
 
@@ -359,14 +585,15 @@ def test_cycles_are_counted_and_cut(monkeypatch):
 def test_what_did_not_converge_failed_or_is_undirected_is_told(monkeypatch):
     stopped = made(monkeypatch, converged=np.zeros(1, bool), iterations=np.array([-1]))
     assert "made did not converge" in stopped.warnings[0]
-    assert (diagnostics(stopped)["converged"], diagnostics(stopped)["iterations"]) == ("no", "not told")
-    with pytest.raises(InputError, match="made failed: no luck"):
+    assert (stopped.diagnostics["converged"], stopped.diagnostics["iterations"]) == ("no", "not told")
+    with pytest.raises(INPUT_ERRORS, match="made failed: no luck"):
         made(monkeypatch, errors=("no luck",))
-    with pytest.raises(InputError, match="made left float64 on these data"):
+    with pytest.raises(INPUT_ERRORS, match="made left float64 on these data"):
         made(monkeypatch, h=np.array([np.inf]))
     for error in (OverflowError("int too big"), torch.linalg.LinAlgError("singular\nmatrix")):
         monkeypatch.setattr(Made, "fit", Mock(side_effect=error))
-        with pytest.raises(InputError, match=r"made left float64 on these data; .* \((int too big|singular matrix)\)"):
+        told = r"made left float64 on these data; .* \((int too big|singular matrix)\)"
+        with pytest.raises(INPUT_ERRORS, match=told):
             made(monkeypatch)
     monkeypatch.undo()
     both = np.zeros((1, 4, 4), dtype=bool)
@@ -380,7 +607,7 @@ def test_what_did_not_converge_failed_or_is_undirected_is_told(monkeypatch):
 
 def test_r2_of_a_singular_covariance_is_said_to_be_none():
     problems = Problems.from_samples(draw(rows=3))
-    told = diagnostics(learn(observed_of(problems), "eqvar"))
+    told = learn(observed_of(problems), "eqvar").diagnostics
     assert told["R2-sortability of the graph"] == "none: the covariance is singular"
 
 
@@ -409,6 +636,35 @@ def test_options_have_the_types_of_the_learners_own():
     for threshold in (-0.1, np.nan, np.inf):
         with pytest.raises(InputError, match="--threshold is"):
             learn(observed, "eqvar", threshold=threshold)
+
+
+FEW = {"outer": "2", "inner": "3", "steps": "2", "periods": "2"}  # steps, where none are drawn
+AWKWARD = (
+    "0", "-1", "1", "2", "0.3", "5e-324", "1e-308", "1e308", "-1e308", "nan", "inf", "-9223372036854775809", "true",
+    "none", "x", "", "cuda:99", "least_squares", "root", "exponential", "signed", "bic", "time", "unequal",
+)  # fmt: skip
+
+
+@settings(max_examples=60)
+@given(st.data(), generators())
+def test_no_options_on_no_numbers_end_in_a_traceback(data, rng):
+    method = data.draw(st.sampled_from([name for name in ENTRIES if not name.startswith("peer.")]))
+    rows, n = data.draw(st.sampled_from([2, 3, 20])), data.draw(st.integers(1, 4))
+    X = rng.normal(size=(rows, n)) * 10.0 ** data.draw(st.sampled_from([-45, -20, 0, 0, 20, 45]))
+    if data.draw(st.booleans()) and n > 1:
+        X[:, -1] = X[:, :-1].sum(1)
+    keys = names_of(type(load(method)), ("name", "function"))
+    given_ = {key: data.draw(st.sampled_from(AWKWARD)) for key in keys if data.draw(st.booleans())}
+    words = [f"{key}={value}" for key, value in ({k: FEW[k] for k in keys if k in FEW} | given_).items()]
+    threshold = data.draw(st.sampled_from([0.3, 0.0, 1e308, float("nan"), -1.0]))
+    seed = data.draw(st.sampled_from([0, 2**63, 10**30]))
+    with contextlib.suppress(*INPUT_ERRORS):
+        options = parse_options(method, words)
+        observed = Observed(Problems.from_samples(X), tuple(f"x{i}" for i in range(n)), "made up", ())
+        learned = learn(observed, method, options, threshold, seed)
+        assert np.isfinite(learned.graph).all()
+        json.dumps(document(learned), allow_nan=False)
+        tables(learned)
 
 
 # Writing
@@ -445,3 +701,20 @@ def test_a_npy_header_that_no_tokenizer_ends_is_refused(tmp_path):
     whole = saved(tmp_path, np.eye(3)).read_bytes()
     with pytest.raises(InputError, match="cannot be read as numbers"):
         read(put(tmp_path, whole.replace(b"), }", b"(, }"), "x.npy"))
+
+
+def test_a_limit_changes_nothing_of_what_is_learned_in_time(tmp_path):
+    observed = read(put(tmp_path, table(draw(), NAMES)))
+    plain, limited = learn(observed, "notears"), learn(observed, "notears", time_limit=60)
+    assert document(limited) == document(plain)
+
+
+def test_what_cannot_fit_into_memory_is_refused_first(monkeypatch):
+    observed = observed_of(Problems.from_samples(draw()))
+    monkeypatch.setattr("causalrec.graph._memory", lambda: 1000.0)
+    with pytest.raises(INPUT_ERRORS, match=r"notears on 4 variables needs .* GiB of memory or more"):
+        learn(observed, "notears")
+    assert learn(observed, "eqvar").graph.shape == (4, 4)
+    monkeypatch.setattr(Made, "fit", Mock(side_effect=MemoryError))
+    with pytest.raises(INPUT_ERRORS, match="made on 4 variables needs more memory than there is; take fewer variables"):
+        made(monkeypatch)

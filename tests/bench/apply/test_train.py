@@ -11,12 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save_file
 
-from bench.apply import model_files
-from bench.apply.model_files import DESCRIPTION, PARAMETERS, USERS
 from bench.apply.saved import evaluate, recommend
 from bench.apply.train import BEGUN, CHECKPOINT, train
 from bench.cells.unit import Cell
@@ -28,8 +26,10 @@ from bench.runners import execute
 from bench.text import printable
 from causalrec.checkpoints import CheckpointFile, Snapshot
 from causalrec.errors import InputError as CausalInputError
+from causalrec.methods import saved as model_files
+from causalrec.methods.saved import DESCRIPTION, PARAMETERS, USERS
 from causalrec.model import CausalRecOptions, SASRecOptions
-from tests.strategies import damages
+from tests.strategies import damages, ids
 
 ITEMS, USERS_MADE = 12, 30
 COLUMNS = {"user": "user", "item": "item", "time": "when"}
@@ -243,6 +243,46 @@ def test_wrong_input_writes_nothing(data, tmp_path, change, told):
     with pytest.raises(INPUT_ERRORS, match=told):
         learn(**{"data": data, "out": tmp_path / "m"} | change)
     assert not (tmp_path / "m").exists()
+
+
+@given(st.lists(ids(","), min_size=5, max_size=5, unique=True), st.sampled_from(["table", "pairs"]))
+@settings(max_examples=3, deadline=None)
+def test_any_id_survives_reading_training_and_asking(tmp_path_factory, labels, form):
+    folder = tmp_path_factory.mktemp("ids")
+    file = folder / "own.csv"
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.writer(opened, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerows([("user", "item")] * (form == "table"))
+        writer.writerows((user, labels[(u + k) % 5]) for u, user in enumerate(labels) for k in range(4))
+    asked = {"format": form, "delimiter": "comma", "user_core": 1, "item_core": 1}
+    learn(str(file), folder / "m", asked=asked, training={**FAST, "epochs": 1})
+    told = recommend(folder / "m", data=str(file), user=labels[2], k=9, seen="kept", device="cpu")
+    assert {item for item, _, _ in told.items} == set(labels)
+    assert told.actions == 4
+
+
+def test_how_a_file_was_read_is_remembered(tmp_path):
+    rows = [f"u{u};i{(u + k) % 9};{(9 - k) * 10**9}\n" for u in range(20) for k in range(6)]
+    file, pairs = tmp_path / "own.txt", tmp_path / "pairs.txt"
+    file.write_text("who;when_not;item;time\n" + "".join(row.replace(";", ";0;", 1) for row in rows))
+    learn(str(file), tmp_path / "m", asked={"user": "who", "item_core": 1})
+    told = json.loads((tmp_path / "m" / DESCRIPTION).read_text())["preparation"]
+    assert {name: told[name] for name in ("user", "item", "time", "format", "delimiter")} == {
+        "user": "who", "item": "item", "time": "time", "format": "table", "delimiter": None,
+    }  # fmt: skip
+    assert evaluate(tmp_path / "m", str(file), {}, device="cpu").about["same_data"]
+    pairs.write_text("".join(" ".join(row.split(";")[:2]) + "\n" for row in rows))
+    assert recommend(tmp_path / "m", data=str(pairs), user="u3", asked={"format": "pairs"}, device="cpu").actions == 6
+
+
+def test_a_split_that_cannot_be_made_is_told_with_one_that_can(tmp_path):
+    file = tmp_path / "own.csv"
+    rows = [f"u{u},i{k},{10 * u + k}\n" for u in range(20) for k in range(6)]
+    rows += [f"v{v},i1,{999 + v}\n" for v in range(20)]
+    file.write_text("user,item,time\n" + "".join(rows))
+    told = r"no user has an action after the test cut and one before it, at time \d+; split by leave_one_out instead"
+    with pytest.raises(INPUT_ERRORS, match=told):
+        learn(str(file), tmp_path / "m", asked={"split": "temporal", "user_core": 1, "item_core": 1})
 
 
 def test_memory_is_held_against_what_is_free(data, tmp_path, monkeypatch):
@@ -562,7 +602,7 @@ def test_parameters_that_do_not_fit_are_told(copy, changes, told):
     tensors = load((copy / PARAMETERS).read_bytes()) | changes
     save_file({key: tensor for key, tensor in tensors.items() if tensor is not None}, copy / PARAMETERS)
     describe(copy)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(INPUT_ERRORS, match=told):
         recommend(copy, history=["i1,i2"], device="cpu")
 
 
@@ -570,7 +610,7 @@ def test_parameters_that_do_not_fit_are_told(copy, changes, told):
     ("changes", "told"),
     [
         ({"format": "other"}, "format is 'other'"),
-        ({"model": "../sasrec"}, r"model '\.\./sasrec' is unknown; expected one of gru4rec"),
+        ({"model": "../sasrec"}, r"model '\.\./sasrec' is unknown; expected one of popularity"),
         ({"items": ["i1", "i1"]}, "items must be different texts"),
         ({"items": [1, 2]}, "items must be different texts"),
         ({"items": ["a"]}, "options say 12 items and there are 1 item ids"),
@@ -590,7 +630,7 @@ def test_parameters_that_do_not_fit_are_told(copy, changes, told):
 )
 def test_a_description_that_does_not_fit_is_told(copy, changes, told):
     describe(copy, **changes)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(INPUT_ERRORS, match=told):
         model_files.load(copy, "cpu")
 
 
@@ -599,15 +639,15 @@ def test_users_that_do_not_fit_a_pickle_and_missing_files_are_told(copy):
     for tensors in ({"user": good["user"]}, good | {"row": good["row"][1:]}, good | {"row": good["row"].double()}):
         save_file(tensors, copy / USERS)
         describe(copy)
-        with pytest.raises(InputError, match=r"users\.safetensors: (expected|user, length and row)"):
+        with pytest.raises(INPUT_ERRORS, match=r"users\.safetensors: (expected|user, length and row)"):
             model_files.load(copy, "cpu")
     (copy / USERS).write_bytes(pickle.dumps(good))
     describe(copy)
-    with pytest.raises(InputError, match="cannot be read as safetensors"):
+    with pytest.raises(INPUT_ERRORS, match="cannot be read as safetensors"):
         model_files.load(copy, "cpu")
     for file in (PARAMETERS, DESCRIPTION):
         (copy / file).unlink()
-        with pytest.raises(InputError, match="there is no such file; name the folder that `train` wrote"):
+        with pytest.raises(INPUT_ERRORS, match="there is no such file; name the folder that `train` wrote"):
             model_files.load(copy, "cpu")
 
 

@@ -193,11 +193,11 @@ def test_a_new_entry_of_a_registry_leaves_every_other_key_alone(whole):
     before = keys(whole)
     (whole / "causalrec" / "rivals" / "first.py").write_text("class First:\n    pass\n")
     edit(
-        whole, "bench/methods/recommenders.py", '    "item_knn": Entry(',
+        whole, "causalrec/methods/recommenders.py", '    "item_knn": Entry(',
         '    "first": Entry("first", First, None, "control", grid=({},)),\n    "item_knn": Entry(',
     )  # fmt: skip
     edit(
-        whole, "bench/methods/recommenders.py", "from causalrec.rivals.fpmc",
+        whole, "causalrec/methods/recommenders.py", "from causalrec.rivals.fpmc",
         "from causalrec.rivals.first import First\nfrom causalrec.rivals.fpmc",
     )  # fmt: skip
     after = keys(whole)

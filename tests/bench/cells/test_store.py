@@ -20,8 +20,9 @@ from bench.cells import store as store_module
 from bench.cells.files import StoreError
 from bench.cells.record import Record, pack
 from bench.cells.store import Store
-from bench.cells.unit import digest
 from bench.errors import InputError
+from causalrec.errors import InputError as FormError
+from causalrec.methods.canonical import digest
 from tests.bench.toy_cells import toy
 from tests.strategies import json_objects, named_arrays
 
@@ -225,7 +226,7 @@ def test_missing_arrays_are_a_reason_for_quarantine(tmp_path):
 
 def test_what_cannot_be_read_back_safely_is_refused(tmp_path):
     store = Store(tmp_path)
-    with pytest.raises(InputError, match=r"record\.metrics\.h is nan"):
+    with pytest.raises(FormError, match=r"record\.metrics\.h is nan"):
         store.put(record(metrics={"h": float("nan")}))
     with pytest.raises(InputError, match="'w' holds Python objects"):
         store.put(record(), {"w": np.array([object()])})

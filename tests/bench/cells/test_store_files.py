@@ -17,9 +17,9 @@ from bench.cells import store
 from bench.cells.files import StoreError, read_file, write_file
 from bench.cells.record import Record, pack, unpack
 from bench.cells.store import Store
-from bench.cells.unit import digest, plain
 from bench.errors import InputError
 from bench.report import records
+from causalrec.methods.canonical import digest, plain
 from tests.bench.toy_cells import toy
 
 CELL = toy(0)

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.cells.fingerprint import ROOT
-from bench.cells.streams import derive_seed, generator, torch_generator
-from bench.cells.unit import Cell, canonical, plain
+from bench.cells.unit import Cell
 from bench.errors import InputError
+from causalrec.errors import InputError as FormError
+from causalrec.methods.canonical import canonical, plain
+from causalrec.methods.streams import derive_seed, generator, torch_generator
 from tests.strategies import json_objects, json_values
 
 
@@ -69,7 +71,7 @@ def test_numpy_scalars_and_tuples_are_what_they_hold():
     ],
 )  # fmt: skip
 def test_values_without_a_canonical_form_are_refused_by_name(value, words):
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(FormError, match=words):
         canonical(value)
 
 
@@ -98,7 +100,7 @@ def test_streams_depend_on_the_named_axes_alone(axes, root):
 def test_streams_are_pinned_and_the_same_in_another_process():
     axes = {"root": 0, "seed": 3, "part": "world"}
     program = (
-        "from bench.cells.streams import *\n"
+        "from causalrec.methods.streams import *\n"
         "a = dict(part='world', root=0, seed=3)\n"
         "print(derive_seed(**a).entropy, generator(**a).integers(10**9))"
     )

@@ -103,9 +103,12 @@ def test_an_own_file_loads(tmp_path: Path) -> None:
     loaded = load_own(table, user="who", item="what", time="when", user_core=1, item_core=1)
     assert loaded.sequences.row(0).tolist() == [2, 1]
     assert loaded.provenance.dataset == "own file"
-    assert loaded.provenance.order.startswith("unix time")
+    assert loaded.provenance.order == "'when': whole numbers, as seconds; ties keep file order"
+    assert loaded.provenance.reader == (
+        "table separated by comma (found), users from 'who', items from 'what', times from 'when'"
+    )
     untimed = load_own(table, user="who", item="what", user_core=1, item_core=1)
-    assert untimed.provenance.order.startswith("file order")
+    assert untimed.provenance.order == "file order (no column is named as times are)"
     inter = put(tmp_path, "mine.inter", "who:token\twhat:token\nann\tx\nann\ty\n")
     assert load_own(inter, user="who", item="what", user_core=1, item_core=1).sequences.row(0).tolist() == [1, 2]
 

@@ -1,5 +1,6 @@
 """Plain, gzip and zip are one text; what is none of them is refused by name."""
 
+import bz2
 import gzip
 import io
 import zipfile
@@ -47,10 +48,16 @@ def test_every_form_gives_the_same_bytes(text, form, mark, tmp_path_factory):
         ("user,item\n".encode("utf-32"), "the text is UTF-32"),
         (gzip.compress("user,item\n".encode("utf-16")), "the text is UTF-16"),
         (gzip.compress(b"user,item\n" * 99)[:-9], "cannot be unpacked"),
-        (zipped(a=b"1", b=b"2"), "the zip holds 2 files, 'a, b'; unpack it and name one of them"),
+        ("user,item\n".encode("utf-16-le"), "the text is UTF-16"),
+        ("user,item\n".encode("utf-16-be"), "the text is UTF-16"),
+        (bz2.compress(b"user,item\n"), "this is bzip2; save it as text, plain, gzip or zip"),
+        (zipped(), "the zip holds 0 files"),
+        (zipped(a=b"1" * 99).replace(b"\0\0\x08\0", b"\1\0\x08\0"), "the zip is encrypted|cannot be unpacked"),
+        (zipped(a=b"1", b=b"2"), "the zip holds 2 files \\('a, b'\\); unpack it and name one of them"),
         (b"PK\3\4" + bytes(40), "cannot be unpacked"),
     ],
-    ids=["empty", "empty gzip", "utf-16", "utf-32", "utf-16 in gzip", "cut gzip", "two files", "cut zip"],
+    ids=["empty", "empty gzip", "utf-16", "utf-32", "utf-16 in gzip", "cut gzip", "utf-16-le",
+         "utf-16-be", "bzip2", "no file", "encrypted", "two files", "cut zip"],
 )
 def test_what_is_no_text_is_refused_by_name(content, told, tmp_path):
     with pytest.raises(InputError, match=told):

@@ -6,8 +6,8 @@ from bench.dev import alone
 from bench.dev.alone import CHANGES, options_of
 from bench.dev.frontier import read
 from bench.methods.options import build
-from bench.methods.recipes import TRAINING
 from causalrec.interactions import from_rows, leave_one_out
+from causalrec.methods.recipes import TRAINING
 from causalrec.model import SASRecOptions
 from causalrec.training import TrainingOptions
 

@@ -1,30 +1,58 @@
-"""The README's tables are those of the committed runs."""
+"""What README and docs say of committed runs is what these runs found."""
 
 import pytest
 
-from bench.dev.readme import PLACE, README, fill, main
+from bench.dev.readme import PAGES, PLACE, fill, main
 from bench.errors import InputError
+from bench.judge.claims import read_register
 from bench.report.run_files import REFERENCE, read_run
 
+README, RESULTS, ARTIFACT = (page.read_text(encoding="utf-8") for page in PAGES)
 
-def test_every_marked_table_is_its_references():
-    text = README.read_text(encoding="utf-8")
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_is_marked_is_its_references(page):
+    text = page.read_text(encoding="utf-8")
     assert fill(text) == text
-    assert {(run, table) for _, run, table, _ in PLACE.findall(text)} == {("quick", ""), ("quick", "readings")}
-    assert all(rows.count("\n") > 5 for *_, rows in PLACE.findall(text))
+
+
+def test_every_page_has_its_marks_and_they_are_filled():
+    marked = [found for text in (README, RESULTS, ARTIFACT) for found in PLACE.findall(text)]
+    assert [(kind, run, table) for _, kind, run, table, _ in marked] == [
+        ("headline", "quick", ""), ("claims", "quick", ""), ("headline", "quick", ""), ("table", "quick", ""),
+        ("table", "quick", "readings"), ("table", "quick", "attribution"), ("artifact", "quick", ""),
+    ]  # fmt: skip
+    assert all(len(said) > 50 for *_, said in marked)
+
+
+def test_the_headline_is_the_runs():
+    run = read_run(REFERENCE / "quick")
+    assert " ".join(fill("<!-- headline: quick -->\n").splitlines()[1:]) == run.headline
+
+
+def test_every_claim_has_one_row_in_readme_and_artifact_appendix():
+    run, register = read_run(REFERENCE / "quick"), read_register()
+    rows = [line.split(" | ") for line in fill("<!-- claims: quick -->\n").splitlines()[3:]]
+    assert [row[2] for row in rows] == [f"**{verdict.judgement}**" for verdict in run.verdicts]
+    rows = [line.split(" | ") for line in fill("<!-- artifact: quick -->\n").splitlines()[3:]]
+    assert [row[0] for row in rows] == [f"| `{name}`" for name in run.by_claim]
+    for claim, row in zip(register.claims.values(), rows, strict=True):
+        alone = f"`python cli.py run {claim.experiment} --preset quick`"
+        assert row[1] == ("`python cli.py reproduce --preset quick`" if claim.gates else alone)
+        assert row[4].startswith(f"**{run.by_claim[claim.id].judgement}**: ")
+        assert int(row[3].partition(" ")[0]) >= 1
 
 
 def test_a_figure_changed_by_hand_is_put_right(tmp_path):
-    text = README.read_text(encoding="utf-8")
-    changed = text.replace("| 39 of 40 draws", "| 40 of 40 draws")
-    assert changed != text
+    changed = README.replace(" 39 of 40 draws", " 40 of 40 draws")
+    assert changed != README
     path = tmp_path / "README.md"
     path.write_text(changed, encoding="utf-8")
-    main(path)
-    assert path.read_text(encoding="utf-8") == text
+    main([path])
+    assert path.read_text(encoding="utf-8") == README
 
 
-def test_a_table_of_no_run_is_refused():
+def test_a_run_that_is_not_there_is_refused():
     with pytest.raises(InputError, match=r"none-such.*there is no such file"):
         fill("<!-- table: none-such -->\n| a |\n")
 

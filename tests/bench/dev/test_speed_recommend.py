@@ -9,8 +9,8 @@ import torch
 
 from bench.dev.speed_recommend import build, faster, floor_flops, rectools
 from bench.dev.timing import Goal
-from bench.methods.recipes import TRAINING
 from causalrec.interactions import from_rows, leave_one_out
+from causalrec.methods.recipes import TRAINING
 from causalrec.optimisers import Muon
 
 

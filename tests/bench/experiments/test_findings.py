@@ -6,7 +6,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from bench.cells.unit import digest
 from bench.experiments import EXPERIMENTS
 from bench.experiments.model import acyclicity, sensitivity
 from bench.experiments.theory import variance
@@ -14,6 +13,7 @@ from bench.experiments.theory.graphs import plan_cell
 from bench.judge.claims import BLOCKED, Finding
 from bench.plan.setup import OWN, Setup
 from bench.plan.tuning import chosen_runs
+from causalrec.methods.canonical import digest
 from tests.bench.made_up import (
     BELOW,
     CLAIMED,

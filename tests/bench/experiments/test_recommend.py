@@ -150,7 +150,7 @@ def test_an_average_asks_for_two_counted_datasets(weak, outcome):
     found = [f for f in find("recommend", setup, results) if f.claim == "beats-rivals"]
     assert [f.outcome for f in found] == [outcome, outcome]
     assert all(f.detail.count("not counted") == weak for f in found)
-    assert {f.blocked for f in found} == {"1 datasets counted, an average asks for 2" if weak == 3 else ""}
+    assert {f.blocked for f in found} == {"datasets that count: 1; an average asks for 2" if weak == 3 else ""}
     assert judged("recommend", setup, results)["beats-rivals"].judgement == outcome
 
 

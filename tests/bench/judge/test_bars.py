@@ -102,7 +102,7 @@ def test_what_a_part_allows_and_asks():
     assert PLAIN.reachable == replace(PLAIN, claimed=1.0).reachable == (ORDER[0], *ORDER[2:])
     assert (*FOR, "undecided", *AGAINST) == ORDER
     asked = [part.asked for part in (GAIN, PLAIN, BOUND, replace(BOUND, large=False))]
-    assert asked == ["above 1, 8 claimed", "above 1", "above 0.9", "below 0.9"]
+    assert asked == ["above 1 %, 8 % claimed", "above 1 %", "above 0.9", "below 0.9"]
 
 
 def test_what_a_part_measures_under_each_truth():

@@ -4,7 +4,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.errors import InputError
+from bench.errors import INPUT_ERRORS
 from bench.judge.intervals import (
     Interval,
     clopper_pearson,
@@ -323,7 +323,7 @@ def test_callers_arrays_are_left_alone(values):
     ],
 )  # fmt: skip
 def test_bad_input_is_named(call, words):
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(INPUT_ERRORS, match=words):
         call()
 
 
@@ -342,7 +342,7 @@ def test_bad_input_is_named(call, words):
     ],
 )  # fmt: skip
 def test_the_side_that_is_not_finite_is_named(call, name):
-    with pytest.raises(InputError, match=f"^{name}: 1 of 1 values are NaN or infinite"):
+    with pytest.raises(INPUT_ERRORS, match=f"^{name}: 1 of 1 values are NaN or infinite"):
         call([np.inf])
 
 
@@ -390,7 +390,7 @@ def test_crossing_makes_rates_monotone_before_it_looks():
 
 
 def test_crossing_refuses_x_that_does_not_rise():
-    with pytest.raises(InputError, match="increasing x"):
+    with pytest.raises(INPUT_ERRORS, match="increasing x"):
         crossing([1.0, 1.0], [0, 40], [40, 40])
 
 

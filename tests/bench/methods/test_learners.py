@@ -197,7 +197,7 @@ def test_running_out_of_memory_is_no_result(mine):
 
 def test_an_own_function_has_no_covariance_and_no_options(mine):
     assert learners.needs_rows(f"{mine}:regress")
-    with pytest.raises(InputError, match="learns from samples; here is only a covariance"):
+    with pytest.raises(INPUT_ERRORS, match="learns from samples; here is only a covariance"):
         fit(f"{mine}:regress", Problems(np.eye(3)[None]))
     with pytest.raises(InputError, match="is a function of your own and has no option depth"):
         learners.load(f"{mine}:regress", depth=3)

@@ -119,16 +119,16 @@ def note(found: Comparison, name: str) -> str:
 
 def test_equal_runs_agree(read):
     found = compare(read(RUN), read(RUN))
-    assert (found.differing, found.within_noise, found.compared) == ((), (), 3)
+    assert (found.differing, found.within_noise, found.compared) == ((), (), 2)
     assert [tuple(row.values()) for row in table(found, "verdicts")] == [
         ("equal-variance-identifies", "as claimed", "as claimed", "yes"),
         ("beats-rivals", "no effect", "no effect", "yes"),
-        ("cubic-cost", "not run", "not run", "yes"),
+        ("cubic-cost", "not run", "not run", "not run"),
     ]
-    assert "equal for 3 of the 3 claims" in note(found, "verdicts")
+    assert "equal for 2 of the 2 claims" in note(found, "verdicts")
     assert table(found, "made_with") == []
     assert note(found, "made_with") == "Nothing that the files tell differs."
-    assert [table.name for table in found.tables][-1] == "compared_verdicts"
+    assert found.tables[0].name == "compared_verdicts"
 
 
 def other_verdict(*sizes: dict | None) -> dict:
@@ -154,8 +154,8 @@ def test_another_verdict_is_named_with_both_and_is_within_noise_where_estimates_
         (compare(reference, one), "beats-rivals is no effect, in the reference undecided"),
     ):
         assert (found.differing, found.within_noise) == (((told,), ()) if equal == "no" else ((), (told,)))
-        assert [row["equal"] for row in table(found, "verdicts")] == ["yes", equal, "yes"]
-        assert "equal for 2 of the 3 claims" in note(found, "verdicts")
+        assert [row["equal"] for row in table(found, "verdicts")] == ["yes", equal, "not run"]
+        assert "equal for 1 of the 2 claims" in note(found, "verdicts")
 
 
 def test_what_stands_beside_does_not_put_a_verdict_beyond_noise(read):
@@ -167,8 +167,21 @@ def test_what_stands_beside_does_not_put_a_verdict_beyond_noise(read):
 
 
 def test_verdicts_that_rest_on_no_finding_differ_beyond_noise(read):
-    found = compare(read(changed(lambda d: d["verdicts"][2].update(verdict="as claimed"))), read(RUN))
-    assert found.differing == ("cubic-cost is as claimed, in the reference not run",)
+    one, two = (read(changed(lambda d, w=w: d["verdicts"][2].update(verdict=w))) for w in ("as claimed", "opposite"))
+    assert compare(one, two).differing == ("cubic-cost is as claimed, in the reference opposite",)
+
+
+def test_times_are_shown_as_ratios(read):
+    def edit(document: dict) -> None:
+        document["tables"][0]["rows"][0][3] = 4.5
+        document["made"] = {"duration_s": 10.0}
+
+    plain, slow = read(changed(lambda d: d.update(made={"duration_s": 4.0}))), read(changed(edit))
+    rows = [tuple(row.values()) for row in table(compare(slow, plain), "times")]
+    assert rows == [("the whole run", "duration", 1, 2.5), ("recovery", "CPU s", 1, 3.0)]
+    assert table(compare(read(RUN), read(RUN)), "times") == [
+        {"table": "recovery", "column": "CPU s", "rows": 1, "ratio": 1.0}
+    ]
 
 
 def test_runs_judged_by_different_registers_are_compared_only_where_that_is_asked_for(read):
@@ -181,7 +194,7 @@ def test_runs_judged_by_different_registers_are_compared_only_where_that_is_aske
         with pytest.raises(InputError, match=r"was judged by register (ab|cd){6}, .* by (ab|cd){6}; judge the records"):
             compare(one, two)
     found = compare(other, mine, across_registers=True)
-    assert found.compared == 3
+    assert found.compared == 2
     assert {tuple(row.values()) for row in table(found, "made_with")} == {("register", "cd" * 6, "ab" * 6)}
 
 
@@ -192,17 +205,18 @@ def test_a_claim_in_one_run_only_differs(read):
 
 
 @pytest.mark.parametrize(
-    ("experiments", "differing"), [(["recommend"], 0), (["recovery"], 1), (["variance", "recovery"], 1), ([], 0)]
+    ("experiments", "told"),
+    [(["recommend"], "not asked"), (["recovery"], "not run"), (["variance", "recovery"], "not run"), ([], "not asked")],
 )
-def test_a_claim_whose_experiment_was_not_asked_for_is_not_compared(read, experiments, differing):
+def test_a_claim_that_one_run_was_not_asked_for_or_did_not_run_is_not_compared(read, experiments, told):
     def edit(document: dict) -> None:
         document["verdicts"][0].update(verdict="not run", findings=[])
         document["experiments"] = experiments
 
     one, whole = read(changed(edit)), read(RUN)
     for found in (compare(one, whole), compare(whole, one)):
-        assert len(found.differing) == differing
-        assert table(found, "verdicts")[0]["equal"] == ("no" if differing else "not asked")
+        assert found.differing == ()
+        assert table(found, "verdicts")[0]["equal"] == told
 
 
 # Findings
@@ -350,7 +364,7 @@ def test_what_differs_in_the_making_is_listed(read):
 def test_a_run_agrees_with_itself(run, seed):
     found = compare(run, replace(run, seed=seed))
     assert found.differing == ()
-    assert all(row["equal"] == "yes" for row in table(found, "verdicts"))
+    assert all(row["equal"] == ("yes" if row["run"] != "not run" else "not run") for row in table(found, "verdicts"))
     assert {(row["inside the reference's"], row["reference's inside"]) for row in table(found, "findings")} <= {
         ("yes", "yes"), (None, None)
     }  # fmt: skip
@@ -608,7 +622,7 @@ def test_the_last_verdict_is_of_the_newest_run_that_judged_the_claim(out):
     told, unread = card(out)
     assert (told["last verdict"], told["of the run"]) == ("undecided", str(out / "right" / "run.json"))
     assert told["tables"][1].rows == (
-        ("size, ml-100k", "no effect", "0.000 [-0.500, 0.500] %", "5 worlds"),
+        ("size, ml-100k", "no effect", "0.00 [-0.50, 0.50] %", "5 worlds"),
         ("other", "not testable here", "–", "no edge; 5 worlds"),
     )
     assert len(unread) == 1
@@ -633,7 +647,7 @@ def test_without_any_run_the_card_says_so_and_what_would_make_one(out):
     assert told["left out here"] == "preset smoke uses no real data"
     assert "on " in str(told["time"])
     assert told["the paper is right if"].startswith("CausalRec gains 7.21 % HR@10 and 8.65 % NDCG@10")
-    assert told["part: mean gain in NDCG@10 over the best rival"].startswith("above 1, 8.65 claimed %: 1 % is less")
+    assert told["part: mean gain in NDCG@10 over the best rival"].startswith("above 1 %, 8.65 % claimed: 1 % is less")
     mattering, _ = card(out, "booster-matters")
     assert mattering["gates"] == "positive_control"
     assert mattering["beside: gain in NDCG@10 over the twin at alpha = 0"] == "above 1 %: as for the mean"

@@ -72,3 +72,19 @@ def test_a_download_in_a_terminal_has_a_bar(monkeypatch):
         show(2**20, 2**21)
     assert "ml-100k" in stream.getvalue()
     assert stream.getvalue().endswith("ml-100k: 1.0 MiB received\n")
+
+
+def test_what_is_planned_later_counts_towards_the_time_left_and_the_running_cell_is_named():
+    first, more = [toy(number, cost=2.0) for number in range(2)], [toy(9, cost=3.0)]
+    stream = io.StringIO()
+    with Progress(first, 1, stream, clock=lambda: 0.0, later=4.0) as progress:
+        assert progress.seconds_left == 8.0
+        progress(Event(first[0], "started"))
+        assert str(progress).endswith(f"; now {first[0].label or first[0].runner}")
+        progress(Event(first[0], "ok", 4.0))  # twice the expected time
+        assert progress.seconds_left == 2 * (2.0 + 4.0)
+        progress.add([*first, *more])
+        assert progress.seconds_left == 2 * (2.0 + 3.0 + 1.0)
+        progress.complete()
+        assert progress.seconds_left == 2 * (2.0 + 3.0)
+        assert str(progress).startswith("1/3 cells, 1 done")

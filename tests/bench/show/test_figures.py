@@ -17,7 +17,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from PIL import Image
 
@@ -25,7 +27,8 @@ from bench.cells.files import StoreError, write_file
 from bench.cells.fingerprint import ROOT
 from bench.errors import InputError
 from bench.judge.intervals import Interval, clopper_pearson
-from bench.show.drawing import COLOURS, _look, draw, render, style, write_figure
+from bench.methods import learners, recommenders
+from bench.show.drawing import draw, render, render_paper, style, write_figure, write_paper_figures
 from bench.show.figures import (
     NAN,
     Column,
@@ -41,7 +44,8 @@ from bench.show.figures import (
     make_series,
     position,
 )
-from bench.show.layout import plain_text
+from bench.show.layout import PAPER, add_caption, plain_text
+from bench.show.looks import LEARNERS, RECOMMENDERS, look, looks_of
 from bench.show.tables import to_csv
 from tests.strategies import curve_figures, forest_figures, grid_figures
 
@@ -263,7 +267,7 @@ def test_hostile_text_is_shown_as_it_stands(text):
         assert root.find("{http://www.w3.org/2000/svg}title").text in (plain_text(text), None if not text else "-")
         assert {element.tag.split("}")[1] for element in root.iter()} <= {
             "svg", "title", "metadata", "RDF", "Work", "defs", "style", "g", "path", "use", "rect", "clipPath",
-            "pattern",
+            "pattern", "text", "tspan", "description",
         }  # fmt: skip
         assert_disjoint(figure)
 
@@ -271,10 +275,12 @@ def test_hostile_text_is_shown_as_it_stands(text):
 # What is drawn
 
 
-def assert_disjoint(figure: Figure) -> None:
+def assert_disjoint(figure: Figure, paper: bool = False) -> None:
     """All text outside the panels lies apart from other text and from the panels, and the picture cuts nothing off."""
     with style("salt"):
-        drawing = draw(figure)
+        drawing = draw(figure, paper)
+        if not paper:
+            add_caption(drawing, figure)
         renderer = FigureCanvasAgg(drawing).get_renderer()
         drawing.draw(renderer)
         boxes = [text.get_window_extent(renderer) for text in drawing.texts if text.get_text()]
@@ -287,6 +293,8 @@ def assert_disjoint(figure: Figure) -> None:
         boxes = [Bbox.from_extents(b.x0 + 1, b.y0 + 1, b.x1 - 1, b.y1 - 1) for b in boxes if min(b.size) > 2]
         for a, b in combinations(boxes, 2):
             assert not a.overlaps(b), (a, b)
+        page = drawing.get_tightbbox(renderer)
+        assert not paper or (page.x0 > -0.02 and page.x1 < PAPER + 0.02)
     picture = np.asarray(Image.open(io.BytesIO(render(figure)["png"])).convert("L"))
     for edge in (picture[0], picture[-1], picture[:, 0], picture[:, -1]):
         assert (edge == 255).all()
@@ -331,9 +339,9 @@ def test_a_forest_has_its_first_row_on_top_and_an_open_bound_at_the_edge():
     first, second = drawn(FOREST).axes
     assert [text.get_text() for text in first.get_yticklabels()] == list(FOREST.rows)
     assert first.get_ylim() == (2.5, -0.5)
-    marks = [(line.get_xdata()[0], line.get_ydata()[0]) for line in first.lines if line.get_marker() == "s"]
+    marks = [(line.get_xdata()[0], line.get_ydata()[0]) for line in first.lines if line.get_marker() != "None"]
     assert marks == [(0.04, 0), (0.09, 1)]
-    [level] = [line for line in first.lines if line.get_marker() != "s"]
+    [level] = [line for line in first.lines if line.get_marker() == "None"]
     assert list(level.get_xdata()) == [0.0, 0.0]
     [bar] = [segments for collection in second.collections if len(segments := collection.get_segments())]
     assert bar[0][:, 0].tolist() == pytest.approx([second.get_xlim()[0], 0.7])
@@ -342,16 +350,33 @@ def test_a_forest_has_its_first_row_on_top_and_an_open_bound_at_the_edge():
 def test_panels_share_axes_and_a_label_has_one_look():
     drawing = drawn(CURVES)
     assert len({(axes.get_xlim(), axes.get_ylim()) for axes in drawing.axes}) == 1
+    looks = looks_of([*NAMES, "n = 2 d"])
     for axes in drawing.axes:
-        assert [line.get_color() for line in axes.lines[:6]] == list(COLOURS[:6])
+        assert [line.get_color() for line in axes.lines[:6]] == [looks[name]["color"] for name in NAMES]
     shown = [text.get_text() for text in drawing.legends[0].get_texts()]
     assert shown == [*NAMES, "n = 2 d", "one half"]
 
 
-def test_seventy_curves_look_different_without_colour_or_marker_alone():
-    looks = [_look(index) for index in range(70)]
-    assert len({(look["color"], look["marker"], str(look["linestyle"])) for look in looks}) == 70
-    assert len({(look["marker"], str(look["linestyle"])) for look in looks[:10]}) == 10
+def test_seventy_curves_look_different_in_grey():
+    assert len({(look(place)["marker"], str(look(place)["linestyle"])) for place in range(70)}) == 70
+
+
+def test_every_method_has_a_look_of_its_own_and_the_same_in_every_figure():
+    for entries, titles in ((learners.ENTRIES, LEARNERS), (recommenders.ENTRIES, RECOMMENDERS)):
+        assert {entry.title for entry in entries.values()} <= set(titles)
+        assert len(set(titles)) == len(titles)
+    alone, among = looks_of(["SASRec"]), looks_of(["another", "SASRec", "CausalRec", "a third"])
+    assert alone["SASRec"] == among["SASRec"]
+    assert len({str(each) for each in among.values()}) == 4
+    row = replace(FOREST, rows=("SASRec", "x", "y"))
+    assert [line.get_marker() for line in drawn(row).axes[0].lines][1:] == [alone["SASRec"]["marker"], "o"]
+
+
+@given(st.lists(st.sampled_from(LEARNERS) | st.text(max_size=3), max_size=12))
+def test_labels_of_a_figure_look_different(labels):
+    looks = looks_of(labels)
+    assert set(looks) == set(labels)
+    assert len({str(each) for each in looks.values()}) == len(looks)
 
 
 def test_the_map_shows_shares_bounds_and_what_was_not_run():
@@ -374,16 +399,68 @@ def test_the_map_shows_shares_bounds_and_what_was_not_run():
     ],
 )  # fmt: skip
 def test_nothing_run_is_said(figure):
-    assert b"<!-- nothing was run -->" in render(figure)["svg"]
+    assert b">nothing was run</text>" in render(figure)["svg"]
     assert_disjoint(figure)
 
 
 def test_a_panel_where_nothing_was_run_says_so_beside_one_that_was():
-    assert b"<!-- nothing was run -->" in render(replace(CURVES, panels=(CURVES.panels[0], Panel("p", ()))))["svg"]
-    assert b"<!-- nothing was run -->" not in render(CURVES)["svg"]
+    assert b">nothing was run</text>" in render(replace(CURVES, panels=(CURVES.panels[0], Panel("p", ()))))["svg"]
+    assert b">nothing was run</text>" not in render(CURVES)["svg"]
+
+
+def test_panels_with_axes_of_their_own_show_a_fall_that_a_shared_axis_hides():
+    panels = (Panel("a", (Series("s", (1, 2), (0.5, 0.9)),)), Panel("b", (Series("s", (1, 2), (0.02, 0.01)),)))
+    shared, free = (drawn(replace(CURVES, panels=panels, y_range=None, free_y=own)).axes for own in (False, True))
+    assert shared[0].get_ylim() == shared[1].get_ylim()
+    assert free[1].get_ylim() == pytest.approx((0.0095, 0.0205))
+    assert [bool(axes.yaxis.get_tick_params()["labelleft"]) for axes in free] == [True, True]
+
+
+def test_a_guide_is_a_line_without_points_that_the_table_and_the_legend_name():
+    guide = Series("slope 3", (1, 10), (1, 1000))
+    figure = one(RISING[0], panels=(Panel("p", (Series("s", (1, 10), (1, 800)),), guides=(guide,)),), log_y=True)
+    drawing = drawn(figure)
+    assert drawing.axes[0].lines[-1].get_marker() == "None"
+    assert list(drawing.axes[0].lines[-1].get_ydata()) == [1, 1000]
+    assert [text.get_text() for text in drawing.legends[0].get_texts()] == ["s", "slope 3"]
+    assert figure_table(figure).rows[-1] == ("p", "slope 3", 10.0, 1000.0, None, None)
+
+
+def test_what_lies_beyond_the_limits_of_a_forest_ends_at_the_edge_as_an_arrow():
+    column = Column("p", (Interval(9.0, 8, 10, 3), Interval(-9.0, -10, 0.5, 3), Interval(0.0, -1, 1, 3)), 0.0, (-2, 2))
+    (axes,) = drawn(replace(FOREST, panels=(column,))).axes
+    marks = [(line.get_marker(), line.get_xdata()[0]) for line in axes.lines if line.get_marker() != "None"]
+    assert [mark for mark, _ in marks][:2] == [">", "<"]
+    assert [at for _, at in marks] == [2, -2, 0]
+    assert axes.get_xlim() == (-2, 2)
+
+
+# For a paper
+
+
+@pytest.mark.parametrize("figure", [CURVES, GRID, FOREST, one(RISING[0]), replace(CURVES, free_y=True, y_range=None)])
+def test_a_paper_form_is_a_column_wide_without_title_in_type_that_can_be_read(figure):
+    with style("salt"):
+        drawing = draw(figure, paper=True)
+        texts = [text for text in drawing.findobj(Text) if text.get_text() and text.get_visible()]
+        assert drawing.get_size_inches()[0] == pytest.approx(PAPER)
+        assert min(text.get_fontsize() for text in texts) >= 7
+        assert figure.title not in {text.get_text() for text in texts}
+    assert_disjoint(figure, paper=True)
+    pdf = render_paper(figure)
+    assert pdf == render_paper(figure)
+    assert pdf.startswith(b"%PDF")
+    assert not re.search(rb"CreationDate|atplotlib", pdf)
+    (width,) = re.findall(rb"/MediaBox \[ 0 0 ([\d.]+)", pdf)
+    assert float(width) == pytest.approx(72 * PAPER, abs=0.1)
 
 
 # Files
+
+
+def test_a_figure_for_a_paper_is_one_pdf(tmp_path):
+    assert write_paper_figures((GRID, FOREST), tmp_path) == [tmp_path / "limits.pdf", tmp_path / "forest.pdf"]
+    assert (tmp_path / "limits.pdf").read_bytes() == render_paper(GRID)
 
 
 def test_a_figure_is_two_files_and_leaves_no_other(tmp_path):

@@ -23,7 +23,7 @@ def test_a_table_is_pinned():
     assert to_latex(TABLE).splitlines() == [
         r"\begin{table}", r"\centering", r"\caption{SHD \& $\alpha$}", r"\label{tab:recovery}",
         r"\begin{tabular}{lr}", r"\toprule", r"learner & 50 \% \\", r"\midrule",
-        r"eq\_var & $-$0.500 [$-$1.000, $\infty$] \\", r"A V - x-1 & -- \\", r"\bottomrule", r"\end{tabular}",
+        r"eq\_var & $-$0.50 [$-$1.00, $\infty$] \\", r"A V - x-1 & -- \\", r"\bottomrule", r"\end{tabular}",
         r"\par\smallskip\begin{minipage}{\linewidth}\footnotesize $\lambda$ $\leq$ 0.1.\end{minipage}",
         r"\end{table}",
     ]  # fmt: skip

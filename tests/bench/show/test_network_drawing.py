@@ -148,7 +148,7 @@ def test_what_has_no_link_is_grey_and_said():
 
 @pytest.mark.parametrize("figure", [replace(NETWORK, panels=()), Network("f", "t", "x", "y", (), (Links("p", ()),))])
 def test_nothing_run_is_said(figure):
-    assert f"<!-- {NOTHING} -->".encode() in render(figure)["svg"]
+    assert f">{NOTHING}</text>".encode() in render(figure)["svg"]
     assert_disjoint(figure)
 
 
@@ -164,7 +164,8 @@ def test_hostile_text_is_shown_as_it_stands(text):
     figure = Network("f", text, text, text, (text, "b"), (Links(text, (Link(0, 1, 1.0, True),)),), text or "-", text)
     root = ET.fromstring(render(figure)["svg"])
     assert {element.tag.split("}")[1] for element in root.iter()} <= {
-        "svg", "title", "metadata", "RDF", "Work", "defs", "style", "g", "path", "use", "rect", "clipPath",
+        "svg", "title", "metadata", "RDF", "Work", "defs", "style", "g", "path", "use", "rect", "clipPath", "text",
+        "tspan", "description",
     }  # fmt: skip
     assert_disjoint(figure)
     if len(text) < 30:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.cells.unit import digest
+from causalrec.methods.canonical import digest
 
 if TYPE_CHECKING:
     import torch

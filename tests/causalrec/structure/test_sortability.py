@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.errors import InputError
-from synth.sortability import r2_scores, r2_sortability, sortability, variances, varsortability
+from causalrec.errors import InputError
+from causalrec.structure.sortability import r2_scores, r2_sortability, sortability, variances, varsortability
 from synth.violations import standardise_covariance
 from tests.strategies import linear_scms
 

@@ -1,15 +1,15 @@
-"""How much of its order a simulated DAG reveals: by variance, and by R2.
+"""How much of a DAG's order its data reveal: by variance, and by R2.
 
 Reisach, Seiler & Weichwald (2021), "Beware of the Simulated DAG!", section 3.1; Reisach, Tami, Seiler, Chambaz &
 Weichwald (2023), "A Scale-Invariant Sorting Criterion to Find a Causal Order in Additive Noise Models", eq. 3.
 """
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
-from synth.errors import InputError
-from synth.graphs import as_adjacency, topological_order
-from synth.violations import standardise_covariance
+from causalrec.acyclicity import is_acyclic
+from causalrec.errors import InputError
 
 Floats = NDArray[np.float64]
 # Scores closer than this, relative to the larger, tie: where theory says equal, exact covariances differ by rounding.
@@ -32,9 +32,15 @@ def r2_scores(covariance: ArrayLike) -> Floats:
         covariance: (n, n).
 
     Raises:
-        InputError: the covariance is singular, as with no more samples than variables.
+        InputError: another shape, a diagonal that is not above 0, or a singular covariance, as with no more samples
+            than variables.
     """
-    R = standardise_covariance(covariance)
+    S = np.asarray(covariance, dtype=np.float64)
+    if S.ndim != 2 or S.shape[0] != S.shape[1] or not (np.diag(S) > 0).all():
+        raise InputError(f"covariance: got shape {S.shape}; expected (n, n) with a diagonal above 0.")
+    scale = np.sqrt(np.diag(S))
+    R = S / np.outer(scale, scale)
+    np.fill_diagonal(R, 1.0)
     spectrum = np.linalg.eigvalsh(R)
     if spectrum[0] <= len(R) * np.finfo(np.float64).eps * spectrum[-1]:
         raise InputError(
@@ -58,8 +64,9 @@ def sortability(B: ArrayLike, scores: ArrayLike) -> float | None:
     Raises:
         InputError: a cycle, or scores that do not fit.
     """
-    E = as_adjacency(np.asarray(B) != 0, "B")
-    topological_order(E)
+    E = np.asarray(B) != 0
+    if not is_acyclic(torch.from_numpy(E)):
+        raise InputError("B: cyclic; expected a DAG. Remove an edge.")
     s = np.asarray(scores, dtype=np.float64)
     if s.shape != (len(E),) or not np.isfinite(s).all():
         raise InputError(f"scores: got shape {s.shape}; expected ({len(E)},), finite: one for each node of B.")
