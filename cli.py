@@ -378,10 +378,19 @@ def results_gc(
 
 @command(results_app, "export", "records.csv", as_json=False)
 def results_export(
-    file: Annotated[Path, typer.Argument(help="File to write: .csv, or .parquet, which needs pyarrow.")],
+    file: Annotated[Path, typer.Argument(help="To write: .csv, or .parquet, which needs pyarrow; with --as, a folder.")],
     out: request.Out = request.RESULTS,
+    form: Annotated[str | None, output("ro-crate or croissant: a run to publish, see --run.", "--as")] = None,
+    run: Annotated[Path | None, request.scope("With --as: folder that `reproduce` or `run` wrote.")] = None,
 ) -> Answer:
-    """Write one row per record, with its parameters and metrics, for pandas, DuckDB or a spreadsheet."""
+    """Write one row per record, with its parameters and metrics, for pandas, DuckDB or a spreadsheet; or publish a run.
+
+    An RO-Crate has the run's files and records and says what they are; croissant.json describes records and datasets.
+    """
+    if form is not None or run is not None:
+        from bench.report.export import export_run
+
+        return Answer(messages=[export_run(run, form, file)])
     from bench.report.records import export, open_store
 
     return Answer(messages=[f"{export(open_store(out), file)} records in {file}"])
