@@ -378,7 +378,7 @@ def results_gc(
 
 @command(results_app, "export", "records.csv", as_json=False)
 def results_export(
-    file: Annotated[Path, typer.Argument(help="To write: .csv, or .parquet, which needs pyarrow; with --as, a folder.")],
+    file: Annotated[Path, typer.Argument(help="To write: .csv or, by pyarrow, .parquet; with --as, a folder.")],
     out: request.Out = request.RESULTS,
     form: Annotated[str | None, output("ro-crate or croissant: a run to publish, see --run.", "--as")] = None,
     run: Annotated[Path | None, request.scope("With --as: folder that `reproduce` or `run` wrote.")] = None,

@@ -65,7 +65,7 @@ def test_croissant_validates_what_is_written_and_reads_records_and_datasets(run,
     means = [row["records/metrics.mean"] for row in data.records("records")]
     assert {0.5, 1e-300} < set(means)
     assert len(means) == 3
-    assert b"ml-100k" in {row["datasets/name"] for row in data.records("datasets")}
+    assert "ml-100k" in {row["datasets/name"] for row in data.records("datasets")}
 
 
 def test_what_cannot_be_exported_is_one_line(run, tmp_path, monkeypatch):
