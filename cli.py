@@ -56,7 +56,7 @@ def run(
     running: request.RunOptions,
     data: Annotated[Path | None, request.data("File of your own: a table, pairs or lists of users and items.")] = None,
 ) -> Answer:
-    """Run one experiment; --data adds a file of your own, --learner and --recommender add models of your own.
+    """Run one experiment; --data takes a file of your own alone, --learner and --recommender add models of your own.
 
     Exit codes are those of `reproduce`; --expect compares the claims that this experiment tests.
     """
@@ -230,11 +230,12 @@ def judge(
     folder: Annotated[Path, typer.Argument(help="Folder of a run, with its records in it or beside it.")],
     out: Annotated[Path | None, output("Folder for the run as it is judged now.", default="nothing is written")] = None,
     data_dir: request.DataDir = None,
+    paper: Annotated[bool, output("With --out: figures/paper/*.pdf as well, 3.3 inches wide.", "--paper")] = False,
 ) -> Answer:
     """Judge the records of a run again by the register of today, without running a cell."""
     from bench.report.rejudge import judge_folder
 
-    return judge_folder(folder, out, data_dir)
+    return judge_folder(folder, out, data_dir, paper=paper)
 
 
 @command(app, "severity", "--preset standard")
@@ -377,10 +378,19 @@ def results_gc(
 
 @command(results_app, "export", "records.csv", as_json=False)
 def results_export(
-    file: Annotated[Path, typer.Argument(help="File to write: .csv, or .parquet, which needs pyarrow.")],
+    file: Annotated[Path, typer.Argument(help="To write: .csv or, by pyarrow, .parquet; with --as, a folder.")],
     out: request.Out = request.RESULTS,
+    form: Annotated[str | None, output("ro-crate or croissant: a run to publish, see --run.", "--as")] = None,
+    run: Annotated[Path | None, request.scope("With --as: folder that `reproduce` or `run` wrote.")] = None,
 ) -> Answer:
-    """Write one row per record, with its parameters and metrics, for pandas, DuckDB or a spreadsheet."""
+    """Write one row per record, with its parameters and metrics, for pandas, DuckDB or a spreadsheet; or publish a run.
+
+    An RO-Crate has the run's files and records and says what they are; croissant.json describes records and datasets.
+    """
+    if form is not None or run is not None:
+        from bench.report.export import export_run
+
+        return Answer(messages=[export_run(run, form, file)])
     from bench.report.records import export, open_store
 
     return Answer(messages=[f"{export(open_store(out), file)} records in {file}"])

@@ -352,7 +352,7 @@ def find_preset(name: str) -> Preset:
 
 def narrow(
     preset: Preset,
-    datasets: tuple[str, ...] = (),
+    datasets: tuple[str, ...] | None = (),
     rivals: tuple[str, ...] = (),
     seeds: int | None = None,
     trials: int | None = None,
@@ -363,7 +363,7 @@ def narrow(
 
     Args:
         preset: any.
-        datasets: names; none: the preset's own.
+        datasets: names; none: the preset's own. None: not one, since a user's own file stands alone.
         rivals: names of `RIVALS`; none: the preset's own.
         seeds: on real data; None: the preset's own.
         trials: settings tried per model and seed; None: the preset's own.
@@ -373,17 +373,18 @@ def narrow(
     """
     if unknown := [name for name in rivals if name not in RIVALS]:
         raise InputError(f"rival {unknown[0]!r} is unknown; choose among {', '.join(RIVALS)}")
-    if not (datasets or rivals or seeds or trials):
+    if datasets is not None and not (datasets or rivals or seeds or trials):
         return preset
     real = replace(
         preset.real,
-        datasets=tuple(dict.fromkeys(datasets)) or preset.real.datasets,
+        datasets=() if datasets is None else tuple(dict.fromkeys(datasets)) or preset.real.datasets,
         rivals=tuple(name for name in RIVALS if name in rivals) or preset.real.rivals,
         seeds=seeds or preset.real.seeds,
         trials=trials or preset.real.trials,
         trials_by={} if trials else preset.real.trials_by,
     )
-    said = f"here on {', '.join(real.datasets) or 'no real data'} against {', '.join(real.rivals)} alone"
+    where = "a file of your own" if datasets is None else ", ".join(real.datasets) or "no real data"
+    said = f"here on {where} against {', '.join(real.rivals)} alone"
     said += f", {real.seeds} seeds" if seeds else ""
     said += f", {real.trials} trials" if trials else ""
     return replace(preset, real=real, about=f"{preset.about}; {said}")

@@ -166,7 +166,8 @@ class PlanOptions:
 
         Args:
             data: where the data are, and how they are prepared.
-            own: a user's own file as `path`, and how it is read, as `Columns` has it; None for none.
+            own: a user's own file as `path`, and how it is read, as `Columns` has it; None for none. It takes the place
+                of the preset's datasets; those that were asked for stay beside it.
 
         Raises:
             InputError: an option has no such value, or data or a model cannot be read.
@@ -175,8 +176,8 @@ class PlanOptions:
         from bench.plan.setup import make_setup
 
         prepared = data.preparation(self.split)
-        named = (tuple(self.dataset or ()), tuple(self.rival or ()))
-        preset = narrow(find_preset(self.preset), *named, self.seeds, self.trials)
+        named = None if own and not self.dataset else tuple(self.dataset or ())
+        preset = narrow(find_preset(self.preset), named, tuple(self.rival or ()), self.seeds, self.trials)
         models = (tuple(self.learner or ()), tuple(self.recommender or ()))
         return make_setup(
             preset, self.seed, data.data_dir, self.device, prepared, own, *models, self.perturb, bool(self.dataset)
@@ -204,6 +205,9 @@ class RunOptions:
     ] = False  # fmt: skip
     get_data: Annotated[
         bool, data("First download what the preset needs and is not there, as far as it can be had.", "--get-data")
+    ] = False  # fmt: skip
+    paper: Annotated[
+        bool, output("Write the figures for a paper as well: figures/paper/*.pdf, 3.3 inches wide.", "--paper")
     ] = False  # fmt: skip
     tables: Annotated[
         bool, output("Print every table, not the verdicts alone.", "--tables")

@@ -117,6 +117,11 @@ class Setup:
         return [name for name in self.found if name != OWN]
 
     @property
+    def alone(self) -> bool:
+        """Whether a user's own file is the only real data that was asked for."""
+        return OWN in self.found and not self.preset.real.datasets
+
+    @property
     def stream(self) -> int:
         """Root of the random streams of cells.
 

@@ -4,12 +4,13 @@ from pathlib import Path
 
 from bench.engine.local import default_jobs
 from bench.errors import InputError
-from bench.experiments import find
+from bench.experiments import EXPERIMENTS, find
 from bench.judge.claims import Claim, read_register
 from bench.judge.intervals import Value
 from bench.plan.presets import find_preset
 from bench.plan.setup import Setup, make_setup
 from bench.report.run_files import NAME, REFERENCE, RunFile, read_run
+from bench.reproduce import plan_cells
 from bench.show.console import duration
 from bench.show.tables import Table
 from bench.show.verdicts import estimate_words
@@ -75,19 +76,20 @@ def _card(name: str, rows: list[tuple[Value, ...]]) -> Table:
 
 
 def _planned(claim: Claim, setup: Setup) -> list[tuple[Value, ...]]:
-    """What the claim's experiment takes at this preset: data, command, time."""
-    experiment = find(claim.experiment)
-    cells = list(dict.fromkeys(experiment.plan(setup)))
-    data = dict.fromkeys(cell.params.get("dataset", {}).get("name", GRAPHS) for cell in cells)
+    """What judging the claim takes at this preset: data, command, time. A gate is passed by another experiment."""
+    experiment, asked = find(claim.experiment), "reproduce" if claim.gates else f"run {claim.experiment}"
+    planned = plan_cells(setup, EXPERIMENTS if claim.gates else (claim.experiment,))
+    cells = list(dict.fromkeys(cell for part in planned.values() for cell in part))
+    data = dict.fromkeys(cell.params.get("dataset", {}).get("name", GRAPHS) for cell in planned[claim.experiment])
     gaps = experiment.gaps(setup)
     jobs = default_jobs(setup.device)
     seconds = sum(cell.cost for cell in cells) / jobs
-    later = ", and then what follows from their results" if experiment.refines else ""
+    later = ", and then what follows from their results" if any(find(name).refines for name in planned) else ""
     time = f"about {duration(seconds)} on {jobs} workers for {len(cells)} cells{later}"
     return [
         ("data here", ", ".join(data) or "none"),
         ("left out here", gaps.get(claim.id) or None),
-        ("command", f"python cli.py run {claim.experiment} --preset {setup.preset.name}"),
+        ("command", f"python cli.py {asked} --preset {setup.preset.name}"),
         ("time", time if cells else "nothing can run with the data here"),
     ]
 

@@ -85,7 +85,11 @@ def _apart_from_code(fields: Mapping[str, Any]) -> str:
 
 
 def judge_folder(
-    folder: Path, out: Path | None = None, data_dir: Path | None = None, register: Register | None = None
+    folder: Path,
+    out: Path | None = None,
+    data_dir: Path | None = None,
+    register: Register | None = None,
+    paper: bool = False,
 ) -> Answer:
     """Judge the records behind a run by the register of today.
 
@@ -95,10 +99,13 @@ def judge_folder(
         out: folder for the files of the run as it is judged now. Default none: nothing is written.
         data_dir: where the datasets are, whose titles some claims are judged by; None for the usual place.
         register: what to judge by. Default the suite's own.
+        paper: write the figures for a paper to `out` as well. Default False.
 
     Raises:
-        InputError: no run or no records there, or several runs.
+        InputError: no run or no records there, or several runs; or figures are asked for without `out`.
     """
+    if paper and out is None:
+        raise InputError("--paper writes into the folder of --out; name one")
     run = read_run(_run_of(folder))
     place = next((at for at in (run.path.parent, run.path.parent.parent) if (at / "records").is_dir()), None)
     if place is None:
@@ -109,7 +116,7 @@ def judge_folder(
     missing = sum(result.record is None for result in found.failures)
     made = Made(run.made.command, run.made.started, run.made.duration_s, run.environment)
     if out is not None:
-        write(found, out, made)
+        write(found, out, made, paper)
     told = f"judged {found.cells} cells of {run.path}, {missing} without a record"
     told += f"; {len(store.older)} records were made by other code than today's" if store.older else ""
     shown = summary_table(found.verdicts, headline(found.verdicts))

@@ -89,7 +89,7 @@ def run_and_write(
             f"--expect: {expected.path} was judged by another register than this version's; judge its records anew "
             "(`python cli.py judge FOLDER`), or add --across-registers"
         )
-    if running.get_data:
+    if running.get_data and (own is None or plan.dataset):
         get_data(plan, data.data_dir)
     setup = plan.setup(data, own)
     check_used(setup, names)
@@ -106,7 +106,7 @@ def run_and_write(
         run = walk(setup, names, store, jobs, running.memory, opened)
     folder = plan.out / run_name(setup, names, data.preparation(plan.split), own)
     made = Made(shlex.join(["python", "cli.py", *sys.argv[1:]]), start, round(time.monotonic() - clock, 1))
-    write(run, folder, made)
+    write(run, folder, made, running.paper)
     missing = setup.missing if running.require_data else {}
     compared = None if expected is None else compare(read_run(folder), expected, running.across_registers)
     messages = (
@@ -128,6 +128,8 @@ def _shown(run: Run, names: Collection[str], everything: bool, folder: Path) -> 
     if len(names) > 1:
         return [summary_table(run.verdicts, f"{headline(run.verdicts)} {note}")]
     tested = [verdict for verdict in run.verdicts if verdict.claim.experiment in names]
+    if run.setup.alone:  # it judges nothing
+        tested = [verdict for verdict in tested if verdict.judgement != "not run"]
     own = [table for table in run.tables if table.name not in ("verdicts", "questions")]
     return [*own, *([summary_table(tested, note)] if tested else [])]
 

@@ -16,7 +16,7 @@ from bench.cells.provenance import provenance, version_of
 from bench.judge.claims import headline
 from bench.report.page import write_report
 from bench.reproduce import Run
-from bench.show.drawing import write_figure
+from bench.show.drawing import write_figure, write_paper_figures
 from bench.show.figures import Figure, figure_table
 from bench.show.latex import to_latex
 from bench.show.tables import Table, json_value, to_csv, to_dict, to_markdown
@@ -117,15 +117,16 @@ def _named(part: Table | Figure, run: Run) -> dict[str, str]:
     return {"name": part.name, "title": part.title, "experiment": run.made_by.get(part.name, "")}
 
 
-def write(run: Run, folder: Path, made: Made | None = None) -> list[Path]:
+def write(run: Run, folder: Path, made: Made | None = None, paper: bool = False) -> list[Path]:
     """Write the document, every table as CSV and LaTeX, all of them as Markdown, the figures and the report.
 
-    A figure is written as SVG, as PNG and as the CSV of what it shows.
+    A figure is written as SVG, as PNG, as the CSV of what it shows and, for a paper, as PDF in figures/paper.
 
     Args:
         run: what was run and found.
         folder: of the run; it is made if missing.
         made: how it was made. Default unknown.
+        paper: write the figures for a paper as well. Default False.
 
     Returns:
         The files.
@@ -146,11 +147,13 @@ def write(run: Run, folder: Path, made: Made | None = None) -> list[Path]:
     for path, text in texts.items():
         write_file(path, text.encode(errors="backslashreplace"))
     drawn = [path for figure in run.figures for path in write_figure(figure, folder / "figures")]
+    drawn += write_paper_figures(run.figures, folder / "figures" / "paper") if paper else []
     return [*texts, *drawn, write_report(folder)]
 
 
 def _link(figure: Figure) -> str:
-    """The figure in Markdown, beside `figures/`."""
-    title = re.sub(r"([\\`*_\[\]<>])", r"\\\1", " ".join(figure.title.split()))
+    """The figure in Markdown with its note, beside `figures/`."""
+    title, note = (re.sub(r"([\\`*_\[\]<>])", r"\\\1", " ".join(text.split())) for text in (figure.title, figure.note))
     place = f"figures/{figure.name}"
-    return f"**{title}**\n\n![{title}]({place}.svg)\n\n[PNG]({place}.png), [CSV]({place}.csv)\n"
+    links = f"[PNG]({place}.png), [CSV]({place}.csv)\n"
+    return "\n\n".join(filter(None, (f"**{title}**", f"![{title}]({place}.svg)", note, links)))

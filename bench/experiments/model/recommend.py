@@ -31,7 +31,7 @@ from bench.plan.recommender_cells import (
 from bench.plan.results import mean_metric, of_cells, select, values
 from bench.plan.scores import METRICS, leaders, level, ranked
 from bench.plan.scores import gain as paired_gain
-from bench.plan.setup import Setup
+from bench.plan.setup import OWN, Setup
 from bench.plan.tuning import chosen, chosen_runs, refits, tuning_cells
 from bench.show.figures import Column, Figure, Forest
 from bench.show.tables import Table, format_value
@@ -51,13 +51,20 @@ Floats: TypeAlias = NDArray[np.float64]
 
 
 def plan(setup: Setup) -> list[Cell]:
-    """Every model in the behaviour world, on shuffled histories too if asked for; under each split, the trials."""
-    p, models = setup.preset, _models(setup, "behaviour")
+    """Every model in the behaviour world, on shuffled histories too if asked for; under each split, the trials.
+
+    A user's own file that stands alone is compared on alone, without worlds.
+    """
+    p, models = setup.preset, () if setup.alone else _models(setup, "behaviour")
     cells = [cell for model in models for cell in world_cells(setup, p.world, p.world_seeds, model)]
     cells += [shuffled(cell) for cell in cells] if SHUFFLED in p.real.controls else []
-    cells += world_cells(setup, p.world, p.world_seeds, "best_possible")
+    cells += () if setup.alone else world_cells(setup, p.world, p.world_seeds, "best_possible")
     asked = [(under, name) for under in (setup, *setup.further) for name in under.found]
     return cells + [c for under, name in asked for m in _models(under, name) for c in tuning_cells(under, name, m)]
+
+
+def _places(setup: Setup) -> tuple[str, ...]:
+    return tuple(setup.found) if setup.alone else setup.places
 
 
 def _models(setup: Setup, name: str) -> tuple[str, ...]:
@@ -99,7 +106,7 @@ def _titles(setup: Setup) -> dict[str, str]:
 
 def tables(setup: Setup, results: Results) -> list[Table]:
     """HR@10 and NDCG@10, seen items filtered and kept, by dataset and model; and what the datasets are."""
-    rows = [row for name in setup.places for row in _rows(setup, results, name, name)]
+    rows = [row for name in _places(setup) for row in _rows(setup, results, name, name)]
     for under in setup.further:
         rows += [row for n in under.found for row in _rows(under, results, n, f"{n}, {SPLIT_MARKS[under.split]}")]
     columns = (
@@ -120,6 +127,7 @@ def tables(setup: Setup, results: Results) -> list[Table]:
         "window above 1 counts later followers, less by its decay a step; EASE with a decay below 1 ranks by recent "
         "items more."
     )
+    note = " ".join(filter(None, (_undecided(setup, results), note)))
     made = [table("recommend", "Next-item recommendation", columns, rows, note), _graphs(setup, results)]
     more = (_order(setup, results), _protocols(setup, results), _published(setup, results))
     made += [one for one in more if one.rows]
@@ -149,6 +157,24 @@ def _rows(setup: Setup, results: Results, name: str, data: str) -> Rows:
     return rows
 
 
+def _undecided(setup: Setup, results: Results) -> str:
+    """That a user's own file and the preset are too small to tell its best model from the others; "" if they do."""
+    named = _titles(setup)
+    scored = {m: _scores(setup, results, OWN, m) for m in named if m not in UNMARKED} if OWN in setup.found else {}
+    first = max(scored, key=lambda m: float(scored[m].mean()) if scored[m].size else -1.0, default="")
+    others = [m for m in scored if m != first and scored[m].size and scored[m].shape == scored[first].shape]
+    gains = {m: gain for m in others if (gain := paired_gain(OWN, scored[first], scored[m], 1 - 0.05 / len(others)))}
+    least = min(gains, key=lambda m: gains[m].low, default=None)
+    if least is None or gains[least].above(0):
+        return ""
+    (seeds, users), gain = scored[first].shape, gains[least].scaled(100)
+    return (
+        f"Your own file is too small to judge at this preset: with {users} users and {seeds} seeds {named[first]} is "
+        f"{gain.estimate:.1f} % ahead of {named[least]} in NDCG@10, give or take {(gain.high - gain.low) / 2:.1f} %; "
+        "more users tell more, and so do --seeds or a larger --preset."
+    )
+
+
 def _changes(setup: Setup, results: Results, name: str) -> list[tuple[str, str, Results, Results]]:
     """Models, what is taken from each, and its results without and with that: order, and what its twin lacks."""
     found = {model: chosen_runs(setup, results, name, model) for model in _models(setup, name)}
@@ -174,7 +200,7 @@ def _loss(setup: Setup, name: str, plain: Results, changed: Results) -> Interval
 def _order(setup: Setup, results: Results) -> Table:
     """What every model loses where the order of actions is lost, and SASRec where its attention is uniform."""
     rows: Rows = []
-    for name in setup.places:
+    for name in _places(setup):
         for model, change, plain, changed in _changes(setup, results, name):
             if lost := _loss(setup, name, plain, changed):
                 levels = (level(name, ranked(setup, name, found)) for found in (plain, changed))
@@ -212,7 +238,7 @@ def _protocols(setup: Setup, results: Results) -> Table:
 def figures(setup: Setup, results: Results) -> list[Figure]:
     """NDCG@10 of every model on every dataset, and what CausalRec gains on real data over its twin and each rival."""
     names = _titles(setup)
-    places = [name for name in setup.places if chosen_runs(setup, results, name, "causalrec")]
+    places = [name for name in _places(setup) if chosen_runs(setup, results, name, "causalrec")]
     scored = {(name, model): _scores(setup, results, name, model) for name in places for model in names}
     models = [model for model in names if any(scored[name, model].size for name in places)]
     if not models:
@@ -283,7 +309,7 @@ def _beside(setup: Setup, results: Results, figure: Published) -> tuple[list[Val
 def _graphs(setup: Setup, results: Results) -> Table:
     """What the graph is that CausalRec boosts by, and what it gains over its twin."""
     metrics = ("density", "empty_rows", "moved_rankings", "cyclic_share", "h_mean", "h_max")
-    by_name = {name: chosen_runs(setup, results, name, "causalrec") for name in setup.places}
+    by_name = {name: chosen_runs(setup, results, name, "causalrec") for name in _places(setup)}
     rows: Rows = []
     for name, found in by_name.items():
         if found:
@@ -493,7 +519,8 @@ def gaps(setup: Setup) -> dict[str, str]:
     """What the claims on real data lack in this run."""
     if not setup.preset.real.datasets:
         claims = ("beats-rivals", "foursquare-gain", "beats-each-rival", "booster-matters")
-        return dict.fromkeys(claims, f"preset {setup.preset.name} uses no real data")
+        why = "a file of your own judges nothing" if setup.alone else f"preset {setup.preset.name} uses no real data"
+        return dict.fromkeys(claims, why)
     asked = setup.preset.real.rivals
     run = f"Rivals run: {'; '.join(TITLES[model] for model in asked)}. The paper's own list is not in our source."
     if timeless := [name for name in setup.found if "tisasrec" in {*asked} - {*rivals(setup, name)}]:

@@ -360,6 +360,20 @@ def test_an_own_file_is_shown_and_judges_nothing_the_paper_claims():
     assert "Datasets: none" in judged("recommend", setup, results)["beats-rivals"].note
 
 
+def test_an_own_file_alone_is_compared_on_without_worlds_and_told_where_it_is_too_small():
+    with_own = with_data(names=(OWN,))
+    setup = replace(with_own, preset=replace(with_own.preset, real=replace(with_own.preset.real, datasets=())))
+    assert setup.alone
+    assert not with_own.alone
+    assert {cell.params["dataset"]["name"] for cell in plan_all("recommend", setup)} == {OWN}
+    for level, small in ((0.9, False), (0.3, True)):
+        results = trained(setup, level, 0.3, 0)
+        (table, *_) = EXPERIMENTS["recommend"].tables(setup, results)
+        assert {row[0] for row in table.rows} == {OWN}
+        assert table.note.startswith("Your own file is too small to judge at this preset: ") == small
+    assert {v.judgement for v in judged("recommend", setup, results).values()} == {"not run"}
+
+
 def test_a_verdict_on_a_dataset_needs_all_seeds_of_every_model():
     setup = with_data(names=("ml-100k",))
     results = trained(setup, 0.9, 0.3, 0)

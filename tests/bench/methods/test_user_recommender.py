@@ -191,6 +191,10 @@ def test_it_runs_on_all_data_and_seeds_untuned_and_only_where_it_is_used(mine):
     own = {"path": "own.csv", "user": "user", "item": "item", "time": None}
     setup = replace(make_setup(SMOKE.preset, 0, device="cpu", own=own, recommenders=(name, name)))
     assert setup.recommenders == (name,)
+    beside = replace(setup, preset=replace(setup.preset, real=replace(setup.preset.real, datasets=("beauty",))))
+    alone = [cell for cell in recommend.plan(setup) if cell.params["model"] == name]
+    assert [c.params["dataset"]["name"] for c in alone] == ["own file", "own file"]  # without a world
+    setup = beside
     cells = [cell for cell in recommend.plan(setup) if cell.params["model"] == name]
     found = [(c.params["dataset"]["name"], c.params["seed"]) for c in cells if "order" not in c.params["dataset"]]
     assert len(cells) == len(found) + 2  # the worlds are shuffled too

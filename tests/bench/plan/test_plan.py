@@ -67,6 +67,8 @@ def test_a_preset_is_narrowed_to_what_is_named_and_says_so():
     assert found.about.startswith(standard.about)
     assert "here on beauty against sasrec, tisasrec alone" in found.about
     assert narrow(standard, rivals=("gru4rec",)).real.datasets == standard.real.datasets
+    assert narrow(standard, None).real.datasets == ()
+    assert "on a file of your own" in narrow(standard, None).about
     more = narrow(standard, seeds=6, trials=4)
     assert (more.real.seeds, more.real.trials, more.real.datasets) == (6, 4, standard.real.datasets)
     assert more.about.endswith("alone, 6 seeds, 4 trials")

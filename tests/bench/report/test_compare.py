@@ -637,6 +637,11 @@ def test_without_a_run_of_ones_own_it_is_the_references(out):
     )  # fmt: skip
 
 
+def test_a_claim_behind_a_gate_is_remade_by_the_run_of_everything(out):
+    assert card(out, "booster-matters")[0]["command"] == "python cli.py reproduce --preset smoke"
+    assert card(out, "beats-rivals")[0]["command"] == "python cli.py run recommend --preset smoke"
+
+
 def test_without_any_run_the_card_says_so_and_what_would_make_one(out):
     told, unread = card(out)
     assert str(told["last verdict"]).startswith(f"none: no run of smoke in {out} or ")
