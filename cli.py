@@ -81,17 +81,28 @@ def plan(
 
 @command(app, "learn", "samples.csv --out W.csv --method notears")
 def learn(
-    file: Annotated[Path, typer.Argument(help="Samples as rows, variables as columns: text or .npy, also packed.")],
-    out: Annotated[Path, output("File for the matrix W, .csv or .npy: W[i, j] is the effect of j on i.")],
-    method: Annotated[str, request.method("Learner, or your own as package.module:function.")] = "notears",
+    file: Annotated[
+        Path | None, typer.Argument(help="Samples as rows, variables as columns: text or .npy, also packed.")
+    ] = None,
+    out: Annotated[Path | None, output("File for the matrix W, .csv or .npy: W[i, j] is the effect of j on i.")] = None,
+    method: Annotated[
+        str, request.method("Learner, or your own as package.module:function, or a class with fit.")
+    ] = "notears",
     option: Option = None,
+    listing: Annotated[bool, request.method("List the learners with their options, and end.", "--list")] = False,
     threshold: Annotated[float, request.method("Smallest |weight| of an edge.")] = 0.3,
     covariance: Annotated[bool, request.data("The file holds a covariance, not samples.", "--covariance")] = False,
     samples: Annotated[int | None, request.data("Samples behind the covariance.", default="none: it is exact")] = None,
     header: Annotated[bool | None, request.data("Whether line 1 holds names.", default="detected, and told")] = None,
     delimiter: Annotated[str | None, request.data("comma, tab, semicolon or blank.", default="detected")] = None,
+    columns: Annotated[
+        request.Words, request.data("Columns to read, by name; may be repeated, or separated by commas.", default="all")
+    ] = None,
+    drop: Annotated[request.Words, request.data("Columns to leave out, likewise.", default="none")] = None,
+    standardize: Annotated[bool, request.data("Bring each variable to mean 0, variance 1.", "--standardize")] = False,
     transpose: Annotated[bool, output("Write W[i, j] as the effect of i on j.", "--transpose")] = False,
     graphml: Annotated[Path | None, output("File for the graph as GraphML as well.")] = None,
+    plot: Annotated[Path | None, output("File for a picture of the graph as well: .svg, .png or .pdf.")] = None,
     seed: request.Seed = 0,
     time_limit: Annotated[float | None, request.where("Seconds to learn for at most.", default="none")] = None,
 ) -> Answer:
@@ -99,14 +110,26 @@ def learn(
     from bench.apply import learn as learning
     from bench.apply.graphml import write_graphml
     from bench.apply.observed import read
+    from bench.errors import InputError
     from bench.show.console import print_message
 
-    learning.check_out(out, file, graphml)
+    if listing:
+        return Answer([learning.list_methods()])
+    if file is None or out is None:
+        raise InputError("give a file of samples and --out FILE for W, or --list for the learners")
+    learning.check_out(out, file, graphml, plot)
     options = learning.parse_options(method, option or [])
-    observed = read(file, covariance=covariance, samples=samples, header=header, delimiter=delimiter)
+    observed = read(
+        file, covariance=covariance, samples=samples, header=header, delimiter=delimiter, columns=columns or (),
+        drop=drop or (), standardize=standardize,
+    )  # fmt: skip
     learned = learning.learn(observed, method, options, threshold, seed, time_limit, print_message)
     if graphml is not None:
         write_graphml(graphml, learned.graph, observed.names)
+    if plot is not None:
+        from bench.apply.plot import write_plot
+
+        write_plot(plot, learned)
     learning.write_matrix(out, learned, transpose)
     messages = [f"warning: {warning}" for warning in learned.warnings]
     messages += [f"W in {out}: W[i, j] is the effect of {'i on j' if transpose else 'j on i'}"]
