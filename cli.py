@@ -139,7 +139,7 @@ def learn(
 @command(app, "train", "--data ml-100k --model sasrec --out sasrec --option width=64")
 def train(
     data: Data,
-    model: Annotated[str, request.method("Model to train: sasrec, causalrec, ...")],
+    model: Annotated[str, request.method("Model to train: sasrec, causalrec, fpmc, ease, popularity, ...")],
     out: Annotated[Path, output("Folder for the model's files.")],
     reading: request.DataOptions,
     columns: request.Columns,
@@ -160,7 +160,7 @@ def train(
         on_epoch=lambda progress: print_message(training.epoch_words(progress)),
     )  # fmt: skip
     said = f"{model} in {out}; `evaluate {out} --data ...` ranks with it, `recommend {out} ...` asks it"
-    return Answer([report.table()], report.document(), [said])
+    return Answer(report.tables(), report.document(), [said])
 
 
 @command(app, "evaluate", "sasrec --data ml-100k")
@@ -178,7 +178,7 @@ def evaluate(
 
     asked, data_dir = reading.asked(vars(columns), split), reading.data_dir
     report = saved.evaluate(folder, data, asked, skip_unknown=skip_unknown, device=device, data_dir=data_dir)
-    return Answer([report.table()], report.document())
+    return Answer(report.tables(), report.document())
 
 
 @command(app, "recommend", "sasrec --data ml-100k --user 42 -k 5")
@@ -187,7 +187,8 @@ def recommend(
     reading: request.DataOptions,
     columns: request.NamedColumns,
     data: Annotated[str | None, request.data("Name of a dataset, or a file of your own.")] = None,
-    user: Annotated[str | None, request.scope("Id of a user in --data.")] = None,
+    user: Annotated[request.Words, request.scope("Id of a user in --data; may be repeated.")] = None,
+    users: Annotated[str | None, request.scope("all, or a file of ids of users in --data, one per line.")] = None,
     history: Annotated[
         request.Words, request.scope("Item id; may be repeated, oldest first. Or ids separated by commas.")
     ] = None,
@@ -195,14 +196,31 @@ def recommend(
     count: Annotated[int, request.scope("Number of items to list.", "-k", least=1)] = 10,
     seen: Annotated[str | None, request.scope("Seen items: kept or filtered.", default="as validated")] = None,
     skip_unknown: SkipUnknown = False,
+    out: Annotated[
+        Path | None, output("File for user, rank, item, score of --user or --users: .csv or .parquet.")
+    ] = None,
     device: request.Device = "auto",
 ) -> Answer:
-    """List the items that a saved model ranks first after a user's actions, or after a history that you give."""
+    """List the items that a saved model ranks first after users' actions, or after a history that you give."""
     from bench.apply import saved
+    from bench.cells.files import write_frame
+    from bench.errors import InputError
 
+    if out is not None or users is not None or len(user or ()) > 1:
+        if data is None or not (user or users) or history or history_file or (users and out is None):
+            raise InputError("say whose: --data FILE, and --user ID or, with --out FILE, --users all or --users FILE")
+        if out is not None:
+            saved.check_out(out, data)
+        many = saved.recommend_users(
+            folder, data, saved.read_users(user or (), users), k=count, seen=seen, skip_unknown=skip_unknown,
+            device=device, asked=reading.asked(columns.file), data_dir=reading.data_dir,
+        )  # fmt: skip
+        if out is not None:
+            write_frame(out, many.rows)
+        return Answer([many.table(out)], many.document(out))
     found = saved.recommend(
-        folder, data=data, user=user, history=history, history_file=history_file, k=count, seen=seen,
-        skip_unknown=skip_unknown, device=device, asked=reading.asked(columns.file), data_dir=reading.data_dir,
+        folder, data=data, user=user[0] if user else None, history=history, history_file=history_file, k=count,
+        seen=seen, skip_unknown=skip_unknown, device=device, asked=reading.asked(columns.file), data_dir=reading.data_dir,
     )  # fmt: skip
     return Answer([found.table()], found.document())
 

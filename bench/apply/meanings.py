@@ -52,7 +52,7 @@ def _acyclic(method: str, kind: str) -> str:
     if kind in ORDERED:
         return f"{method} chooses an order first, so it is 0 whatever the data"
     if kind in PENALISED:
-        return f"{method} drives it towards 0, and what is left are cycles of small weights or a search that ended early"
+        return f"{method} drives it towards 0, what is left are cycles of small weights or a search that ended early"
     return f"nothing is known to make {method} free of cycles, so above 0 the threshold decides"
 
 

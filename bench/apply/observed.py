@@ -172,7 +172,8 @@ def read(
         basis = "exact: no --samples were given" if samples is None else f"from {samples} samples"
         read_as = f"covariance of {len(names)} variables ({basis}), {matrix.read_as}"
     else:
-        problems, counts = Problems.from_samples(_standardized(values) if standardize else values), counting(values, names)
+        counts = counting(values, names)
+        problems = Problems.from_samples(_standardized(values) if standardize else values)
         read_as = f"{len(values)} samples (rows) of {len(names)} variables (columns), {matrix.read_as}"
     read_as += ", standardized: mean 0 and variance 1" if standardize else ""
     found = (*counts, *doubts(problems.covariance[0], names, problems.samples))

@@ -18,7 +18,7 @@ MOST_NAMES = 60  # along an axis of the map
 
 
 def write_plot(path: Path, learned: Learned) -> None:
-    """Draw a graph: causes above their effects, negative weights dashed; with many variables a map of W, row the effect.
+    """Draw a graph: causes above their effects, negative weights dashed; of many variables a map of W, row the effect.
 
     Args:
         path: .svg, .png or .pdf.

@@ -391,7 +391,8 @@ def test_ends_of_files(tmp_path):
 
 def test_what_is_no_utf8_or_no_single_file_is_named(tmp_path):
     for encoding in ("utf-16", "utf-32", "utf-16-le"):
-        with pytest.raises(InputError, match=f"the text is {encoding.upper().removesuffix('-LE')}; save the file as UTF-8"):
+        told = f"the text is {encoding.upper().removesuffix('-LE')}; save the file as UTF-8"
+        with pytest.raises(InputError, match=told):
             read(put(tmp_path, "a,b\n1,2\n".encode(encoding)))
     with pytest.raises(InputError, match="line 3: there is a NUL byte, as in UTF-16; save it as UTF-8"):
         read(put(tmp_path, b"a,b\n1,2\n3,\0\n"))
