@@ -81,17 +81,28 @@ def plan(
 
 @command(app, "learn", "samples.csv --out W.csv --method notears")
 def learn(
-    file: Annotated[Path, typer.Argument(help="Samples as rows, variables as columns: text or .npy, also packed.")],
-    out: Annotated[Path, output("File for the matrix W, .csv or .npy: W[i, j] is the effect of j on i.")],
-    method: Annotated[str, request.method("Learner, or your own as package.module:function.")] = "notears",
+    file: Annotated[
+        Path | None, typer.Argument(help="Samples as rows, variables as columns: text or .npy, also packed.")
+    ] = None,
+    out: Annotated[Path | None, output("File for the matrix W, .csv or .npy: W[i, j] is the effect of j on i.")] = None,
+    method: Annotated[
+        str, request.method("Learner, or your own as package.module:function, or a class with fit.")
+    ] = "notears",
     option: Option = None,
+    listing: Annotated[bool, request.method("List the learners with their options, and end.", "--list")] = False,
     threshold: Annotated[float, request.method("Smallest |weight| of an edge.")] = 0.3,
     covariance: Annotated[bool, request.data("The file holds a covariance, not samples.", "--covariance")] = False,
     samples: Annotated[int | None, request.data("Samples behind the covariance.", default="none: it is exact")] = None,
     header: Annotated[bool | None, request.data("Whether line 1 holds names.", default="detected, and told")] = None,
     delimiter: Annotated[str | None, request.data("comma, tab, semicolon or blank.", default="detected")] = None,
+    columns: Annotated[
+        request.Words, request.data("Columns to read, by name; may be repeated, or separated by commas.", default="all")
+    ] = None,
+    drop: Annotated[request.Words, request.data("Columns to leave out, likewise.", default="none")] = None,
+    standardize: Annotated[bool, request.data("Bring each variable to mean 0, variance 1.", "--standardize")] = False,
     transpose: Annotated[bool, output("Write W[i, j] as the effect of i on j.", "--transpose")] = False,
     graphml: Annotated[Path | None, output("File for the graph as GraphML as well.")] = None,
+    plot: Annotated[Path | None, output("File for a picture of the graph as well: .svg, .png or .pdf.")] = None,
     seed: request.Seed = 0,
     time_limit: Annotated[float | None, request.where("Seconds to learn for at most.", default="none")] = None,
 ) -> Answer:
@@ -99,14 +110,26 @@ def learn(
     from bench.apply import learn as learning
     from bench.apply.graphml import write_graphml
     from bench.apply.observed import read
+    from bench.errors import InputError
     from bench.show.console import print_message
 
-    learning.check_out(out, file, graphml)
+    if listing:
+        return Answer([learning.list_methods()])
+    if file is None or out is None:
+        raise InputError("give a file of samples and --out FILE for W, or --list for the learners")
+    learning.check_out(out, file, graphml, plot)
     options = learning.parse_options(method, option or [])
-    observed = read(file, covariance=covariance, samples=samples, header=header, delimiter=delimiter)
+    observed = read(
+        file, covariance=covariance, samples=samples, header=header, delimiter=delimiter, columns=columns or (),
+        drop=drop or (), standardize=standardize,
+    )  # fmt: skip
     learned = learning.learn(observed, method, options, threshold, seed, time_limit, print_message)
     if graphml is not None:
         write_graphml(graphml, learned.graph, observed.names)
+    if plot is not None:
+        from bench.apply.plot import write_plot
+
+        write_plot(plot, learned)
     learning.write_matrix(out, learned, transpose)
     messages = [f"warning: {warning}" for warning in learned.warnings]
     messages += [f"W in {out}: W[i, j] is the effect of {'i on j' if transpose else 'j on i'}"]
@@ -116,7 +139,7 @@ def learn(
 @command(app, "train", "--data ml-100k --model sasrec --out sasrec --option width=64")
 def train(
     data: Data,
-    model: Annotated[str, request.method("Model to train: sasrec, causalrec, ...")],
+    model: Annotated[str, request.method("Model to train: sasrec, causalrec, fpmc, ease, popularity, ...")],
     out: Annotated[Path, output("Folder for the model's files.")],
     reading: request.DataOptions,
     columns: request.Columns,
@@ -137,7 +160,7 @@ def train(
         on_epoch=lambda progress: print_message(training.epoch_words(progress)),
     )  # fmt: skip
     said = f"{model} in {out}; `evaluate {out} --data ...` ranks with it, `recommend {out} ...` asks it"
-    return Answer([report.table()], report.document(), [said])
+    return Answer(report.tables(), report.document(), [said])
 
 
 @command(app, "evaluate", "sasrec --data ml-100k")
@@ -155,7 +178,7 @@ def evaluate(
 
     asked, data_dir = reading.asked(vars(columns), split), reading.data_dir
     report = saved.evaluate(folder, data, asked, skip_unknown=skip_unknown, device=device, data_dir=data_dir)
-    return Answer([report.table()], report.document())
+    return Answer(report.tables(), report.document())
 
 
 @command(app, "recommend", "sasrec --data ml-100k --user 42 -k 5")
@@ -164,7 +187,8 @@ def recommend(
     reading: request.DataOptions,
     columns: request.NamedColumns,
     data: Annotated[str | None, request.data("Name of a dataset, or a file of your own.")] = None,
-    user: Annotated[str | None, request.scope("Id of a user in --data.")] = None,
+    user: Annotated[request.Words, request.scope("Id of a user in --data; may be repeated.")] = None,
+    users: Annotated[str | None, request.scope("all, or a file of ids of users in --data, one per line.")] = None,
     history: Annotated[
         request.Words, request.scope("Item id; may be repeated, oldest first. Or ids separated by commas.")
     ] = None,
@@ -172,14 +196,31 @@ def recommend(
     count: Annotated[int, request.scope("Number of items to list.", "-k", least=1)] = 10,
     seen: Annotated[str | None, request.scope("Seen items: kept or filtered.", default="as validated")] = None,
     skip_unknown: SkipUnknown = False,
+    out: Annotated[
+        Path | None, output("File for user, rank, item, score of --user or --users: .csv or .parquet.")
+    ] = None,
     device: request.Device = "auto",
 ) -> Answer:
-    """List the items that a saved model ranks first after a user's actions, or after a history that you give."""
+    """List the items that a saved model ranks first after users' actions, or after a history that you give."""
     from bench.apply import saved
+    from bench.cells.files import write_frame
+    from bench.errors import InputError
 
+    if out is not None or users is not None or len(user or ()) > 1:
+        if data is None or not (user or users) or history or history_file or (users and out is None):
+            raise InputError("say whose: --data FILE, and --user ID or, with --out FILE, --users all or --users FILE")
+        if out is not None:
+            saved.check_out(out, data)
+        many = saved.recommend_users(
+            folder, data, saved.read_users(user or (), users), k=count, seen=seen, skip_unknown=skip_unknown,
+            device=device, asked=reading.asked(columns.file), data_dir=reading.data_dir,
+        )  # fmt: skip
+        if out is not None:
+            write_frame(out, many.rows)
+        return Answer([many.table(out)], many.document(out))
     found = saved.recommend(
-        folder, data=data, user=user, history=history, history_file=history_file, k=count, seen=seen,
-        skip_unknown=skip_unknown, device=device, asked=reading.asked(columns.file), data_dir=reading.data_dir,
+        folder, data=data, user=user[0] if user else None, history=history, history_file=history_file, k=count,
+        seen=seen, skip_unknown=skip_unknown, device=device, asked=reading.asked(columns.file), data_dir=reading.data_dir,
     )  # fmt: skip
     return Answer([found.table()], found.document())
 

@@ -1,6 +1,7 @@
 """What memory a training will take, reckoned from its options before any of it is taken."""
 
 from dataclasses import fields, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from bench.engine.memory import free_bytes
 from bench.errors import INPUT_ERRORS, InputError
 from causalrec.interactions import Sequences
+from causalrec.methods.saved import KEPT
 from causalrec.negatives import PUBLISHED_NEGATIVES
 from causalrec.recommender import Recommender
 from causalrec.training import TrainingOptions
@@ -56,6 +58,37 @@ def check_memory(
         f"{told}: training would take about {needed / GIB:,.1f} GiB of memory, and {free / GIB:,.1f} GiB are free; "
         f"lower {most}, or take a machine with more memory"
     )
+
+
+def check_counted(name: str, options: Any, train: Sequences) -> None:
+    """As `check_memory`, of a model that is no network.
+
+    Args:
+        name: of the model.
+        options: of FPMC; None for the others.
+        train: training actions of all users.
+    """
+    if (needed := counted_demand(name, options, train)) > (free := free_bytes()):
+        advice = "raise --item-core" if options is None else "lower width"
+        raise InputError(
+            f"{name} on {train.num_items} items would take about {needed / GIB:,.1f} GiB of memory, and "
+            f"{free / GIB:,.1f} GiB are free; {advice}, or take a machine with more memory"
+        )
+
+
+def counted_demand(name: str, options: Any, train: Sequences) -> float:
+    """About how many bytes a model that is no network takes at its peak.
+
+    Args:
+        name: of the model.
+        options: of FPMC; None for the others.
+        train: training actions of all users.
+    """
+    n = train.num_items
+    if options is not None:
+        return float(COPIES * NUMBER * options.width * (len(train) + 3 * n + 2))
+    sizes = (prod(shape) * dtype.itemsize for shape, dtype in KEPT[name](n).values() if -1 not in shape)
+    return float(COPIES * sum(sizes))
 
 
 def demand(kind: type[Recommender], options: Any, training: TrainingOptions, lengths: np.ndarray) -> float:

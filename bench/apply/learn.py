@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ import numpy as np
 import pandas as pd
 
 from bench.apply.bounded import told, within
+from bench.apply.meanings import meanings
 from bench.apply.observed import Observed
 from bench.cells.files import write_file
 from bench.errors import InputError
 from bench.judge.intervals import Value
-from bench.methods.learners import load
+from bench.methods.learners import ENTRIES, load
+from bench.methods.options import names as options_of
 from bench.methods.options import parse
+from bench.methods.peers import Peer
 from bench.show.tables import Table
 from bench.text import encodable
 from causalrec.graph import Graph
@@ -24,7 +28,7 @@ from causalrec.structure import Floats
 
 EDGES_SHOWN = 100
 NEED_ORDER = ("oracle", "oracle_lasso")
-SUFFIXES = (".csv", ".npy")
+SUFFIXES, PICTURES = (".csv", ".npy"), (".svg", ".png", ".pdf")
 FASTER = "take fewer variables, or a method of one pass, --method eqvar"
 
 
@@ -114,6 +118,19 @@ def _learn(observed: Observed, method: str, options: dict[str, Any], threshold: 
     return Learned(observed, found)
 
 
+def list_methods() -> Table:
+    """List the learners that can be named, each with a line on what it does and its options."""
+    rows = []
+    for name, entry in ENTRIES.items():
+        if name not in NEED_ORDER:
+            fixed = "".join(f" ({option} = {value})" for option, value in entry.options.items())
+            missing = issubclass(entry.kind, Peer) and not entry.kind.available()
+            what = f"{str(entry.kind.__doc__).splitlines()[0]}{fixed}{' Not installed: .[peers]' if missing else ''}"
+            rows.append((name, what, ", ".join(options_of(entry.kind)) or "none"))
+    note = "Or your own as package.module:function, X (samples, n) to W (n, n), or a class with fit(X)."
+    return Table("methods", "Methods of learn", ("method", "what it does", "options"), tuple(rows), note)
+
+
 def edges(learned: Learned) -> list[tuple[str, str, float]]:
     """List cause, effect and weight of every edge, the strongest first.
 
@@ -132,9 +149,11 @@ def tables(learned: Learned) -> list[Table]:
     listed = edges(learned)
     more = f" The strongest {EDGES_SHOWN} of {len(listed)}; all are in W." if len(listed) > EDGES_SHOWN else ""
     how = "".join(f", {key} {value}" for key, value in learned.found.options.items())
+    told = meanings(learned.found.method, learned.found.options)
+    rows = tuple((name, value, told.get(name, "")) for name, value in learned.diagnostics.items())
     shown = [
-        Table("learn", f"Graph by {learned.found.method}{how}", ("diagnostic", "value"),
-              tuple(learned.diagnostics.items()), f"Read as {learned.observed.read_as}."),
+        Table("learn", f"Graph by {learned.found.method}{how}", ("diagnostic", "value", "what it means"), rows,
+              f"Read as {learned.observed.read_as}."),
         Table("edges", "Edges, the strongest first", ("cause", "effect", "weight"), tuple(listed[:EDGES_SHOWN]),
               f"|weight| at least {learned.found.threshold:g}; cycles broken at their weakest edge.{more}"),
     ]  # fmt: skip
@@ -166,30 +185,37 @@ def document(learned: Learned) -> dict[str, Any]:
             name: None if isinstance(value, float) and not np.isfinite(value) else value
             for name, value in learned.diagnostics.items()
         },
+        "meanings": meanings(learned.found.method, learned.found.options),
         "warnings": encodable(learned.warnings),
     }
 
 
-def check_out(out: Path, source: Path, graphml: Path | None = None) -> None:
-    """Check that W can be written, before time is spent on learning it.
+def check_out(out: Path, source: Path, graphml: Path | None = None, plot: Path | None = None) -> None:
+    """Check that all can be written, before time is spent on learning it.
 
     Args:
         out: Where W is to go.
         source: The file that W is learned from.
         graphml: Where the graph is to go as GraphML, if anywhere.
+        plot: Where the picture of it is to go, if anywhere.
 
     Raises:
         InputError: One of them cannot be written, or would overwrite another.
     """
     if out.suffix.lower() not in SUFFIXES:
         raise InputError(f"{out}: W is written as {' or '.join(SUFFIXES)}; end its name so")
-    for path in (out,) if graphml is None else (out, graphml):
+    if plot is not None and plot.suffix.lower() not in PICTURES:
+        raise InputError(f"{plot}: a picture is written as {', '.join(PICTURES)}; end its name so")
+    given = {"--out": out, "--graphml": graphml, "--plot": plot}
+    asked = {name: path for name, path in given.items() if path is not None}
+    for path in asked.values():
         if not path.parent.is_dir():
             raise InputError(f"{path}: cannot be written (No such file or directory); make the folder {path.parent}")
         if path.exists() and source.exists() and path.samefile(source):
             raise InputError(f"{path}: is the file that W is learned from; choose another")
-    if graphml is not None and graphml.resolve() == out.resolve():
-        raise InputError(f"{out}: --out and --graphml are one file; choose another for one of them")
+    for (name, path), (other, there) in combinations(asked.items(), 2):
+        if path.resolve() == there.resolve():
+            raise InputError(f"{path}: {name} and {other} are one file; choose another for one of them")
 
 
 def write_matrix(path: Path, learned: Learned, transpose: bool = False) -> None:

@@ -8,7 +8,7 @@ import re
 import warnings
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,13 +55,63 @@ class Observed:
 
 @dataclass(frozen=True, eq=False)
 class _Matrix:
-    """Numbers of a file (rows, columns), names if it has any, and where a row stands, for errors."""
+    """Numbers of a file (rows, columns read), the names and places of these, and where a row stands, for errors."""
 
     values: Floats
-    names: tuple[str, ...] | None
+    names: tuple[str, ...]
+    taken: Sequence[int]
+    width: int
     read_as: str
     where: Callable[[int], str]
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Which columns of a file are read: some by name, all but some, or all."""
+
+    path: Path
+    columns: tuple[str, ...]
+    drop: tuple[str, ...]
+
+    def of(self, names: Sequence[str]) -> list[int]:
+        """The places of the columns to read, in the file's order; InputError for names that are not there."""
+        option, given = ("--columns", self.columns) if self.columns else ("--drop", self.drop)
+        named = {name for text in given for name in self._split(option, text, names)}
+        if unknown := sorted(named - set(names)):
+            raise InputError(
+                f"{self.path}: {option} names {short(unknown[0])}, and the columns are {', '.join(map(short, names))}"
+            )
+        taken = [place for place, name in enumerate(names) if (name in named) == bool(self.columns)]
+        if not taken:
+            raise InputError(f"{self.path}: --drop names all {len(names)} columns; keep one or more")
+        return taken
+
+    def _split(self, option: str, text: str, names: Sequence[str]) -> list[str]:
+        """A name as it stands, otherwise the names between its commas."""
+        parts = [part.strip() for part in text.split(",")]
+        if text in names and len(parts) > 1 and set(parts) <= set(names):
+            raise InputError(f"{self.path}: {option} {short(text)} is one column and, split at its commas, several; "
+                             "rename the column")  # fmt: skip
+        return [text] if text in names else parts
+
+    def told(self, taken: Sequence[int], width: int) -> str:
+        """What was left out, in words."""
+        return f", {len(taken)} of {width} columns taken" if len(taken) < width else ""
+
+
+def _square(path: Path, matrix: _Matrix) -> _Matrix:
+    """A covariance with the rows of the columns that were read."""
+    if len(matrix.values) != matrix.width:
+        raise InputError(f"{path}: has {len(matrix.values)} rows and {matrix.width} columns; a covariance is square")
+    taken, where = matrix.taken, matrix.where
+    return replace(matrix, values=matrix.values[list(taken)], where=lambda row: where(taken[row]))
+
+
+def _standardized(values: Floats) -> Floats:
+    """Every column with mean 0 and variance 1."""
+    centred: Floats = values - values.mean(0)
+    return centred / centred.std(0)
 
 
 def read(
@@ -71,6 +121,9 @@ def read(
     samples: int | None = None,
     header: bool | None = None,
     delimiter: str | None = None,
+    columns: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    standardize: bool = False,
 ) -> Observed:
     """Read samples (rows) of variables (columns), or their covariance, from text or .npy, plain, gzip or a zip of one.
 
@@ -80,37 +133,49 @@ def read(
         samples: How many samples the covariance was estimated from. Default: it is exact.
         header: Whether the first line holds names. Default: find out, and say so.
         delimiter: A name of `DELIMITERS`. Default: find out, and say so.
+        columns: Names of the only columns that are read; a text may hold several with commas between. Default: all.
+        drop: Likewise, of the columns that are not read.
+        standardize: Whether each variable is brought to mean 0 and variance 1. Default False.
 
     Raises:
         InputError: The file holds no matrix of finite numbers, constant or equal columns, or a header or delimiter
-            that could be read in two ways; the message names the file and the line.
+            that could be read in two ways, or no such column; the message names the file and the line.
     """
     if samples is not None and not covariance:
         raise InputError("--samples goes with --covariance; of a file of samples the rows are counted")
     if samples is not None and samples < 2:
         raise InputError(f"--samples is {samples}; a covariance needs two or more")
+    if columns and drop:
+        raise InputError("--columns and --drop are both given; name the columns to read, or those to leave out")
     with opened(path) as file:
         data = file.read()
+    wanted = _Wanted(path, tuple(columns), tuple(drop))
     if data.startswith(b"\x93NUMPY"):
         if header is not None or delimiter is not None:
             raise InputError(f"{path}: a .npy file has neither header nor delimiter; leave out those options")
-        matrix = _read_npy(path, data)
+        matrix = _read_npy(path, data, wanted)
     elif path.suffix.lower() == ".npy":
         raise InputError(f"{path}: is no .npy file; write it with numpy.save, or name it .csv")
     else:
-        matrix = _read_text(path, data, covariance, header, delimiter)
-    values, names = matrix.values, matrix.names or default_names(matrix.values.shape[1])
+        matrix = _read_text(path, data, covariance, header, delimiter, wanted)
+    if covariance:
+        matrix = _square(path, matrix)
+    values, names = matrix.values, matrix.names
     if not covariance:
         _check_samples(path, values, names)
     _check_equal(path, values, names)
     if covariance:
         _check_covariance(path, matrix, names)
         problems, counts = Problems(values[None], samples), []
+        if standardize:
+            problems = Problems(correlations(values)[None], samples)
         basis = "exact: no --samples were given" if samples is None else f"from {samples} samples"
         read_as = f"covariance of {len(names)} variables ({basis}), {matrix.read_as}"
     else:
-        problems, counts = Problems.from_samples(values), counting(values, names)
+        counts = counting(values, names)
+        problems = Problems.from_samples(_standardized(values) if standardize else values)
         read_as = f"{len(values)} samples (rows) of {len(names)} variables (columns), {matrix.read_as}"
+    read_as += ", standardized: mean 0 and variance 1" if standardize else ""
     found = (*counts, *doubts(problems.covariance[0], names, problems.samples))
     return Observed(problems, names, read_as, (*matrix.warnings, *found))
 
@@ -118,7 +183,7 @@ def read(
 # Reading
 
 
-def _read_npy(path: Path, data: bytes) -> _Matrix:
+def _read_npy(path: Path, data: bytes, wanted: _Wanted) -> _Matrix:
     try:
         with warnings.catch_warnings(action="ignore"):  # of headers as Python 2 wrote them
             found = np.load(io.BytesIO(data), allow_pickle=False)
@@ -130,12 +195,15 @@ def _read_npy(path: Path, data: bytes) -> _Matrix:
             f"{path}: has shape {found.shape} and dtype {found.dtype}; give numbers (samples, variables), one or more "
             "of each"
         )
-    values = np.array(found, dtype=np.float64)
+    width = found.shape[1]
+    taken = wanted.of(default_names(width))
+    values = np.array(found[:, taken], dtype=np.float64, order="C")  # sums round as in a file's rows
     if len(bad := np.argwhere(~np.isfinite(values))):
         row, column = bad[0]
-        raise InputError(f"{path}, row {row}: column {column} is {values[row, column]}; drop or impute it first")
-    read_as = f"a .npy array of {found.dtype}; names x0, x1, ... are by position"
-    return _Matrix(values, None, read_as, lambda row: f"{path}, row {row}")
+        raise InputError(f"{path}, row {row}: column {taken[column]} is {values[row, column]}; drop or impute it first")
+    read_as = f"a .npy array of {found.dtype}; names x0, x1, ... are by position{wanted.told(taken, width)}"
+    names = tuple(default_names(width)[place] for place in taken)
+    return _Matrix(values, names, taken, width, read_as, lambda row: f"{path}, row {row}")
 
 
 def _lines(path: Path, data: bytes) -> tuple[list[str], bool]:
@@ -156,7 +224,9 @@ def _lines(path: Path, data: bytes) -> tuple[list[str], bool]:
     return lines, unended
 
 
-def _read_text(path: Path, data: bytes, covariance: bool, header: bool | None, delimiter: str | None) -> _Matrix:
+def _read_text(
+    path: Path, data: bytes, covariance: bool, header: bool | None, delimiter: str | None, wanted: _Wanted
+) -> _Matrix:
     lines, unended = _lines(path, data)
     marked = lines[0].startswith("# ")  # as numpy.savetxt(header=...) writes names
     lines[0] = lines[0].removeprefix("# ")
@@ -170,36 +240,42 @@ def _read_text(path: Path, data: bytes, covariance: bool, header: bool | None, d
     repeated = named and covariance and first[1:] == [
         (_fields(path, line, number, separator) or [""])[0] for number, line in numbered
     ]  # fmt: skip
-    names = _names(path, first[int(repeated) :]) if named else None
+    skip = int(repeated)
+    width = len(first) - skip
+    names = _names(path, first[skip:]) if named else default_names(width)
+    taken = wanted.of(names)
+    places = [skip + place for place in taken]
     read_as = ", ".join([
         found,
         f"names from line 1 ({how}{', after #' if marked else ''})" if named
         else f"no header ({how}): names x0, x1, ... are by position",
         *(["names repeated in the first column"] if repeated else []),
-    ])  # fmt: skip
-    values = _quick(lines[int(named) :], separator, range(int(repeated), len(first)))
+    ]) + wanted.told(taken, width)  # fmt: skip
+    values = _quick(lines[int(named) :], separator, len(first), places)
     if values is None:
-        values = _careful(path, numbered, separator, len(first), int(repeated), names, unended)
+        labels = [short(names[place]) if named else str(place + 1) for place in taken]
+        values = _careful(path, numbered, separator, len(first), places, labels, unended)
     if header is None and not named and not covariance:
-        _ask_of_numbers(path, first, lines, values)
-    if header is None and not named and covariance and len(values) == values.shape[1] + 1:
+        _ask_of_numbers(path, [first[place] for place in places], lines, values)
+    if header is None and not named and covariance and len(values) == width + 1:
         raise _bad(path, 1, "makes one row more than there are columns: names or numbers?", HEADER_ADVICE)
     cut = ("the file does not end with a line end: if it was cut short, its last number is wrong",) * unended
-    return _Matrix(values, names, read_as, lambda row: f"{path}, line {row + 1 + int(named)}", cut)
+    chosen = tuple(names[place] for place in taken)
+    return _Matrix(values, chosen, taken, width, read_as, lambda row: f"{path}, line {row + 1 + int(named)}", cut)
 
 
-def _quick(lines: list[str], separator: str, columns: range) -> Floats | None:
-    """All numbers (rows, columns), or None where a line may not be as it should."""
+def _quick(lines: list[str], separator: str, width: int, places: list[int]) -> Floats | None:
+    """The numbers (rows, places) of lines of a width, or None where a line may not be as it should."""
     blank = separator == " "
     if blank:
-        regular = all(len(line.split()) == columns.stop and '"' not in line for line in lines)
+        regular = all(len(line.split()) == width and '"' not in line for line in lines)
     else:
-        regular = "" not in lines and sum(line.count(separator) for line in lines) == len(lines) * (columns.stop - 1)
+        regular = "" not in lines and sum(line.count(separator) for line in lines) == len(lines) * (width - 1)
     if regular:
         with contextlib.suppress(ValueError):
             values = np.loadtxt(
                 lines, np.float64, comments=None, delimiter=None if blank else separator,
-                quotechar=None if blank else '"', ndmin=2, usecols=columns,
+                quotechar=None if blank else '"', ndmin=2, usecols=places,
             )  # fmt: skip
             if len(values) == len(lines) and np.isfinite(values).all():
                 return values
@@ -207,10 +283,10 @@ def _quick(lines: list[str], separator: str, columns: range) -> Floats | None:
 
 
 def _careful(
-    path: Path, numbered: list[tuple[int, str]], separator: str, width: int, skip: int, names: Sequence[str] | None,
+    path: Path, numbered: list[tuple[int, str]], separator: str, width: int, places: list[int], labels: list[str],
     unended: bool,
 ) -> Floats:  # fmt: skip
-    """All numbers (rows, columns) after `skip` columns; raises InputError at the first field that is none."""
+    """The numbers (rows, places); raises InputError at the first field that is none."""
     numbers = array("d")
     for number, line in numbered:
         if not line.strip():
@@ -221,19 +297,19 @@ def _careful(
             what, advice = f"has {len(fields)} columns", f"expected {width}, as in line 1"
             if cut and len(fields) < width:
                 what, advice = f"{what} and no line end", f"{advice}: the file was cut short, get it again"
-            if len(fields) == width + 1 and names is not None and len(numbers) == 0:
+            if len(fields) == width + 1 and number > 1 and len(numbers) == 0:
                 advice += "; if the first labels the rows, delete it (R writes it so: use row.names=FALSE)"
             raise _bad(path, number, what, advice)
-        for index, field in enumerate(fields[skip:]):
+        for place, label in zip(places, labels, strict=True):
+            field = fields[place]
             value = float(field) if NUMBER.fullmatch(field) else math.nan
             if not math.isfinite(value):
-                column = f"column {index + 1}" if names is None else f"column {short(names[index])}"
                 advice = _advice(field)
                 if cut:
                     advice += "; the line has no end: if the file was cut short, get it again"
-                elif _text_only(path, numbered, separator, index + skip):
-                    advice += ", and no row has one there: if it labels the rows or is text, delete the column"
-                raise _bad(path, number, f"{column} is {short(field)}", advice)
+                elif _text_only(path, numbered, separator, place):
+                    advice += ", and no row has one there: if it labels the rows or is text, --drop it"
+                raise _bad(path, number, f"column {label} is {short(field)}", advice)
             numbers.append(value)
     return np.array(numbers).reshape(len(numbered), -1)
 
@@ -379,8 +455,6 @@ def _check_equal(path: Path, values: Floats, names: Sequence[str]) -> None:
 
 def _check_covariance(path: Path, matrix: _Matrix, names: Sequence[str]) -> None:
     S = matrix.values
-    if S.shape[0] != S.shape[1]:
-        raise InputError(f"{path}: has {S.shape[0]} rows and {S.shape[1]} columns; a covariance is square")
     variance = S.diagonal()
     if len(extreme := np.flatnonzero(~((variance >= 1 / LARGEST) & (variance <= LARGEST)))):
         raise InputError(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bench.apply.train import Asked, Report, data_words, preparation_words, rank, read_data
 from bench.datasets.load import Loaded, data_folder
@@ -13,7 +14,7 @@ from bench.datasets.opened import opened
 from bench.datasets.titles import TITLED, read_films
 from bench.errors import DataMissing, InputError
 from bench.show.tables import Table
-from bench.text import printable, short
+from bench.text import encodable, printable, short
 from causalrec.interactions import Sequences, Targets, check_leaks, from_rows
 from causalrec.methods.fit import make_split
 from causalrec.methods.saved import SEEN, Saved, load
@@ -21,6 +22,7 @@ from causalrec.ranking import NonFiniteScores, best_items
 from causalrec.training import pick_device
 
 SHOWN = 3
+FORMATS = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,49 @@ class Recommendation:
         keys = ("rank", "item", "title", "score")
         listed = [dict(zip(keys, (rank, *row), strict=True)) for rank, row in enumerate(self.items, 1)]
         return {"title": self.title, "actions": self.actions, "seen": self.seen, "items": listed}
+
+
+@dataclass(frozen=True, eq=False)
+class Recommendations:
+    """The items that a model puts first after the histories of several users.
+
+    Args:
+        title: What was asked, in words.
+        seen: Whether items of the histories were "kept" or "filtered".
+        users: How many users got any.
+        left_out: How many had no item that the model knows.
+        rows: user, rank, item and score, by user and then best first; ids as the data have them.
+    """
+
+    title: str
+    seen: str
+    users: int
+    left_out: int
+    rows: pd.DataFrame
+
+    def table(self, out: Path | None) -> Table:
+        """For people, or where a file has them how many it has; ids with what cannot be printed escaped.
+
+        Args:
+            out: The file.
+        """
+        note = f"Items of histories are {self.seen}. Left out: {self.left_out} users with no item that the model knows."
+        title = printable(self.title)
+        if out is not None:
+            row = (self.users, self.left_out, len(self.rows), printable(str(out)))
+            return Table("recommend", title, ("users", "left out", "rows", "file"), (row,), note)
+        shown = self.rows.assign(user=self.rows["user"].map(printable), item=self.rows["item"].map(printable))
+        rows = tuple(tuple(row) for row in shown.astype(object).to_numpy().tolist())
+        return Table("recommend", title, tuple(self.rows.columns), rows, note)
+
+    def document(self, out: Path | None) -> dict[str, Any]:
+        """As JSON data, without the rows where a file has them.
+
+        Args:
+            out: The file.
+        """
+        told = {"title": self.title, "seen": self.seen, "users": self.users, "left_out": self.left_out}
+        return told | ({"rows": self.rows.to_dict("records")} if out is None else {"file": encodable(str(out))})
 
 
 def evaluate(
@@ -160,14 +205,7 @@ def recommend(
         raise InputError(f"seen must be one of {', '.join(SEEN)}, got {seen!r}")
     saved = load(folder, pick_device(device))
     if user is not None and data is not None:
-        loaded, prepared = read_data(data, data_dir, _as_trained(saved, asked or {}))
-        labels = loaded.sequences.user_labels
-        if user not in labels:
-            known = f"{len(labels)} users with {preparation_words(prepared)}"
-            raise InputError(f"{data}: user {user!r} is not among its {known}; check the id, or lower the cores")
-        at = np.array([labels.index(user)])
-        row = loaded.sequences.take(at, loaded.sequences.lengths()[at])
-        past, _ = _recode(replace(loaded, sequences=row), saved, skip_unknown)
+        past = _histories(saved, data, data_dir, asked or {}, [user], skip_unknown)
     else:
         named = _typed_labels(history or (), saved) if history_file is None else _read_labels(history_file)
         past = _typed_history(named, saved, skip_unknown)
@@ -183,6 +221,108 @@ def recommend(
     items = tuple((label, titles.get(label), float(score)) for label, score in zip(listed, scores, strict=True))
     whom = "the history given" if user is None else f"user {user} of {data}"
     return Recommendation(f"{saved.name} for {whom}", rule, len(past.items), items)
+
+
+def recommend_users(
+    folder: Path,
+    data: str,
+    users: Sequence[str] | None = None,
+    *,
+    asked: Asked | None = None,
+    k: int = 10,
+    seen: str | None = None,
+    skip_unknown: bool = False,
+    device: str = "auto",
+    data_dir: Path | None = None,
+) -> Recommendations:
+    """List the items that a saved model puts first after all that users of data did.
+
+    Args:
+        folder: Of the model.
+        data: Name of a dataset, or a file, that has the users.
+        users: Labels of users. Default: all that the cores keep.
+        asked: As for `recommend`.
+        k: How many items per user.
+        seen: As for `recommend`.
+        skip_unknown: Leave out actions on items that the model does not know, and users without any other.
+        device: "cpu", "cuda" or "auto".
+        data_dir: The data folder. Default: see `data_folder`.
+
+    Raises:
+        InputError: Wrong input, users who are not in the data, or items unknown to the model (unless skipped).
+    """
+    if seen not in (None, *SEEN):
+        raise InputError(f"seen must be one of {', '.join(SEEN)}, got {seen!r}")
+    saved = load(folder, pick_device(device))
+    past = _histories(saved, data, data_dir, asked or {}, users, skip_unknown)
+    lengths = past.lengths()
+    there = np.flatnonzero(lengths)
+    if not there.size:
+        raise InputError("all histories are empty: no item of them is known to the model")
+    past, rule = past.take(there, lengths[there]), seen or saved.seen
+    try:
+        whose, best, scores = best_items(saved.score, past, k, filtered=rule == "filtered")
+    except NonFiniteScores as error:
+        raise InputError(f"{folder}: the model's scores are not finite; train it again") from error
+    ranks = np.arange(len(whose)) - np.searchsorted(whose, whose) + 1
+    rows = pd.DataFrame({
+        "user": [past.user_labels[row] for row in whose], "rank": ranks,
+        "item": [saved.items[item - 1] for item in best], "score": scores,
+    })  # fmt: skip
+    left_out = len(lengths) - len(past)
+    return Recommendations(f"{saved.name} for {len(past)} users of {data}", rule, len(past), left_out, rows)
+
+
+def read_users(given: Sequence[str], listed: str | None) -> list[str] | None:
+    """Return the labels of users that were given one by one and in a file; None for all of the data.
+
+    Args:
+        given: Labels.
+        listed: "all", or a file of labels, one per line, each taken to the letter.
+
+    Raises:
+        InputError: The file cannot be read, or both name users.
+    """
+    if listed is not None and given:
+        raise InputError("--user and --users are both given; name users one by one, or --users all or FILE")
+    if listed == "all":
+        return None
+    return list(dict.fromkeys(given if listed is None else _read_labels(Path(listed))))
+
+
+def check_out(out: Path, data: str | None) -> None:
+    """Check that recommendations can be written, before time is spent on them.
+
+    Args:
+        out: Where to.
+        data: What the users are read from.
+
+    Raises:
+        InputError: The file cannot be written, or is that of the users.
+    """
+    if out.suffix not in FORMATS:
+        raise InputError(f"{out}: recommendations are written as {' or '.join(FORMATS)}; end its name so")
+    if not out.parent.is_dir():
+        raise InputError(f"{out}: cannot be written (No such file or directory); make the folder {out.parent}")
+    if data is not None and out.exists() and Path(data).exists() and out.samefile(data):
+        raise InputError(f"{out}: is the file of the users; choose another")
+
+
+def _histories(
+    saved: Saved, data: str, data_dir: Path | None, asked: Asked, users: Sequence[str] | None, skip_unknown: bool
+) -> Sequences:
+    """All actions of users, or of all of them, in the model's numbering of items."""
+    loaded, prepared = read_data(data, data_dir, _as_trained(saved, asked))
+    sequences = loaded.sequences
+    if users is not None:
+        place = {label: row for row, label in enumerate(sequences.user_labels)}
+        if unknown := [label for label in users if label not in place]:
+            known = f"{len(place)} users with {preparation_words(prepared)}"
+            whom = f"user {unknown[0]!r} is" if len(users) == 1 else f"{_listed(unknown, 'users')}"
+            raise InputError(f"{data}: {whom} not among its {known}; check the id, or lower the cores")
+        at = np.array([place[label] for label in users], dtype=np.int64)
+        sequences = sequences.take(at, sequences.lengths()[at])
+    return _recode(replace(loaded, sequences=sequences), saved, skip_unknown)[0]
 
 
 def _as_trained(saved: Saved, asked: Asked) -> dict[str, Any]:
@@ -203,8 +343,8 @@ def _recode(loaded: Loaded, saved: Saved, skip_unknown: bool) -> tuple[Sequences
     if skipped and not skip_unknown:
         unknown = [label for label, k in zip(sequences.item_labels, number, strict=True) if k == 0]
         raise InputError(
-            f"{loaded.provenance.file}: {_listed(unknown)} unknown to the model, in {skipped} of {len(items)} actions; "
-            "leave them out with --skip-unknown, or train on these data"
+            f"{loaded.provenance.file}: {_listed(unknown, 'items')} unknown to the model, in {skipped} of {len(items)} "
+            "actions; leave them out with --skip-unknown, or train on these data"
         )
     known = items != 0
     offsets = np.insert(np.cumsum(known), 0, 0)[sequences.offsets]
@@ -248,10 +388,11 @@ def _typed_history(labels: list[str], saved: Saved, skip_unknown: bool) -> Seque
         near = [short(folded[_folded(label)]) for label in dict.fromkeys(unknown) if _folded(label) in folded]
         meant = f"; near: {', '.join(near[:SHOWN])}" if near else ""
         raise InputError(
-            f"--history: {_listed(unknown)} unknown to the model{meant}; leave them out with --skip-unknown, or give "
-            "each id as the data have it, one per line with --history-file"
+            f"--history: {_listed(unknown, 'items')} unknown to the model{meant}; leave them out with --skip-unknown, "
+            "or give each id as the data have it, one per line with --history-file"
         )
-    return from_rows([[place[label] for label in labels if label in place]], num_items=len(saved.items))
+    row = from_rows([[place[label] for label in labels if label in place]], num_items=len(saved.items))
+    return replace(row, user_labels=("\0",))  # nobody's: FPMC knows users by their labels
 
 
 def _folded(label: str) -> str:
@@ -259,9 +400,9 @@ def _folded(label: str) -> str:
     return "".join(label.split()).casefold()
 
 
-def _listed(labels: list[str]) -> str:
+def _listed(labels: list[str], what: str) -> str:
     more = ", ..." if len(labels) > SHOWN else ""
-    return f"{len(labels)} items ({', '.join(map(short, labels[:SHOWN]))}{more}) are"
+    return f"{len(labels)} {what} ({', '.join(map(short, labels[:SHOWN]))}{more}) are"
 
 
 def _titles(saved: Saved, folder: Path) -> dict[str, str]:

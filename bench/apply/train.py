@@ -4,34 +4,38 @@ import contextlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 import numpy as np
 import torch
 
-from bench.apply.demand import check_memory
+from bench.apply.demand import check_counted, check_memory, counted_demand
 from bench.cells.files import write_json
 from bench.cells.provenance import provenance
 from bench.datasets.catalogue import DATASETS
 from bench.datasets.load import Loaded, Provenance, data_folder, load, load_own
 from bench.datasets.own import FileForm
+from bench.engine.memory import free_bytes
 from bench.errors import INPUT_ERRORS, InputError
 from bench.judge.intervals import Interval, clopper_pearson, share_interval
 from bench.methods.options import build, parse
-from bench.methods.recommenders import SAVED
 from bench.show.tables import Table
 from bench.text import printable
 from causalrec.checkpoints import CheckpointFile, Snapshot
-from causalrec.interactions import Sequences, Targets, check_leaks
-from causalrec.methods.fit import SPLITS, fit, make_model, make_split
-from causalrec.methods.saved import DESCRIPTION, DataOptions, Trained, read_json, save
-from causalrec.negatives import check_negatives
+from causalrec.interactions import Sequences, Split, Targets, check_leaks
+from causalrec.methods import recipes
+from causalrec.methods.fit import SPLITS, Fitted, fit_named, make_split, plain_options
+from causalrec.methods.recommenders import OFFERED, Entry
+from causalrec.methods.saved import DESCRIPTION, DataOptions, Trained, read_json, save, scorer_of
+from causalrec.negatives import PUBLISHED_NEGATIVES, check_negatives
 from causalrec.ranking import NonFiniteScores, Scorer, hit_rate, ndcg, rank_targets
-from causalrec.training import Diverged, Progress, TrainingOptions, make_scorer, pick_device, place_windows
+from causalrec.recommender import Recommender
+from causalrec.training import Progress, TrainingOptions, pick_device, place_windows
 
+CONTROLS = ("popularity", "markov", "item_knn")  # what a result is shown beside
 CHECKPOINT, BEGUN = "checkpoint.safetensors", "training.json"
 Asked = Mapping[str, Any]
 
@@ -70,21 +74,32 @@ class Report:
         figures: One per part and rule.
         note: What was asked and of whom, in words.
         about: The same as JSON data.
+        beside: By name, the model and controls fitted on the same split, on the test under one rule for seen items.
     """
 
     title: str
     figures: tuple[Figures, ...]
     note: str
     about: Mapping[str, Any]
+    beside: Mapping[str, Figures] = field(default_factory=dict)
 
-    def table(self) -> Table:
+    def tables(self) -> list[Table]:
         """For people."""
         rows = tuple((f.part, f.seen, f.hr10.n, f.hr10, f.ndcg10) for f in self.figures)
-        return Table("figures", self.title, ("part", "seen items", "users", "HR@10", "NDCG@10"), rows, self.note)
+        shown = [Table("figures", self.title, ("part", "seen items", "users", "HR@10", "NDCG@10"), rows, self.note)]
+        if self.beside:
+            seen = next(iter(self.beside.values())).seen
+            rows = tuple((name, f.hr10, f.ndcg10) for name, f in self.beside.items())
+            note = "Controls are fitted on the same split, each in the setting that validation ranks best."
+            title = f"Beside controls, on the test, seen items {seen}"
+            shown.append(Table("beside", title, ("model", "HR@10", "NDCG@10"), rows, note))
+        return shown
 
     def document(self) -> dict[str, Any]:
         """As JSON data."""
-        return {**self.about, "note": self.note, "figures": [f.document() for f in self.figures]}
+        told = {**self.about, "note": self.note, "figures": [f.document() for f in self.figures]}
+        beside = [{"model": name, **figures.document()} for name, figures in self.beside.items()]
+        return told | ({"beside": beside} if beside else {})
 
 
 def train(
@@ -101,17 +116,18 @@ def train(
     resume: bool = False,
     on_epoch: Callable[[Progress], None] | None = None,
 ) -> Report:
-    """Train a model, write its files and report how it ranks validation and test.
+    """Train a model, write its files and report how it ranks validation and test, beside controls.
 
-    A named dataset gives the numbers of the recommender runner's cell of the same root seed.
+    A named dataset gives the numbers of the recommender runner's cell of the same root seed. What is counted or solved
+    takes none of `training`.
 
     Args:
         data: Name of a dataset, or a file.
-        name: One of `SAVED`.
+        name: One of `OFFERED`.
         out: Folder for the model's files.
         asked: Values of `DataOptions`; None stands for the dataset's own.
         words: Options of the model as `key=value`.
-        training: Values of `TrainingOptions`, but `seen`, which follows from the data.
+        training: Values of `TrainingOptions`, but `seen`, which follows from the data. Default: the model's recipe.
         seed: Root seed of weights, batches and dropout.
         device: "cpu", "cuda" or "auto".
         data_dir: The data folder. Default: see `data_folder`.
@@ -123,43 +139,35 @@ def train(
         InputError: Wrong input, or a model that learned nothing; the folder is then as it was. Or a full disk, where
             the last epoch that could be written stays.
     """
-    if name not in SAVED:
-        raise InputError(f"model {name!r} is none that is trained here; choose one of {', '.join(SAVED)}")
-    kind, options_of = SAVED[name].kind, SAVED[name].options_of
-    given = parse(name, options_of, words, fixed=("items",))
-    wanted = build(TrainingOptions, training or {}, "training")
+    if name not in OFFERED:
+        raise InputError(f"model {name!r} is none that is trained here; choose one of {', '.join(OFFERED)}")
+    entry = OFFERED[name]
+    if resume and entry.options_of is None:
+        raise InputError(f"{name} is made in one go, so there is nothing to resume; leave out --resume")
     where = pick_device(device)
+    own = parse(name, entry.options_of or _Plain.of(entry), words, fixed=("items",))
+    ways = dict(training or {}) if entry.options_of else {}
+    build(TrainingOptions, ways, "training")
     _check_folder(out, resume)
     loaded, prepared = read_data(data, data_dir, asked)
     p, sequences = loaded.provenance, loaded.sequences
     split = make_split(sequences, prepared.split)
     check_leaks(split, sequences)
-    wanted = replace(wanted, seen="kept" if float(p.statistics["repeats_share"] or 0) > 0 else "filtered")
-    options = build(options_of, given | {"items": split.num_items}, name)
-    if getattr(options, "source", None) == "fixed":
-        raise InputError(f"{name}: source = fixed takes a given W, of which there is none here; choose another source")
-    if not (split.train.lengths() >= 2).any():
-        raise InputError(f"{data}: no user has two actions to train on; lower the cores or add data")
-    check_memory(kind, options, wanted, split.train, where)
-    _check_negatives(options, split.train, wanted.windows)
+    seen = "kept" if float(p.statistics["repeats_share"] or 0) > 0 else "filtered"
+    options, wanted = _checked(data, name, own, ways | {"seen": seen}, split, sequences, where)
     streams = {"dataset": p.dataset, "seed": 0}
-    model = make_model(kind, options, where, seed, streams)
-    if model.needs_next_time:
-        raise InputError(f"{name}: times = query tells the model when its targets happen; choose last or none")
-    if model.needs_times and sequences.times is None:
-        raise InputError(f"{name} needs the time of every action; name its column with --time, or choose another model")
     about: dict[str, Any] = {
-        "model": name, "options": asdict(options), "training": asdict(wanted), "seed": seed, "device": where,
+        "model": name, "options": options, "training": asdict(wanted) if wanted else {}, "seed": seed, "device": where,
     }  # fmt: skip
-    same = {"training": wanted.identity, "content_hash": p.content_hash, "split": prepared.split}
+    same = {"training": wanted.identity if wanted else {}, "content_hash": p.content_hash, "split": prepared.split}
     begun = Begun(out, about | same, resume)
     try:
-        progress = fit(model, split, wanted, seed, streams, begun, on_epoch)
-        score = make_scorer(model)
+        fitted = fit_named(
+            name, split, own | ways, seen=seen, root=seed, axes=streams, device=where, checkpoint=begun,
+            on_epoch=on_epoch,
+        )  # fmt: skip
+        score = scorer_of(fitted.model)
         figures = (*rank(score, split.validation, "validation", name), *rank(score, split.test, "test", name))
-    except Diverged as error:
-        begun.undo()
-        raise InputError(f"{name} on {data}: {error}") from error
     except Unwritten:  # what was trained before the disk was full can be resumed
         raise
     except INPUT_ERRORS:
@@ -170,22 +178,118 @@ def train(
             raise
         begun.undo()
         raise InputError(f"{name} on {data}: memory ran out; give a smaller batch, length or width") from error
+    about["options"] = fitted.options
+    loss, selected = loss_words(name, fitted.options), selection_words(entry, fitted, bool(own))
+    if (progress := fitted.progress) is not None:
+        about |= {
+            "epochs": progress.epoch, "best_epoch": progress.best_epoch or progress.epoch,
+            "skipped_steps": progress.skipped_steps,
+        }  # fmt: skip
     about |= {
-        "epochs": progress.epoch, "best_epoch": progress.best_epoch or progress.epoch,
-        "skipped_steps": progress.skipped_steps, "data": asdict(p), "split": split.protocol,
+        "loss": loss, "selection": selected, "data": asdict(p), "read": list(loaded.read), "split": split.protocol
     }  # fmt: skip
     note = (
-        f"{split.protocol}. {data_words(loaded)}. Trained {progress.epoch} epochs, seed {seed}; the model is that of "
-        f"epoch {about['best_epoch']}, {'best on validation' if wanted.patience else 'the last'}. Full catalogue of "
+        f"{split.protocol}. {data_words(loaded)}. Loss: {loss}. Seed {seed}; {selected}. Full catalogue of "
         f"{split.num_items} items; intervals over users, 95 %."
     )
     report = Report(f"{name} on {printable(data)}", figures, note, about)
     more = about | {
-        "figures": report.document()["figures"], "preparation": asdict(prepared), "seen": wanted.seen,
+        "figures": report.document()["figures"], "preparation": asdict(prepared), "seen": seen,
         "content_hash": p.content_hash, "dataset": p.dataset, "file": p.file, "made_with": provenance(),
     }  # fmt: skip
-    save(out, name, model, sequences.item_labels, Trained.of(sequences, split), more)
-    return report
+    save(out, name, fitted.model, sequences.item_labels, Trained.of(sequences, split), more)
+    return replace(report, beside=_beside(name, next(f for f in figures[2:] if f.seen == seen), split, seen))
+
+
+class _Plain:
+    """Options of a model that is made in one go, as a class for `parse`."""
+
+    @staticmethod
+    def of(entry: Entry) -> type[Any]:
+        """The class, a field per option.
+
+        Args:
+            entry: the model.
+        """
+        hints = get_type_hints(entry.kind.__init__)
+        return make_dataclass("Options", [(name, hints[name]) for name in plain_options(entry, {}, "")])
+
+
+def _checked(
+    data: str, name: str, own: Asked, ways: Asked, split: Split, sequences: Sequences, where: str
+) -> tuple[dict[str, Any], TrainingOptions | None]:
+    """The options and training that `fit_named` will take; InputError where it would fail late or take too much."""
+    entry, train = OFFERED[name], split.train
+    if entry.options_of is None:
+        check_counted(name, None, train)
+        return plain_options(entry, own, name), None
+    training = build(TrainingOptions, recipes.training(entry) | ways, "training")
+    if not (train.lengths() >= 2).any():
+        raise InputError(f"{data}: no user has two actions to train on; lower the cores or add data")
+    if not issubclass(entry.kind, Recommender):
+        options = build(entry.options_of, own, name)
+        check_counted(name, options, train)
+        return asdict(options), training
+    sized = recipes.loss(entry, split.num_items) | own | {"items": split.num_items}
+    options = build(entry.options_of, sized, name)
+    if getattr(options, "source", None) != "fixed":
+        check_memory(entry.kind, options, training, train, where)
+        _check_negatives(options, train, training.windows)
+        model = entry.kind(options, torch.Generator(), "meta")
+        if model.needs_times and not model.needs_next_time and sequences.times is None:
+            raise InputError(f"{name} needs the time of every action; name its column with --time, or choose another")
+    return asdict(options), training
+
+
+def _beside(name: str, own: Figures, split: Split, seen: str) -> dict[str, Figures]:
+    """The model and the controls on the test; a control that is too large for the memory is left out."""
+    found = {name: own}
+    for control in CONTROLS:
+        if control != name and counted_demand(control, None, split.train) <= free_bytes():
+            model = fit_named(control, split, {}, seen=seen, root=0, axes={}).model
+            found[control] = next(f for f in rank(model, split.test, "test", control) if f.seen == seen)
+    return found
+
+
+LOSSES = {
+    "full": "cross-entropy, softmax over all items", "sampled": "cross-entropy, softmax over {k} sampled items",
+    "bce": "binary cross-entropy, {k} negative per action", "gbce": "gBCE, {k} negatives per action",
+    "sbpr": "sampled BPR, one other item per action",
+}  # fmt: skip
+
+
+def loss_words(name: str, options: Mapping[str, Any]) -> str:
+    """Say what loss a model is trained by.
+
+    Args:
+        name: Of the model.
+        options: Of the model.
+    """
+    if OFFERED[name].options_of is None:
+        return "squared error, solved in one go" if name in ("ease", "tale") else "none, it is counted"
+    kind = options.get("loss", "full")
+    graph = " + beta * L_DAG of the graph" if options.get("beta") else ""
+    negatives = options.get("negatives") or PUBLISHED_NEGATIVES.get(kind, 0)
+    return LOSSES[kind].format(k=negatives) + (" at masked places" if name == "bert4rec" else "") + graph
+
+
+def selection_words(entry: Entry, fitted: Fitted, given: bool) -> str:
+    """Say which model is kept, and by what metric.
+
+    Args:
+        entry: Of the model.
+        fitted: The model.
+        given: Whether options of it were given.
+    """
+    training, progress = fitted.training, fitted.progress
+    if training is None or progress is None:
+        setting = ", ".join(f"{option} = {value}" for option, value in fitted.options.items()) or "no setting"
+        if given or len(entry.grid) < 2:
+            return f"the model has {setting}, and no metric selects"
+        return f"the model has {setting}, selected among {len(entry.grid)} settings by NDCG@10 on validation"
+    best = progress.best_epoch or progress.epoch
+    how = "selected by NDCG@10 on validation" if training.patience else "the last, and no metric selects"
+    return f"trained {progress.epoch} epochs; the model is that of epoch {best}, {how}"
 
 
 def read_data(data: str, data_dir: Path | None, asked: Asked) -> tuple[Loaded, DataOptions]:
@@ -337,7 +441,9 @@ def data_words(loaded: Loaded) -> str:
         loaded: The data.
     """
     p, s = loaded.provenance, loaded.provenance.statistics
+    counted = zip(("users", "items", "actions"), loaded.read, strict=True)
+    kept = ", ".join(f"{s[what]} {what} of {read}" for what, read in counted)
     return (
-        f"{printable(p.dataset)} ({printable(Path(p.file).name)}, SHA-256 {p.file_sha256[:12]}): {s['users']} users, "
-        f"{s['items']} items, {s['actions']} actions; order by {p.order}; {preparation_words(p)}"
+        f"{printable(p.dataset)} ({printable(Path(p.file).name)}, SHA-256 {p.file_sha256[:12]}): {kept}; order by "
+        f"{p.order}; {preparation_words(p)}"
     )

@@ -6,9 +6,13 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.errors import InputError
 from causalrec.methods.files import FLAGS, json_bytes, write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Without waiting for a writer of a pipe.
 READING = os.O_RDONLY | sum(getattr(os, name, 0) for name in (*FLAGS, "O_NOFOLLOW", "O_NONBLOCK"))
@@ -34,6 +38,27 @@ def write_file(path: Path, content: bytes, mode: int = 0o666, make_folder: bool 
         if path.exists() and not path.is_file() and not path.is_dir():  # a device would be replaced by a file
             raise OSError(errno.EINVAL, "Not a regular file")
         write_whole(path, content, mode, make_folder)
+
+
+def write_frame(path: Path, frame: "pd.DataFrame") -> None:
+    """Write a table without its index, as .csv with a header or as .parquet.
+
+    Args:
+        path: the file; its ending says as what.
+        frame: the table.
+
+    Raises:
+        InputError: it cannot be written, or pyarrow, which writes .parquet, is missing.
+    """
+    try:
+        # With both characters as line end; otherwise a field with a bare carriage return is not quoted.
+        content = (
+            frame.to_parquet(index=False) if path.suffix == ".parquet"
+            else frame.to_csv(index=False, lineterminator="\r\n").encode()
+        )  # fmt: skip
+    except ImportError as error:
+        raise InputError(f"{path}: Parquet needs pyarrow; pip install pyarrow, or write .csv") from error
+    write_file(path, content, make_folder=False)
 
 
 def write_json(path: Path, value: object) -> None:

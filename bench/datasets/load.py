@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench.datasets.catalogue import find
 from bench.datasets.own import FileForm, read_own
 from bench.errors import DataMissing, InputError
@@ -58,11 +60,13 @@ class Loaded:
         sequences: every user's actions.
         provenance: where they came from and how they were prepared.
         form: how a user's own file was read; None (default) for a named dataset.
+        read: how many users, items and actions were read, before any were dropped.
     """
 
     sequences: Sequences
     provenance: Provenance
     form: FileForm | None = None
+    read: tuple[int, int, int] = (0, 0, 0)
 
 
 def data_folder(option: str | os.PathLike[str] | None = None) -> Path:
@@ -190,4 +194,5 @@ def _prepare(
         **order | told, repeats=repeats, user_core=user_core, item_core=item_core, statistics=found.statistics(),
         content_hash=content_hash(found),
     )  # fmt: skip
-    return Loaded(found, provenance)
+    read = (len(np.unique(interactions.users)), len(np.unique(interactions.items)), len(interactions))
+    return Loaded(found, provenance, read=read)

@@ -25,12 +25,12 @@ from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 from bench.dev.timing import command_line, take_step
 from bench.judge.intervals import crossed_interval
-from bench.methods.recommenders import SAVED
 from bench.show.console import print_message, print_table
 from bench.show.tables import Table
 from causalrec.acyclicity import Exponential, LogDeterminant
 from causalrec.attention import Boost, attend, causal_mask, set_dropout_generator
 from causalrec.interactions import Split, from_rows, leave_one_out, pad_left
+from causalrec.methods.recommenders import OFFERED
 from causalrec.methods.streams import generator, torch_generator
 from causalrec.ranking import expected_rank, ndcg, rank_targets
 from causalrec.recommender import Recommender
@@ -261,7 +261,7 @@ def _trainee(
     name: str, sizes: Sizes, width: int, device: str, **more: Any
 ) -> tuple[Recommender, Callable[[Tensor, Tensor], Tensor]]:
     """A model without dropout, whose random numbers differ between devices, and what trains it for a step."""
-    kind, options_of = SAVED[name].kind, SAVED[name].options_of
+    kind, options_of = OFFERED[name].kind, OFFERED[name].options_of
     options = options_of(items=sizes.items, length=sizes.length, width=width, dropout=0.0, **more)
     model: Recommender = kind(options, torch_generator(root=0, stream=name)).to(device).train()
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.98), fused=True)

@@ -62,5 +62,3 @@ NEURAL = tuple(name for name in TRAINED if not ENTRIES[name].pairs)  # what `fit
 TIMED = tuple(
     name for name, entry in ENTRIES.items() if getattr(entry.kind, "needs_times", False) or "times" in entry.options
 )
-# What a user can train and save: one name per class, since the other names are settings of one of these.
-SAVED: Registry[Entry] = {name: ENTRIES[name] for name in NEURAL if not ENTRIES[name].options}

@@ -123,14 +123,17 @@ class FitOptions:
     learning_rate: Annotated[float, method("Learning rate, at its highest.")] = 4e-3
     schedule: Annotated[str, method("Learning rate falls to 0 at the last epoch (decay), or is constant.")] = "decay"
     optimiser: Annotated[str, method("muon for the matrices of layers and Adam for the rest, or adam.")] = "muon"
-    batch: Annotated[int, method("Windows per step.", least=1)] = 128
+    batch: Annotated[
+        int | None, method("Windows per step; of fpmc, actions.", default="128; of fpmc, 1024", least=1)
+    ] = None  # fmt: skip
     patience: Annotated[int, method("Stop after so many epochs without improvement; 0: never.", least=0)] = 0
     precision: Annotated[str, method("float32, or bf16 in the full softmax.")] = "float32"
     windows: Annotated[str, method("Train on each user's last actions (last), or on all (all).")] = "all"
 
     def given(self) -> Mapping[str, object]:
         """The values by name, as `causalrec.training.TrainingOptions` has them: patience None trains every epoch."""
-        return {**vars(self), "patience": self.patience or None}
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return given | {"patience": self.patience or None}
 
 
 @dataclass(frozen=True)

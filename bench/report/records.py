@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+from bench.cells.files import write_frame
 from bench.cells.record import Record
 from bench.cells.store import Store
 from bench.errors import InputError
@@ -166,16 +167,7 @@ def export(store: Store, path: Path) -> int:
             frame[name] = held.map(lambda value: value if isinstance(value, str) else json.dumps(value))
     if path.suffix == ".csv":
         frame = frame.map(harmless).rename(columns=harmless)
-    try:
-        if path.suffix == ".csv":
-            # With both characters as line end; otherwise a field with a bare carriage return is not quoted.
-            frame.to_csv(path, index=False, lineterminator="\r\n")
-        else:
-            path.write_bytes(frame.to_parquet(index=False))  # pyarrow opens no path that is no UTF-8
-    except ImportError as error:
-        raise InputError(f"{path}: Parquet needs pyarrow; pip install pyarrow, or export to .csv") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+    write_frame(path, frame)
     return len(rows)
 
 

@@ -33,11 +33,11 @@ from bench.cells.store import Store
 from bench.errors import InputError
 from bench.methods.learners import ENTRIES
 from bench.methods.options import names as options_of
-from bench.methods.recommenders import SAVED
 from bench.reproduce import plan_cells
 from bench.show.console import print_message
 from bench.show.terminal import run_application
 from causalrec.methods import fit as fitting
+from causalrec.methods.recommenders import OFFERED
 from causalrec.methods.streams import generator
 from tests.bench.report.test_compare import RUN
 from tests.robustness.fuzz import STORED
@@ -63,21 +63,23 @@ PLACES = (
     "empty.csv", "caf\udce9.csv", "runs", "run", "model", "link.csv", "b" * 300 + ".csv", "folder/", "pairs.csv/x",
 )  # fmt: skip
 OUTS = (
-    "out", "out/deep/er", "out.csv", "out.npy", "out\udce9", "out\n.csv", "folder", "taken", "pipe", "missing/out.csv",
+    "out", "out/deep/er", "out.csv", "out.npy", "out.svg", "out\udce9", "out\n.csv", "folder", "taken", "pipe",
+    "missing/out.csv",
 )  # fmt: skip
 CHOICES: dict[str, tuple[str, ...]] = {
-    "model": (*SAVED, "fpmc"), "method": (*ENTRIES, "math:sqrt"), "preset": ("smoke", "smoke", "quick", "none"),
+    "model": tuple(OFFERED), "method": (*ENTRIES, "math:sqrt"), "preset": ("smoke", "smoke", "quick", "none"),
     "split": ("leave_one_out", "temporal"), "device": ("cpu", "auto", "cpu"), "schedule": ("decay", "constant"),
     "optimiser": ("muon", "adam"), "precision": ("float32", "bf16"), "windows": ("all", "last"),
     "repeats": ("kept", "dropped"), "seen": ("kept", "filtered"), "engine": ("local", "slurm"),
     "user": ("user", "u1"), "item": ("item",), "time": ("t",), "user_column": ("user",), "item_column": ("item",),
     "time_column": ("t",), "experiment": ("recovery", "mixing", "recommend"), "name": ("ml-100k", "pairs.csv"),
     "history": ("i1", "i1,i2", "i3"), "show": ("attention-is-scm",), "delimiter": ("comma", "tab"),
-    "address": ("auto",),
+    "address": ("auto",), "columns": ("a", "a,b"), "drop": ("a",), "users": ("all", "one.csv"),
     "key": (STORED.key[:4], STORED.key),
 }  # fmt: skip
 WRITTEN = {
-    "learn": ("out", "graphml"), "train": ("out",), "report": ("folder",), "judge": ("out",), "export": ("file",),
+    "learn": ("out", "graphml", "plot"), "recommend": ("out",), "train": ("out",), "report": ("folder",),
+    "judge": ("out",), "export": ("file",),
 }  # fmt: skip
 
 
@@ -170,10 +172,11 @@ def draw(rng: np.random.Generator, every: dict[tuple[str, ...], Any]) -> tuple[l
     written = WRITTEN.get(words[-1], ())
     line, outs = list(words), {"out", "runs"} if "results" in words else {"out", "results"}
     hostile = rng.random() * 0.3
-    model = one(tuple(SAVED))
+    model = one(tuple(OFFERED))
     for param in every[words].params:
         name = str(param.name)
-        if not (param.required and rng.random() > 0.03) and rng.random() > (0.8 if "core" in name else 0.25):
+        needed = param.required or (words == ("learn",) and name in ("file", "out"))
+        if not (needed and rng.random() > 0.03) and rng.random() > (0.8 if "core" in name else 0.25):
             continue
         for _ in range(int(rng.integers(1, 4)) if param.multiple else 1):
             if getattr(param, "is_flag", False):
@@ -188,7 +191,8 @@ def draw(rng: np.random.Generator, every: dict[tuple[str, ...], Any]) -> tuple[l
             elif "float" in kind:
                 value = one(FLOATS)
             elif name == "option":
-                option = one(tuple(options_of(SAVED[model].options_of))) if words == ("train",) else "sparsity"
+                kind = OFFERED[model].options_of if words == ("train",) else None
+                option = one(tuple(options_of(kind))) if kind else one(("sparsity", "window"))
                 value = f"{option}={one(INTS + FLOATS + ('full', 'bce', 'gbce', 'sampled', 'uniform', 'free'))}"
             elif name in written or (name == "out" and not wild):
                 value = one(OUTS) if not wild else one(("out", "taken"))

@@ -16,8 +16,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.apply.learn import check_out, document, edges, learn, parse_options, tables, write_matrix
+from bench.apply.learn import check_out, document, edges, learn, list_methods, parse_options, tables, write_matrix
+from bench.apply.meanings import meanings
 from bench.apply.observed import DELIMITERS, Observed, read
+from bench.apply.plot import write_plot
 from bench.errors import INPUT_ERRORS, InputError
 from bench.methods.learners import ENTRIES, load
 from bench.methods.options import names as names_of
@@ -54,6 +56,58 @@ def saved(folder: Path, array: np.ndarray, name: str = "x.npy") -> Path:
 
 # Reading
 
+
+@given(st.data(), sample_matrices())
+def test_columns_that_are_named_are_read_as_if_they_were_the_file(tmp_path_factory, data, X):
+    folder = tmp_path_factory.mktemp("files")
+    names = [f"v{k}" for k in range(X.shape[1])]
+    kept = sorted(data.draw(st.sets(st.sampled_from(range(len(names))), min_size=1)))
+    rest = [names[k] for k in range(len(names)) if k not in kept]
+    path, wanted = put(folder, table(X, names)), [names[k] for k in kept]
+    named = [",".join(wanted)] if data.draw(st.booleans()) else wanted[::-1]
+    for how in ({"columns": named}, {"drop": rest}):
+        observed = read(path, header=True, **how)
+        assert observed.names == tuple(wanted)
+        assert np.array_equal(observed.problems.rows[0], X[:, kept])
+    by_place = read(saved(folder, X), columns=[f"x{k}" for k in kept])
+    assert np.array_equal(by_place.problems.rows[0], X[:, kept])
+
+
+def test_text_and_constants_can_be_left_out_and_unknown_columns_are_told(tmp_path):
+    path = put(tmp_path, "day,a,b,one\nmon,1,5,1\ntue,2,3,1\nwed,4,4,1\n")
+    assert read(path, drop=["day,one"]).names == ("a", "b")
+    assert "2 of 4 columns taken" in read(path, columns=["b", "a"]).read_as
+    for how, told in (
+        ({"columns": ["a,c"]}, "--columns names 'c', and the columns are 'day', 'a', 'b', 'one'"),
+        ({"drop": ["c"]}, "--drop names 'c'"),
+        ({"drop": ["day,a,b,one"]}, "--drop names all 4 columns; keep one or more"),
+        ({"drop": ["day"], "columns": ["a"]}, "--columns and --drop are both given"),
+    ):
+        with pytest.raises(InputError, match=told):
+            read(path, **how)
+    commas = put(tmp_path, '"a,b",a,b\n1,2,5\n3,5,4\n9,1,1\n')
+    with pytest.raises(InputError, match="--drop 'a,b' is one column and, split at its commas, several"):
+        read(commas, drop=["a,b"])
+
+
+def test_a_covariance_loses_the_rows_of_the_columns_that_are_left_out(tmp_path):
+    S = np.cov(draw().T)
+    path = put(tmp_path, table(S, NAMES))
+    assert np.array_equal(read(path, covariance=True, drop=["sprinkler"]).covariance, S[np.ix_([0, 2, 3], [0, 2, 3])])
+    crooked = S + np.triu(np.ones((4, 4)), 3)
+    with pytest.raises(InputError, match="line 2: the covariance of 'rain' and 'slip'"):
+        read(put(tmp_path, table(crooked, NAMES)), covariance=True, columns=["rain", "slip"])
+    with pytest.raises(InputError, match="has 3 rows and 4 columns; a covariance is square"):
+        read(put(tmp_path, table(S[:3], NAMES)), covariance=True, drop=["slip"])
+
+
+def test_standardized_variables_have_the_correlations_as_covariance(tmp_path):
+    X = draw() * [1, 20, 300, 0.1] + 7
+    samples = read(put(tmp_path, table(X, NAMES)), standardize=True)
+    exact = read(put(tmp_path, table(np.cov(X.T), NAMES), "s.csv"), covariance=True, standardize=True)
+    for observed in (samples, exact):
+        assert observed.covariance == pytest.approx(np.corrcoef(X.T))
+        assert observed.read_as.endswith("standardized: mean 0 and variance 1")
 
 @given(st.data(), sample_matrices())
 def test_numbers_and_names_come_back_to_the_bit(tmp_path_factory, data, X):
@@ -336,11 +390,12 @@ def test_ends_of_files(tmp_path):
 
 
 def test_what_is_no_utf8_or_no_single_file_is_named(tmp_path):
-    for encoding in ("utf-16", "utf-32"):
-        with pytest.raises(InputError, match=f"the text is {encoding.upper()}; save the file as UTF-8"):
+    for encoding in ("utf-16", "utf-32", "utf-16-le"):
+        told = f"the text is {encoding.upper().removesuffix('-LE')}; save the file as UTF-8"
+        with pytest.raises(InputError, match=told):
             read(put(tmp_path, "a,b\n1,2\n".encode(encoding)))
-    with pytest.raises(InputError, match="line 1: there is a NUL byte, as in UTF-16; save it as UTF-8"):
-        read(put(tmp_path, "a,b\n1,2\n".encode("utf-16-le")))
+    with pytest.raises(InputError, match="line 3: there is a NUL byte, as in UTF-16; save it as UTF-8"):
+        read(put(tmp_path, b"a,b\n1,2\n3,\0\n"))
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("a.csv", "1")
@@ -670,6 +725,63 @@ def test_no_options_on_no_numbers_end_in_a_traceback(data, rng):
 # Writing
 
 
+class Mine:
+    """An estimator of a user's own: every variable on those before it."""
+
+    def fit(self, X):
+        self.adjacency_matrix_ = np.tril(np.cov(X.T), -1)
+        return self
+
+
+def test_an_estimator_of_the_users_own_is_a_method(tmp_path):
+    observed = read(put(tmp_path, table(draw(), NAMES)))
+    learned = learn(observed, f"{__name__}:Mine", time_limit=60)
+    assert learned.graph == pytest.approx(np.where(np.abs(W := np.tril(np.cov(draw().T), -1)) >= 0.3, W, 0))
+    assert tables(learned)[0].rows[-2] == (
+        "converged", "yes", f"As far as {__name__}:Mine tells; a W without an error counts as a yes.",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("method", [*ENTRIES, "mine:learner"])
+def test_every_learner_has_a_sentence_per_diagnostic(method):
+    told = meanings(method, {})
+    named = set(document(learn(read_of(draw()), "eqvar"))["diagnostics"])
+    assert set(told) < named
+    assert method in told["converged"]
+    assert all(text.endswith(".") and len(text) < 200 for text in told.values())
+
+
+def test_whether_a_learner_uses_the_units_is_told():
+    for method, used in (("notears", True), ("exact", True), ("exact_unequal", False), ("r2_sort", False)):
+        assert ("may then have decided" in meanings(method, {})["varsortability of the graph"]) == used
+    assert "may then have" not in meanings("exact", {"score": "unequal"})["varsortability of the graph"]
+    assert "so 1 is no evidence" in meanings("variance_sort", {})["varsortability of the graph"]
+
+
+def test_the_list_names_every_learner_that_a_file_can_be_given_to():
+    listed = {row[0]: row[1:] for row in list_methods().rows}
+    assert set(listed) == set(ENTRIES) - {"oracle", "oracle_lasso"}
+    assert listed["eqvar_bic"][0].endswith("(refit = bic)")
+    assert listed["eqvar"][1] == "direction, refit"
+
+
+@pytest.mark.parametrize(("kind", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
+def test_a_graph_is_drawn_small_and_large(tmp_path, kind, start):
+    rng = np.random.default_rng(0)
+    for X in (draw(), rng.normal(size=(100, 21)), rng.normal(size=(100, 1))):
+        path = tmp_path / f"graph.{kind.upper()}"
+        write_plot(path, learn(read_of(X), "eqvar"))
+        first = path.read_bytes()
+        write_plot(path, learn(read_of(X), "eqvar"))
+        assert first.startswith(start)
+        assert path.read_bytes() == first
+
+
+def read_of(X: np.ndarray) -> Observed:
+    names = tuple(f"$v_{k}<&" for k in range(X.shape[1]))
+    return Observed(Problems.from_samples(X), names, "drawn", ())
+
+
 @pytest.mark.parametrize("transpose", [False, True])
 def test_what_is_written_is_w_with_its_names(tmp_path, transpose):
     learned = learn(read(put(tmp_path, table(draw(), NAMES))), "eqvar")
@@ -692,6 +804,11 @@ def test_places_where_w_cannot_go_are_refused_first(tmp_path):
     for graphml, told in ((source, "is the file that W is learned"), (tmp_path / "W.csv", "are one file")):
         with pytest.raises(InputError, match=told):
             check_out(tmp_path / "W.csv", source, graphml)
+    for plot, told in ((tmp_path / "g.jpg", "as .svg, .png, .pdf; end its name so"), (source, "a picture is written")):
+        with pytest.raises(InputError, match=told):
+            check_out(tmp_path / "W.csv", source, plot=plot)
+    with pytest.raises(InputError, match="--graphml and --plot are one file"):
+        check_out(tmp_path / "W.csv", source, tmp_path / "g.svg", tmp_path / "g.svg")
     with pytest.raises(InputError, match="cannot be written"):
         write_matrix(tmp_path / "none" / "W.csv", learn(read(source), "eqvar"))
 

@@ -9,24 +9,27 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save_file
 
-from bench.apply.saved import evaluate, recommend
+from bench.apply.saved import check_out, evaluate, read_users, recommend, recommend_users
 from bench.apply.train import BEGUN, CHECKPOINT, train
+from bench.cells.files import write_frame
 from bench.cells.unit import Cell
 from bench.datasets.load import file_sha256
 from bench.errors import INPUT_ERRORS, InputError
 from bench.methods.options import build, names, parse
-from bench.methods.recommenders import SAVED
+from bench.methods.recommenders import NEURAL
 from bench.runners import execute
 from bench.text import printable
 from causalrec.checkpoints import CheckpointFile, Snapshot
 from causalrec.errors import InputError as CausalInputError
 from causalrec.methods import saved as model_files
+from causalrec.methods.recommenders import OFFERED
 from causalrec.methods.saved import DESCRIPTION, PARAMETERS, USERS
 from causalrec.model import CausalRecOptions, SASRecOptions
 from tests.strategies import damages, ids
@@ -91,9 +94,14 @@ def describe(folder: Path, **changes) -> None:
 # Training and what is saved
 
 
-@pytest.mark.parametrize("name", SAVED)
+@pytest.mark.parametrize("name", OFFERED)
 def test_every_model_is_trained_saved_and_ranks_the_same_again(name, data, tmp_path):
-    report = learn(data, tmp_path / "m", name)
+    neural = name in NEURAL
+    report = learn(data, tmp_path / "m", name, words=SMALL[: 2 if neural else name == "fpmc"])
+    assert ("epochs" in report.about) == (OFFERED[name].options_of is not None)
+    assert list(report.beside) == list(dict.fromkeys([name, "popularity", "markov", "item_knn"]))
+    rule = next(iter(report.beside.values())).seen
+    assert report.beside[name] == next(f for f in report.figures if (f.part, f.seen) == ("test", rule))
     assert {told["part"] for told in report.document()["figures"]} == {"validation", "test"}
     again = evaluate(tmp_path / "m", data, {}, device="cpu")
     assert test_figures(again) == test_figures(report)
@@ -111,7 +119,8 @@ def test_what_is_saved_says_what_it_is_and_names_nobody(trained, data):
     assert sorted(told["items"]) == sorted({item for row in walks().values() for item in row})
     assert told["data"]["file_sha256"] == file_sha256(Path(data))
     assert told["preparation"] == COLUMNS | {
-        "repeats": "kept", "user_core": 5, "item_core": 5, "split": "leave_one_out",
+        "repeats": "kept", "user_core": 5, "item_core": 5, "split": "leave_one_out", "format": "table",
+        "delimiter": None,
     }  # fmt: skip
     assert told["training"]["learning_rate"] == 1e-2
     assert {"commit", "torch", "numpy"} <= set(told["made_with"])
@@ -208,7 +217,11 @@ def test_a_damaged_checkpoint_is_told(data, copy):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"name": "popularity"}, "'popularity' is none that is trained here; choose one of gru4rec, sasrec, "),
+        ({"name": "own"}, "'own' is none that is trained here; choose one of popularity, item_knn, "),
+        ({"name": "popularity"}, "popularity has no option width; its options: none"),
+        ({"name": "ease", "words": ("decay=much",)}, "ease: option decay is 'much'; give a number"),
+        ({"name": "ease", "words": ("decay=0.5",), "resume": True}, "ease is made in one go, so there is nothing"),
+        ({"name": "fpmc", "words": ("width=100000000000",)}, r"fpmc on 12 items would take about .* lower width"),
         ({"words": ("depth=3",)}, "sasrec has no option depth; its options: length, width"),
         ({"name": "causalrec", "words": ("source=fixed", "beta=0")}, "source = fixed takes a given W"),
         ({"name": "hstu", "words": ("times=query",)}, "hstu: times = query tells the model when its targets happen"),
@@ -365,7 +378,7 @@ def test_names_that_are_no_utf8_are_written_escaped(data, tmp_path):
     named = Path(shutil.copy(data, tmp_path / os.fsdecode(b"caf\xe9\x1b.csv")))
     out = tmp_path / os.fsdecode(b"m\xe9\n")
     report = learn(str(named), out)
-    assert "caf\\udce9\\x1b.csv" in report.table().title
+    assert "caf\\udce9\\x1b.csv" in report.tables()[0].title
     assert evaluate(out, str(named), {}, device="cpu").about["same_data"]
     assert recommend(out, history=["i1,i2"], device="cpu").items
     for file in (DESCRIPTION, BEGUN):
@@ -374,7 +387,7 @@ def test_names_that_are_no_utf8_are_written_escaped(data, tmp_path):
 
 
 def test_a_model_that_needs_times_says_so_before_it_writes(data, tmp_path):
-    timed = [name for name, entry in SAVED.items() if entry.kind.needs_times]
+    timed = [name for name, entry in OFFERED.items() if getattr(entry.kind, "needs_times", False)]
     assert timed
     for name in timed:
         with pytest.raises(InputError, match=f"{name} needs the time of every action; name its column with --time"):
@@ -556,6 +569,84 @@ def test_what_cannot_be_printed_is_escaped():
     assert printable("a\x1b[2J\né\ud800") == "a\\x1b[2J\\né\\ud800"
 
 
+def test_all_users_some_and_one_get_the_same_items(trained, data, tmp_path):
+    every = recommend_users(trained, data, k=4, device="cpu")
+    assert list(every.rows["user"].unique()) == list(walks())
+    for user in ("u3", "u7"):
+        one = recommend(trained, data=data, user=user, k=4, device="cpu").items
+        mine = every.rows[every.rows["user"] == user]
+        assert list(mine["item"]) == [item for item, _, _ in one]
+        assert list(mine["rank"]) == [1, 2, 3, 4]
+        assert list(mine["score"]) == pytest.approx([score for *_, score in one])
+    (tmp_path / "users.txt").write_text("u7\nu3\nu7\n")
+    named = read_users((), str(tmp_path / "users.txt"))
+    assert (named, read_users((), "all"), read_users(["u7", "u3"], None)) == (["u7", "u3"], None, ["u7", "u3"])
+    some = recommend_users(trained, data, named, k=4, device="cpu")
+    assert some.document(None)["rows"][0].keys() == {"user", "rank", "item", "score"}
+    assert list(some.rows["item"]) == [i for u in named for i in every.rows["item"][every.rows["user"] == u]]
+    with pytest.raises(InputError, match=r"2 users \('x', 'y'\) are not among its 30 users"):
+        recommend_users(trained, data, ["x", "u3", "y"], device="cpu")
+    with pytest.raises(InputError, match="--user and --users are both given"):
+        read_users(["u3"], "all")
+
+
+def test_users_of_whom_the_model_knows_nothing_are_left_out_and_counted(trained, tmp_path):
+    later = write(tmp_path / "later.csv", walks() | {"new": ["zz"] * 6})
+    found = recommend_users(trained, later, skip_unknown=True, device="cpu")
+    assert (found.users, found.left_out) == (USERS_MADE, 1)
+    assert "new" not in set(found.rows["user"])
+    with pytest.raises(InputError, match="all histories are empty"):
+        recommend_users(trained, later, ["new"], skip_unknown=True, device="cpu")
+
+
+@pytest.mark.parametrize("kind", [".csv", ".parquet"])
+def test_ids_are_written_to_the_letter(odd, tmp_path, kind):
+    if kind == ".parquet":
+        pytest.importorskip("pyarrow")
+    rows = recommend_users(odd, str(odd.parent / "odd.csv"), k=3, device="cpu").rows.assign(item="=1+1\r, \"a\"")
+    write_frame(tmp_path / f"r{kind}", rows)
+    if kind == ".csv":
+        with (tmp_path / "r.csv").open(newline="") as file:
+            read = list(csv.DictReader(file))
+        assert [row["item"] for row in read] == list(rows["item"])
+        assert [float(row["score"]) for row in read] == list(rows["score"])
+    else:
+        assert pd.read_parquet(tmp_path / "r.parquet").equals(rows)
+
+
+def test_places_where_recommendations_cannot_go_are_refused_first(data, tmp_path):
+    for out, told in ((tmp_path / "r.txt", "as .csv or .parquet"), (tmp_path / "no" / "r.csv", "make the folder"),
+                      (Path(data), "is the file of the users")):  # fmt: skip
+        with pytest.raises(InputError, match=told):
+            check_out(out, data)
+
+
+def test_fpmc_knows_nobody_by_a_typed_history(data, tmp_path):
+    rows = {str(k): row for k, row in enumerate(walks().values())}
+    learn(write(tmp_path / "own.csv", rows), tmp_path / "m", "fpmc", words=())
+    assert (tmp_path / "m" / DESCRIPTION).exists()
+    typed = recommend(tmp_path / "m", history=rows["0"], device="cpu", seen="kept")
+    named = recommend(tmp_path / "m", data=str(tmp_path / "own.csv"), user="0", device="cpu", seen="kept")
+    assert [score for *_, score in typed.items] != [score for *_, score in named.items]
+
+
+def test_what_is_lost_to_the_cores_is_told_with_loss_and_choice(tmp_path):
+    file = write(tmp_path / "own.csv", walks() | {"rare": ["zz", "i1"]})
+    for name, words, told in (
+        ("sasrec", SMALL, "Loss: cross-entropy, softmax over all items. Seed 0; trained 2 epochs; the model is that of"),
+        ("popularity", (), "Loss: none, it is counted. Seed 0; the model has no setting, and no metric selects."),
+        ("markov", (), "selected among 3 settings by NDCG@10 on validation"),
+        ("fpmc", ("loss=full",), "Loss: cross-entropy, softmax over all items."),
+    ):
+        report = learn(file, tmp_path / name, name, words=words)
+        assert told in report.note
+        assert "30 users of 31, 12 items of 13, " in report.note
+        assert report.document()["beside"][0]["model"] == name
+    assert "selected by NDCG@10 on validation" in learn(file, tmp_path / "patient").note
+    never = learn(file, tmp_path / "never", training=FAST | {"patience": None}).note
+    assert "of epoch 2, the last, and no metric selects" in never
+
+
 # Hostile files
 
 
@@ -654,16 +745,17 @@ def test_users_that_do_not_fit_a_pickle_and_missing_files_are_told(copy):
 # Options
 
 
-@pytest.mark.parametrize("name", SAVED)
+@pytest.mark.parametrize("name", [name for name, entry in OFFERED.items() if entry.options_of])
 def test_options_come_back_from_json(name):
-    kind = SAVED[name].options_of
-    options = kind(9)
+    kind = OFFERED[name].options_of
+    options = kind(9) if name in NEURAL else kind()
     assert build(kind, json.loads(json.dumps(asdict(options))), name) == options
     assert "items" not in names(kind, ("items",))
     for key, value in asdict(options).items():
         if isinstance(value, int | float) and key != "items":
             word = f"{key}={str(value).lower()}"
-            assert build(kind, parse(name, kind, [word], ("items",)) | {"items": 9}, name) == options
+            sized = {"items": 9} if name in NEURAL else {}
+            assert build(kind, parse(name, kind, [word], ("items",)) | sized, name) == options
 
 
 def test_options_within_options_and_of_several_types():

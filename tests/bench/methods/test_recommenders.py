@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from bench.methods.recommenders import CONTROLS, ENTRIES, OWN, PEERS, SAVED, TIMED, TRAINED, code, find
+from bench.methods.recommenders import CONTROLS, ENTRIES, OWN, PEERS, TIMED, TRAINED, code, find
 from causalrec.attention import Boost
+from causalrec.methods.recommenders import OFFERED
 from causalrec.model import CausalRecOptions
 from causalrec.recommender import Recommender
 
@@ -38,7 +39,7 @@ def test_twins_and_leaks_are_settings_of_rivals_and_of_causalrec():
     assert "(leak)" in marked["hstu_time"].title
     off = ENTRIES["causalrec_off"]
     assert CausalRecOptions(9, **off.options) == CausalRecOptions(9, boost=Boost(alpha=0.0))
-    assert (off.beside, "causalrec_off" in SAVED) == ("causalrec", False)
+    assert (off.beside, "causalrec_off" in OFFERED) == ("causalrec", False)
 
 
 def test_what_needs_times_is_known_before_it_is_made():
@@ -52,5 +53,6 @@ def test_what_needs_times_is_known_before_it_is_made():
 
 
 def test_what_is_saved_is_one_name_per_class():
-    assert sorted(entry.kind.__name__ for entry in SAVED.values()) == sorted({e.kind.__name__ for e in SAVED.values()})
-    assert set(SAVED) <= set(TRAINED)
+    kinds = sorted(entry.kind.__name__ for entry in OFFERED.values())
+    assert kinds == sorted({entry.kind.__name__ for entry in OFFERED.values()})
+    assert set(OFFERED) <= {*TRAINED, *CONTROLS}
