@@ -220,7 +220,8 @@ def recommend(
         return Answer([many.table(out)], many.document(out))
     found = saved.recommend(
         folder, data=data, user=user[0] if user else None, history=history, history_file=history_file, k=count,
-        seen=seen, skip_unknown=skip_unknown, device=device, asked=reading.asked(columns.file), data_dir=reading.data_dir,
+        seen=seen, skip_unknown=skip_unknown, device=device, asked=reading.asked(columns.file),
+        data_dir=reading.data_dir,
     )  # fmt: skip
     return Answer([found.table()], found.document())
 

@@ -110,8 +110,8 @@ def _square(path: Path, matrix: _Matrix) -> _Matrix:
 
 def _standardized(values: Floats) -> Floats:
     """Every column with mean 0 and variance 1."""
-    centred: Floats = values - values.mean(0)
-    return centred / centred.std(0)
+    scaled: Floats = (values - values.mean(0)) / values.std(0)
+    return scaled
 
 
 def read(

@@ -89,10 +89,10 @@ class Report:
         shown = [Table("figures", self.title, ("part", "seen items", "users", "HR@10", "NDCG@10"), rows, self.note)]
         if self.beside:
             seen = next(iter(self.beside.values())).seen
-            rows = tuple((name, f.hr10, f.ndcg10) for name, f in self.beside.items())
+            held = tuple((name, f.hr10, f.ndcg10) for name, f in self.beside.items())
             note = "Controls are fitted on the same split, each in the setting that validation ranks best."
             title = f"Beside controls, on the test, seen items {seen}"
-            shown.append(Table("beside", title, ("model", "HR@10", "NDCG@10"), rows, note))
+            shown.append(Table("beside", title, ("model", "HR@10", "NDCG@10"), held, note))
         return shown
 
     def document(self) -> dict[str, Any]:
@@ -223,14 +223,14 @@ def _checked(
     if entry.options_of is None:
         check_counted(name, None, train)
         return plain_options(entry, own, name), None
-    training = build(TrainingOptions, recipes.training(entry) | ways, "training")
+    training = build(TrainingOptions, {**recipes.training(entry), **ways}, "training")
     if not (train.lengths() >= 2).any():
         raise InputError(f"{data}: no user has two actions to train on; lower the cores or add data")
     if not issubclass(entry.kind, Recommender):
         options = build(entry.options_of, own, name)
         check_counted(name, options, train)
         return asdict(options), training
-    sized = recipes.loss(entry, split.num_items) | own | {"items": split.num_items}
+    sized = recipes.loss(entry, split.num_items) | dict(own) | {"items": split.num_items}
     options = build(entry.options_of, sized, name)
     if getattr(options, "source", None) != "fixed":
         check_memory(entry.kind, options, training, train, where)

@@ -633,7 +633,7 @@ def test_fpmc_knows_nobody_by_a_typed_history(data, tmp_path):
 def test_what_is_lost_to_the_cores_is_told_with_loss_and_choice(tmp_path):
     file = write(tmp_path / "own.csv", walks() | {"rare": ["zz", "i1"]})
     for name, words, told in (
-        ("sasrec", SMALL, "Loss: cross-entropy, softmax over all items. Seed 0; trained 2 epochs; the model is that of"),
+        ("sasrec", SMALL, "Loss: cross-entropy, softmax over all items. Seed 0; trained 2 epochs; the model is that"),
         ("popularity", (), "Loss: none, it is counted. Seed 0; the model has no setting, and no metric selects."),
         ("markov", (), "selected among 3 settings by NDCG@10 on validation"),
         ("fpmc", ("loss=full",), "Loss: cross-entropy, softmax over all items."),
