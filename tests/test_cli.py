@@ -459,7 +459,7 @@ def test_a_run_is_held_against_what_was_expected_and_its_data_demanded(call, hom
     wanting = replace(smoke, structure=small, real=replace(smoke.real, datasets=("ml-100k", "beauty")))
     monkeypatch.setitem(PRESETS, "smoke", wanting)
     monkeypatch.setattr("bench.experiments.EXPERIMENTS", {"recovery": EXPERIMENTS["recovery"]})
-    drawn = lambda figure, to: [put(to / f"{figure.name}.svg", "<svg/>")]  # noqa: E731
+    drawn = lambda figure, to: [put(to / f"{figure.name}.svg", '<svg viewBox="0 0 9 9"/>')]  # noqa: E731
     monkeypatch.setattr("bench.report.write.write_figure", drawn)
     put(home / "data" / "ml-100k" / "u.data", RATINGS)
     asked = (*command, "--preset", "smoke", "--jobs", 1, "--out", "runs", "--data-dir", "data")
