@@ -334,7 +334,7 @@ def test_the_site_has_every_page_and_all_that_they_link(site):
     pages = {name.removesuffix("README.md") + "index.html" if name.endswith("README.md") else f"{name[:-3]}.html"
              for name in (*TEXTS, *BESIDE)}  # fmt: skip
     assert [page for page in sorted(pages) if not (site / page).is_file()] == []
-    assert (site / "results/reference/quick/figures/recommend_lead.svg").is_file()
+    assert (site / "results/reference/quick/figures/recommend_gain.svg").is_file()
 
 
 def test_the_site_shows_every_public_name_of_causalrec(site):
