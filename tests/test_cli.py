@@ -238,7 +238,7 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("plan --learner none_such:fit", "'none_such:fit': none_such cannot be imported from .*ModuleNotFoundError"),
         ("reproduce --preset smoke --learner json:nothing", "'json:nothing': json has no function nothing"),
         ("reproduce --preset smoke --learner peer.nobody", r"no learner is called 'peer\.nobody'; choose .*dagma"),
-        ("learn samples.csv", "Missing option '--out'"),
+        ("learn samples.csv", "give a file of samples and --out FILE for W, or --list"),
         ("learn none.csv --out W.csv", r"none\.csv: there is no such file; check the path"),
         ("learn taken --out W.csv", "taken: there is a header and no rows; give one line per sample"),
         ("learn samples.csv --out W.txt", r"W\.txt: W is written as \.csv or \.npy; end its name so"),
@@ -443,7 +443,7 @@ def test_compare_tells_equal_from_different_by_its_exit_code(call, home):
     code, out, err = call("compare", "far/run.json", "mine", "--json")
     assert (code, err) == (1, told)
     assert [table["name"] for table in json.loads(out)] == [
-        "compared_made_with", "compared_tables", "compared_findings", "compared_verdicts",
+        "compared_verdicts", "compared_findings", "compared_tables", "compared_times", "compared_made_with",
     ]  # fmt: skip
 
 

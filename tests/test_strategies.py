@@ -367,6 +367,11 @@ STRATEGIES: dict[str, tuple[st.SearchStrategy, Callable[..., bool], dict[str, Ca
         str.isdigit,
         {"the smallest": lambda x: x == "0", "a long one": lambda x: len(x) == 6},
     ),
+    "ids": (
+        strategies.ids("x"),
+        lambda x: bool(x) and utf8(x) and len(x.splitlines()) == 1 and not set(x) & set("\0\ufeffx"),
+        {"a quote": lambda x: '"' in x, "a tab": lambda x: "\t" in x, "blanks alone": str.isspace},
+    ),
     "text_ids": (
         strategies.text_ids(),
         lambda x: bool(x) and utf8(x) and not set(x) & set("\0\r\n\t,;\"\ufeff"),

@@ -93,11 +93,11 @@ def run_and_write(
         get_data(plan, data.data_dir)
     setup = plan.setup(data, own)
     check_used(setup, names)
-    if lacking := lacking_words(setup, names):
-        print_message(lacking)
     shard = None if running.shard is None else read_shard(running.shard)
     pool = make_pool(running.engine, running.address)
     store = Store(plan.out, on_quarantine=print_message)
+    if lacking := lacking_words(setup, names):
+        print_message(lacking)
     with pool as opened:
         jobs = plan.jobs or opened.default_jobs(setup.device)
         if shard is not None:
