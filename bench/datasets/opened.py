@@ -59,7 +59,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 def _head_of_text(path: Path, file: IO[bytes]) -> bytes:
     """The first bytes, if they can be those of a text in UTF-8."""
     head = file.read(4)
-    if not head:
+    if head.removeprefix(b"\xef\xbb\xbf") == b"":
         raise InputError(f"{path}: the file is empty; get it again")
     name = next((name for mark, name in MARKS.items() if head.startswith(mark)), None)
     if [byte == 0 for byte in head] in ([False, True] * 2, [True, False] * 2):

@@ -43,6 +43,7 @@ def test_every_form_gives_the_same_bytes(text, form, mark, tmp_path_factory):
     ("content", "told"),
     [
         (b"", "the file is empty"),
+        (b"\xef\xbb\xbf", "the file is empty"),
         (gzip.compress(b""), "the file is empty"),
         ("user,item\n".encode("utf-16"), "the text is UTF-16; save the file as UTF-8"),
         ("user,item\n".encode("utf-32"), "the text is UTF-32"),
@@ -56,7 +57,7 @@ def test_every_form_gives_the_same_bytes(text, form, mark, tmp_path_factory):
         (zipped(a=b"1", b=b"2"), "the zip holds 2 files \\('a, b'\\); unpack it and name one of them"),
         (b"PK\3\4" + bytes(40), "cannot be unpacked"),
     ],
-    ids=["empty", "empty gzip", "utf-16", "utf-32", "utf-16 in gzip", "cut gzip", "utf-16-le",
+    ids=["empty", "mark alone", "empty gzip", "utf-16", "utf-32", "utf-16 in gzip", "cut gzip", "utf-16-le",
          "utf-16-be", "bzip2", "no file", "encrypted", "two files", "cut zip"],
 )
 def test_what_is_no_text_is_refused_by_name(content, told, tmp_path):
