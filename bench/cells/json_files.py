@@ -5,8 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-import causalrec.errors
-from bench.errors import InputError
+from bench.errors import InputError, retyped
 from causalrec.methods import files
 
 T = TypeVar("T")
@@ -24,10 +23,8 @@ def read_object(path: Path, largest: int, expected: str) -> dict[str, Any]:
         InputError: it is larger, cannot be read, is no JSON (NaN and Infinity are none), is nested too deep or holds
             anything but an object.
     """
-    try:
+    with retyped():
         return files.read_object(path, largest, expected)
-    except causalrec.errors.InputError as error:
-        raise InputError(str(error)) from error
 
 
 def typed_value(value: object, kind: type[T], where: str = "") -> T:

@@ -3,7 +3,6 @@
 The project ships no data: `download.get` fetches it from the owner, or says where to get it and where to put it.
 """
 
-import hashlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +12,9 @@ import numpy as np
 
 from bench.datasets.catalogue import find
 from bench.datasets.own import FileForm, read_own
-from bench.errors import DataMissing, InputError
+from bench.errors import DataMissing, InputError, retyped
 from causalrec.interactions import Interactions, Sequences, content_hash, drop_repeats, k_core, to_sequences
+from causalrec.methods import files
 
 REPEATS = ("kept", "dropped")
 UNIX_TIME = "unix time; ties keep file order"
@@ -87,11 +87,8 @@ def file_sha256(path: Path) -> str:
     Raises:
         InputError: It cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    with retyped():
+        return files.file_sha256(path)
 
 
 def load(

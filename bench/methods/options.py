@@ -9,8 +9,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-import causalrec.errors
-from bench.errors import InputError
+from bench.errors import InputError, retyped
 from causalrec.methods import options
 
 T = TypeVar("T")
@@ -72,10 +71,8 @@ def build(kind: type[T], given: object, where: str) -> T:
     Raises:
         InputError: The data is no object, a key is unknown or missing, or a value is of another type.
     """
-    try:
+    with retyped():
         return options.build(kind, given, where)
-    except causalrec.errors.InputError as error:
-        raise InputError(str(error)) from error
 
 
 def _word(what: str, text: str, hint: Any) -> Any:
