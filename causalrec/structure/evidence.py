@@ -181,14 +181,13 @@ def evidence(W: Floats, problems: Problems) -> dict[str, str | float | None]:
         "margin of the order", "margin in standard errors",
     )  # fmt: skip
     B, variances = regress_on_causes(W, problems.covariance[0])
-    samples, found = problems.samples, Spread(1.0)
-    freedom = np.inf if samples is None else samples - 1.0 - (W != 0).sum(1)
-    if not (variances > 0).all() or np.min(freedom) < 1:
+    samples, causes = problems.samples, (W != 0).sum(1)
+    if not (variances > 0).all() or (samples is not None and samples < causes.max() + 2):
         return dict.fromkeys(names, SINGULAR)
-    if len(W) > 1 and samples is None:
+    if samples is None or len(W) == 1:
         found = Spread(float(variances.max() / variances.min()))
-    elif len(W) > 1:
-        tails = GAUSSIAN
+    else:
+        tails, freedom = GAUSSIAN, samples - 1.0 - causes
         if problems.rows is not None:
             X = problems.rows[0] - problems.rows[0].mean(0)
             tails = kurtosis(X - X @ B.T)
