@@ -33,10 +33,10 @@ def meanings(method: str, options: Mapping[str, Any]) -> dict[str, str]:
         f"{_noises(method, kind, unequal)}.",
         "ratio at least (95 %)": "Well above 1, noise variances differ, or edges are wrong or missing; near 1 they "
         "hardly differ, however small p is.",
-        "ratio at most (95 %)": "Near 1, noise variances are all but equal; far from it, the samples are too few to say "
-        "so.",
-        "p of equal residual variances": "Below 0.05, noise variances differ, or edges are wrong or, as those under the "
-        f"threshold, missing; {_rejected(method, kind, unequal)}.",
+        "ratio at most (95 %)": "Near 1, noise variances are all but equal; far from it, the samples are too few to "
+        "say so.",
+        "p of equal residual variances": "Below 0.05, noise variances differ, or edges are wrong or, as those under "
+        f"the threshold, missing; {_rejected(method, kind, unequal)}.",
         "margin of the order": "Above 1, an order by conditional variances finds this graph in its own model; "
         f"{_margin(method, kind)}.",
         "margin in standard errors": f"Below 2, other samples may turn the order; {_errors(method, kind, unequal)}.",

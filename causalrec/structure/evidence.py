@@ -6,15 +6,12 @@ from the same rows.
 """
 
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import chi2, studentized_range
 
 from causalrec.structure import Floats, Problems
-
-Bools: TypeAlias = NDArray[np.bool_]
 
 GAUSSIAN = 3.0  # its kurtosis
 FLATTEST = 1.5  # kurtosis under which no test relies on it; that of two values is 1, which no variance would vary with
@@ -92,11 +89,17 @@ def spread(variances: Floats, freedom: Floats, tails: float = GAUSSIAN, level: f
     correction = 1 + ((1 / freedom).sum() - 1 / total) / (3 * (n - 1))
     statistic = max(0.0, total * pooled - (freedom * logs).sum()) / correction * 2 / (tails - 1)
     error = (tails - 1) / freedom
-    half = studentized_range.ppf(level, n, np.inf) * np.sqrt((error[:, None] + error) / 2)
+    half = _range_quantile(level, n) * np.sqrt((error[:, None] + error) / 2)
     apart = logs[:, None] - logs
     np.fill_diagonal(half, 0)
     ratio, low, high = np.exp([np.ptp(logs), max(0.0, (apart - half).max()), (apart + half).max()])
     return Spread(float(ratio), float(low), float(high), float(chi2.sf(statistic, n - 1)))
+
+
+@cache
+def _range_quantile(level: float, groups: int) -> float:
+    """The quantile of the range of standard normal values; SciPy integrates it anew each time."""
+    return float(studentized_range.ppf(level, groups, np.inf))
 
 
 def order_margin(B: Floats, variances: Floats, samples: int | None = None) -> tuple[float, float | None] | None:
