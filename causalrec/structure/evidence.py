@@ -172,6 +172,7 @@ def in_both(one: Floats, other: Floats) -> float | None:
     return float(((one != 0) & (other != 0)).sum() / either) if either else None
 
 
+@np.errstate(all="ignore")  # ratios of units may leave float64; what is then infinite or NaN is shown as such
 def evidence(W: Floats, problems: Problems) -> dict[str, str | float | None]:
     """Return what the data say of a graph, by the names of `causalrec.graph.Graph.told`.
 

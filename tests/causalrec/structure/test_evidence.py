@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from scipy import stats
 
-from causalrec.structure import Problems
+from causalrec.structure import Problems, threshold_to_dag
 from causalrec.structure.eqvar import EqVar
 from causalrec.structure.evidence import (
     GAUSSIAN,
@@ -52,6 +52,17 @@ def test_equal_variances_are_rejected_as_often_as_the_level_says(noise):
     assert (found[P] < 0.05).sum() <= 27  # more than 27 of 300 at 5 %: 1 in 1,000
     assert stats.kstest(found[P], "uniform", alternative="greater").pvalue > 1e-3
     assert ((found[LOW] == 1) & (found[HIGH] > 1)).mean() > 0.9
+
+
+def test_the_level_holds_for_graphs_that_eqvar_found_and_not_where_effects_are_left_out():
+    scm, rng = LinearSCM(B, np.ones(5)), np.random.default_rng(0)
+    problems = Problems.from_samples(scm.sample(rng, 200 * 500).reshape(200, 500, 5))
+    graphs = threshold_to_dag(EqVar().fit(problems, rng).W)[0]
+    each = [Problems(problems.covariance[[k]], 500, None, problems.rows[[k]]) for k in range(200)]
+    found = [evidence(W, one)[P] for W, one in zip(graphs, each, strict=True)]
+    without = [evidence(W * (B != 0.7), one)[P] for W, one in zip(graphs, each, strict=True)]
+    assert np.less(found, 0.05).sum() <= 20  # more than 20 of 200 at 5 %: 1 in 1,000
+    assert np.less(without, 0.05).mean() > 0.9
 
 
 def test_variances_of_ratio_4_are_told_and_the_interval_holds_it():
@@ -110,6 +121,12 @@ def test_what_causes_determine_or_few_samples_cannot_tell_has_no_answer():
     assert set(evidence(W, Problems.from_samples(X[:3])).values()) == {SINGULAR}
     alone = evidence(np.zeros((1, 1)), Problems.from_samples(X[:, :1]))
     assert (alone[RATIO], alone[P], alone["margin of the order"]) == (1, None, None)
+
+
+@given(generators())
+def test_units_of_any_size_end_in_no_error(rng):
+    X = rng.normal(size=(20, 3)) * 10.0 ** rng.choice([-140, 0, 140], 3)
+    assert len(evidence(np.tril(np.ones((3, 3)), -1), Problems.from_samples(X))) == 6
 
 
 # The margin of the order
