@@ -106,25 +106,6 @@ def test_a_graph_does_not_depend_on_the_order_of_columns(order, seed):
     assert here.loc[NAMES, NAMES].to_numpy() == pytest.approx(there.to_numpy(), abs=1e-9)
 
 
-@pytest.mark.parametrize("method", ["eqvar", "notears"])
-def test_the_command_gives_the_same_graph(tmp_path, method):
-    X = draw()
-    X.to_csv(tmp_path / "x.csv", index=False)
-    there = learn(read(tmp_path / "x.csv"), method, seed=3)
-    here = causalrec.learn_graph(X, method, seed=3)
-    assert np.array_equal(there.graph, here.W)
-
-
-def test_a_covariance_an_array_and_names_of_any_type_will_do():
-    X = draw()
-    S = np.cov(X.T, bias=True)
-    found = causalrec.learn_graph(S, covariance=True, samples=400, names=NAMES)
-    assert found.weights.to_numpy() == pytest.approx(causalrec.learn_graph(X).weights.to_numpy())
-    assert causalrec.learn_graph(S, covariance=True).diagnostics["samples"] == "exact covariance"
-    assert list(causalrec.learn_graph(X.to_numpy()).weights) == ["x0", "x1", "x2", "x3"]
-    assert causalrec.learn_graph(X.set_axis([1, 2, 3, 4], axis=1)).edges.cause[0] == 1
-
-
 STAY = "edges that stay when standardised"
 
 
@@ -168,6 +149,25 @@ def test_the_second_graph_is_learned_only_when_asked_for_and_before_pickling():
     assert found.diagnostics[STAY] == "none: learner failed: ValueError: no luck"
     assert len(calls) == 2
     assert np.array_equal(again.W, found.W)
+
+
+@pytest.mark.parametrize("method", ["eqvar", "notears"])
+def test_the_command_gives_the_same_graph(tmp_path, method):
+    X = draw()
+    X.to_csv(tmp_path / "x.csv", index=False)
+    there = learn(read(tmp_path / "x.csv"), method, seed=3)
+    here = causalrec.learn_graph(X, method, seed=3)
+    assert np.array_equal(there.graph, here.W)
+
+
+def test_a_covariance_an_array_and_names_of_any_type_will_do():
+    X = draw()
+    S = np.cov(X.T, bias=True)
+    found = causalrec.learn_graph(S, covariance=True, samples=400, names=NAMES)
+    assert found.weights.to_numpy() == pytest.approx(causalrec.learn_graph(X).weights.to_numpy())
+    assert causalrec.learn_graph(S, covariance=True).diagnostics["samples"] == "exact covariance"
+    assert list(causalrec.learn_graph(X.to_numpy()).weights) == ["x0", "x1", "x2", "x3"]
+    assert causalrec.learn_graph(X.set_axis([1, 2, 3, 4], axis=1)).edges.cause[0] == 1
 
 
 class Estimator:
