@@ -83,7 +83,7 @@ def _noises(method: str, kind: str, unequal: bool) -> str:
 def _rejected(method: str, kind: str, unequal: bool) -> str:
     if kind in (*EQUAL, *LEAST_SQUARES) and not unequal:
         return f"either speaks against the order of {method}"
-    return "eqvar would then be the wrong choice"
+    return "see whether your learner allows for the first" if ":" in method else f"{method} allows for the first alone"
 
 
 def _margin(method: str, kind: str) -> str:

@@ -772,6 +772,7 @@ def test_what_equal_variances_mean_for_a_learner_is_told():
         told = meanings(method, {})
         assert says in told[name]
         assert ("speaks against the order" in told[p]) == (method in ("eqvar_bic", "dagma"))
+        assert ("allows for the first" in told[p]) != ("speaks against the order" in told[p])
         assert ("eqvar disagrees" in told["margin of the order"]) == (method != "eqvar_bic")
     assert "does not assume 1" in meanings("peer.golem", {"equal_variances": False})[name]
 
