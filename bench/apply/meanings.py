@@ -7,8 +7,8 @@ from bench.methods.learners import ENTRIES
 
 ORDERED = ("eqvar", "exact", "r2_sort", "random_order", "variance_sort")  # they choose an order first
 PENALISED = (
-    "notears", "dagma", "golem_ev", "golem_nv", "colide_ev", "colide_nv", "attention_free", "peer.notears", "peer.dagma",
-    "peer.golem",
+    "notears", "dagma", "golem_ev", "golem_nv", "colide_ev", "colide_nv", "attention_free",
+    "peer.notears", "peer.dagma", "peer.golem",
 )  # fmt: skip
 UNIT_FREE = ("r2_sort", "random_order", "peer.lingam", "peer.pc", "peer.ges", "peer.boss")
 
