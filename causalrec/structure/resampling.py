@@ -192,7 +192,9 @@ def _frequencies(
     return total / max(1, resamples - len(errors)), errors
 
 
-def _edges(learner: Learner, problems: Problems, generator: np.random.Generator, tau: float) -> tuple[Floats, list[str]]:
+def _edges(
+    learner: Learner, problems: Problems, generator: np.random.Generator, tau: float
+) -> tuple[Floats, list[str]]:
     """How many of the problems have each edge, (n, n), and what the learner failed with on the others."""
     n = problems.covariance.shape[1]
     try:
@@ -260,12 +262,17 @@ def _calibrated(
 def monotone(score: Floats, true: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Return the values of a score, rising, and by isotonic regression the share that is true at each.
 
+    As in Platt's (1999) scaling, with k true and l false ones a true one counts (k + 1) / (k + 2) and a false one
+    1 / (l + 2), so that no share is 0 or 1.
+
     Args:
-        score: (k,).
-        true: (k,).
+        score: (k + l,).
+        true: (k + l,).
     """
     at, place = np.unique(score, return_inverse=True)
-    counts = np.bincount(place, minlength=len(at)).astype(np.float64)
-    hits = np.bincount(place, weights=true, minlength=len(at))
-    share = isotonic_regression(hits / counts, weights=counts).x if len(at) else hits
-    return at, np.asarray(share)
+    if not len(at):
+        return at, at
+    edges, others = int(true.sum()), int((~true).sum())
+    value = np.where(true, (edges + 1) / (edges + 2), 1 / (others + 2))
+    counts = np.bincount(place).astype(np.float64)
+    return at, np.asarray(isotonic_regression(np.bincount(place, value) / counts, weights=counts).x)
