@@ -31,7 +31,7 @@ WORLDS: dict[str, dict[str, Any]] = {
     "nonlinear": LINEAR | {"violation": {"kind": "nonlinear", "mechanism": "tanh"}},
 }
 KINDS = {"frequency": "frequency", "probability": "calibrated"}
-OVERHEAD = 5e-4  # CPU-seconds per resample beside the learner's
+OVERHEAD = 7e-4  # CPU-seconds per resample beside the learner's
 
 
 def plan(setup: Setup) -> list[Cell]:
