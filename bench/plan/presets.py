@@ -270,7 +270,7 @@ QUICK = Preset(
     ),
     Limits(30, nodes=(5, 10, 20, 40), samples=(30, 100, 300, 1000, 3000), densities=(1, 2), ratios=(1.0, 4.0, 16.0)),
     Attribution(draws=30, nodes=8, samples=(100, 1000)),
-    Confidence(20, nodes=20, samples=(100, 1000), learners=("eqvar", "eqvar_lasso"), resamples=50, worlds=2),
+    Confidence(16, nodes=20, samples=(100, 1000), learners=("eqvar", "eqvar_lasso"), resamples=50, worlds=2),
     Cost(nodes=(64, 128, 256, 512, 1024), repeats=5),
     world=World(items=100, users=1000, length=30, width=32, epochs=30), world_seeds=5,
     sweep=World(items=50, users=250, length=20, width=32, epochs=38, batch=32, fresh=3000), sweep_seeds=5,

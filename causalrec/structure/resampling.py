@@ -21,7 +21,7 @@ from causalrec.structure.sparse import refit_along
 
 Kind = Literal["bootstrap", "halves"]
 KINDS: tuple[str, ...] = get_args(Kind)
-MOST = 100_000  # resamples
+MOST, MOST_WORLDS = 100_000, 1000
 CHUNK = 2**26  # bytes of the covariances and rows of the resamples that a learner gets at once
 
 
@@ -92,7 +92,7 @@ def edge_confidence(
         kind: `bootstrap` (default), as many rows with replacement; `halves`, two halves of the rows without it, again
             and again.
         tau: least |weight| of an edge. Default 0.3.
-        calibrate: worlds simulated to calibrate on; each costs as much again. Default 0, none.
+        calibrate: worlds simulated to calibrate on, at most 1,000; each costs as much again. Default 0, none.
 
     Raises:
         InputError: no rows or too few, more than one problem, an option out of range, or all resamples fail.
@@ -128,8 +128,8 @@ def check(resamples: int, kind: str, calibrate: int) -> None:
         raise InputError(f"resamples are drawn by {short(kind)}; choose {' or '.join(KINDS)}")
     if kind == "halves" and resamples % 2:
         raise InputError(f"halves come in pairs, and {resamples} resamples are asked for; give an even number")
-    if calibrate < 0:
-        raise InputError(f"{calibrate} worlds to calibrate on are asked for; give 0 or more")
+    if not 0 <= calibrate <= MOST_WORLDS:
+        raise InputError(f"{calibrate} worlds to calibrate on are asked for; give 0 to {MOST_WORLDS}")
 
 
 def draw_counts(samples: int, resamples: int, kind: str, generator: np.random.Generator) -> Iterator[Integers]:

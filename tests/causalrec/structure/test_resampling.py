@@ -207,6 +207,7 @@ def test_if_all_fail_the_first_is_told():
         ({"resamples": 7, "kind": "halves"}, "halves come in pairs, and 7 resamples are asked for"),
         ({"kind": "jackknife"}, "'jackknife'; choose bootstrap or halves"),
         ({"calibrate": -1}, "-1 worlds"),
+        ({"calibrate": 1001}, "1001 worlds .* give 0 to 1000"),
     ],
 )
 def test_options_out_of_range_are_refused(options, told):
