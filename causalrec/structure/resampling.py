@@ -211,7 +211,7 @@ def _edges(
         ]  # fmt: skip
         return sum((found for found, _ in alone), np.zeros((n, n))), [text for _, failed in alone for text in failed]
     errors = list(fits.errors or [""] * len(fits.W))
-    finite = np.isfinite(fits.W).all((1, 2))
+    finite = np.asarray(np.isfinite(fits.W).all((1, 2)))
     errors = [error or ("" if fine else "W is not finite") for error, fine in zip(errors, finite, strict=True)]
     right = np.array([not error for error in errors])
     if fits.cpdag is None:
