@@ -103,11 +103,19 @@ def learn(
     transpose: Annotated[bool, output("Write W[i, j] as the effect of i on j.", "--transpose")] = False,
     graphml: Annotated[Path | None, output("File for the graph as GraphML as well.")] = None,
     plot: Annotated[Path | None, output("File for a picture of the graph as well: .svg, .png or .pdf.")] = None,
+    bootstrap: Annotated[
+        int | None, request.method("Resamples of the rows, to say how sure each edge is.", default="none")
+    ] = None,
+    resample: Annotated[str, request.method("How they are drawn: bootstrap or halves.")] = "bootstrap",
+    calibrate: Annotated[
+        int, request.method("Simulated worlds on which their frequencies are turned into probabilities.")
+    ] = 0,
     seed: request.Seed = 0,
     time_limit: Annotated[float | None, request.where("Seconds to learn for at most.", default="none")] = None,
 ) -> Answer:
     """Learn a graph from a file of your own and say what to know before believing it."""
     from bench.apply import learn as learning
+    from bench.apply.confidence import asked_for
     from bench.apply.graphml import write_graphml
     from bench.apply.observed import read
     from bench.errors import InputError
@@ -119,11 +127,12 @@ def learn(
         raise InputError("give a file of samples and --out FILE for W, or --list for the learners")
     learning.check_out(out, file, graphml, plot)
     options = learning.parse_options(method, option or [])
+    resampling = asked_for(bootstrap, resample, calibrate)
     observed = read(
         file, covariance=covariance, samples=samples, header=header, delimiter=delimiter, columns=columns or (),
         drop=drop or (), standardize=standardize,
     )  # fmt: skip
-    learned = learning.learn(observed, method, options, threshold, seed, time_limit, print_message)
+    learned = learning.learn(observed, method, options, threshold, seed, time_limit, print_message, resampling)
     if graphml is not None:
         write_graphml(graphml, learned.graph, observed.names)
     if plot is not None:

@@ -22,6 +22,7 @@ from causalrec.structure.evidence import evidence, in_both, standardised
 from causalrec.structure.newton import Solver
 from causalrec.structure.own import UserLearner, by_fit
 from causalrec.structure.registry import load, make
+from causalrec.structure.resampling import EdgeConfidence, edge_confidence
 from causalrec.structure.sortability import r2_sortability, varsortability
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Graph:
         removed: How many edges were removed to break cycles.
         again: Learns from other problems in the same way; `told` takes it. Default None: not told.
         doubts: What is doubtful about the data. Default nothing.
+        confidence: How sure each edge is, from resamples of the rows. Default None: none were drawn.
     """
 
     names: tuple[Hashable, ...]
@@ -59,6 +61,7 @@ class Graph:
     removed: int
     again: Callable[[Problems], Fits] | None = None
     doubts: tuple[str, ...] = ()
+    confidence: EdgeConfidence | None = None
 
     @property
     def weights(self) -> pd.DataFrame:
@@ -68,13 +71,35 @@ class Graph:
 
     @property
     def edges(self) -> pd.DataFrame:
-        """Cause, effect and weight of every edge, the strongest first."""
-        return pd.DataFrame(self.edge_list(), columns=["cause", "effect", "weight"])
+        """Cause, effect and weight of every edge, the strongest first.
+
+        With resamples, also `probability` of the edge in this direction, and `direction`, that given an edge.
+        """
+        found = pd.DataFrame(self.edge_list(), columns=["cause", "effect", "weight"])
+        if self.confidence is None:
+            return found
+        at = tuple(np.array(self._places(), dtype=np.int64).reshape(-1, 2).T)
+        return found.assign(probability=self.confidence.probability[at], direction=self.confidence.direction[at])
+
+    @property
+    def probabilities(self) -> pd.DataFrame:
+        """The probability of every possible edge, with names: rows are effects, columns causes.
+
+        Raises:
+            InputError: No resamples were drawn.
+        """
+        if self.confidence is None:
+            raise InputError("no resamples were drawn; learn the graph with bootstrap=100")
+        rows, columns = pd.Index(self.names, name="effect"), pd.Index(self.names, name="cause")
+        return pd.DataFrame(self.confidence.probability.copy(), rows, columns)
 
     def edge_list(self) -> list[tuple[Hashable, Hashable, float]]:
         """Return cause, effect and weight of every edge, the strongest first."""
-        found = sorted(np.argwhere(self.W).tolist(), key=lambda at: -abs(self.W[at[0], at[1]]))
-        return [(self.names[j], self.names[i], float(self.W[i, j])) for i, j in found]
+        return [(self.names[j], self.names[i], float(self.W[i, j])) for i, j in self._places()]
+
+    def _places(self) -> list[list[int]]:
+        """Effect and cause of every edge, the strongest first."""
+        return sorted(np.argwhere(self.W).tolist(), key=lambda at: -abs(self.W[at[0], at[1]]))
 
     @property
     def converged(self) -> bool:
@@ -169,6 +194,9 @@ def learn_graph(
     samples: int | None = None,
     names: Sequence[Hashable] | None = None,
     seed: int = 0,
+    bootstrap: int = 0,
+    resample: str = "bootstrap",
+    calibrate: int = 0,
     **options: Any,
 ) -> Graph:
     """Learn one graph from samples or their covariance.
@@ -181,16 +209,23 @@ def learn_graph(
         covariance: Whether X is a covariance. Default False.
         samples: How many samples the covariance was estimated from. Default None: it is exact.
         names: Of the variables. Default: the columns of a DataFrame, otherwise x0, x1, ...
-        seed: Root seed of a learner that draws. Default 0.
+        seed: Root seed of a learner that draws, and of resamples. Default 0.
+        bootstrap: Resamples of the rows that the learner learns from as well, for `Graph.confidence`. Default 0, none.
+        resample: How they are drawn, "bootstrap" or "halves", see `causalrec.structure.resampling`. Default
+            "bootstrap".
+        calibrate: Worlds like the one found that their frequencies are calibrated on to become probabilities, each at
+            the cost of all resamples; 2 are a good start. Default 0: they stay frequencies.
         options: Of the learner: the fields of its class.
 
     Raises:
         InputError: X holds no matrix of finite numbers, constant or equal columns; an unknown learner or option; or the
-            learner fails on the data.
+            learner fails on the data; or resamples of a covariance.
     """
     problems, found = problem_of(X, covariance=covariance, samples=samples, names=names)
     learner, called = _learner(method, options)
     graph = learn(problems, found, learner, called, options, threshold=threshold, seed=seed)
+    if bootstrap or calibrate or resample != "bootstrap":
+        graph = resampled(graph, learner, bootstrap, resample, calibrate, seed)
     texts = [str(name) for name in found]
     doubtful = () if problems.rows is None else counting(problems.rows[0], texts)
     return replace(graph, doubts=(*doubtful, *doubts(problems.covariance[0], texts, problems.samples)))
@@ -254,6 +289,29 @@ def _fit(learner: Learner, method: str, seed: int, faster: str, problems: Proble
     if not (np.isfinite(fits.W).all() and np.isfinite(fits.h).all()):
         raise InputError(left)
     return fits
+
+
+def resampled(
+    graph: Graph, learner: Learner, resamples: int, kind: str = "bootstrap", calibrate: int = 0, seed: int = 0
+) -> Graph:
+    """Return a graph with the confidence of its edges.
+
+    Args:
+        graph: Learned from rows.
+        learner: What it was learned by.
+        resamples: As for `causalrec.structure.resampling.edge_confidence`.
+        kind: As there. Default "bootstrap".
+        calibrate: As there. Default 0.
+        seed: Root seed. Default 0.
+
+    Raises:
+        InputError: As there.
+    """
+    confidence = edge_confidence(
+        graph.problems, learner, generator(root=seed, stream="resamples"), resamples=resamples, kind=kind,
+        tau=graph.threshold, calibrate=calibrate,
+    )  # fmt: skip
+    return replace(graph, confidence=confidence)
 
 
 def problem_of(

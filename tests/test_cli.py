@@ -252,6 +252,8 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("learn samples.csv --out W.csv --option depth=1", "notears has no option depth; its options: sparsity"),
         ("learn samples.csv --out W.csv --threshold -1", "--threshold is -1; give a number of 0 or more"),
         ("learn samples.csv --out W.csv --time-limit 0", "--time-limit is 0; give seconds above 0, at most 1e.06"),
+        ("learn samples.csv --out W.csv --bootstrap 0", "0 resamples are asked for; give 1 to 100000"),
+        ("learn samples.csv --out W.csv --resample halves", "--resample and --calibrate .* say how many with --boots"),
         ("learn samples.csv --out W.csv --samples 9", "--samples goes with --covariance"),
         ("learn samples.csv --out W.csv --covariance", r"has 6 rows and 2 columns; a covariance is square"),
         ("learn samples.csv --out W.csv --delimiter space", "--delimiter is 'space'; choose one of comma, tab"),

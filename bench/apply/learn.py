@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.apply import confidence
 from bench.apply.bounded import told, within
 from bench.apply.meanings import meanings
 from bench.apply.observed import Observed
@@ -22,7 +23,7 @@ from bench.methods.options import parse
 from bench.methods.peers import Peer
 from bench.show.tables import Table
 from bench.text import encodable
-from causalrec.graph import Graph
+from causalrec.graph import Graph, resampled
 from causalrec.graph import learn as learn_problem
 from causalrec.structure import Floats
 
@@ -81,6 +82,7 @@ def parse_options(method: str, given: Sequence[str]) -> dict[str, Any]:
 def learn(
     observed: Observed, method: str = "notears", options: dict[str, Any] | None = None, threshold: float = 0.3,
     seed: int = 0, time_limit: float | None = None, say: Callable[[str], None] = lambda _: None,
+    resampling: confidence.Resampling | None = None,
 ) -> Learned:  # fmt: skip
     """Learn one graph.
 
@@ -92,28 +94,37 @@ def learn(
         seed: Root seed of a learner that draws.
         time_limit: Seconds after which it is ended. Default: never.
         say: Takes a line every few seconds.
+        resampling: How resamples are drawn. Default: none are.
 
     Raises:
-        InputError: An unknown learner or option, or the learner fails on the data or takes too long.
+        InputError: An unknown learner or option, resamples of a covariance, or the learner fails on the data or takes
+            too long.
     """
     if not 0 <= threshold < np.inf:
         raise InputError(f"--threshold is {threshold:g}; give a number of 0 or more")
     if method in NEED_ORDER:
         raise InputError(f"--method {method} needs the true causal order, which no file carries; choose another")
-    what = f"{method} on {len(observed.names)} variables"
-    asked = observed, method, options or {}, threshold, seed
+    if resampling is not None:
+        confidence.check_rows(observed)
+    what = f"{method} on {len(observed.names)} variables" + ("" if resampling is None else f", {resampling.words}")
+    asked = observed, method, options or {}, threshold, seed, resampling
     if time_limit is not None:
         return within(time_limit, what, FASTER, say, _learn, *asked)
     with told(what, say):
         return _learn(*asked)
 
 
-def _learn(observed: Observed, method: str, options: dict[str, Any], threshold: float, seed: int) -> Learned:
+def _learn(
+    observed: Observed, method: str, options: dict[str, Any], threshold: float, seed: int,
+    resampling: confidence.Resampling | None,
+) -> Learned:  # fmt: skip
     """Learn and diagnose, all that may take long; it may run in another process."""
     learner = load(method, **options)
     found = learn_problem(
         observed.problems, observed.names, learner, method, options, threshold=threshold, seed=seed, faster=FASTER
     )
+    if resampling is not None:
+        found = resampled(found, learner, resampling.bootstrap, resampling.resample, resampling.calibrate, seed)
     _ = found.told
     return Learned(observed, found)
 
@@ -157,6 +168,8 @@ def tables(learned: Learned) -> list[Table]:
         Table("edges", "Edges, the strongest first", ("cause", "effect", "weight"), tuple(listed[:EDGES_SHOWN]),
               f"|weight| at least {learned.found.threshold:g}; cycles broken at their weakest edge.{more}"),
     ]  # fmt: skip
+    if learned.found.confidence is not None:
+        shown.append(confidence.table(learned.found))
     if learned.undirected:
         names = learned.observed.names
         pairs = tuple((names[i], names[j]) for i, j in learned.undirected)
@@ -185,6 +198,7 @@ def document(learned: Learned) -> dict[str, Any]:
             name: None if isinstance(value, float) and not np.isfinite(value) else value
             for name, value in learned.diagnostics.items()
         },
+        "bootstrap": None if learned.found.confidence is None else confidence.document(learned.found),
         "meanings": meanings(learned.found.method, learned.found.options),
         "warnings": encodable(learned.warnings),
     }

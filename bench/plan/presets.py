@@ -71,6 +71,27 @@ class Attribution:
 
 
 @dataclass(frozen=True)
+class Confidence:
+    """ER2 graphs whose edges are found on resamples of the rows.
+
+    Args:
+        draws: SCMs per cell.
+        nodes: of each graph.
+        samples: numbers of samples n, ascending.
+        learners: names of learners.
+        resamples: of the rows.
+        worlds: simulated from the graph found, to calibrate on.
+    """
+
+    draws: int
+    nodes: int
+    samples: tuple[int, ...]
+    learners: tuple[str, ...]
+    resamples: int
+    worlds: int
+
+
+@dataclass(frozen=True)
 class Cost:
     """How h(W) is timed.
 
@@ -170,6 +191,7 @@ class Preset:
         structure: sizes of the experiments on recovery.
         limits: sizes of the map of the limits.
         attribution: sizes of the search for causes of misses.
+        confidence: sizes of the graphs whose edges are found on resamples.
         cost: sizes at which h(W) is timed.
         world: the behaviour world of most experiments.
         world_seeds: how many such worlds.
@@ -192,6 +214,7 @@ class Preset:
     structure: Structure
     limits: Limits
     attribution: Attribution
+    confidence: Confidence
     cost: Cost
     world: World
     world_seeds: int
@@ -228,6 +251,7 @@ SMOKE = Preset(
     ),
     Limits(draws=30, nodes=(5, 10), samples=(100, 1000), densities=(1,), ratios=(1.0, 16.0)),
     Attribution(draws=30, nodes=6, samples=(1000,)),
+    Confidence(draws=5, nodes=10, samples=(100,), learners=("eqvar",), resamples=20, worlds=1),
     Cost(nodes=(32, 64, 128), repeats=5),
     world=World(items=30, users=150, length=12, width=16, epochs=3), world_seeds=2,
     sweep=World(items=40, users=100, length=10, width=16, epochs=2, fresh=100), sweep_seeds=2, most_worlds=3,
@@ -246,6 +270,7 @@ QUICK = Preset(
     ),
     Limits(30, nodes=(5, 10, 20, 40), samples=(30, 100, 300, 1000, 3000), densities=(1, 2), ratios=(1.0, 4.0, 16.0)),
     Attribution(draws=30, nodes=8, samples=(100, 1000)),
+    Confidence(16, nodes=20, samples=(100, 1000), learners=("eqvar", "eqvar_lasso"), resamples=50, worlds=2),
     Cost(nodes=(64, 128, 256, 512, 1024), repeats=5),
     world=World(items=100, users=1000, length=30, width=32, epochs=30), world_seeds=5,
     sweep=World(items=50, users=250, length=20, width=32, epochs=38, batch=32, fresh=3000), sweep_seeds=5,
@@ -273,6 +298,9 @@ STANDARD = Preset(
         ratios=(1.0, 2.0, 4.0, 16.0, 64.0),
     ),
     Attribution(draws=100, nodes=12, samples=(30, 100, 300, 1000, 3000, 10_000)),
+    Confidence(
+        draws=40, nodes=20, samples=(100, 1000), learners=("eqvar", "eqvar_lasso", "notears"), resamples=100, worlds=2,
+    ),
     Cost(nodes=(64, 128, 256, 512, 1024, 2048), repeats=10),
     world=World(items=100, users=3000, length=30, width=64, epochs=40), world_seeds=5,
     sweep=World(items=100, users=500, length=20, width=32, epochs=40, fresh=3000), sweep_seeds=10,

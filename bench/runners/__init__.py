@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 from bench.cells.unit import Cell, Outcome
 from bench.errors import InputError
-from bench.runners import attribution, cost, example, graph_claims, mixing, recommender, structure
+from bench.runners import attribution, confidence, cost, example, graph_claims, mixing, recommender, structure
 from causalrec.registry import Registry
 
 RUNNERS: Registry[Callable[[Cell], Outcome]] = {
     "attribution": attribution.run,
+    "confidence": confidence.run,
     "cost": cost.run,
     "example": example.run,
     "graph_claims": graph_claims.run,

@@ -142,6 +142,16 @@ def attributed(cell: Cell, causes: Any = 0) -> Made:
     return Made(cell, {"draws": len(cause), "fit_cpu_s": 0.1, "search_cpu_s": 0.1} | counts, arrays)
 
 
+def resampled(cell: Cell) -> Made:
+    """What the runner of confidence returns: ten pairs per bin of its middle, of which about that share is true."""
+    middle = np.arange(0.05, 1, 0.1)
+    binned = np.stack([np.full(10, 10.0), 10 * middle, np.floor(10 * middle)])
+    draws = cell.params["draws"]
+    arrays = dict.fromkeys(("frequency", "probability"), np.repeat(binned[None], draws, axis=0))
+    metrics = {"draws": draws, "failures": 0, "first_failure": None, "failed_resamples": 0, "fit_cpu_s": 0.1}
+    return Made(cell, metrics, arrays | {"never": np.tile([200.0, 1.0], (draws, 1)), "failed": np.zeros(draws)})
+
+
 def mixed(cell: Cell, accuracy: float = 0.5) -> Made:
     """What the mixing runner returns, the same for all draws but for one without an edge."""
     draws = cell.params["draws"]
@@ -183,7 +193,7 @@ def claimed(cell: Cell, quality: float = 0.5, **metrics: Any) -> Made:
 def made_up(cell: Cell) -> Made:
     """A result of the cell's runner, without anything particular."""
     runners = {"structure": graphs, "attribution": attributed, "mixing": mixed, "cost": clocked, "example": shown}
-    runners["graph_claims"] = claimed
+    runners |= {"graph_claims": claimed, "confidence": resampled}
     return runners.get(cell.runner, model)(cell)
 
 

@@ -170,6 +170,31 @@ def test_a_covariance_an_array_and_names_of_any_type_will_do():
     assert causalrec.learn_graph(X.set_axis([1, 2, 3, 4], axis=1)).edges.cause[0] == 1
 
 
+def test_resamples_say_how_sure_edges_are_and_leave_the_graph_alone():
+    plain = causalrec.learn_graph(draw())
+    found = causalrec.learn_graph(draw(), bootstrap=40, calibrate=1, seed=5)
+    assert np.array_equal(found.W, plain.W)
+    assert list(plain.edges) == ["cause", "effect", "weight"]
+    assert list(found.edges) == ["cause", "effect", "weight", "probability", "direction"]
+    assert found.edges.probability[0] == found.probabilities.loc["sprinkler", "rain"] > 0.7
+    assert (found.edges.direction > 0.9).all()
+    assert causalrec.learn_graph(draw(), bootstrap=40, calibrate=1, seed=5).edges.equals(found.edges)
+    empty = causalrec.learn_graph(draw(), threshold=9, bootstrap=2)
+    assert list(empty.edges) == list(found.edges)
+    assert not empty.probabilities.to_numpy().any()
+    halves = causalrec.learn_graph(draw(), bootstrap=4, resample="halves")
+    assert (halves.confidence.kind, halves.confidence.resamples) == ("halves", 4)
+
+
+def test_resamples_that_cannot_be_drawn_are_refused():
+    with pytest.raises(causalrec.InputError, match="learn the graph with bootstrap=100"):
+        _ = causalrec.learn_graph(draw()).probabilities
+    with pytest.raises(causalrec.InputError, match="give samples and no covariance"):
+        causalrec.learn_graph(np.eye(3), covariance=True, bootstrap=10)
+    with pytest.raises(causalrec.InputError, match="0 resamples are asked for"):
+        causalrec.learn_graph(draw(), calibrate=2)
+
+
 class Estimator:
     """Sets W_, as estimators of scikit-learn's kind do."""
 

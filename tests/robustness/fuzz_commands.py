@@ -28,6 +28,7 @@ import torch
 from typer.main import get_command
 
 import cli
+from bench.apply import learn as learning
 from bench.apply import train as training
 from bench.cells.store import Store
 from bench.errors import InputError
@@ -104,19 +105,24 @@ def _one_epoch(model: Any, split: Any, options: Any, **more: Any) -> Any:
     return TRAIN(model, split, replace(options, epochs=1), **more)
 
 
-TRAIN = fitting.train
+def _few_resamples(graph: Any, learner: Any, resamples: int, kind: str, calibrate: int, seed: int) -> Any:
+    return RESAMPLED(graph, learner, min(resamples, 4), kind, min(calibrate, 1), seed)
+
+
+TRAIN, RESAMPLED = fitting.train, learning.resampled
 APPLICATION = get_command(cli.app)  # made once, which takes longer than most commands
 
 
 @contextlib.contextmanager
 def stubs() -> Iterator[None]:
-    """Within the block no command takes long, and a training takes one epoch and little memory."""
+    """Within the block no command takes long: a training takes one epoch and little memory, a graph few resamples."""
     with ExitStack() as stack:
         for name, stub in (
             ("bench.report.run.walk", _planned), ("bench.report.run.walk_shard", _planned),
             ("bench.report.rejudge.severity", _stop), ("bench.report.rejudge.rejudge", _stop),
             ("bench.datasets.download.get", _stop), ("bench.selftest.suite.run", _stop),
-            ("causalrec.methods.fit.train", _one_epoch), ("bench.apply.demand.free_bytes", lambda: FREE),
+            ("causalrec.methods.fit.train", _one_epoch), ("bench.apply.learn.resampled", _few_resamples),
+            ("bench.apply.demand.free_bytes", lambda: FREE),
         ):  # fmt: skip
             stack.enter_context(patch(name, stub))
         yield

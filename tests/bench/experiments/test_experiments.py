@@ -66,7 +66,7 @@ def test_plans_are_plain_unique_and_told_apart(experiment, data, preset):
     for cell in cells:
         assert json.loads(json.dumps(cell.params, allow_nan=False)) == cell.params
         assert cell.params["root"] == setup.stream
-        known = ("structure", "attribution", "mixing", "recommender", "cost", "example", "graph_claims")
+        known = ("structure", "attribution", "confidence", "mixing", "recommender", "cost", "example", "graph_claims")
         assert cell.runner in known
         assert f"bench.runners.{cell.runner}:run" in cell.code
         assert cell.timeout == setup.preset.timeout
