@@ -4,13 +4,14 @@ Andrews, Ramsey, Sanchez-Romero, Camchong & Kummerfeld (2023), "Fast scalable an
 best order score search and grow-shrink trees".
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dpotrf, dtrtrs
+from scipy.linalg.lapack import dpotrf, dpotri, dtrtrs
 
 from causalrec.errors import InputError
 from causalrec.structure import Fits, Floats, Integers, Problems
@@ -125,7 +126,7 @@ class _Leaf(NamedTuple):
 class _Node:
     """A set of parents grown in one order: which further ones raise the score, best first, and what follows each."""
 
-    __slots__ = ("better", "following", "leaf", "parents", "touched", "variance")
+    __slots__ = ("better", "factor", "following", "leaf", "parents", "touched")
 
     def __init__(self, parents: list[int], touched: list[int]) -> None:
         self.parents = parents
@@ -133,7 +134,7 @@ class _Node:
         self.better: list[int] | None = None
         self.following: dict[int, _Node] = {}
         self.leaf: _Leaf | None = None
-        self.variance = 1.0
+        self.factor = np.empty((0, 0))  # of the correlation of parents and target, Cholesky's
 
 
 class _Tree:
@@ -149,6 +150,7 @@ class _Tree:
         self.correlation = correlation
         self.target = target
         self.charge = charge
+        self.least = -math.expm1(-2 * charge)  # squared partial correlation that is worth a parent
         self.rounding = 4 * len(correlation) * np.finfo(np.float64).eps
         self.root = _Node([], [])
 
@@ -175,40 +177,39 @@ class _Tree:
 
     def _grow(self, node: _Node) -> list[int]:
         """Find the variables whose addition raises the score, the best first."""
-        R, y, parents = self.correlation, self.target, node.parents
-        if parents:
-            # With C C^T the correlation of the parents, the rows of C^-1 R are what each explains of all variables.
-            factor = dpotrf(R[np.ix_(parents, parents)], lower=1, clean=0)[0]
-            explained = dtrtrs(factor, R[parents], lower=1)[0]
-            variance = 1 - np.einsum("ki,ki->i", explained, explained)
-            covariance = R[y] - explained[:, y] @ explained
-        else:
-            variance, covariance = np.ones(len(R)), R[y]
-        node.variance = max(float(variance[y]), self.rounding)
-        share = covariance * covariance
-        share[variance <= self.rounding] = 0
-        share[y] = 0
-        share[parents] = 0
-        share /= np.maximum(variance, self.rounding) * node.variance
-        found = np.flatnonzero(share > -np.expm1(-2 * self.charge)) if variance[y] > self.rounding else []
-        node.better = found[np.argsort(-share[found], kind="stable")].tolist() if len(found) else []
+        within = [*node.parents, self.target]
+        R = self.correlation[within]
+        node.factor, singular = dpotrf(R[:, within], lower=1)
+        node.better = []
+        if not singular and node.factor[-1, -1] ** 2 > self.rounding:
+            # With C Cᵀ the correlation of parents and target, C⁻¹R holds what each, given those before it, shares with
+            # every variable.
+            shared = dtrtrs(node.factor, R, lower=1)[0]
+            shared *= shared
+            left = 1 - shared[:-1].sum(0)
+            left[within] = np.inf
+            left[left <= self.rounding] = np.inf
+            share = shared[-1] / left
+            found = (share > self.least).nonzero()[0]
+            node.better = found[(-share[found]).argsort(kind="stable")].tolist()
         return node.better
 
     def _shrink(self, node: _Node) -> _Leaf:
         """Remove parents while that raises the score."""
-        R, y, parents, variance = self.correlation, self.target, node.parents, node.variance
+        parents, factor = node.parents, node.factor
         while len(parents) > 1:
-            inverse = np.linalg.inv(R[np.ix_(parents, parents)])
-            beta = inverse @ R[parents, y]
-            without = variance + beta * beta / inverse.diagonal()
-            least = int(without.argmin())
-            if not np.log(without[least] / variance) < 2 * self.charge:
+            inverse = dpotri(factor, lower=1)[0]
+            diagonal = inverse.diagonal()
+            share = inverse[-1, :-1] ** 2 / (diagonal[:-1] * diagonal[-1])
+            least = int(share.argmin())
+            if share[least] >= self.least:
                 break
-            variance = float(without[least])
             parents = parents[:least] + parents[least + 1 :]
-        score = -0.5 * float(np.log(variance)) - self.charge * len(parents)
-        assert node.better is not None
-        node.leaf = _Leaf(score, parents, [*node.touched, *node.better])
+            within = [*parents, self.target]
+            factor = dpotrf(self.correlation[within][:, within], lower=1)[0]
+        variance = max(float(factor[-1, -1]) ** 2, self.rounding)
+        score = -0.5 * math.log(variance) - self.charge * len(parents)
+        node.leaf = _Leaf(score, parents, [*node.touched, *(node.better or ())])
         return node.leaf
 
 
@@ -267,7 +268,7 @@ class _Search:
             following = min(later) + 1 if later else n + 1
             gain[limit:following] += leaf.score
             limit = following
-        best = int(gain.argmax())
+        best = int((gain >= gain.max() - _TIE).argmax())
         if gain[best] <= gain[here] + _TIE:
             return False
         for i, at, leaf in zip(others, place_of_others, turned, strict=True):
