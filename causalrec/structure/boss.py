@@ -152,6 +152,7 @@ class _Tree:
         self.charge = charge
         self.least = -math.expm1(-2 * charge)  # squared partial correlation that is worth a parent
         self.rounding = 4 * len(correlation) * np.finfo(np.float64).eps
+        self.ones = np.ones(len(correlation))
         self.root = _Node([], [])
 
     def find(self, place: list[int], limit: int) -> _Leaf:
@@ -177,21 +178,23 @@ class _Tree:
 
     def _grow(self, node: _Node) -> list[int]:
         """Find the variables whose addition raises the score, the best first."""
-        within = [*node.parents, self.target]
-        R = self.correlation[within]
-        node.factor, singular = dpotrf(R[:, within], lower=1)
+        within = np.array([*node.parents, self.target])
+        R = self.correlation.take(within, 1)
+        node.factor, singular = dpotrf(R.take(within, 0).T, lower=1, overwrite_a=1)
         node.better = []
         if not singular and node.factor[-1, -1] ** 2 > self.rounding:
-            # With C Cᵀ the correlation of parents and target, C⁻¹R holds what each, given those before it, shares with
+            # With C Cᵀ the correlation of parents and target, C⁻¹Rᵀ holds what each, given those before it, shares with
             # every variable.
-            shared = dtrtrs(node.factor, R, lower=1)[0]
+            shared = dtrtrs(node.factor, R.T, lower=1, overwrite_b=1)[0]
             shared *= shared
-            left = 1 - shared[:-1].sum(0)
+            left = 1 - self.ones[: len(within) - 1] @ shared[:-1]
             left[within] = np.inf
             left[left <= self.rounding] = np.inf
             share = shared[-1] / left
             found = (share > self.least).nonzero()[0]
-            node.better = found[(-share[found]).argsort(kind="stable")].tolist()
+            if len(found) > 1:
+                found = found[(-share[found]).argsort(kind="stable")]
+            node.better = found.tolist()
         return node.better
 
     def _shrink(self, node: _Node) -> _Leaf:
@@ -206,7 +209,7 @@ class _Tree:
                 break
             parents = parents[:least] + parents[least + 1 :]
             within = [*parents, self.target]
-            factor = dpotrf(self.correlation[within][:, within], lower=1)[0]
+            factor = dpotrf(self.correlation[np.ix_(within, within)], lower=1)[0]
         variance = max(float(factor[-1, -1]) ** 2, self.rounding)
         score = -0.5 * math.log(variance) - self.charge * len(parents)
         node.leaf = _Leaf(score, parents, [*node.touched, *(node.better or ())])
