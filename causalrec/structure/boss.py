@@ -291,6 +291,6 @@ class _Search:
 
 
 def _by_shares(correlation: Floats) -> Integers:
-    """Return the order of the variables' shares of variance that all others explain, least first."""
+    """Return the order of the variables' shares of variance that all others explain, least first, ties by index."""
     precision = np.linalg.pinv(correlation, hermitian=True)
-    return np.argsort(precision.diagonal(), kind="stable")
+    return np.argsort((1 - 1 / precision.diagonal()).round(9), kind="stable")
