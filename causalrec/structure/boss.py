@@ -30,8 +30,9 @@ class Boss:
     does, then the one whose removal raises it most is removed until none does. Each variable in turn is moved to the
     place of the best sum of scores, until no move raises it. The score of s samples is the sum over variables of
     −s/2 log(residual variance) − penalty · log(s) · parents, so that units do not matter; per sample an exact
-    covariance charges 1e-8 per parent. The graph is known up to Markov equivalence only. The backward search of
-    edges (BES) that the authors let follow is left out.
+    covariance charges 1e-8 per parent. The graph is known up to Markov equivalence only. The search may end in a local optimum, with an
+    edge too many even on an exact covariance: more restarts find better ones. The backward search of edges (BES) that
+    the authors let follow is left out.
 
     The first search starts from the order of the variables' shares of variance that all others explain, least first,
     the others at random orders that are the same for all problems; the best score wins.
@@ -167,14 +168,12 @@ class _Tree:
             better = self._grow(node) if node.better is None else node.better
             for rank, added in enumerate(better):
                 if place[added] < limit:
+                    if added not in node.following:
+                        node.following[added] = _Node([*node.parents, added], [*node.touched, *better[: rank + 1]])
+                    node = node.following[added]
                     break
             else:
                 return self._shrink(node) if node.leaf is None else node.leaf
-            following = node.following.get(added)
-            if following is None:
-                touched = [*node.touched, *better[: rank + 1]]
-                following = node.following[added] = _Node([*node.parents, added], touched)
-            node = following
 
     def _grow(self, node: _Node) -> list[int]:
         """Find the variables whose addition raises the score, the best first."""

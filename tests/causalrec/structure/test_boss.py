@@ -66,7 +66,7 @@ def search(X: np.ndarray, penalty: float) -> tuple[list[int], np.ndarray]:
     moved = True
     while moved:
         moved = False
-        for j in list(order):
+        for j in order:
             rest = [i for i in order if i != j]
             scores = np.array([score([*rest[:k], j, *rest[k:]]) for k in range(n)])
             if scores.max() > score(order) + 1e-10:
@@ -107,9 +107,10 @@ def test_units_and_labels_do_not_matter(seed, nodes):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_it_finds_the_class_from_the_exact_covariance(seed):
+def test_restarts_find_the_class_from_the_exact_covariance(seed):
+    """One search alone ends in a local optimum on five of these, with an edge too many."""
     scm = draw_scm(rng(seed), draw_dag("er", rng(seed), 6, 1.5), profile="random", ratio=16)
-    fits = Boss().fit(Problems(scm.covariance[None]), rng())
+    fits = Boss(restarts=20).fit(Problems(scm.covariance[None]), rng())
     assert (fits.cpdag[0] == cpdag(scm.graph)).all()
 
 
@@ -120,7 +121,7 @@ def test_w_is_least_squares_on_the_parents_and_the_class_keeps_what_it_directs()
     both = directed.cpdag & directed.cpdag.mT
     assert both.any()
     assert (both <= ((dag.W != 0) | (dag.W != 0).mT)).all()
-    assert (directed.W == np.where(both, 0, dag.W)).all()
+    assert (np.where(both, 0, dag.W) == directed.W).all()
     assert dag.cpdag is None
     assert directed.order is None
     for S, W in zip(problems.covariance, dag.W, strict=True):
