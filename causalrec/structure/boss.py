@@ -28,14 +28,14 @@ class Boss:
 
     Parents of a variable are chosen among its predecessors: the one that raises the score most is added until none
     does, then the one whose removal raises it most is removed until none does. Each variable in turn is moved to the
-    place of the best sum of scores, until no move raises it. The score of s samples is the sum over variables of
-    −s/2 log(residual variance) − penalty · log(s) · parents, so that units do not matter; per sample an exact
-    covariance charges 1e-8 per parent. The graph is known up to Markov equivalence only. The search may end in a local optimum, with an
-    edge too many even on an exact covariance: more restarts find better ones. The backward search of edges (BES) that
-    the authors let follow is left out.
+    place of the best sum of scores, the first of equal ones, until no move raises it. The score of s samples is the sum
+    over variables of −s/2 log(residual variance) − penalty · log(s) · parents, so that units do not matter; per sample
+    an exact covariance charges 1e-8 per parent. The graph is known up to Markov equivalence only.
 
     The first search starts from the order of the variables' shares of variance that all others explain, least first,
-    the others at random orders that are the same for all problems; the best score wins.
+    the others at random orders that are the same for all problems; the best score wins. One search may end in a local
+    optimum, with an edge too many even on an exact covariance. The backward search of edges (BES) that the authors let
+    follow is left out.
 
     Args:
         penalty: of the score, above 0, default 2. It counts as causal-learn's `lambda_value`; Tetrad's penalty discount
@@ -181,7 +181,9 @@ class _Tree:
         R = self.correlation.take(within, 1)
         node.factor, singular = dpotrf(R.take(within, 0).T, lower=1, overwrite_a=1)
         node.better = []
-        if not singular and node.factor[-1, -1] ** 2 > self.rounding:
+        if singular:
+            node.factor[-1, -1] = 0
+        elif node.factor[-1, -1] ** 2 > self.rounding:
             # With C Cᵀ the correlation of parents and target, C⁻¹Rᵀ holds what each, given those before it, shares with
             # every variable.
             shared = dtrtrs(node.factor, R.T, lower=1, overwrite_b=1)[0]
@@ -197,9 +199,9 @@ class _Tree:
         return node.better
 
     def _shrink(self, node: _Node) -> _Leaf:
-        """Remove parents while that raises the score."""
+        """Remove parents while that raises the score; those that determine the variable stay."""
         parents, factor = node.parents, node.factor
-        while len(parents) > 1:
+        while len(parents) > 1 and factor[-1, -1] ** 2 > self.rounding:
             inverse = dpotri(factor, lower=1)[0]
             diagonal = inverse.diagonal()
             share = inverse[-1, :-1] ** 2 / (diagonal[:-1] * diagonal[-1])
