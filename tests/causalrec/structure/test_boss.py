@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from causalrec.errors import InputError
 from causalrec.graph import learn_graph
 from causalrec.structure import Fits, Problems
-from causalrec.structure.boss import Boss, equivalence_class
+from causalrec.structure.boss import Boss, _Tree, equivalence_class
 from synth.graphs import draw_dag, topological_order
 from synth.scm import draw_scm
 from synth.scoring import cpdag
@@ -79,13 +79,25 @@ def search(X: np.ndarray, penalty: float) -> tuple[list[int], np.ndarray]:
 
 
 @settings(max_examples=12)
-@given(seed=st.integers(0, 2**31), nodes=st.integers(2, 7), penalty=st.sampled_from([0.25, 1.0, 2.0]))
+@given(seed=st.integers(0, 2**31), nodes=st.integers(2, 6), penalty=st.sampled_from([0.25, 1.0, 2.0]))
 def test_it_is_the_search_without_trees(seed, nodes, penalty):
     X = samples(seed, nodes)
     order, graph = search(X, penalty)
     fits = fit(X, penalty=penalty, orient="dag")
     assert fits.order[0].tolist() == order
     assert ((fits.W[0] != 0) == graph).all()
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**31))
+def test_a_leaf_knows_what_would_change_it(seed):
+    tree = _Tree(np.corrcoef(samples(seed, 10).T), 0, 0.01)
+    place = rng(seed).permutation(10).tolist()
+    for limit in range(11):
+        leaf = tree.find(place, limit)
+        for i in range(1, 10):
+            turned = [*place[:i], -1 if place[i] >= limit else 10, *place[i + 1 :]]
+            assert (tree.find(turned, limit) is not leaf) == (i in leaf.touched)
 
 
 @given(dags())
