@@ -5,13 +5,13 @@ from typing import Any
 
 from bench.methods.learners import ENTRIES
 
-ORDERED = ("eqvar", "exact", "r2_sort", "random_order", "variance_sort")  # they choose an order first
+ORDERED = ("boss", "eqvar", "exact", "r2_sort", "random_order", "variance_sort")  # they choose an order first
 PENALISED = (
     "notears", "dagma", "golem_ev", "golem_nv", "colide_ev", "colide_nv", "attention_free",
     "peer.notears", "peer.dagma", "peer.golem",
 )  # fmt: skip
-UNIT_FREE = ("r2_sort", "random_order", "peer.lingam", "peer.pc", "peer.ges", "peer.boss")
-EQUAL = ("eqvar", "exact", "golem_ev", "peer.golem")  # they assume equal noise variances
+UNIT_FREE = ("boss", "r2_sort", "random_order", "peer.lingam", "peer.pc", "peer.ges", "peer.boss")
+EQUAL = ("eqvar", "exact", "golem_ev", "colide_ev", "peer.golem")  # they assume equal noise variances
 LEAST_SQUARES = ("notears", "dagma", "peer.notears", "peer.dagma")
 
 
@@ -112,6 +112,8 @@ def _acyclic(method: str, kind: str) -> str:
 def _converged(method: str, kind: str) -> str:
     if kind in PENALISED and not method.startswith("peer."):
         return f"If not, {method} ended before it met its tolerance; change that by --option, or --standardize"
+    if kind == "boss":
+        return f"{method} ends only where no variable has a better place in the order, so it is always a yes"
     if kind in ORDERED or kind == "attention_closed":
         return f"{method} needs no iterations, so only data that allow no regression would make it a no"
     return f"As far as {method} tells; a W without an error counts as a yes"

@@ -43,6 +43,7 @@ LASSO = {"refit": "lasso_bic"}
 ENTRIES: Registry[Entry] = {
     "attention_closed": Entry("attention, closed form", LEARNERS["attention_closed"]),
     "attention_free": Entry("attention, free W", LEARNERS["attention_free"], seconds=4e-4),
+    "boss": Entry("BOSS", LEARNERS["boss"], seconds=5e-5),
     "colide_ev": Entry("CoLiDE-EV", LEARNERS["colide_ev"], seconds=4e-5),
     "colide_nv": Entry("CoLiDE-NV", LEARNERS["colide_nv"], seconds=4e-5),
     "dagma": Entry("log-determinant path", LEARNERS["dagma"], seconds=3e-5),
@@ -58,6 +59,7 @@ ENTRIES: Registry[Entry] = {
     "eqvar_lasso": Entry("EqVar, lasso refit", LEARNERS["eqvar"], LASSO, seconds=1e-6),
     "eqvar_bic": Entry("EqVar, BIC refit", LEARNERS["eqvar"], {"refit": "bic"}, seconds=1e-6),
     "eqvar_bottom_up": Entry("EqVar bottom-up", LEARNERS["eqvar"], {"direction": "bottom_up"}),
+    "boss_dag": Entry("BOSS, one DAG of its class", LEARNERS["boss"], {"orient": "dag"}, seconds=5e-5),
     "notears_exponential": Entry(
         "NOTEARS, exponential h", LEARNERS["notears"], {"acyclicity": "exponential"}, seconds=1e-4
     ),
