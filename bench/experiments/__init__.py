@@ -24,12 +24,13 @@ from bench.experiments.model import (
     recommend,
     sensitivity,
 )
-from bench.experiments.theory import attribution, cost, layernorm, limits, mixing, recovery, variance
+from bench.experiments.theory import attribution, cost, layernorm, limits, mixing, recovery, variance, violations
 from bench.plan.setup import OWN, Setup
 
 _MODULES = (
-    recovery, variance, limits, attribution, layernorm, mixing, acyclicity, example, discovery, positive_control,
-    recommend, sensitivity, ablation, graph_claims, audit, graph_view, readings, multiverse, agreement, cost,
+    recovery, variance, violations, limits, attribution, layernorm, mixing, acyclicity, example, discovery,
+    positive_control, recommend, sensitivity, ablation, graph_claims, audit, graph_view, readings, multiverse,
+    agreement, cost,
 )  # fmt: skip
 EXPERIMENTS: dict[str, Experiment] = {module.EXPERIMENT.name: module.EXPERIMENT for module in _MODULES}
 
