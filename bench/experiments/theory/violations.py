@@ -25,6 +25,7 @@ LEAST_SQUARES = ("eqvar", "r2_sort")
 SAMPLES = 1000
 CHILDREN = 4  # of a latent variable
 SPREAD = 100.0  # of scales, at strength 1
+THIN = 4  # strength over the share of values that is missing, of which few do much
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,16 @@ class Kind:
         title: for readers.
         knob: what its strength is, for readers.
         changes: from a strength above 0 and the number of nodes, how a cell differs from the plain one.
-        most: its largest strength. Default 1.
     """
 
     title: str
     knob: str
     changes: Callable[[float, int], dict[str, Any]]
-    most: float = 1.0
 
 
-def _violation(kind: str, strength: str, **knobs: Any) -> Callable[[float, int], dict[str, Any]]:
-    """A violation one of whose knobs is the strength."""
-    return lambda x, _nodes: {"violation": {"kind": kind, **knobs, strength: x}}
+def _violation(kind: str, strength: str, over: int = 1, **knobs: Any) -> Callable[[float, int], dict[str, Any]]:
+    """A violation one of whose knobs is the strength over a number."""
+    return lambda x, _nodes: {"violation": {"kind": kind, **knobs, strength: x / over}}
 
 
 def _confounded(x: float, nodes: int) -> dict[str, Any]:
@@ -85,8 +84,8 @@ DATA = (
     ),
     *(
         Kind(
-            f"missing {how}, {done}", "share of values", most=0.5,
-            changes=_violation("missing", "share", mechanism=mechanism, handled=handled),
+            f"missing {how}, {done}", f"x: share x/{THIN}",
+            _violation("missing", "share", THIN, mechanism=mechanism, handled=handled),
         )
         for handled, done in (("mean", "means put in"), ("pairwise", "pairwise"))
         for mechanism, how in (("mcar", "completely at random"), ("mar", "at random"), ("mnar", "where large"))
@@ -110,8 +109,7 @@ def _learners(setup: Setup) -> tuple[str, ...]:
 
 
 def _strengths(setup: Setup, kind: Kind) -> tuple[float, ...]:
-    s = setup.preset.structure
-    return s.ratios if kind is RATIO else tuple(x for x in s.strengths if x <= kind.most)
+    return setup.preset.structure.ratios if kind is RATIO else setup.preset.structure.strengths
 
 
 def _cells(setup: Setup, kind: Kind, x: float) -> dict[str, Cell]:
