@@ -66,17 +66,19 @@ WORLDS = (
     Kind("latent confounders", "latents per variable", _confounded),
     Kind("correlated noise", "share of a common factor", _violation("correlated", "share")),
     *(
-        Kind(f"nonlinear: {name}", "share of the mechanism", _violation("nonlinear", "strength", **knobs))
-        for name, knobs in {
-            "tanh of each cause": {"mechanism": "tanh", "of": "parents"},
-            "sine of the sum": {"mechanism": "sine"},
-            "quadratic of the sum": {"mechanism": "quadratic"},
-        }.items()
+        Kind(
+            f"nonlinear: {name}", "share of the mechanism",
+            _violation("nonlinear", "strength", mechanism=mechanism, of=of),
+        )
+        for name, mechanism, of in (
+            ("tanh of each cause", "tanh", "parents"), ("sine of the sum", "sine", "sum"),
+            ("quadratic of the sum", "quadratic", "sum"),
+        )
     ),
     Kind("rescaled", f"x: spread {SPREAD:g}^x", _rescaled),
     Kind("rows in time: AR(1) noise", "phi", _violation("autocorrelated", "phi")),
     Kind("rows in time: lagged effects", "share that lags", _violation("lagged", "share")),
-)
+)  # fmt: skip
 DATA = (
     *(
         Kind(f"error of measurement, {of}", f"share of the {of}'s variance", _violation("measured", "share", of=of))
@@ -137,9 +139,8 @@ def known(learner: str) -> str:
 
 def _beyond(found: dict[str, Result], learner: str) -> Interval | None:
     """A learner's SHD beyond the known order's, draw by draw."""
-    if not {learner, known(learner)} <= found.keys():
-        return None
-    return paired_difference(*(found[name].arrays["shd"] for name in (learner, known(learner))))
+    ours, best = found.get(learner), found.get(known(learner))
+    return paired_difference(ours.arrays["shd"], best.arrays["shd"]) if ours and best else None
 
 
 def tables(setup: Setup, results: Results) -> list[Table]:
