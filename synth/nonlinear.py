@@ -22,26 +22,31 @@ MECHANISMS: Mapping[str, Callable[[Floats], Floats]] = MappingProxyType(
 
 @dataclass(frozen=True, eq=False)
 class NonlinearSCM(DerivedSCM):
-    """X_i = f(sum_j B_ij X_j) + Lambda_i U_i (of `sum`), or X_i = sum_j B_ij f(X_j) + Lambda_i U_i (of `parents`).
+    """X_i = (1 - t) sum_j B_ij X_j + t F_i(X) + Lambda_i U_i, with t the strength.
 
-    B are the weights inside the mechanisms: their support is the graph, but they are not regression coefficients.
+    F_i is f(sum_j B_ij X_j) (of `sum`) or sum_j B_ij f(X_j) (of `parents`). B are the weights inside the mechanisms:
+    their support is the graph, but they are not regression coefficients.
 
     Args:
         mechanism: name of f in `MECHANISMS`: `tanh`, `sine` or `quadratic`.
         of: what f is applied to, `sum` (default) or `parents`.
+        strength: t, from 0, the linear SCM, to 1 (default).
 
     Raises:
-        InputError: an unknown name.
+        InputError: an unknown name, or a strength out of range.
     """
 
     mechanism: str
     of: Reach = "sum"
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         if self.mechanism not in MECHANISMS:
             raise InputError(f"mechanism: got {self.mechanism!r}; expected one of {', '.join(MECHANISMS)}.")
         if self.of not in get_args(Reach):
             raise InputError(f"of: got {self.of!r}; expected one of {', '.join(get_args(Reach))}.")
+        if not 0 <= self.strength <= 1:
+            raise InputError(f"strength: got {self.strength}; expected 0, linear, to 1, the mechanism alone.")
 
     @property
     def covariance(self) -> Floats:
@@ -54,5 +59,7 @@ class NonlinearSCM(DerivedSCM):
         for i in self.order:
             causes = np.flatnonzero(self.B[i])
             weights, values = self.B[i, causes], X[:, causes]
-            X[:, i] += f(values @ weights) if self.of == "sum" else f(values) @ weights
+            linear = values @ weights
+            curved = f(linear) if self.of == "sum" else f(values) @ weights
+            X[:, i] += (1 - self.strength) * linear + self.strength * curved
         return X

@@ -1,6 +1,7 @@
 """Worlds that violate identifiability by equal variances in one respect, each made from a linear SCM.
 
-Unequal variances and heavy tails are options of `synth.scm.draw_scm`; nonlinear mechanisms are in `synth.nonlinear`.
+Unequal variances and heavy tails are options of `synth.scm.draw_scm`; nonlinear mechanisms are in `synth.nonlinear`,
+missing values in `synth.missing`, rows that depend on earlier ones in `synth.temporal`.
 """
 
 import inspect
@@ -15,11 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from synth.errors import InputError
 from synth.graphs import Adjacency, Indices
+from synth.missing import missing
 from synth.nonlinear import NonlinearSCM
 from synth.scm import NOISES, DerivedSCM, LinearSCM
+from synth.temporal import AutocorrelatedSCM, LaggedSCM
 
 Floats = NDArray[np.float64]
 Placement = Literal["raw", "exogenous", "mixed"]
+Error = Literal["noise", "variable"]
 
 
 class World(Protocol):
@@ -213,6 +217,43 @@ def correlate(scm: LinearSCM, share: float) -> ConfoundedSCM:
     return ConfoundedSCM(own, np.sqrt(share) * scm.noise_scale[:, None])
 
 
+@dataclass(frozen=True, eq=False)
+class MeasuredSCM(DerivedSCM):
+    """X + E: measurement errors E, independent, of U's law, that act on nothing.
+
+    Args:
+        share: variance of E_i over another variance of i, at least 0.
+        of: that variance, of i's `noise` (default) or of the `variable` X_i, whose reliability is then 1 / (1 + share).
+
+    Raises:
+        InputError: an option out of range.
+    """
+
+    share: float
+    of: Error = "noise"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share < np.inf:
+            raise InputError(f"measured: got share {self.share}; expected the error's share of a variance, 0 or more.")
+        if self.of not in get_args(Error):
+            raise InputError(f"of: got {self.of!r}; expected one of {', '.join(get_args(Error))}.")
+
+    @property
+    def error_variance(self) -> Floats:
+        """The variances of E, (n,)."""
+        return self.share * (self.scm.noise_scale**2 if self.of == "noise" else np.diag(self.scm.covariance))
+
+    @cached_property
+    def covariance(self) -> Floats:
+        """Cov(X) + diag Var(E), (n, n)."""
+        return self.scm.covariance + np.diag(self.error_variance)
+
+    def sample(self, rng: np.random.Generator, samples: int) -> Floats:
+        """Draw X + E, (samples, n); with a share of 0 this is exactly the draw of the SCM alone."""
+        X = self.scm.sample(rng, samples)
+        return X + np.sqrt(self.error_variance) * NOISES[self.scm.noise](rng, X.shape)
+
+
 def layernorm(rows: ArrayLike, eps: float = 1e-12) -> Floats:
     """LayerNorm without affine: scale each row to mean 0 and variance 1, float64 (Ba et al. 2016).
 
@@ -311,7 +352,11 @@ VIOLATIONS: Mapping[str, Callable[..., World]] = MappingProxyType(
         "rescaled": _rescaled,
         "confounded": confound,
         "correlated": lambda scm, _rng, share: correlate(scm, share),
-        "nonlinear": lambda scm, _rng, mechanism, of="sum": NonlinearSCM(scm, mechanism, of),
+        "nonlinear": lambda scm, _rng, mechanism, of="sum", strength=1.0: NonlinearSCM(scm, mechanism, of, strength),
+        "measured": lambda scm, _rng, share, of="noise": MeasuredSCM(scm, share, of),
+        "missing": missing,
+        "autocorrelated": lambda scm, _rng, phi: AutocorrelatedSCM(scm, phi),
+        "lagged": lambda scm, _rng, share: LaggedSCM(scm, share),
         "layernorm": lambda scm, _rng, placement, affine=0.0, sequences=1: AttentionRows(
             scm, placement, affine, sequences
         ),

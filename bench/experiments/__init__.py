@@ -24,11 +24,21 @@ from bench.experiments.model import (
     recommend,
     sensitivity,
 )
-from bench.experiments.theory import attribution, confidence, cost, layernorm, limits, mixing, recovery, variance
+from bench.experiments.theory import (
+    attribution,
+    confidence,
+    cost,
+    layernorm,
+    limits,
+    mixing,
+    recovery,
+    variance,
+    violations,
+)
 from bench.plan.setup import OWN, Setup
 
 _MODULES = (
-    recovery, variance, limits, attribution, confidence, layernorm, mixing, acyclicity, example, discovery,
+    recovery, variance, violations, limits, attribution, confidence, layernorm, mixing, acyclicity, example, discovery,
     positive_control, recommend, sensitivity, ablation, graph_claims, audit, graph_view, readings, multiverse,
     agreement, cost,
 )  # fmt: skip

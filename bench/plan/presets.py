@@ -19,9 +19,10 @@ class Structure:
         nodes: sizes of graphs.
         samples: numbers of samples n, ascending.
         ratios: largest over smallest noise variance, ascending.
-        stress_nodes: nodes of the graphs of `variance` and of LayerNorm's affine and pooling.
+        stress_nodes: nodes of the graphs of `variance`, `violations` and of LayerNorm's affine and pooling.
         placement_nodes: sizes of graphs, or tokens, of `layernorm` and `mixing`.
         features: features per row there, which are its samples.
+        strengths: of a violation, ascending from 0, none, to below 1.
         further: names of learners that recovery compares beside its own. Default none.
     """
 
@@ -33,6 +34,7 @@ class Structure:
     stress_nodes: int
     placement_nodes: tuple[int, ...]
     features: tuple[int, ...]
+    strengths: tuple[float, ...]
     further: tuple[str, ...] = ()
 
 
@@ -247,7 +249,7 @@ SMOKE = Preset(
     "every path once, in about two minutes; its verdicts mean little",
     Structure(
         draws=40, families=(("er", 2),), nodes=(10,), samples=(100, 1000), ratios=(1.0, 16.0), stress_nodes=10,
-        placement_nodes=(10,), features=(64, 1024),
+        placement_nodes=(10,), features=(64, 1024), strengths=(0.0, 0.4),
     ),
     Limits(draws=30, nodes=(5, 10), samples=(100, 1000), densities=(1,), ratios=(1.0, 16.0)),
     Attribution(draws=30, nodes=6, samples=(1000,)),
@@ -266,7 +268,7 @@ QUICK = Preset(
     Structure(
         draws=40, families=(("er", 1), ("er", 2), ("sf", 2), ("chain", 1)), nodes=(10, 20),
         samples=(30, 100, 300, 1000, 10_000), ratios=(1.0, 4.0, 16.0, 64.0, 256.0), stress_nodes=20,
-        placement_nodes=(10, 20), features=(64, 256, 1024),
+        placement_nodes=(10, 20), features=(64, 256, 1024), strengths=(0.0, 0.1, 0.2, 0.4, 0.8),
     ),
     Limits(30, nodes=(5, 10, 20, 40), samples=(30, 100, 300, 1000, 3000), densities=(1, 2), ratios=(1.0, 4.0, 16.0)),
     Attribution(draws=30, nodes=8, samples=(100, 1000)),
@@ -291,7 +293,8 @@ STANDARD = Preset(
         draws=100, families=(("er", 1), ("er", 2), ("er", 4), ("sf", 2), ("sf", 4), ("chain", 1), ("layered", 2)),
         nodes=(10, 20, 50), samples=(30, 100, 300, 1000, 3000, 10_000),
         ratios=(1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0), stress_nodes=20, placement_nodes=(10, 20, 50),
-        features=(64, 256, 1024, 4096), further=("eqvar_bottom_up", "golem_ev", "golem_nv", "dagma"),
+        features=(64, 256, 1024, 4096), strengths=(0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 0.95),
+        further=("eqvar_bottom_up", "golem_ev", "golem_nv", "dagma"),
     ),
     Limits(
         draws=100, nodes=(5, 10, 20, 50, 100), samples=(30, 100, 300, 1000, 3000, 10_000), densities=(1, 2, 4),

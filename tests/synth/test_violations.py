@@ -5,12 +5,15 @@ from hypothesis import strategies as st
 
 from synth.errors import InputError
 from synth.graphs import draw_dag, topological_order
+from synth.missing import MissingSCM
 from synth.nonlinear import MECHANISMS, NonlinearSCM
 from synth.scm import LinearSCM, draw_scm
+from synth.temporal import AutocorrelatedSCM, LaggedSCM
 from synth.violations import (
     VIOLATIONS,
     AttentionRows,
     ConfoundedSCM,
+    MeasuredSCM,
     StandardisedSCM,
     confound,
     correlate,
@@ -125,6 +128,13 @@ WORLDS = [
     ("layernorm", {"placement": "mixed"}),
     ("layernorm", {"placement": "exogenous", "affine": 0.5}),
     ("layernorm", {"placement": "mixed", "affine": 0.5}),
+    ("measured", {"share": 0.7}),
+    ("measured", {"share": 0.7, "of": "variable"}),
+    ("missing", {"mechanism": "mcar", "handled": "mean", "share": 0.3}),
+    ("missing", {"mechanism": "mcar", "handled": "pairwise", "share": 0.3}),
+    ("autocorrelated", {"phi": 0.6}),
+    ("lagged", {"share": 0.3}),
+    ("lagged", {"share": 1.0}),
 ]
 
 
@@ -144,7 +154,7 @@ def test_samples_have_the_exact_covariance(kind, knobs):
 
 
 def test_all_violations_are_tried_and_keep_the_graph():
-    tried = [*WORLDS, ("nonlinear", {"mechanism": "tanh"})]
+    tried = [*WORLDS, ("nonlinear", {"mechanism": "tanh", "strength": 0.5})]
     assert {kind for kind, _ in tried} == set(VIOLATIONS)
     for kind, knobs in tried:
         world = named(kind, knobs)
@@ -202,11 +212,16 @@ def test_scales_spread_as_told():
 
 
 @given(linear_scms(), st.integers(0, 99))
-def test_no_latents_and_no_share_are_the_scm_alone(scm, seed):
+def test_no_latents_no_share_and_no_memory_are_the_scm_alone(scm, seed):
     def draw(world):
         return world.sample(np.random.default_rng(seed), 20)
 
-    for world in (ConfoundedSCM(scm, np.zeros((scm.nodes, 0))), correlate(scm, 0.0)):
+    none = (
+        ConfoundedSCM(scm, np.zeros((scm.nodes, 0))), correlate(scm, 0.0), AutocorrelatedSCM(scm, 0.0),
+        LaggedSCM(scm, 0.0), *(MeasuredSCM(scm, 0.0, of) for of in ("noise", "variable")),
+        *(MissingSCM(scm, "mcar", handled, 0.0) for handled in ("mean", "pairwise")),
+    )  # fmt: skip
+    for world in none:
         np.testing.assert_array_equal(draw(world), draw(scm))
         np.testing.assert_array_equal(world.covariance, scm.covariance)
 
@@ -246,6 +261,16 @@ def test_nonlinear_variables_are_mechanisms_of_their_causes_plus_noise(scm, rng,
     np.testing.assert_array_equal(world.order, topological_order(world.graph))
 
 
+@given(linear_scms(), st.integers(0, 99), st.floats(0, 1))
+def test_half_nonlinear_variables_mix_what_is_linear_and_what_is_not(scm, seed, strength):
+    world = NonlinearSCM(scm, "tanh", strength=strength)
+    X, V = (s(np.random.default_rng(seed), 20) for s in (world.sample, scm.sample_noise))
+    explained = (1 - strength) * (X @ scm.B.T) + strength * np.tanh(X @ scm.B.T)
+    np.testing.assert_allclose(X, explained + V, atol=1e-9 * np.abs(X).max())
+    if strength == 0:
+        np.testing.assert_allclose(X, scm.sample(np.random.default_rng(seed), 20), atol=1e-9 * np.abs(X).max())
+
+
 def test_mechanisms_by_hand():
     at = np.array([-3.0, 0.0, 1.0])
     np.testing.assert_allclose(MECHANISMS["quadratic"](at), [2.25, 0, 0.5])
@@ -256,6 +281,92 @@ def test_mechanisms_by_hand():
 def test_standardised_data_are_the_scms():
     draw = np.random.default_rng
     np.testing.assert_array_equal(StandardisedSCM(SCM).sample(draw(0), 9), standardise(SCM.sample(draw(0), 9)))
+
+
+@given(linear_scms(), st.integers(0, 99), st.floats(0, 4), st.sampled_from(["noise", "variable"]))
+def test_a_larger_error_is_the_same_error_scaled(scm, seed, share, of):
+    worlds = (scm, MeasuredSCM(scm, 1, of), MeasuredSCM(scm, share, of))
+    X, one, other = (world.sample(np.random.default_rng(seed), 20) for world in worlds)
+    np.testing.assert_allclose(other - X, np.sqrt(share) * (one - X), atol=1e-9 * max(np.abs(one).max(), 1))
+    of_one = MeasuredSCM(scm, share, of).error_variance
+    np.testing.assert_allclose(of_one, share * (scm.noise_scale**2 if of == "noise" else np.diag(scm.covariance)))
+
+
+@given(linear_scms(), st.integers(0, 99), st.floats(0, 0.99))
+def test_noise_remembers_the_row_before(scm, seed, phi):
+    X, U = (s(np.random.default_rng(seed), 20) for s in (AutocorrelatedSCM(scm, phi).sample, scm.sample_noise))
+    V = X @ (np.eye(scm.nodes) - scm.B).T
+    wanted = np.vstack([U[:1], phi * V[:-1] + np.sqrt(1 - phi**2) * U[1:]])
+    np.testing.assert_allclose(V, wanted, atol=1e-9 * np.abs(X).max())
+
+
+@given(linear_scms(), st.integers(0, 99), st.floats(0, 1))
+def test_lagged_effects_come_a_row_later_and_rows_are_stationary(scm, seed, share):
+    world = LaggedSCM(scm, share)
+    X, U = (s(np.random.default_rng(seed), 20) for s in (world.sample, scm.sample_noise))
+    caused = (1 - share) * (X[1:] @ scm.B.T) + share * (X[:-1] @ scm.B.T)
+    np.testing.assert_allclose(X[1:], caused + U[1:], atol=1e-9 * np.abs(X).max())
+    A = np.linalg.inv(np.eye(scm.nodes) - (1 - share) * scm.B)
+    Phi, S = share * A @ scm.B, world.covariance
+    stationary = Phi @ S @ Phi.T + A @ np.diag(scm.noise_scale**2) @ A.T
+    np.testing.assert_allclose(S, stationary, atol=1e-9 * np.abs(S).max())
+
+
+MISSING = [(mechanism, handled) for mechanism in ("mcar", "mar", "mnar") for handled in ("mean", "pairwise")]
+
+
+def holes(world, seed=0, samples=400):
+    rng = np.random.default_rng(seed)
+    return world.scm.sample(rng, samples), world._holes(world.scm.sample(np.random.default_rng(seed), samples), rng)
+
+
+@pytest.mark.parametrize("mechanism", ["mcar", "mar", "mnar"])
+def test_who_is_missing(mechanism):
+    """The share asked for of each column, all that a smaller share misses, and by what the mechanism says."""
+    few, many = (MissingSCM(big_scm(), mechanism, "mean", share, driver=2) for share in (0.1, 0.4))
+    X, less = holes(few)
+    _, more = holes(many)
+    assert (more | ~less).all()
+    counts = np.full(8, 160)
+    if mechanism == "mar":
+        counts[2] = 0
+    source = {"mcar": 0, "mar": X[:, [2]], "mnar": X}[mechanism] * np.ones_like(X)
+    larger = [source[more[:, i], i].mean() - source[~more[:, i], i].mean() for i in range(8) if i != 2]
+    assert (np.array(larger) > 0.5).all() == (mechanism != "mcar")
+    np.testing.assert_array_equal(more.sum(axis=0), counts)
+
+
+@pytest.mark.parametrize(("mechanism", "handled"), MISSING)
+def test_what_is_made_of_missing_values(mechanism, handled):
+    """The means of what is known; and of pairs, the covariance over the rows in which both are known."""
+    world = MissingSCM(SCM, mechanism, handled, 0.2)
+    X, gone = holes(world)
+    rows = world.sample(np.random.default_rng(0), 400)
+    hidden = np.ma.array(X, mask=gone)
+    np.testing.assert_allclose(rows.mean(axis=0), hidden.mean(axis=0))
+    if handled == "mean":
+        np.testing.assert_array_equal(rows[~gone], X[~gone])
+        np.testing.assert_allclose(rows[gone], np.broadcast_to(hidden.mean(axis=0), X.shape)[gone])
+    else:
+        pairs = np.array([
+            [np.cov(X[both := ~gone[:, i] & ~gone[:, j], i], X[both, j], bias=True)[0, 1] for j in range(3)]
+            for i in range(3)
+        ])  # fmt: skip
+        np.testing.assert_allclose(np.cov(rows.T, bias=True), pairs)
+
+
+def test_pairwise_covariances_that_are_none_are_mended():
+    world = MissingSCM(big_scm(), "mnar", "pairwise", 0.4)
+    S = np.cov(world.sample(np.random.default_rng(1), 60).T, bias=True)
+    assert 1e-8 < np.linalg.eigvalsh(standardise_covariance(S))[0] < 1e-5
+
+
+def test_the_driver_is_drawn_and_depends_on_no_knob():
+    drivers = {
+        violate(big_scm(), np.random.default_rng(seed), "missing", mechanism="mar", handled="mean", share=share).driver
+        for seed in range(9) for share in (0.1, 0.5)
+    }  # fmt: skip
+    assert 3 < len(drivers) <= 8
 
 
 def test_no_samples_no_features():
@@ -288,6 +399,18 @@ RNG = np.random.default_rng(0)
         (lambda: NonlinearSCM(SCM, "cubic"), "'cubic'; expected one of tanh"),
         (lambda: NonlinearSCM(SCM, "tanh", "all"), "'all'; expected one of sum"),
         (lambda: NonlinearSCM(SCM, "tanh").covariance, "none in closed form; give a number of samples"),
+        (lambda: NonlinearSCM(SCM, "tanh", strength=1.1), "strength: got 1.1"),
+        (lambda: MeasuredSCM(SCM, -1), "measured: got share -1"),
+        (lambda: MeasuredSCM(SCM, 1, "all"), "'all'; expected one of noise, variable"),
+        (lambda: AutocorrelatedSCM(SCM, 1.0), "phi 1.0"),
+        (lambda: LaggedSCM(SCM, 1.1), "lagged: got share 1.1"),
+        (lambda: MissingSCM(SCM, "none", "mean", 0.1), "mechanism: got 'none'; expected one of mcar, mar, mnar"),
+        (lambda: MissingSCM(SCM, "mar", "em", 0.1), "handled: got 'em'; expected one of mean, pairwise"),
+        (lambda: MissingSCM(SCM, "mar", "mean", 1.0), "missing: got share 1.0"),
+        (lambda: MissingSCM(SCM, "mar", "mean", 0.1, driver=3), "driver: got 3; expected a variable, 0 to 2"),
+        (lambda: MissingSCM(SCM, "mnar", "mean", 0.1).covariance, "mnar has none in closed form; give a number"),
+        (lambda: MissingSCM(SCM, "mcar", "mean", 0.9).sample(RNG, 10), "too few of 10 rows"),
+        (lambda: MissingSCM(SCM, "mcar", "pairwise", 0.4).sample(RNG, 3), "missing: (too few of )?3 rows"),
         (lambda: violate(SCM, RNG, "noisy"), "'noisy'; expected one of standardised"),
         (lambda: violate(SCM, RNG, "iscm", share=1), "unexpected keyword argument 'share'; its knobs: none"),
         (lambda: violate(SCM, RNG, "confounded", latents=1), "'children'; its knobs: latents, children"),

@@ -195,7 +195,7 @@ def test_each_break_shows_its_own_cells_and_none_tells_in_the_claim():
     ]
     assert len(shds) == len(set(shds))
     weakest = sum(what == after for (what, *_), (after, *_) in pairwise(variance.BREAKS))
-    assert len(shds) == 7 * len(variance.BREAKS) - weakest - 3  # NOTEARS at strong knobs; nonlinear has no exact one
+    assert len(shds) == 7 * len(variance.BREAKS) - weakest  # NOTEARS at strong knobs
     differ = [
         graphs(cell, shd=1 if {name: cell.params[name] for name in variance.PLAIN} == variance.PLAIN else 9)
         for cell in cells
