@@ -2,9 +2,9 @@
 
 import inspect
 import os
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from causalrec.errors import InputError, short
 from causalrec.methods.streams import generator
 from causalrec.structure import Fits, Floats, Learner, Problems, threshold_to_dag
 from causalrec.structure import threshold as cut
-from causalrec.structure.doubts import counting, doubts
+from causalrec.structure.doubts import SAME_VARIANCE, counting, doubts
+from causalrec.structure.evidence import evidence, in_both, standardised
 from causalrec.structure.newton import Solver
 from causalrec.structure.own import UserLearner, by_fit
 from causalrec.structure.registry import load, make
@@ -44,6 +45,7 @@ class Graph:
         problems: What it was learned from, of one problem.
         fits: What the learner gave.
         removed: How many edges were removed to break cycles.
+        again: Learns from other problems in the same way; `told` takes it. Default None: not told.
         doubts: What is doubtful about the data. Default nothing.
     """
 
@@ -55,6 +57,7 @@ class Graph:
     problems: Problems
     fits: Fits
     removed: int
+    again: Callable[[Problems], Fits] | None = None
     doubts: tuple[str, ...] = ()
 
     @property
@@ -98,7 +101,7 @@ class Graph:
 
     @property
     def diagnostics(self) -> "pd.Series[Any]":
-        """What to know of the graph before believing it, by name."""
+        """What to know of the graph before believing it, by name; the first time, it is learned once more for this."""
         return pd.Series(self.told, name=self.method, dtype=object)
 
     @cached_property
@@ -115,6 +118,8 @@ class Graph:
             "edges": int((W != 0).sum()),
             "varsortability of the graph": varsortability(W, covariance),
             "R2-sortability of the graph": r2,
+            "edges that stay when standardised": self._staying(),
+            **evidence(W, self.problems),
             "h of W before the threshold": float(self.fits.h[0]),
             "nodes on a cycle before the threshold": _on_cycles(self.fits.W[0]),
             "nodes on a cycle after it": _on_cycles(cut(self.fits.W[0], self.threshold)),
@@ -122,6 +127,28 @@ class Graph:
             "converged": "yes" if self.converged else "no",
             "iterations": iterations if iterations >= 0 else "not told",
         }
+
+    def _staying(self) -> str | float | None:
+        """Of all edges found as given or from standardised variables, the share in both.
+
+        The weights of the latter are brought back to the units given before the threshold, so that a learner for which
+        units make no difference keeps all edges.
+        """
+        variance = self.problems.covariance[0].diagonal()
+        if variance.max() <= (1 + SAME_VARIANCE) * variance.min():
+            return "none: they are standardised as given"
+        if self.again is None:
+            return "not told"
+        try:
+            W = self.again(standardised(self.problems)).W[0] * np.sqrt(variance[:, None] / variance)
+        except InputError as error:
+            return f"none: {error}"
+        return in_both(self.W, threshold_to_dag(W, self.threshold)[0])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: all but the learner, which may be a function of the user's own; so `told` comes first."""
+        _ = self.told
+        return {**vars(self), "again": None}
 
     def to_networkx(self) -> "networkx.DiGraph[Any]":
         """Return the graph with an edge from each cause to its effect, whose `weight` is the effect."""
@@ -205,6 +232,14 @@ def learn(
             f"{method} on {n} variables needs {least / 2**30:.3g} GiB of memory or more, and here are "
             f"{memory / 2**30:.3g}; {faster}"
         )
+    again = partial(_fit, learner, method, seed, faster)
+    fits = again(problems)
+    graphs, removed = threshold_to_dag(fits.W, threshold)
+    return Graph(tuple(names), graphs[0], method, dict(options), threshold, problems, fits, int(removed[0]), again)
+
+
+def _fit(learner: Learner, method: str, seed: int, faster: str, problems: Problems) -> Fits:
+    """What a learner finds in one problem, all finite; the same seed draws the same."""
     left = f"{method} left float64 on these data; give them in units in which variances are near 1"
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused below
@@ -212,13 +247,13 @@ def learn(
     except (ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
         raise InputError(f"{left} ({' '.join(str(error).split())})") from error
     except MemoryError as error:
+        n = problems.covariance.shape[1]
         raise InputError(f"{method} on {n} variables needs more memory than there is; {faster}") from error
     if fits.errors is not None and fits.errors[0]:
         raise InputError(f"{method} failed: {' '.join(fits.errors[0].split())}")
     if not (np.isfinite(fits.W).all() and np.isfinite(fits.h).all()):
         raise InputError(left)
-    graphs, removed = threshold_to_dag(fits.W, threshold)
-    return Graph(tuple(names), graphs[0], method, dict(options), threshold, problems, fits, int(removed[0]))
+    return fits
 
 
 def problem_of(

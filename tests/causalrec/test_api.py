@@ -1,5 +1,6 @@
 """The public Python API: `import causalrec` and nothing else of this package is enough in a notebook."""
 
+import pickle
 import subprocess
 import sys
 import tomllib
@@ -103,6 +104,51 @@ def test_a_graph_does_not_depend_on_the_order_of_columns(order, seed):
     X = draw(80, seed)
     there, here = (causalrec.learn_graph(frame, threshold=0).weights for frame in (X, X[order]))
     assert here.loc[NAMES, NAMES].to_numpy() == pytest.approx(there.to_numpy(), abs=1e-9)
+
+
+STAY = "edges that stay when standardised"
+
+
+@settings(max_examples=10)
+@given(st.lists(st.sampled_from([0.01, 0.1, 1.0, 10.0, 100.0]), min_size=4, max_size=4), st.integers(0, 50))
+def test_units_make_no_difference_to_a_learner_that_does_not_use_them(units, seed):
+    for method in ("r2_sort", "random_order"):
+        found = causalrec.learn_graph(draw(80, seed) * units, method, seed=seed)
+        assert found.diagnostics[STAY] in (1, None)
+        assert (found.diagnostics[STAY] is None) == (found.diagnostics["edges"] == 0)
+
+
+def test_what_units_decided_is_lost_when_standardised():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 1))
+    X = np.hstack([3 * x + 3 * rng.normal(size=(500, 1)), x])  # x0 is the effect
+    for method in ("eqvar", "variance_sort", "notears"):
+        found = causalrec.learn_graph(X, method)
+        assert found.edges[["cause", "effect"]].to_numpy().tolist() == [["x1", "x0"]]
+        there = causalrec.learn_graph((X - X.mean(0)) / X.std(0), method)
+        same = there.edges[["cause", "effect"]].equals(found.edges[["cause", "effect"]])
+        assert found.diagnostics[STAY] == (1 if same else 0)
+        assert there.diagnostics[STAY] == "none: they are standardised as given"
+    assert causalrec.learn_graph(X, "eqvar").diagnostics[STAY] == 0
+
+
+def test_the_second_graph_is_learned_only_when_asked_for_and_before_pickling():
+    calls = []
+
+    def learner(X):
+        calls.append(X.std(0))
+        if len(calls) == 2:
+            raise ValueError("no luck")
+        return B
+
+    found = causalrec.learn_graph(draw(), learner)
+    assert len(calls) == 1
+    again = pickle.loads(pickle.dumps(found))
+    assert calls[1] == pytest.approx(np.ones(4))
+    assert again.told == found.told
+    assert found.diagnostics[STAY] == "none: learner failed: ValueError: no luck"
+    assert len(calls) == 2
+    assert np.array_equal(again.W, found.W)
 
 
 @pytest.mark.parametrize("method", ["eqvar", "notears"])

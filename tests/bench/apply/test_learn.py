@@ -751,6 +751,45 @@ def test_every_learner_has_a_sentence_per_diagnostic(method):
     assert all(text.endswith(".") and len(text) < 200 for text in told.values())
 
 
+STAY = "edges that stay when standardised"
+UNIT_FREE = [name for name in ENTRIES if "by construction" in meanings(name, {})[STAY]]
+
+
+@pytest.mark.parametrize("method", [*UNIT_FREE, "eqvar", "variance_sort", "notears"])
+def test_what_is_said_of_units_holds_for_the_learner(method):
+    if method.startswith("peer.") and not ENTRIES[method].kind.available():
+        pytest.skip("not installed")
+    found = learn(read_of(draw(200) * [5, 1, 2, 0.3]), method, threshold=0.01).diagnostics[STAY]
+    assert (found == 1) == (method in UNIT_FREE)
+
+
+def test_what_equal_variances_mean_for_a_learner_is_told():
+    name, p = "ratio of residual variances", "p of equal residual variances"
+    for method, says in (
+        ("eqvar_bic", "assumes a true ratio of 1"), ("dagma", "by least squares"), ("golem_nv", "does not assume 1"),
+        ("exact_unequal", "does not assume 1"), ("r2_sort", "does not assume 1"), ("my.module:fit", "your learner"),
+    ):  # fmt: skip
+        told = meanings(method, {})
+        assert says in told[name]
+        assert ("speaks against the order" in told[p]) == (method in ("eqvar_bic", "dagma"))
+        assert ("allows for the first" in told[p]) != ("speaks against the order" in told[p])
+        assert ("eqvar disagrees" in told["margin of the order"]) == (method != "eqvar_bic")
+    assert "does not assume 1" in meanings("peer.golem", {"equal_variances": False})[name]
+
+
+def test_an_exact_covariance_has_a_ratio_and_a_margin_and_no_test(tmp_path):
+    A = np.linalg.inv(np.eye(4) - B)
+    learned = learn(read(put(tmp_path, table(A @ A.T, NAMES)), covariance=True), "eqvar")
+    told = document(learned)["diagnostics"]
+    assert told["ratio of residual variances"] == pytest.approx(1)
+    assert told["margin of the order"] == pytest.approx(1 + 0.8**2)  # wet, of which only sprinkler is not chosen
+    empty = ("p of equal residual variances", "ratio at least (95 %)", "margin in standard errors")
+    assert [told[name] for name in empty] == [None] * 3
+    sampled = learn(read(put(tmp_path, table(A @ A.T, NAMES)), covariance=True, samples=400), "eqvar").diagnostics
+    assert sampled["p of equal residual variances"] > 0.99
+    assert sampled["margin in standard errors"] > 3
+
+
 def test_whether_a_learner_uses_the_units_is_told():
     for method, used in (("notears", True), ("exact", True), ("exact_unequal", False), ("r2_sort", False)):
         assert ("may then have decided" in meanings(method, {})["varsortability of the graph"]) == used
