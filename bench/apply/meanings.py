@@ -6,7 +6,10 @@ from typing import Any
 from bench.methods.learners import ENTRIES
 
 ORDERED = ("eqvar", "exact", "r2_sort", "random_order", "variance_sort")  # they choose an order first
-PENALISED = ("notears", "dagma", "golem_ev", "golem_nv", "attention_free", "peer.notears", "peer.dagma", "peer.golem")
+PENALISED = (
+    "notears", "dagma", "golem_ev", "golem_nv", "colide_ev", "colide_nv", "attention_free",
+    "peer.notears", "peer.dagma", "peer.golem",
+)  # fmt: skip
 UNIT_FREE = ("r2_sort", "random_order", "peer.lingam", "peer.pc", "peer.ges", "peer.boss")
 EQUAL = ("eqvar", "exact", "golem_ev", "peer.golem")  # they assume equal noise variances
 LEAST_SQUARES = ("notears", "dagma", "peer.notears", "peer.dagma")

@@ -194,7 +194,7 @@ def continuous(nodes: int, count: int, most: int, budget: float) -> Table:
     B, problems = worlds(nodes, count)
     base = time_ours(B, problems, "notears")
     rows: list[tuple[Value, ...]] = []
-    for name in ("notears", "dagma", "golem_ev", "golem_nv", "eqvar", "variance_sort"):
+    for name in ("notears", "dagma", "golem_ev", "golem_nv", "colide_ev", "colide_nv", "eqvar", "variance_sort"):
         if name in registry.learners():
             own = base if name == "notears" else time_ours(B, problems, name, repeats=1)
             both = float(np.median(own.shd)), float(np.median(own.shd[:most]))

@@ -43,6 +43,8 @@ LASSO = {"refit": "lasso_bic"}
 ENTRIES: Registry[Entry] = {
     "attention_closed": Entry("attention, closed form", LEARNERS["attention_closed"]),
     "attention_free": Entry("attention, free W", LEARNERS["attention_free"], seconds=4e-4),
+    "colide_ev": Entry("CoLiDE-EV", LEARNERS["colide_ev"], seconds=4e-5),
+    "colide_nv": Entry("CoLiDE-NV", LEARNERS["colide_nv"], seconds=4e-5),
     "dagma": Entry("log-determinant path", LEARNERS["dagma"], seconds=3e-5),
     "eqvar": Entry("EqVar", LEARNERS["eqvar"]),
     "exact": Entry("exact, equal variances", LEARNERS["exact"], search_seconds=2e-6, most_nodes=14),

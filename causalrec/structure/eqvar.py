@@ -29,7 +29,9 @@ class EqVar:
         direction: `top_down` (default; Algorithm 1, over all variables chosen so far): next is the variable of least
             variance given those chosen. `bottom_up` (Ghoshal & Honorio 2018): last is the variable of greatest variance
             given all others left, which has the least diagonal entry of their precision: with noise variance v this
-            entry is (1 + the sum of squared effects on others) / v, so it is 1 / v only for a sink.
+            entry is (1 + the sum of squared effects on others) / v, so it is 1 / v only for a sink. Rank-one downdates
+            of the inverse of a linear kernel, (XXᵀ + ηI)⁻¹, that take out the variable which the others explain least
+            give this order, for the covariance with η / samples added to its diagonal.
         refit: as in `sparse.refit_along`, default `least_squares`.
 
     Raises:

@@ -7,6 +7,7 @@ from causalrec.errors import InputError
 from causalrec.registry import Registry
 from causalrec.structure import Learner
 from causalrec.structure.attention import AttentionClosed, AttentionFree
+from causalrec.structure.colide import ColideEV, ColideNV
 from causalrec.structure.dagma import Dagma
 from causalrec.structure.eqvar import EqVar
 from causalrec.structure.exact import Exact
@@ -18,8 +19,8 @@ from causalrec.structure.sort_regress import R2Sort, RandomOrder, VarianceSort
 LEARNERS: Registry[type[Any]] = {
     kind.name: kind
     for kind in (
-        AttentionClosed, AttentionFree, Dagma, EqVar, Exact, GolemEV, GolemNV, Notears, Oracle, R2Sort, RandomOrder,
-        VarianceSort,
+        AttentionClosed, AttentionFree, ColideEV, ColideNV, Dagma, EqVar, Exact, GolemEV, GolemNV, Notears, Oracle,
+        R2Sort, RandomOrder, VarianceSort,
     )
 }  # fmt: skip
 

@@ -92,3 +92,17 @@ def test_eqvar_median_shd_is_zero_on_er2():
         W = load("eqvar").fit(Problems.from_samples(scm.sample(draw, 1000)), draw).W[0]
         distances.append(shd(scm.B != 0, threshold(W) != 0))
     assert np.median(distances) == 0
+
+
+def test_bottom_up_is_the_order_by_downdates_of_a_linear_kernel():
+    X, ridge = rng().standard_normal((30, 6)) @ rng().standard_normal((6, 6)), 2.0
+    inverse, left, last_first = np.linalg.inv(X @ X.T + ridge * np.eye(30)), list(range(6)), []
+    while left:
+        share = {j: X[:, j] @ inverse @ X[:, j] for j in left}
+        last = max(left, key=lambda j: share[j] / (1 - share[j]))  # the residual of j on the others, over the ridge
+        update = inverse @ X[:, last]
+        inverse += np.outer(update, update) / (1 - share[last])
+        left.remove(last)
+        last_first.append(last)
+    S = (X.T @ X + ridge * np.eye(6)) / 30
+    assert load("eqvar", direction="bottom_up").fit(Problems(S[None]), rng()).order[0].tolist() == last_first[::-1]
