@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NEEDS_ORDER = "oracle"
 FASTER = "take fewer variables, or a method of one pass, such as eqvar"
-HESSIANS = 3  # arrays of n³ float64 that a Newton step holds at once, at least
+MATRICES = 20  # arrays of n² float64 that a Newton step holds at once, at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,7 +262,7 @@ def learn(
     if getattr(type(learner), "name", "") == NEEDS_ORDER:
         raise InputError(f"method {method} needs the true causal order, which no data carry; choose another")
     n = problems.covariance.shape[1]
-    if isinstance(learner, Solver) and (least := HESSIANS * 8 * n**3) > (memory := _memory()):
+    if isinstance(learner, Solver) and (least := MATRICES * 8 * n**2) > (memory := _memory()):
         raise InputError(
             f"{method} on {n} variables needs {least / 2**30:.3g} GiB of memory or more, and here are "
             f"{memory / 2**30:.3g}; {faster}"

@@ -10,7 +10,7 @@ from torch import Tensor
 from causalrec.errors import InputError
 from causalrec.structure import Fits, Problems
 from causalrec.structure.dagma import CentralPath
-from causalrec.structure.newton import Solution, Solver
+from causalrec.structure.newton import Rows, Solution, Solver
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class Concomitant:
         _, v, sigma = self._residuals(W, S)
         return 0.5 * (v / sigma + sigma).sum(-1)
 
-    def derivatives(self, W: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gradient (m, n, n) and a Hessian for each row, (m, n, n, n).
+    def derivatives(self, W: Tensor, S: Tensor) -> tuple[Tensor, Rows]:
+        """Return the gradient (m, n, n) and a Hessian for each row.
 
         The loss is concave in v and its derivative by v_i is 1/2σ_i, so S/σ_i bounds the Hessian of row i from above.
         """
         AS, _, sigma = self._residuals(W, S)
-        return -AS / sigma[..., None], S[:, None] / sigma[..., None, None]
+        return -AS / sigma[..., None], Rows(S, 1 / sigma)
 
     def unit(self, value: Tensor, nodes: int) -> Tensor:  # noqa: ARG002, the objective has its unit
         """Return the objective itself: it is above 0 and scales with the deviations."""

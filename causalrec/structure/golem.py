@@ -10,7 +10,7 @@ from torch import Tensor
 from causalrec.errors import InputError
 from causalrec.lagrangian import Lagrangian
 from causalrec.structure import Fits, Problems
-from causalrec.structure.newton import Loss, Solution, Solver
+from causalrec.structure.newton import Loss, Rows, Solution, Solver
 
 # Share of the diagonal of S that is added to it, since the likelihood of a singular covariance has no maximum.
 _RIDGE = 1e-8
@@ -29,15 +29,14 @@ class Likelihood:
         AS = A @ S
         return A, AS, (AS * A).sum(-1)
 
-    def _derivatives(self, A: Tensor, AS: Tensor, S: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:
+    def _derivatives(self, A: Tensor, AS: Tensor, S: Tensor, precision: Tensor) -> tuple[Tensor, Rows]:
         """Return gradient and row Hessians of a fit whose derivative by Ω_ii is precision_i/2, (m, n).
 
         Both fits are concave in Ω, so precision_i S bounds the Hessian of row i from above. The determinant is linear
         in each row, so −log|det| is convex in it; its gradient is the row a of (I−W)⁻ᵀ and its Hessian aaᵀ.
         """
         inverse_t = torch.linalg.inv_ex(A).inverse.mT
-        rows = precision[..., None, None] * S[:, None] + inverse_t[..., None] * inverse_t[..., None, :]
-        return inverse_t - precision[..., None] * AS, rows
+        return inverse_t - precision[..., None] * AS, Rows(S, precision, inverse_t)
 
 
 class EqualVariances(Likelihood):
@@ -49,8 +48,8 @@ class EqualVariances(Likelihood):
         loss: Tensor = W.shape[-1] / 2 * residuals.mean(-1).log() - torch.linalg.slogdet(A).logabsdet
         return loss
 
-    def derivatives(self, W: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gradient (m, n, n) and a Hessian for each row, (m, n, n, n)."""
+    def derivatives(self, W: Tensor, S: Tensor) -> tuple[Tensor, Rows]:
+        """Return the gradient (m, n, n) and a Hessian for each row."""
         A, AS, residuals = self._residuals(W, S)
         return self._derivatives(A, AS, S, (1 / residuals.mean(-1, keepdim=True)).expand_as(residuals))
 
@@ -64,8 +63,8 @@ class UnequalVariances(Likelihood):
         loss: Tensor = 0.5 * residuals.log().sum(-1) - torch.linalg.slogdet(A).logabsdet
         return loss
 
-    def derivatives(self, W: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gradient (m, n, n) and a Hessian for each row, (m, n, n, n)."""
+    def derivatives(self, W: Tensor, S: Tensor) -> tuple[Tensor, Rows]:
+        """Return the gradient (m, n, n) and a Hessian for each row."""
         A, AS, residuals = self._residuals(W, S)
         return self._derivatives(A, AS, S, 1 / residuals)
 

@@ -17,6 +17,9 @@ _ROUNDING = 1e-4  # ε of |w| ≈ √(w² + ε²), which gives the L1 term a gra
 _ARMIJO = 1e-4
 _HALVINGS = 30
 _CHUNK = {"cpu": 2**22, "cuda": 2**28}  # entries of all row Hessians held at once, n³ per problem
+_DENSE = 64  # up to this many nodes every row Hessian is factored, beyond it the Newton equation is solved by iteration
+_RANK = 32  # leading eigenvectors of S in the preconditioner of that iteration
+_ITERATIONS, _RESIDUAL = 30, 0.1  # of it: the most, and the share of the residual at which a row ends
 
 
 class Loss(Protocol):
@@ -30,8 +33,8 @@ class Loss(Protocol):
             S: covariances (m, n, n).
         """
 
-    def derivatives(self, W: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gradient (m, n, n) and a positive semidefinite Hessian for each row of W, (m, n or 1, n, n).
+    def derivatives(self, W: Tensor, S: Tensor) -> "tuple[Tensor, Rows]":
+        """Return the gradient (m, n, n) and a positive semidefinite Hessian for each row of W.
 
         Args:
             W: weights (m, n, n).
@@ -86,6 +89,108 @@ class Rule(Protocol):
 
     def trace(self) -> dict[str, Tensor]:
         """Return its state by name, each (m,), for the record."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A Hessian for each row i of W: precision_i S + a_i a_iᵀ.
+
+    Args:
+        S: covariances (m, n, n).
+        precision: of each row, (m, n); None (default) is 1.
+        a: one vector per row, (m, n, n); None (default) is 0.
+    """
+
+    S: Tensor
+    precision: Tensor | None = None
+    a: Tensor | None = None
+
+    def dense(self) -> Tensor:
+        """Return all of them, (m, n or 1, n, n)."""
+        rows = self.S[:, None] if self.precision is None else self.precision[..., None, None] * self.S[:, None]
+        return rows if self.a is None else rows + self.a[..., None] * self.a[..., None, :]
+
+    def diagonal(self) -> Tensor:
+        """Return their diagonals, (m, n or 1, n)."""
+        variance = self.S.diagonal(dim1=-2, dim2=-1)[:, None]
+        diagonal = variance if self.precision is None else self.precision[..., None] * variance
+        return diagonal if self.a is None else diagonal + self.a.square()
+
+    def times(self, V: Tensor) -> Tensor:
+        """Return the product of each with its row of V.
+
+        Args:
+            V: (m, k, n, n), k right-hand sides per row.
+        """
+        product = V @ self.S[:, None]
+        if self.precision is not None:
+            product = self.precision[:, None, :, None] * product
+        if self.a is not None:
+            product = product + (V * self.a[:, None]).sum(-1, keepdim=True) * self.a[:, None]
+        return product
+
+    def solve(self, diagonal: Tensor, right: Tensor, root: Tensor | None) -> Tensor:
+        """Solve (Hessian + diagonal) x = right for every row, exactly or, for a search direction, nearly.
+
+        Beyond `_DENSE` nodes by conjugate gradients. Their preconditioner has the leading eigenvectors of S in full and
+        of the rest the diagonal, and is inverted by Woodbury's identity: O(n²) for all rows but for one product with
+        their squares, where factoring all Hessians is O(n⁴).
+
+        Args:
+            diagonal: above 0, (m, n, n), a row per row of W.
+            right: k right-hand sides per row, (m, k, n, n).
+            root: what `leading` returns of S; None solves exactly.
+        """
+        if root is None:
+            factor, _ = torch.linalg.cholesky_ex(self.dense() + torch.diag_embed(diagonal))
+            return torch.cholesky_solve(right.movedim(1, -1), factor).movedim(-1, 1)
+        precondition = self._preconditioner(diagonal, root)
+        diagonal = diagonal[:, None]
+        x, residual = torch.zeros_like(right), right
+        z = precondition(residual)
+        direction, size = z, (residual * z).sum(-1, keepdim=True)
+        first = size
+        for _ in range(_ITERATIONS):
+            going = size > _RESIDUAL**2 * first
+            if not going.any():
+                break
+            product = self.times(direction) + diagonal * direction
+            step = torch.where(going, size / (direction * product).sum(-1, keepdim=True), 0.0)
+            x, residual = x + step * direction, residual - step * product
+            z = precondition(residual)
+            now = (residual * z).sum(-1, keepdim=True)
+            direction, size = z + torch.where(going, now / size, 0.0) * direction, torch.where(going, now, size)
+        return x
+
+    def _preconditioner(self, diagonal: Tensor, root: Tensor) -> Callable[[Tensor], Tensor]:
+        """The inverse of diagonal + precision_i (U Uᵀ + the diagonal of S − U Uᵀ), U the root, for each row."""
+        m, n, rank = root.shape
+        variance = self.S.diagonal(dim1=-2, dim2=-1) - root.square().sum(-1)
+        scale = torch.ones_like(diagonal[..., :1]) if self.precision is None else self.precision[..., None]
+        inverse = 1 / (diagonal + scale * variance[:, None])
+        squares = (root[..., :, None] * root[..., None, :]).flatten(-2)
+        inner = scale * (inverse @ squares)
+        inner = inner.view(m, n, rank, rank) + torch.eye(rank, dtype=root.dtype, device=root.device)
+        inner = torch.linalg.inv_ex(inner).inverse * scale[..., None]
+
+        def apply(right: Tensor) -> Tensor:
+            first = right * inverse[:, None]
+            along = (inner[:, None] @ (first @ root[:, None])[..., None]).squeeze(-1)
+            return first - (along @ root[:, None].mT) * inverse[:, None]
+
+        return apply
+
+
+def leading(S: Tensor) -> Tensor | None:
+    """Return U (m, n, rank) with U Uᵀ the leading part of S; None for so few nodes that nothing is gained.
+
+    Args:
+        S: covariances (m, n, n).
+    """
+    if S.shape[-1] <= _DENSE:
+        return None
+    values, vectors = torch.linalg.eigh(S)
+    return vectors[..., -_RANK:] * values[..., None, -_RANK:].clamp(min=0).sqrt()
 
 
 @dataclass(frozen=True)
@@ -176,12 +281,13 @@ class Solver:
             W: start (m, n, n).
         """
         form: Acyclicity = LogDeterminant(self.s) if self.acyclicity == "log_determinant" else Exponential()
-        W = W.clone()
+        W, root = W.clone(), leading(S)
         steps = torch.zeros(len(S), dtype=torch.int64, device=S.device)
         running = torch.arange(len(S), device=S.device)
         trace: list[dict[str, Tensor]] = []
         while len(running) and len(trace) < self.outer:
-            problem = Penalised(loss, form, S[running], self.sparsity, rule.take(running))
+            part = None if root is None else root[running]
+            problem = Penalised(loss, form, S[running], self.sparsity, rule.take(running), part)
             W[running], taken = self._minimise(problem, W[running])
             steps[running] += taken
             h = form.value(W).clamp(min=0)
@@ -219,6 +325,7 @@ class Penalised:
         S: covariances (m, n, n).
         sparsity: λ.
         rule: weight of h.
+        root: what `leading` returns of S.
     """
 
     loss: Loss
@@ -226,10 +333,12 @@ class Penalised:
     S: Tensor
     sparsity: float
     rule: Rule
+    root: Tensor | None
 
     def take(self, which: Tensor) -> "Penalised":
         """Return some of the problems."""
-        return replace(self, S=self.S[which], rule=self.rule.take(which))
+        root = None if self.root is None else self.root[which]
+        return replace(self, S=self.S[which], rule=self.rule.take(which), root=root)
 
     def value(self, W: Tensor, h: Tensor) -> Tensor:
         """Return the objective (m,).
@@ -254,12 +363,14 @@ class Penalised:
         gradient.diagonal(dim1=-2, dim2=-1).zero_()
         curvature = self.sparsity / magnitude + slope * torch.where(W == 0, 0.0, h_gradient / W)
         curvature.diagonal(dim1=-2, dim2=-1).fill_(1e12)
-        factor, _ = torch.linalg.cholesky_ex(rows + torch.diag_embed(curvature))
         # Rows are independent except for ρ∇h∇hᵀ; Sherman–Morrison adds it at the cost of one more right-hand side.
-        a, b = torch.cholesky_solve(torch.stack([gradient, h_gradient], -1), factor).unbind(-1)
         rho = torch.as_tensor(self.rule.rho)
-        share = rho * (h_gradient * a).sum((-2, -1)) / (1 + rho * (h_gradient * b).sum((-2, -1)))
-        direction = share[:, None, None] * b - a
+        if rho.any():
+            a, b = rows.solve(curvature, torch.stack([gradient, h_gradient], 1), self.root).unbind(1)
+            share = rho * (h_gradient * a).sum((-2, -1)) / (1 + rho * (h_gradient * b).sum((-2, -1)))
+            direction = share[:, None, None] * b - a
+        else:
+            direction = -rows.solve(curvature, gradient[:, None], self.root).squeeze(1)
         direction.diagonal(dim1=-2, dim2=-1).zero_()
         return self.value(W, h), direction, -(gradient * direction).sum((-2, -1))
 

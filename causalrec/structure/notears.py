@@ -9,7 +9,7 @@ from torch import Tensor
 
 from causalrec.lagrangian import Lagrangian
 from causalrec.structure import Fits, Problems
-from causalrec.structure.newton import Solution, Solver
+from causalrec.structure.newton import Rows, Solution, Solver
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class LeastSquares:
         residual = torch.eye(W.shape[-1], dtype=W.dtype, device=W.device) - W
         return 0.5 * ((residual @ S) * residual).sum((-2, -1))
 
-    def derivatives(self, W: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gradient (m, n, n) and the Hessian of every row, S (m, 1, n, n)."""
-        return W @ S - S, S[:, None]
+    def derivatives(self, W: Tensor, S: Tensor) -> tuple[Tensor, Rows]:
+        """Return the gradient (m, n, n) and the Hessian of every row, S."""
+        return W @ S - S, Rows(S)
 
     def unit(self, value: Tensor, nodes: int) -> Tensor:  # noqa: ARG002, the objective has its unit
         """Return the objective itself: it is above 0 and scales with S."""

@@ -62,7 +62,8 @@ def test_the_loss_is_the_published_score_at_its_best_deviations(equal, least, W,
     expected.backward()
     loss = Concomitant(equal, least)
     W, S = V.detach()[None], S[None]
-    gradient, rows = loss.derivatives(W, S)
+    gradient, hessian = loss.derivatives(W, S)
+    rows = hessian.dense()
     assert torch.allclose(loss.value(W, S)[0], expected.detach(), rtol=1e-10)
     assert torch.allclose(gradient[0], V.grad, rtol=1e-8, atol=1e-8)
     assert rows.shape == (1, 4, 4, 4)
@@ -78,7 +79,8 @@ def test_the_loss_is_the_published_score_at_its_best_deviations(equal, least, W,
 def test_its_quadratic_bounds_it_from_above(equal, W, seed):
     loss, S = Concomitant(equal, 1e-3), sample_covariance(seed)[None]
     W, step = 0.3 * W[None], torch.from_numpy(np.random.default_rng(seed).standard_normal((1, 4, 4)))
-    gradient, rows = loss.derivatives(W, S)
+    gradient, hessian = loss.derivatives(W, S)
+    rows = hessian.dense()
     bound = loss.value(W, S) + (gradient * step).sum() + 0.5 * torch.einsum("mij,mijk,mik->", step, rows, step)
     assert loss.value(W + step, S) <= bound * (1 + 1e-12)
 
