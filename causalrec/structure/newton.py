@@ -143,7 +143,8 @@ class Rows:
         """
         if root is None:
             factor, _ = torch.linalg.cholesky_ex(self.dense() + torch.diag_embed(diagonal))
-            return torch.cholesky_solve(right.movedim(1, -1), factor).movedim(-1, 1)
+            solved: Tensor = torch.cholesky_solve(right.movedim(1, -1), factor)
+            return solved.movedim(-1, 1)
         precondition = self._preconditioner(diagonal, root)
         diagonal = diagonal[:, None]
         x, residual = torch.zeros_like(right), right
@@ -165,7 +166,7 @@ class Rows:
     def _preconditioner(self, diagonal: Tensor, root: Tensor) -> Callable[[Tensor], Tensor]:
         """The inverse of diagonal + precision_i (U Uᵀ + the diagonal of S − U Uᵀ), U the root, for each row."""
         m, n, rank = root.shape
-        variance = self.S.diagonal(dim1=-2, dim2=-1) - root.square().sum(-1)
+        variance = (self.S.diagonal(dim1=-2, dim2=-1) - root.square().sum(-1)).clamp(min=0)
         scale = torch.ones_like(diagonal[..., :1]) if self.precision is None else self.precision[..., None]
         inverse = 1 / (diagonal + scale * variance[:, None])
         squares = (root[..., :, None] * root[..., None, :]).flatten(-2)
@@ -175,8 +176,8 @@ class Rows:
 
         def apply(right: Tensor) -> Tensor:
             first = right * inverse[:, None]
-            along = (inner[:, None] @ (first @ root[:, None])[..., None]).squeeze(-1)
-            return first - (along @ root[:, None].mT) * inverse[:, None]
+            along: Tensor = inner[:, None] @ (first @ root[:, None])[..., None]
+            return first - (along.squeeze(-1) @ root[:, None].mT) * inverse[:, None]
 
         return apply
 
@@ -190,7 +191,8 @@ def leading(S: Tensor) -> Tensor | None:
     if S.shape[-1] <= _DENSE:
         return None
     values, vectors = torch.linalg.eigh(S)
-    return vectors[..., -_RANK:] * values[..., None, -_RANK:].clamp(min=0).sqrt()
+    root: Tensor = vectors[..., -_RANK:] * values[..., None, -_RANK:].clamp(min=0).sqrt()
+    return root
 
 
 @dataclass(frozen=True)

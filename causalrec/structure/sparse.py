@@ -263,7 +263,7 @@ def _lasso(
     weights = np.ones_like(b_full)
     if adaptive:
         weights = np.divide(1, np.abs(b_full), where=b_full != 0, out=np.full_like(b_full, np.inf))
-    found, sign, left = np.zeros((3, *b_full.shape))
+    found, sign, left = (np.zeros_like(b_full) for _ in range(3))
     least, level = np.full((2, len(b_full)), np.inf)
     best_at = np.zeros(len(b_full), dtype=np.int64)
     for event in count():

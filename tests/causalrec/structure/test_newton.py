@@ -51,8 +51,9 @@ def test_iteration_ends_where_factors_do(seed, vectors, right):
         alone = Rows(rows.S[1:], *(None if x is None else x[1:] for x in (rows.precision, rows.a)))
         assert torch.allclose(alone.solve(diagonal[1:], V[1:], root[1:]), rough[1:], rtol=1e-5, atol=1e-8)
     assert torch.allclose(found, exact, rtol=1e-5, atol=1e-9)
-    # What is found of the least of ½xHx − bx is a descent, by nearly all that there is.
-    assert ((rough * V).sum(-1) > 0.9 * (exact * V).sum(-1)).all()
+    # However rough, a solution descends, and by no more than the exact one.
+    descent = (rough * V).sum(-1)
+    assert ((descent > 0) & (descent <= (exact * V).sum(-1) * (1 + 1e-9))).all()
 
 
 def test_few_nodes_are_factored():
