@@ -1,11 +1,12 @@
-"""Our graph learners beside DAGMA, gcastle, lingam and causal-learn: python -m bench.dev.speed [--budget S]
+"""Our graph learners beside DAGMA, gcastle, lingam and causal-learn: python -m bench.dev.speed structure [--budget S]
 
 Times are CPU-seconds of one thread, medians of repeats that take turns after a warm-up. They drift with the machine;
 the ratios are the claim. Install the others with `pip install -e ".[peers]" -c constraints.txt`; one that is missing is
-named. Each runs one draw at a time at its defaults, the first draws only, until --budget CPU-seconds are spent.
+named. Each runs one draw at a time at its defaults, the first draws only, until --budget CPU-seconds are spent; one
+that by its time at the size before would take longer than that for a graph is left out, and the table says so.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,10 +27,25 @@ from synth.graphs import draw_dag
 from synth.scm import draw_scm, sample_many
 from synth.scoring import cpdag_shd, shd
 
-# CPU-seconds per graph of a learner that only a budget above them starts.
-EXPECTED = {"peer.golem": 250.0}
-# How many times faster than each peer our NOTEARS is to be, by nodes.
-GOALS = {20: {"peer.notears": Goal(20), "peer.dagma": Goal(10)}, 50: {"peer.dagma": Goal(5)}}
+NODES = (20, 50, 100, 200, 500, 1000)
+# Ours: the learner and its options, by what the table calls them.
+OURS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    **{name: (name, {}) for name in ("notears", "dagma", "golem_ev", "golem_nv", "colide_ev", "colide_nv")},
+    "boss": ("boss", {}),
+    "boss, its DAG": ("boss", {"orient": "dag"}),
+    "eqvar": ("eqvar", {}),
+    "eqvar, lasso refit": ("eqvar", {"refit": "lasso_bic"}),
+    "variance_sort": ("variance_sort", {}),
+}
+# Which of ours does the same as a peer, and how many times its speed ours is to have, by nodes; None is all others.
+TWIN = {"peer.dagma": "dagma", "peer.notears": "notears", "peer.golem": "golem_ev", "peer.boss": "boss"}
+GOALS: Mapping[int | None, Mapping[str, Goal]] = {
+    20: {"peer.notears": Goal(20), "peer.dagma": Goal(10), "peer.boss": Goal(10)},
+    50: {"peer.dagma": Goal(5), "peer.boss": Goal(10)},
+    None: {"peer.dagma": Goal(10), "peer.boss": Goal(10)},
+}
+EXPECTED = {"peer.golem": 250.0}  # CPU-seconds per graph at 20 nodes of what is long even there
+GROWTH = 2.5  # power of the nodes by which a time is expected to grow
 
 
 class Timing(NamedTuple):
@@ -82,24 +98,21 @@ REFERENCES: Mapping[str, Sequence[Callable[[Tensor], tuple[Tensor, Tensor]]]] = 
 }
 
 
-def acyclicity(batch: int = 64) -> Table:
-    """h with its gradient: ours beside the fastest reference of the same form.
-
-    Args:
-        batch: matrices per call.
-    """
+def acyclicity() -> Table:
+    """h with its gradient: ours beside the fastest reference of the same form."""
     rows: list[tuple[Value, ...]] = []
-    for nodes in (10, 20, 50, 100):
+    for nodes in (10, *NODES):
+        batch = draws(nodes, 10**8)
         generator = torch.Generator().manual_seed(nodes)
         W = torch.randn(batch, nodes, nodes, dtype=torch.float64, generator=generator) / (2 * nodes) ** 0.5
         W.diagonal(dim1=-2, dim2=-1).zero_()
         W /= 1.1 * torch.linalg.eigvals(W * W).abs().amax(-1)[:, None, None].sqrt().clamp(min=1)
         for name, references in REFERENCES.items():
             calls = [partial(form, W) for form in (FORMS[name].value_and_gradient, *references)]
-            own, *others = (seconds / batch * 1e6 for seconds in median_seconds(*calls, repeats=1001 // nodes))
-            rows.append((nodes, name, own, min(others), own / min(others)))
-    columns = ("nodes", "form", "ours", "fastest reference", "ours / reference")
-    return Table("h", f"h and its gradient, batch {batch}, microseconds per matrix", columns, tuple(rows))
+            own, *others = (seconds / batch * 1e6 for seconds in median_seconds(*calls, repeats=max(3, 1001 // nodes)))
+            rows.append((nodes, batch, name, own, min(others), own / min(others)))
+    columns = ("nodes", "batch", "form", "ours", "fastest reference", "ours / reference")
+    return Table("h", "h and its gradient, microseconds per matrix", columns, tuple(rows))
 
 
 def worlds(nodes: int, count: int, family: str = "er", edges: int = 2, samples: int = 1000) -> tuple[Floats, Problems]:
@@ -166,8 +179,6 @@ def time_peer(B: Floats, problems: Problems, name: str, most: int, budget: float
     """
     if not learners.ENTRIES[name].kind.available():
         return "not installed"
-    if EXPECTED.get(name, 0.0) > budget:
-        return f"about {EXPECTED[name]:g} s a graph; raise --budget to run it"
     assert problems.rows is not None
     learner, rng, times, scores = learners.load(name), np.random.default_rng(0), list[float](), list[float]()
     for k in range(min(most, len(B))):
@@ -182,36 +193,74 @@ def time_peer(B: Floats, problems: Problems, name: str, most: int, budget: float
     return Timing(float(np.median(times)), np.array(scores))
 
 
-def continuous(nodes: int, count: int, most: int, budget: float) -> Table:
-    """Seconds per graph and median SHD of ours on all draws and of others on the first; NOTEARS against its goals.
+def sizes(nodes: Sequence[int], budget: float, only: Sequence[str] = ()) -> Iterator[Table]:
+    """A table per size: seconds per graph and median SHD of ours on all draws and of others on the first.
 
     Args:
-        nodes: nodes of each graph.
-        count: draws.
-        most: the most draws that another package's learner gets.
-        budget: CPU-seconds for each of these.
+        nodes: sizes, ascending.
+        budget: CPU-seconds that a graph may take, by the learner's time at the size before, and all draws of a peer.
+        only: learners; none is all.
     """
-    B, problems = worlds(nodes, count)
-    base = time_ours(B, problems, "notears")
+    before: dict[str, tuple[int, float]] = {}
+    asked = only or (*OURS, *(name for name in learners.names() if name.startswith(PEER)))
+    for n in nodes:
+        count, most = (draws(n, share) for share in (3_000_000, 60_000))
+        B, problems = worlds(n, count)
+        timed: dict[str, Timing | str] = {}
+        for name in asked:
+            then, took = before.get(name, (n, EXPECTED.get(name, 0.0)))
+            if (expected := took * (n / then) ** GROWTH) > budget:
+                timed[name] = f"about {expected:.3g} s a graph; raise --budget to run it"
+            elif name in OURS:
+                kind, options = OURS[name]
+                timed[name] = time_ours(B, problems, kind, repeats=min(3, int(30 / max(expected, 1.0))), **options)
+            else:
+                timed[name] = time_peer(B, problems, name, most, budget)
+            if isinstance(found := timed[name], Timing):
+                before[name] = (n, found.seconds)
+        yield compared(n, count, timed)
+
+
+def draws(nodes: int, work: int) -> int:
+    """How many graphs of a size are drawn, from 1 to 64.
+
+    Args:
+        nodes: per graph.
+        work: that many graphs times nodes cubed.
+    """
+    return int(np.clip(work // nodes**3, 1, 64))
+
+
+def compared(nodes: int, count: int, timed: Mapping[str, Timing | str]) -> Table:
+    """Times and distances of one size, peers against our learner of the same kind, the ratio last.
+
+    Args:
+        nodes: of each graph.
+        count: graphs drawn.
+        timed: a timing, or why there is none, by learner.
+    """
     rows: list[tuple[Value, ...]] = []
-    for name in ("notears", "dagma", "golem_ev", "golem_nv", "colide_ev", "colide_nv", "eqvar", "variance_sort"):
-        if name in registry.learners():
-            own = base if name == "notears" else time_ours(B, problems, name, repeats=1)
-            both = float(np.median(own.shd)), float(np.median(own.shd[:most]))
-            rows.append((name, own.seconds, own.seconds / base.seconds, *both, "ours"))
-    for name in (name for name in learners.names() if name.startswith(PEER)):
-        peer = time_peer(B, problems, name, most, budget)
-        if isinstance(peer, str):
-            rows.append((name, None, None, None, None, peer))
+    for name, own in timed.items():
+        version = "ours" if name in OURS else learners.identity(name) if isinstance(own, Timing) else None
+        if isinstance(own, str):
+            rows.append((name, version, None, None, None, None, own))
             continue
-        faster, other = peer.seconds / base.seconds, float(np.median(peer.shd))
-        told = f"{learners.identity(name)}, {len(peer.shd)} draws"
-        if (goal := GOALS.get(nodes, {}).get(name)) is not None:
-            told += f"; goal for our NOTEARS {goal.judge(faster)}"
-            told += f", at median SHD {np.median(base.shd[: len(peer.shd)]):g} on the same draws"
-        rows.append((name, peer.seconds, faster, None, other, told))
-    columns = ("learner", "s per graph", "x our NOTEARS", "median SHD", f"of the first {most}", "version")
-    return Table("continuous", f"{nodes} nodes, ER2, n = 1000, {count} draws", columns, tuple(rows))
+        ours, told = timed.get(TWIN.get(name, "")), None
+        same, ratio = None, None
+        if isinstance(ours, Timing):
+            ratio, same = own.seconds / ours.seconds, float(np.median(ours.shd[: len(own.shd)]))
+            goal = GOALS.get(nodes, GOALS[None]).get(name)
+            told = f"{TWIN[name]}{f', goal {goal.judge(ratio)}' if goal else ''}"
+        rows.append((name, version, own.seconds, len(own.shd), float(np.median(own.shd)), same, told, ratio))
+    columns = (
+        "learner", "version", "s per graph", "draws", "median SHD", "of its twin there", "twin, and goal", "x twin"
+    )  # fmt: skip
+    return Table(
+        f"structure_{nodes}", f"{nodes} nodes, ER2, n = 1000, {count} draws", columns,
+        tuple(row + (None,) * (len(columns) - len(row)) for row in rows),
+        "CPU-seconds of one thread. A class counts every undirected edge as an error. Twin: our learner of that kind, on "
+        "the same draws.",
+    )  # fmt: skip
 
 
 def orders() -> Table:
@@ -237,13 +286,16 @@ def main() -> None:
     """Print all tables."""
     torch.set_num_threads(1)
     parser = command_line(__doc__)
-    parser.add_argument("--budget", type=float, default=100.0, help="CPU-seconds for each peer at each size")
-    budget = parser.parse_args().budget
+    parser.add_argument("what", nargs="?", default="structure", choices=("structure",), help="what is timed")
+    parser.add_argument("--budget", type=float, default=100.0, help="CPU-seconds for a learner at each size")
+    parser.add_argument("--nodes", type=int, nargs="+", default=NODES, help="sizes, ascending")
+    parser.add_argument("--only", nargs="+", default=(), help="learners, by what the tables call them")
+    asked = parser.parse_args()
     with threadpool_limits(1):
         print_table(acyclicity())
         print_table(orders())
-        print_table(continuous(20, 64, 8, budget))
-        print_table(continuous(50, 8, 3, budget))
+        for shown in sizes(asked.nodes, asked.budget, asked.only):
+            print_table(shown)
 
 
 if __name__ == "__main__":

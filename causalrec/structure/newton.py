@@ -209,6 +209,20 @@ class Solution:
     steps: Tensor
     trace: dict[str, Tensor]
 
+    def where(self, which: Tensor, other: "Solution") -> "Solution":
+        """Return this one for some problems and another for the rest, with the steps of both.
+
+        Args:
+            which: bool (m,), the problems of this one.
+            other: the other one.
+        """
+        rows = max(len(self.trace["h"]), len(other.trace["h"]))
+        trace = {
+            name: torch.where(which, _extend(self.trace[name], rows), _extend(other.trace[name], rows))
+            for name in self.trace
+        }
+        return Solution(torch.where(which[:, None, None], self.W, other.W), self.steps + other.steps, trace)
+
 
 @dataclass(frozen=True)
 class Solver:
