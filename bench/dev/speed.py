@@ -258,8 +258,8 @@ def compared(nodes: int, count: int, timed: Mapping[str, Timing | str]) -> Table
     return Table(
         f"structure_{nodes}", f"{nodes} nodes, ER2, n = 1000, {count} draws", columns,
         tuple(row + (None,) * (len(columns) - len(row)) for row in rows),
-        "CPU-seconds of one thread. A class counts every undirected edge as an error. Twin: our learner of that kind, on "
-        "the same draws.",
+        "CPU-seconds of one thread. A class counts every undirected edge as an error. Twin: ours of that kind, on the "
+        "same draws.",
     )  # fmt: skip
 
 

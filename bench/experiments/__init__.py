@@ -30,17 +30,19 @@ from bench.experiments.theory import (
     cost,
     layernorm,
     limits,
+    misses,
     mixing,
     recovery,
+    sizes,
     variance,
     violations,
 )
 from bench.plan.setup import OWN, Setup
 
 _MODULES = (
-    recovery, variance, violations, limits, attribution, confidence, layernorm, mixing, acyclicity, example, discovery,
-    positive_control, recommend, sensitivity, ablation, graph_claims, audit, graph_view, readings, multiverse,
-    agreement, cost,
+    recovery, sizes, variance, violations, limits, attribution, misses, confidence, layernorm, mixing, acyclicity,
+    example, discovery, positive_control, recommend, sensitivity, ablation, graph_claims, audit, graph_view, readings,
+    multiverse, agreement, cost,
 )  # fmt: skip
 EXPERIMENTS: dict[str, Experiment] = {module.EXPERIMENT.name: module.EXPERIMENT for module in _MODULES}
 

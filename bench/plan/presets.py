@@ -94,6 +94,36 @@ class Confidence:
 
 
 @dataclass(frozen=True)
+class Misses:
+    """Graphs whose exact covariance NOTEARS has, and may still miss.
+
+    Args:
+        draws: SCMs per cell.
+        families: kinds of graph, (family, edges per node) each.
+        nodes: of each graph.
+    """
+
+    draws: int
+    families: tuple[tuple[str, int], ...]
+    nodes: int
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """ER2 graphs of rising size.
+
+    Args:
+        draws: SCMs per cell, fewer of large ones.
+        nodes: sizes of graphs, ascending.
+        most_seconds: CPU-seconds per graph that a learner may be expected to cost.
+    """
+
+    draws: int
+    nodes: tuple[int, ...]
+    most_seconds: float
+
+
+@dataclass(frozen=True)
 class Cost:
     """How h(W) is timed.
 
@@ -194,6 +224,8 @@ class Preset:
         limits: sizes of the map of the limits.
         attribution: sizes of the search for causes of misses.
         confidence: sizes of the graphs whose edges are found on resamples.
+        misses: sizes of the graphs whose misses are attributed by certificates.
+        sizes: sizes of the graphs on which all learners are compared.
         cost: sizes at which h(W) is timed.
         world: the behaviour world of most experiments.
         world_seeds: how many such worlds.
@@ -217,6 +249,8 @@ class Preset:
     limits: Limits
     attribution: Attribution
     confidence: Confidence
+    misses: Misses
+    sizes: Sizes
     cost: Cost
     world: World
     world_seeds: int
@@ -254,6 +288,8 @@ SMOKE = Preset(
     Limits(draws=30, nodes=(5, 10), samples=(100, 1000), densities=(1,), ratios=(1.0, 16.0)),
     Attribution(draws=30, nodes=6, samples=(1000,)),
     Confidence(draws=5, nodes=10, samples=(100,), learners=("eqvar",), resamples=20, worlds=1),
+    Misses(draws=5, families=(("er", 2),), nodes=8),
+    Sizes(draws=3, nodes=(10, 15), most_seconds=1.0),
     Cost(nodes=(32, 64, 128), repeats=5),
     world=World(items=30, users=150, length=12, width=16, epochs=3), world_seeds=2,
     sweep=World(items=40, users=100, length=10, width=16, epochs=2, fresh=100), sweep_seeds=2, most_worlds=3,
@@ -273,6 +309,8 @@ QUICK = Preset(
     Limits(30, nodes=(5, 10, 20, 40), samples=(30, 100, 300, 1000, 3000), densities=(1, 2), ratios=(1.0, 4.0, 16.0)),
     Attribution(draws=30, nodes=8, samples=(100, 1000)),
     Confidence(16, nodes=20, samples=(100, 1000), learners=("eqvar", "eqvar_lasso"), resamples=50, worlds=2),
+    Misses(draws=40, families=(("er", 2), ("sf", 2), ("chain", 1)), nodes=20),
+    Sizes(draws=10, nodes=(20, 50), most_seconds=1.0),
     Cost(nodes=(64, 128, 256, 512, 1024), repeats=5),
     world=World(items=100, users=1000, length=30, width=32, epochs=30), world_seeds=5,
     sweep=World(items=50, users=250, length=20, width=32, epochs=38, batch=32, fresh=3000), sweep_seeds=5,
@@ -304,6 +342,8 @@ STANDARD = Preset(
     Confidence(
         draws=40, nodes=20, samples=(100, 1000), learners=("eqvar", "eqvar_lasso", "notears"), resamples=100, worlds=2,
     ),
+    Misses(draws=100, families=(("er", 1), ("er", 2), ("sf", 2), ("chain", 1)), nodes=20),
+    Sizes(draws=40, nodes=(20, 50, 100, 200, 500, 1000), most_seconds=60.0),
     Cost(nodes=(64, 128, 256, 512, 1024, 2048), repeats=10),
     world=World(items=100, users=3000, length=30, width=64, epochs=40), world_seeds=5,
     sweep=World(items=100, users=500, length=20, width=32, epochs=40, fresh=3000), sweep_seeds=10,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from bench.cells.unit import Cell, Outcome
 from bench.errors import InputError
-from bench.runners import attribution, confidence, cost, example, graph_claims, mixing, recommender, structure
+from bench.runners import attribution, confidence, cost, example, graph_claims, misses, mixing, recommender, structure
 from causalrec.registry import Registry
 
 RUNNERS: Registry[Callable[[Cell], Outcome]] = {
@@ -16,6 +16,7 @@ RUNNERS: Registry[Callable[[Cell], Outcome]] = {
     "cost": cost.run,
     "example": example.run,
     "graph_claims": graph_claims.run,
+    "misses": misses.run,
     "mixing": mixing.run,
     "recommender": recommender.run,
     "structure": structure.run,

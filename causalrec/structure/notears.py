@@ -66,7 +66,7 @@ class Notears(Solver):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (0 <= self.first < float("inf") and self.restarts >= 0):
-            raise InputError(f"first = {self.first}, restarts = {self.restarts}; give a finite λ and a number, 0 or more")
+            raise InputError(f"first = {self.first}, restarts = {self.restarts}; give a finite λ and a number ≥ 0")
 
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:
         """Return one W per problem; trace h, rho and gamma, each (outer, m), after each update of the multiplier.

@@ -152,6 +152,15 @@ def resampled(cell: Cell) -> Made:
     return Made(cell, metrics, arrays | {"never": np.tile([200.0, 1.0], (draws, 1)), "failed": np.zeros(draws)})
 
 
+def missed(cell: Cell, causes: Any = 3) -> Made:
+    """What the runner of misses returns; the causes are one value for all draws, or one a draw."""
+    cause = np.array(np.broadcast_to(causes, cell.params["draws"]))
+    wrong = (cause > 0).astype(np.int64)
+    counts = {f"cause_{index}": int((cause == index).sum()) for index in range(4)}
+    metrics = {"draws": len(cause), "fit_cpu_s": 0.1, "not_converged": 0} | counts
+    return Made(cell, metrics, {"cause": cause, "shd": 2 * wrong, "shd_refit": wrong, "gap": 0.5 * wrong})
+
+
 def mixed(cell: Cell, accuracy: float = 0.5) -> Made:
     """What the mixing runner returns, the same for all draws but for one without an edge."""
     draws = cell.params["draws"]
@@ -193,7 +202,7 @@ def claimed(cell: Cell, quality: float = 0.5, **metrics: Any) -> Made:
 def made_up(cell: Cell) -> Made:
     """A result of the cell's runner, without anything particular."""
     runners = {"structure": graphs, "attribution": attributed, "mixing": mixed, "cost": clocked, "example": shown}
-    runners |= {"graph_claims": claimed, "confidence": resampled}
+    runners |= {"graph_claims": claimed, "confidence": resampled, "misses": missed}
     return runners.get(cell.runner, model)(cell)
 
 

@@ -15,6 +15,7 @@ from bench.experiments import find as find_experiment
 from bench.judge.bars import ORDER
 from bench.judge.claims import BLOCKED, read_register
 from bench.plan.presets import PRESETS
+from bench.runners import RUNNERS
 from bench.show.tables import Table, to_csv, to_text
 from tests.bench.made_up import (
     CLAIMED,
@@ -66,8 +67,7 @@ def test_plans_are_plain_unique_and_told_apart(experiment, data, preset):
     for cell in cells:
         assert json.loads(json.dumps(cell.params, allow_nan=False)) == cell.params
         assert cell.params["root"] == setup.stream
-        known = ("structure", "attribution", "confidence", "mixing", "recommender", "cost", "example", "graph_claims")
-        assert cell.runner in known
+        assert cell.runner in RUNNERS
         assert f"bench.runners.{cell.runner}:run" in cell.code
         assert cell.timeout == setup.preset.timeout
         assert cell.label
