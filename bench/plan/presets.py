@@ -335,8 +335,8 @@ STANDARD = Preset(
         further=("eqvar_bottom_up", "golem_ev", "golem_nv", "dagma"),
     ),
     Limits(
-        draws=100, nodes=(5, 10, 20, 50, 100), samples=(30, 100, 300, 1000, 3000, 10_000), densities=(1, 2, 4),
-        ratios=(1.0, 2.0, 4.0, 16.0, 64.0),
+        draws=100, nodes=(5, 10, 20, 50, 100, 200, 500, 1000), samples=(30, 100, 300, 1000, 3000, 10_000),
+        densities=(1, 2, 4), ratios=(1.0, 4.0, 16.0),
     ),
     Attribution(draws=100, nodes=12, samples=(30, 100, 300, 1000, 3000, 10_000)),
     Confidence(
@@ -368,7 +368,7 @@ PAPER = replace(
         stress_nodes=50,
     ),
     limits=replace(
-        STANDARD.limits, draws=200, nodes=(5, 10, 20, 50, 100, 200), ratios=(1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0),
+        STANDARD.limits, draws=200, ratios=(1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0),
         samples=(30, 100, 300, 1000, 3000, 10_000, 30_000),
     ),
     attribution=replace(STANDARD.attribution, draws=200, nodes=14),

@@ -23,17 +23,19 @@ from bench.show.tables import Table
 
 LEARNERS = ("eqvar_lasso", "oracle_lasso")
 PROFILE = "random"
+LARGE, DENSE = 100, 2  # beyond so many nodes there are fewer draws, and only densities up to this
+FEWEST = 10
 
 
 def plan(setup: Setup) -> list[Cell]:
     """Every learner at every density, size, ratio and number of samples, the exact covariance for the last."""
     m = setup.preset.limits
     worlds: list[dict[str, Any]] = [
-        {"draws": m.draws, "ratio": ratio, "profile": "equal" if ratio == 1 else PROFILE} for ratio in m.ratios
+        {"ratio": ratio, "profile": "equal" if ratio == 1 else PROFILE} for ratio in m.ratios
     ]
     asked = itertools.product(_graphs(setup), worlds, (*m.samples, None), setup.beside(LEARNERS))
     return [
-        plan_cell(setup, learner, "er", edges, nodes, samples, **world)
+        plan_cell(setup, learner, "er", edges, nodes, samples, draws=draws(setup, nodes), **world)
         for (edges, nodes), world, samples, learner in asked
         if can_run(learner, nodes, samples)
     ]
@@ -42,7 +44,29 @@ def plan(setup: Setup) -> list[Cell]:
 def _graphs(setup: Setup) -> list[tuple[int, int]]:
     """Densities and sizes: only where an ER graph of that many edges is not complete."""
     m = setup.preset.limits
-    return [(density, nodes) for density in m.densities for nodes in m.nodes if 2 * density < nodes - 1]
+    return [
+        (density, nodes)
+        for density in m.densities
+        for nodes in m.nodes
+        if 2 * density < nodes - 1 and (density <= DENSE or nodes <= LARGE)
+    ]
+
+
+def draws(setup: Setup, nodes: int) -> int:
+    """How many graphs of a size are drawn.
+
+    Args:
+        setup: the run's.
+        nodes: per graph.
+    """
+    most = setup.preset.limits.draws
+    return most if nodes <= LARGE else max(FEWEST, most * LARGE // nodes)
+
+
+def _drawn(setup: Setup) -> str:
+    m = setup.preset.limits
+    fewer = f", {draws(setup, m.nodes[-1])} of {m.nodes[-1]} nodes" if m.nodes[-1] > LARGE else ""
+    return f"{m.draws} draws a cell{fewer}"
 
 
 def _curve(setup: Setup, results: Results, learner: str) -> Results:
@@ -131,8 +155,8 @@ def tables(setup: Setup, results: Results) -> list[Table]:
             rows.append((f"ER{density}", nodes, f"{ratio:g}", q, expected, *itertools.chain(*pairs)))
     heads = [f"{title(learner)}: {what}" for learner in learners for what in ("n at 1/2", "exact covariance")]
     note = (
-        f"The n at which half of the graphs are recovered exactly [95 % interval], interpolated in log n; {m.draws} "
-        f"draws a cell that share graph and weights over n and ratios; noise variances by the profile {PROFILE}. q: "
+        f"The n at which half of the graphs are recovered exactly [95 % interval], interpolated in log n; {_drawn(setup)} "
+        f"that share graph and weights over n and ratios; noise variances by the profile {PROFILE}. q: "
         "mean over the draws of the most parents of a node. The rate is minimax for equal variances; "
         + ("its constant could not be fitted: the oracle crosses 1/2 nowhere." if c is None else
            f"its one constant, c = {c:.1f}, is fitted to the oracle on ER{m.densities[0]} at ratio 1.")
@@ -151,7 +175,7 @@ def details(setup: Setup, results: Results) -> list[Table]:
         for r in select(results)
     ]  # fmt: skip
     columns = ("graphs", "nodes", "ratio", "learner", "n", "exact recovery", "mean SHD")
-    note = f"{setup.preset.limits.draws} draws a cell; Clopper-Pearson intervals; SHD at the threshold 0.3."
+    note = f"{_drawn(setup)}; Clopper-Pearson intervals; SHD at the threshold 0.3."
     note += failed_draws(results)
     return [table("limits_all", "The map of the limits, every cell", columns, rows, note)]
 
@@ -164,7 +188,7 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
         for learner, density, ratio in itertools.product(setup.beside(LEARNERS[::-1]), m.densities, m.ratios)
     ]
     note = (
-        f"{m.draws} draws a cell, 95 % Clopper-Pearson intervals. "
+        f"{_drawn(setup)}, 95 % Clopper-Pearson intervals. "
         + ("No line n = c q log(d/q): c could not be fitted." if c is None else
            f"Line: n = c q log(d/q), q the most parents of a node, d the nodes; c = {c:.1f} fitted to the known order "
            f"on ER{m.densities[0]}, ratio 1.")
