@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from bench.apply import confidence
 from bench.apply.bounded import told, within
@@ -124,7 +125,8 @@ def _learn(
         observed.problems, observed.names, learner, method, options, threshold=threshold, seed=seed, faster=FASTER
     )
     if resampling is not None:
-        found = resampled(found, learner, resampling.bootstrap, resampling.resample, resampling.calibrate, seed)
+        with threadpool_limits(1):  # its products are many and small: threads would only wait for each other
+            found = resampled(found, learner, resampling.bootstrap, resampling.resample, resampling.calibrate, seed)
     _ = found.told
     return Learned(observed, found)
 

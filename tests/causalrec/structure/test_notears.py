@@ -58,6 +58,34 @@ def test_it_minimises_what_it_says():
     assert abs(W[0, 1]) < 1e-3
 
 
+def objective(W, S, sparsity=0.02):
+    A = np.eye(W.shape[-1]) - W
+    return 0.5 * ((A @ S) * A).sum((1, 2)) + sparsity * np.abs(W).sum((1, 2))
+
+
+def test_restarts_keep_the_least_objective_and_share_their_starts():
+    problems = draws(8, 4, seed=25)[1]
+    S = problems.covariance
+    once, often = (load("notears", restarts=k).fit(problems, np.random.default_rng(1)) for k in (0, 4))
+    assert (objective(often.W, S) <= objective(once.W, S) + 1e-9).all()
+    assert (often.iterations > once.iterations).all()
+    assert (often.h <= 1e-8).all()
+    assert np.array_equal(often.trace["h"][-1], often.h)
+    alone = load("notears", restarts=4).fit(Problems(S[:1], problems.samples), np.random.default_rng(1))
+    assert np.allclose(alone.W, often.W[:1], atol=1e-6)
+
+
+def test_a_first_lambda_is_where_the_search_starts():
+    """In a tiny domain of one edge the problem is convex, so the start is forgotten."""
+    S = np.array([[[1.0, 1.0], [1.0, 2.0]]])
+    found = [load("notears", first=first, change=1e-10).fit(Problems(S), np.random.default_rng()) for first in (0.0, 0.5)]
+    assert np.allclose(found[0].W, found[1].W, atol=1e-3)
+    problems = draws(8, 3, seed=26)[1]
+    strict = load("notears", sparsity=0.5).fit(problems, np.random.default_rng())
+    path = load("notears", first=0.5).fit(problems, np.random.default_rng())
+    assert (objective(path.W, problems.covariance) < objective(strict.W, problems.covariance)).all()
+
+
 def test_too_few_rounds_are_admitted():
     fits = load("notears", outer=1).fit(draws(8, 3, seed=23)[1], np.random.default_rng())
     assert not fits.converged.all()
@@ -85,6 +113,8 @@ def test_cuda_learns_the_same_graphs():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"first": -1.0}, "≥ 0"),
+        ({"restarts": -1}, "≥ 0"),
         ({"sparsity": 0.0}, "above 0"),
         ({"acyclicity": "polynomial"}, "log_determinant, exponential"),
         ({"device": "tpu"}, "give cpu"),
