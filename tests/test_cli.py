@@ -199,7 +199,7 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("plan --preset big", "preset 'big' is unknown"),
         ("plan --rival sasrek", "rival 'sasrek' is unknown; choose among fpmc, fpmc_full"),
         ("run recommend --dataset ml-10m", "there is no dataset 'ml-10m'; choose from ml-100k"),
-        ("run recovry", "experiment 'recovry' is unknown; choose one of recovery, variance"),
+        ("run recovry", "experiment 'recovry' is unknown; choose one of recovery, sizes, variance"),
         ("run", "Missing argument"),
         ("reprodce", "No such command 'reprodce'"),
         ("reproduce --prest smoke", "No such option: --prest"),

@@ -42,7 +42,7 @@ def learned(monkeypatch, change):
     """One cell, run with a learner that returns `change` of the truth."""
     cell = misses.plan(SETUP)[0]
 
-    def fit(self, problems, generator):  # noqa: ARG001
+    def fit(self, problems, generator):
         W = change(registry.load("oracle").fit(problems, generator).W)
         m = len(W)
         return Fits(W, np.zeros(m), np.ones(m, dtype=bool), np.ones(m, dtype=np.int64))

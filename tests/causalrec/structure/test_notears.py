@@ -78,8 +78,9 @@ def test_restarts_keep_the_least_objective_and_share_their_starts():
 def test_a_first_lambda_is_where_the_search_starts():
     """In a tiny domain of one edge the problem is convex, so the start is forgotten."""
     S = np.array([[[1.0, 1.0], [1.0, 2.0]]])
-    found = [load("notears", first=first, change=1e-10).fit(Problems(S), np.random.default_rng()) for first in (0.0, 0.5)]
-    assert np.allclose(found[0].W, found[1].W, atol=1e-3)
+    learners = (load("notears", first=first, change=1e-10) for first in (0.0, 0.5))
+    one, other = (learner.fit(Problems(S), np.random.default_rng()).W for learner in learners)
+    assert np.allclose(one, other, atol=1e-3)
     problems = draws(8, 3, seed=26)[1]
     strict = load("notears", sparsity=0.5).fit(problems, np.random.default_rng())
     path = load("notears", first=0.5).fit(problems, np.random.default_rng())
