@@ -289,6 +289,23 @@ def judge(
     return judge_folder(folder, out, data_dir, paper=paper)
 
 
+@command(app, "spot-check", "results/runs/quick-seed0")
+def spot_check(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, with its records in it or beside it.")],
+    cells: Annotated[int, request.scope("How many cells.", least=1)] = 5,
+    seed: Annotated[int, request.scope("Root of the choice of cells.", least=0)] = 0,
+    jobs: Annotated[int, request.where("Worker processes.", least=1)] = 1,
+    data_dir: request.DataDir = None,
+) -> Answer:
+    """Run a few random cells of a run again and hold them against their records.
+
+    Exit code: 0 all are as recorded, 1 one is not, 2 wrong input.
+    """
+    from bench.report.spot_check import spot_check as check
+
+    return check(folder, cells, seed, data_dir, jobs)
+
+
 @command(app, "severity", "--preset standard")
 def severity(
     preset: Annotated[str, request.scope("Whose numbers of draws, worlds and seeds are taken.")] = "quick",

@@ -153,11 +153,26 @@ def rejudge(setup: Setup, names: Collection[str], store: Store, register: Regist
         store: where records are.
         register: what to judge by. Default the suite's own.
     """
+    results = {name: collect(cells, store) for name, cells in _planned(setup, names, store).items()}
+    return _read(setup, results, register)
+
+
+def all_cells(setup: Setup, names: Collection[str], store: Store) -> list[Cell]:
+    """The cells of experiments, those included that they plan on the results in a store.
+
+    Args:
+        setup: what the cells were planned from.
+        names: of experiments.
+        store: where records are.
+    """
+    return list(dict.fromkeys(_all(_planned(setup, names, store))))
+
+
+def _planned(setup: Setup, names: Collection[str], store: Store) -> dict[str, list[Cell]]:
     planned = plan_cells(setup, names)
     while more := _refined(setup, planned, store):
         planned |= {name: planned[name] + cells for name, cells in more.items()}
-    results = {name: collect(list(dict.fromkeys(cells)), store) for name, cells in planned.items()}
-    return _read(setup, results, register)
+    return {name: list(dict.fromkeys(cells)) for name, cells in planned.items()}
 
 
 def _refined(setup: Setup, planned: Mapping[str, list[Cell]], store: Store) -> dict[str, list[Cell]]:

@@ -106,12 +106,7 @@ def judge_folder(
     """
     if paper and out is None:
         raise InputError("--paper writes into the folder of --out; name one")
-    run = read_run(_run_of(folder))
-    place = next((at for at in (run.path.parent, run.path.parent.parent) if (at / "records").is_dir()), None)
-    if place is None:
-        raise InputError(f"{folder}: there is no folder records in it or beside it; judge where `reproduce` wrote them")
-    os.environ[DATA_VARIABLE] = str(data_folder(data_dir).resolve())
-    store = Evidence(place)
+    run, store = opened(folder, data_dir)
     found = rejudge(restored(run), run.experiments, store, register)
     missing = sum(result.record is None for result in found.failures)
     made = Made(run.made.command, run.made.started, run.made.duration_s, run.environment)
@@ -121,6 +116,24 @@ def judge_folder(
     told += f"; {len(store.older)} records were made by other code than today's" if store.older else ""
     shown = summary_table(found.verdicts, headline(found.verdicts))
     return Answer([shown], document(found, made), [told, *([f"report: {out / REPORT}"] if out else [])])
+
+
+def opened(folder: Path, data_dir: Path | None = None) -> tuple[RunFile, Evidence]:
+    """Return a run and its records, and let the readers of datasets find them.
+
+    Args:
+        folder: as for `judge_folder`.
+        data_dir: likewise.
+
+    Raises:
+        InputError: no run or no records there, or several runs.
+    """
+    run = read_run(_run_of(folder))
+    place = next((at for at in (run.path.parent, run.path.parent.parent) if (at / "records").is_dir()), None)
+    if place is None:
+        raise InputError(f"{folder}: there is no folder records in it or beside it; judge where `reproduce` wrote them")
+    os.environ[DATA_VARIABLE] = str(data_folder(data_dir).resolve())
+    return run, Evidence(place)
 
 
 def _run_of(folder: Path) -> Path:
