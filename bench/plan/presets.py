@@ -289,7 +289,7 @@ SMOKE = Preset(
     Attribution(draws=30, nodes=6, samples=(1000,)),
     Confidence(draws=5, nodes=10, samples=(100,), learners=("eqvar",), resamples=20, worlds=1),
     Misses(draws=5, families=(("er", 2),), nodes=8),
-    Sizes(draws=3, nodes=(10, 15), most_seconds=1.0),
+    Sizes(draws=3, nodes=(10,), most_seconds=1.0),
     Cost(nodes=(32, 64, 128), repeats=5),
     world=World(items=30, users=150, length=12, width=16, epochs=3), world_seeds=2,
     sweep=World(items=40, users=100, length=10, width=16, epochs=2, fresh=100), sweep_seeds=2, most_worlds=3,
@@ -340,7 +340,7 @@ STANDARD = Preset(
     ),
     Attribution(draws=100, nodes=12, samples=(30, 100, 300, 1000, 3000, 10_000)),
     Confidence(
-        draws=40, nodes=20, samples=(100, 1000), learners=("eqvar", "eqvar_lasso", "notears"), resamples=100, worlds=2,
+        draws=20, nodes=20, samples=(100, 1000), learners=("eqvar", "eqvar_lasso", "notears"), resamples=100, worlds=2,
     ),
     Misses(draws=100, families=(("er", 1), ("er", 2), ("sf", 2), ("chain", 1)), nodes=20),
     Sizes(draws=40, nodes=(20, 50, 100, 200, 500, 1000), most_seconds=60.0),

@@ -21,7 +21,8 @@ LEARNERS = (
     "attention, closed form", "attention, free W", "log-determinant path", "exact, equal variances", "GOLEM-EV",
     "GOLEM-NV", "EqVar, BIC refit", "EqVar bottom-up", "NOTEARS, exponential h", "exact, equal variances, L1",
     "exact, BIC", "attention, root of S", "DAGMA (peer)", "NOTEARS (peer)", "GOLEM (peer)", "DirectLiNGAM (peer)",
-    "PC (peer)", "GES (peer)", "BOSS (peer)", "CoLiDE-EV", "CoLiDE-NV",
+    "PC (peer)", "GES (peer)", "BOSS (peer)", "CoLiDE-EV", "CoLiDE-NV", "BOSS",
+    "BOSS, one DAG of its class",
 )  # fmt: skip
 RECOMMENDERS = (
     "CausalRec", "SASRec", "GRU4Rec", "BERT4Rec", "best possible", "EASE (control)", "CausalRec, alpha = 0 (twin)",

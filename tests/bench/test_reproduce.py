@@ -60,7 +60,7 @@ def unmade(document: dict) -> dict:
 
 def call(out: Path, *more: str) -> subprocess.CompletedProcess:
     where = os.environ | {"CAUSALREC_DATA": str(out / "no data")}
-    return subprocess.run([*COMMAND, "--out", out, *more], capture_output=True, timeout=300, check=False, env=where)
+    return subprocess.run([*COMMAND, "--out", out, *more], capture_output=True, timeout=600, check=False, env=where)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ WORLDS: dict[str, dict[str, Any]] = {
     "standardised": PLAIN | {"violation": {"kind": "standardised"}},
     "iSCM": PLAIN | {"violation": {"kind": "iscm"}},
 }
-WORK = 1_000_000  # graphs per cell times nodes squared, at most
+WORK = 400_000  # graphs per cell times nodes squared, at most
 FEWEST = 3
 
 

@@ -51,7 +51,7 @@ def test_every_experiment_has_its_name_and_a_question():
 
 
 def test_unknown_experiments_are_refused():
-    with pytest.raises(InputError, match="experiment 'recovry' is unknown; choose one of recovery, variance"):
+    with pytest.raises(InputError, match="experiment 'recovry' is unknown; choose one of recovery, sizes, variance"):
         find_experiment("recovry")
 
 
