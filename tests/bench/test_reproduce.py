@@ -104,7 +104,7 @@ def test_files_exist_and_parse(smoke):
     assert names[-1] == "verdicts"
     assert len(set(names)) == len(names)
     found = {path.stem for path in (folder / "tables").glob("*.csv")}
-    filed = ("recovery", "recommend", "limits", "attribution", "mixing", "phone_cable", "multiverse")
+    filed = ("recovery", "sizes", "recommend", "limits", "attribution", "misses", "mixing", "phone_cable", "multiverse")
     assert found == {*names, *(f"{name}_all" for name in filed)}
     for path in (folder / "tables").glob("*.csv"):
         rows = list(csv.reader(path.read_text().splitlines()))
