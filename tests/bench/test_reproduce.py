@@ -104,8 +104,8 @@ def test_files_exist_and_parse(smoke):
     assert names[-1] == "verdicts"
     assert len(set(names)) == len(names)
     found = {path.stem for path in (folder / "tables").glob("*.csv")}
-    filed = ("recovery", "sizes", "recommend", "limits", "attribution", "misses", "mixing", "phone_cable", "multiverse")
-    assert found == {*names, *(f"{name}_all" for name in filed)}
+    filed = ("recovery", "sizes", "recommend", "limits", "attribution", "mixing", "phone_cable", "multiverse")
+    assert found - {"misses_all"} == {*names, *(f"{name}_all" for name in filed)}  # there is one only where one missed
     for path in (folder / "tables").glob("*.csv"):
         rows = list(csv.reader(path.read_text().splitlines()))
         assert len(rows) >= 2

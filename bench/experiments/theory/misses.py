@@ -94,7 +94,7 @@ def details(setup: Setup, results: Results) -> list[Table]:
                 rows.append((graph_name(r), int(draw), cause, int(at["shd"]), int(at["shd_refit"]), gap))
     columns = ("graphs", "draw", "cause", "SHD", "SHD after refit", "loss above the true graph's")
     note = "Penalised loss of the graph found less that of the true graph, each at its best weights."
-    return [table("misses_all", "Every miss of NOTEARS, one by one", columns, rows, note)]
+    return [table("misses_all", "Every miss of NOTEARS, one by one", columns, rows, note)] if rows else []
 
 
 EXPERIMENT = Experiment(
