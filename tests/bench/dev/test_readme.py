@@ -20,7 +20,8 @@ def test_every_page_has_its_marks_and_they_are_filled():
     marked = [found for text in (README, RESULTS, ARTIFACT) for found in PLACE.findall(text)]
     assert [(kind, run, table) for _, kind, run, table, _ in marked] == [
         ("headline", "quick", ""), ("claims", "quick", ""), ("headline", "quick", ""), ("table", "quick", ""),
-        ("table", "quick", "readings"), ("table", "quick", "attribution"), ("artifact", "quick", ""),
+        ("table", "quick", "readings"), ("table", "quick", "attribution"), ("table", "quick", "misses"),
+        ("table", "quick", "sizes"), ("table", "quick", "confidence"), ("artifact", "quick", ""),
     ]  # fmt: skip
     assert all(len(said) > 50 for *_, said in marked)
 
