@@ -6,7 +6,7 @@ leaves the support of each, at the cost of one product with the correlation matr
 
 from dataclasses import dataclass
 from functools import partial
-from itertools import count, pairwise
+from itertools import pairwise
 from typing import ClassVar, Literal, get_args
 
 import numpy as np
@@ -254,8 +254,8 @@ def _lasso(
     b_A(λ) = M (c_A − λ w_A z_A), and the correlation of j with the residual is covariance_j + λ R_jA M w_A z_A. The
     next event is at the largest λ below the current one at which this reaches ± λ w_j for some j, which then enters, or
     a coefficient reaches 0 and leaves. The path ends when a variable would enter a support that is at its limit, when
-    no larger support could win even with the RSS on all predecessors, or, of an adaptive path, after `PATIENCE` events
-    without a lower BIC.
+    no larger support could win even with the RSS on all predecessors, after 8 n events, or, of an adaptive path, after
+    `PATIENCE` without a lower BIC.
     """
     penalty = np.log(samples) / samples
     state, live = _Regressions(R, problem, response), np.arange(len(b_full))
@@ -266,7 +266,7 @@ def _lasso(
     found, sign, left = (np.zeros_like(b_full) for _ in range(3))
     least, level = np.full((2, len(b_full)), np.inf)
     best_at = np.zeros(len(b_full), dtype=np.int64)
-    for event in count():
+    for event in range(8 * R.shape[1] + 1):
         each = np.arange(len(live))
         b = state.coefficients
         size = state.used.sum(1)
