@@ -10,7 +10,8 @@ from torch import Tensor
 from causalrec.errors import InputError
 from causalrec.structure import Fits, Problems
 from causalrec.structure.dagma import CentralPath
-from causalrec.structure.newton import Rows, Solution, Solver
+from causalrec.structure.newton import Solution, Solver
+from causalrec.structure.rows import Rows
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from torch import Tensor
 from causalrec.errors import InputError
 from causalrec.lagrangian import Lagrangian
 from causalrec.structure import Fits, Problems
-from causalrec.structure.newton import Loss, Rows, Solution, Solver
+from causalrec.structure.newton import Loss, Solution, Solver
+from causalrec.structure.rows import Rows
 
 # Share of the diagonal of S that is added to it, since the likelihood of a singular covariance has no maximum.
 _RIDGE = 1e-8

@@ -11,7 +11,8 @@ from torch import Tensor
 from causalrec.errors import InputError
 from causalrec.lagrangian import Lagrangian
 from causalrec.structure import Fits, Problems
-from causalrec.structure.newton import Rows, Solution, Solver
+from causalrec.structure.newton import Solution, Solver
+from causalrec.structure.rows import Rows
 
 SPREAD = 0.3  # spectral radius, nearly, of a random start
 

@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from causalrec.structure import Problems, newton, registry
-from causalrec.structure.newton import Rows, leading
+from causalrec.structure import Problems, registry
+from causalrec.structure import rows as module
+from causalrec.structure.rows import Rows, leading
 from synth.graphs import draw_dag
 from synth.scm import draw_scm
 
@@ -27,7 +28,7 @@ def equation(seed: int, vectors: bool, right: int) -> tuple[Rows, torch.Tensor, 
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), vectors=st.booleans(), right=st.integers(1, 2))
-def test_products_and_diagonals_are_those_of_the_dense_matrices(seed, vectors, right):
+def test_products_are_those_of_the_dense_matrices(seed, vectors, right):
     rows, _, V = equation(seed, vectors, right)
     dense = rows.dense().expand(2, NODES, NODES, NODES)
     assert torch.allclose(rows.times(V), torch.einsum("mijk,mrik->mrij", dense, V), rtol=1e-10, atol=1e-9)
@@ -42,11 +43,11 @@ def test_iteration_ends_where_factors_do(seed, vectors, right):
     assert torch.allclose(torch.einsum("mijk,mrik->mrij", matrices, exact), V, rtol=1e-6, atol=1e-6)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("_DENSE", 1), ("_RANK", 4), ("_ITERATIONS", 500), ("_RESIDUAL", 1e-9)):
-            patch.setattr(newton, name, value)
+            patch.setattr(module, name, value)
         root = leading(rows.S)
         assert root is not None
         found = rows.solve(diagonal, V, root)
-        patch.setattr(newton, "_RESIDUAL", 0.1)
+        patch.setattr(module, "_RESIDUAL", 0.1)
         rough = rows.solve(diagonal, V, root)
         alone = Rows(rows.S[1:], *(None if x is None else x[1:] for x in (rows.precision, rows.a)))
         assert torch.allclose(alone.solve(diagonal[1:], V[1:], root[1:]), rough[1:], rtol=1e-5, atol=1e-8)
@@ -57,7 +58,7 @@ def test_iteration_ends_where_factors_do(seed, vectors, right):
 
 
 def test_few_nodes_are_factored():
-    assert leading(torch.eye(newton._DENSE, dtype=torch.float64)[None]) is None
+    assert leading(torch.eye(module._DENSE, dtype=torch.float64)[None]) is None
 
 
 @pytest.mark.parametrize("name", ["notears", "dagma", "golem_ev", "golem_nv", "colide_ev"])
@@ -66,8 +67,8 @@ def test_a_learner_finds_the_same_graph_by_iteration(name, monkeypatch):
     scms = [draw_scm(rng, draw_dag("er", rng, 15, 1)) for _ in range(3)]
     problems = Problems(np.stack([scm.covariance for scm in scms]))
     by_factors = registry.load(name).fit(problems, rng)
-    monkeypatch.setattr(newton, "_DENSE", 1)
-    monkeypatch.setattr(newton, "_RANK", 4)
+    monkeypatch.setattr(module, "_DENSE", 1)
+    monkeypatch.setattr(module, "_RANK", 4)
     by_iteration = registry.load(name).fit(problems, rng)
     assert by_iteration.converged.all()
     assert np.allclose(by_iteration.W, by_factors.W, atol=1e-2)
