@@ -14,8 +14,7 @@ from causalrec.structure.eqvar import EqVar
 from causalrec.structure.exact import Exact
 from causalrec.structure.golem import GolemEV, GolemNV
 from causalrec.structure.notears import Notears
-from causalrec.structure.oracle import Oracle
-from causalrec.structure.sort_regress import R2Sort, RandomOrder, VarianceSort
+from causalrec.structure.sort_regress import Oracle, R2Sort, RandomOrder, VarianceSort
 
 LEARNERS: Registry[type[Any]] = {
     kind.name: kind

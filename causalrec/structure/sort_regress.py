@@ -1,10 +1,11 @@
-"""Controls that do not look for causes: order by variance, by R², or at random, then refit on the predecessors."""
+"""Controls that do not look for causes: an order by variance, by R², at random or as it is known, then a refit."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
+from causalrec.errors import InputError
 from causalrec.structure import Fits, Floats, Problems
 from causalrec.structure.regression import fits_along
 from causalrec.structure.sparse import Refit, Refitted, refit_along
@@ -47,6 +48,23 @@ class RandomOrder(Refitted):
     def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:
         """Return one order and one W per problem."""
         return _along(problems, self.refit, generator.random(problems.covariance.shape[:2]))
+
+
+@dataclass(frozen=True)
+class Oracle(Refitted):
+    """A refit on the predecessors in `problems.order`; on an exact covariance this is B, for any positive variances."""
+
+    name: ClassVar[str] = "oracle"
+
+    def fit(self, problems: Problems, generator: np.random.Generator) -> Fits:  # noqa: ARG002, nothing is random
+        """Return one W per problem.
+
+        Raises:
+            InputError: the problems have no order.
+        """
+        if problems.order is None:
+            raise InputError("oracle: these problems carry no order; give Problems(..., order=...)")
+        return fits_along(problems.order, refit_along(problems, problems.order, self.refit))
 
 
 def _along(problems: Problems, refit: Refit, score: Floats) -> Fits:
