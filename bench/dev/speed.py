@@ -208,7 +208,7 @@ def sizes(nodes: Sequence[int], budget: float, only: Sequence[str] = ()) -> Iter
         B, problems = worlds(n, count)
         timed: dict[str, Timing | str] = {}
         for name in asked:
-            then, took = before.get(name, (n, EXPECTED.get(name, 0.0)))
+            then, took = before.get(name, (NODES[0], EXPECTED.get(name, 0.0)))
             if (expected := took * (n / then) ** GROWTH) > budget:
                 timed[name] = f"about {expected:.3g} s a graph; raise --budget to run it"
             elif name in OURS:
@@ -243,7 +243,7 @@ def compared(nodes: int, count: int, timed: Mapping[str, Timing | str]) -> Table
     for name, own in timed.items():
         version = "ours" if name in OURS else learners.identity(name) if isinstance(own, Timing) else None
         if isinstance(own, str):
-            rows.append((name, version, None, None, None, None, own))
+            rows.append((name, version, None, None, None, None, own, None))
             continue
         ours, told = timed.get(TWIN.get(name, "")), None
         same, ratio = None, None
@@ -257,7 +257,7 @@ def compared(nodes: int, count: int, timed: Mapping[str, Timing | str]) -> Table
     )  # fmt: skip
     return Table(
         f"structure_{nodes}", f"{nodes} nodes, ER2, n = 1000, {count} draws", columns,
-        tuple(row + (None,) * (len(columns) - len(row)) for row in rows),
+        tuple(rows),
         "CPU-seconds of one thread. A class counts every undirected edge as an error. Twin: ours of that kind, on the "
         "same draws.",
     )  # fmt: skip

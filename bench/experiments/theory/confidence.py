@@ -14,7 +14,8 @@ import numpy as np
 
 from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, Rows, table
-from bench.experiments.theory.graphs import plan_cell
+from bench.experiments.theory import graphs
+from bench.experiments.theory.graphs import PLAIN, plan_cell
 from bench.judge.intervals import Interval, t_interval
 from bench.methods.learners import code, seconds, title
 from bench.plan.results import Result, select
@@ -23,13 +24,7 @@ from bench.show.figures import Curves, Figure, Panel, Series
 from bench.show.tables import Table
 from synth.calibration import BINS, calibration_error
 
-LINEAR: dict[str, Any] = {"profile": "equal", "ratio": 1.0, "violation": None}
-WORLDS: dict[str, dict[str, Any]] = {
-    "equal variances": LINEAR,
-    "variance ratio 16": LINEAR | {"profile": "random", "ratio": 16.0},
-    "standardised": LINEAR | {"violation": {"kind": "standardised"}},
-    "nonlinear": LINEAR | {"violation": {"kind": "nonlinear", "mechanism": "tanh"}},
-}
+WORLDS = graphs.WORLDS | {"nonlinear": PLAIN | {"violation": {"kind": "nonlinear", "mechanism": "tanh"}}}
 KINDS = {"frequency": "frequency", "probability": "calibrated"}
 OVERHEAD = 7e-4  # CPU-seconds per resample beside the learner's
 

@@ -12,6 +12,14 @@ from bench.methods import learners
 from bench.plan.results import Result, mean_known, select, stacked
 from bench.plan.setup import Setup
 
+PLAIN: dict[str, Any] = {"profile": "equal", "ratio": 1.0, "violation": None}
+# The worlds that experiments share, by what tables call them.
+WORLDS: dict[str, dict[str, Any]] = {
+    "equal variances": PLAIN,
+    "variance ratio 16": PLAIN | {"profile": "random", "ratio": 16.0},
+    "standardised": PLAIN | {"violation": {"kind": "standardised"}},
+}
+
 
 def plan_cell(
     setup: Setup, learner: str, family: str, edges: int, nodes: int, samples: int | None, **changes: Any

@@ -155,7 +155,7 @@ def tables(setup: Setup, results: Results) -> list[Table]:
             rows.append((f"ER{density}", nodes, f"{ratio:g}", q, expected, *itertools.chain(*pairs)))
     heads = [f"{title(learner)}: {what}" for learner in learners for what in ("n at 1/2", "exact covariance")]
     note = (
-        f"The n at which half of the graphs are recovered exactly [95 % interval], interpolated in log n; "
+        "The n at which half of the graphs are recovered exactly [95 % interval], interpolated in log n; "
         f"{_drawn(setup)} that share graph and weights over n and ratios; noise variances by the profile {PROFILE}. q: "
         "mean over the draws of the most parents of a node. The rate is minimax for equal variances; "
         + ("its constant could not be fitted: the oracle crosses 1/2 nowhere." if c is None else

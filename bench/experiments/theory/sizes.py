@@ -5,7 +5,8 @@ from typing import Any
 
 from bench.cells.unit import Cell
 from bench.experiments.base import Experiment, Results, Rows, curves, table
-from bench.experiments.theory.graphs import failed_draws, first, mean_shd, plan_cell
+from bench.experiments.theory import graphs
+from bench.experiments.theory.graphs import PLAIN, failed_draws, first, mean_shd, plan_cell
 from bench.judge.intervals import clopper_pearson, t_interval
 from bench.methods import learners
 from bench.plan.results import Result
@@ -18,13 +19,7 @@ LEARNERS = (
     "random_order", "oracle_lasso",
 )  # fmt: skip
 SAMPLES = 1000
-PLAIN: dict[str, Any] = {"profile": "equal", "ratio": 1.0, "violation": None}
-WORLDS: dict[str, dict[str, Any]] = {
-    "equal variances": PLAIN,
-    "variance ratio 16": PLAIN | {"profile": "random", "ratio": 16.0},
-    "standardised": PLAIN | {"violation": {"kind": "standardised"}},
-    "iSCM": PLAIN | {"violation": {"kind": "iscm"}},
-}
+WORLDS = graphs.WORLDS | {"iSCM": PLAIN | {"violation": {"kind": "iscm"}}}
 WORK = 400_000  # graphs per cell times nodes squared, at most
 FEWEST = 3
 
