@@ -108,7 +108,7 @@ def document(graph: Graph) -> dict[str, Any]:
 
 
 def _rows(graph: Graph) -> list[dict[str, Any]]:
-    """What is told of each edge that is in the graph or likely, the surest first."""
+    """List every edge that is in the graph or likely, the surest first."""
     found, W = _confidence(graph), graph.W
     direction, error = found.direction, found.standard_error
     at = np.argwhere((W != 0) | (found.probability >= LIKELY)).tolist()

@@ -15,6 +15,7 @@ from scipy.linalg.lapack import dpotrf, dpotri, dtrtrs
 
 from causalrec.errors import InputError
 from causalrec.structure import Fits, Floats, Integers, Problems
+from causalrec.structure.doubts import correlations
 
 Orient = Literal["class", "dag"]
 
@@ -73,8 +74,7 @@ class Boss:
         W, cpdag = np.zeros((m, n, n)), np.zeros((m, n, n), dtype=bool)
         order, rounds, score = np.zeros((m, n), dtype=np.int64), np.zeros(m, dtype=np.int64), np.zeros(m)
         for p, S in enumerate(problems.covariance):
-            scale = np.sqrt(S.diagonal())
-            correlation = S / scale[:, None] / scale
+            correlation = correlations(S)
             trees = [_Tree(correlation, j, charge) for j in range(n)]
             searches = [_Search(trees, start) for start in (_by_shares(correlation), *further)]
             best = max(searches, key=lambda search: search.score)

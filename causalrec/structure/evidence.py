@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import chi2, studentized_range
 
 from causalrec.structure import Floats, Problems
+from causalrec.structure.doubts import correlations
 
 GAUSSIAN = 3.0  # its kurtosis
 FLATTEST = 1.5  # kurtosis under which no test relies on it; that of two values is 1, which no variance would vary with
@@ -44,8 +45,7 @@ def regress_on_causes(W: Floats, covariance: Floats) -> tuple[Floats, Floats]:
         W: (n, n), a DAG; what is not 0 is an edge.
         covariance: (n, n).
     """
-    n, scale = len(W), np.sqrt(covariance.diagonal())
-    R = covariance / scale[:, None] / scale
+    n, scale, R = len(W), np.sqrt(covariance.diagonal()), correlations(covariance)
     B, left = np.zeros((n, n)), np.ones(n)
     for i in np.flatnonzero((W != 0).any(1)):
         causes = np.flatnonzero(W[i])
@@ -58,8 +58,8 @@ def regress_on_causes(W: Floats, covariance: Floats) -> tuple[Floats, Floats]:
 def kurtosis(residuals: Floats) -> float:
     """Return the kurtosis of all residuals together, as if of one law, at most the largest of a variable's own.
 
-    That of all together does not shrink where tails are heavy and rows few, as each one's own does; but it grows where
-    variances differ (Layard 1973).
+    With few rows of heavy tails a variable's own kurtosis is too small, and that of all residuals together is not. But
+    the latter grows where variances differ (Layard 1973), which is why it is bounded.
 
     Args:
         residuals: (samples, n), of mean 0.
@@ -98,7 +98,7 @@ def spread(variances: Floats, freedom: Floats, tails: float = GAUSSIAN, level: f
 
 @cache
 def _range_quantile(level: float, groups: int) -> float:
-    """The quantile of the range of standard normal values; SciPy integrates it anew each time."""
+    """The quantile of the range of standard normal values, kept because SciPy integrates it at every call."""
     return float(studentized_range.ppf(level, groups, np.inf))
 
 
