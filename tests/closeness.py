@@ -50,3 +50,19 @@ def agree(one: NDArray[np.float64], other: NDArray[np.float64], S: NDArray[np.fl
         tolerance: the h at which the learner stops; 1 for a learner in whose equations h is not.
     """
     return bool((np.abs(one - other) <= rounding(S, one, tolerance)).all())
+
+
+def assert_only_the_problem_matters(fit, S, tolerance: float) -> None:
+    """Assert that h ends small, and that neither what else is in the batch nor the order of labels changes a graph.
+
+    Args:
+        fit: covariances (m, n, n) to the fits of a learner with a trace.
+        S: covariances (m, n, n).
+        tolerance: most that h may be.
+    """
+    together = fit(S)
+    assert (together.h <= tolerance).all()
+    assert np.array_equal(together.trace["h"][-1], together.h)
+    p = np.arange(S.shape[1])[::-1]
+    assert agree(fit(S[-1:]).W, together.W[-1:], S[-1:], tolerance)
+    assert agree(fit(S[:, p][:, :, p]).W[:, p][:, :, p], together.W, S, tolerance)
