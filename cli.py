@@ -23,6 +23,7 @@ Data = Annotated[str, request.data("Name of a dataset, or a file of your own.")]
 Option = Annotated[request.Words, request.method("Option of the model or learner as key=value; may be repeated.")]
 SkipUnknown = Annotated[bool, request.data("Leave out actions on items unknown to the model.", "--skip-unknown")]
 ModelFolder = Annotated[Path, typer.Argument(help="Folder that `train` wrote.")]
+Evidence = Annotated[Path, typer.Argument(help="Folder of a run and its records or archives, or of several such.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder that `reproduce` or `run` wrote.")]
 Reference = Annotated[Path | None, typer.Argument(help="Another run.", show_default="that in results/reference")]
 Key = Annotated[str, typer.Argument(help="First digits of a record's key.")]
@@ -276,28 +277,28 @@ def compare(
     return Answer(found.tables, messages=messages, exit_code=1 if found.differing else 0)
 
 
-@command(app, "judge", "results/runs/quick-seed0")
+@command(app, "judge", "results/evidence")
 def judge(
-    folder: Annotated[Path, typer.Argument(help="Folder of a run, with its records in it or beside it.")],
+    folder: Evidence,
     out: Annotated[Path | None, output("Folder for the run as it is judged now.", default="nothing is written")] = None,
     data_dir: request.DataDir = None,
     paper: Annotated[bool, output("With --out: figures/paper/*.pdf as well, 3.3 inches wide.", "--paper")] = False,
 ) -> Answer:
-    """Judge the records of a run again by the register of today, without running a cell."""
+    """Judge the records of runs again by the register of today, without running a cell."""
     from bench.report.rejudge import judge_folder
 
     return judge_folder(folder, out, data_dir, paper=paper)
 
 
-@command(app, "spot-check", "results/runs/quick-seed0")
+@command(app, "spot-check", "results/evidence --cells 5 --seed 1")
 def spot_check(
-    folder: Annotated[Path, typer.Argument(help="Folder of a run, with its records in it or beside it.")],
+    folder: Evidence,
     cells: Annotated[int, request.scope("How many cells.", least=1)] = 5,
     seed: Annotated[int, request.scope("Root of the choice of cells.", least=0)] = 0,
     jobs: Annotated[int, request.where("Worker processes.", least=1)] = 1,
     data_dir: request.DataDir = None,
 ) -> Answer:
-    """Run a few random cells of a run again and hold them against their records.
+    """Run a few random cells of runs again and hold them against their records.
 
     Exit code: 0 all are as recorded, 1 one is not, 2 wrong input.
     """
@@ -431,6 +432,18 @@ def results_verify(out: request.Out = request.RESULTS) -> Answer:
 
     table, sound = verify(open_store(out))
     return Answer([table], exit_code=0 if sound else 3)
+
+
+@command(results_app, "pack", "results/runs/quick-seed0 evidence/quick", as_json=False)
+def results_pack(
+    folder: RunFolder,
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    data_dir: request.DataDir = None,
+) -> Answer:
+    """Pack the records behind a run into a few archives, small enough for a repository, that `judge` reads."""
+    from bench.report.evidence import pack_run
+
+    return Answer(messages=[pack_run(folder, out, data_dir)])
 
 
 @command(results_app, "gc", "--delete")

@@ -111,6 +111,16 @@ class Store:
         with typed(self._path(record.key)):
             return self._arrays(record)
 
+    def files_of(self, record: Record) -> list[Path]:
+        """The files of a record: its JSON, and its arrays if it has any.
+
+        Args:
+            record: as the store gave it.
+        """
+        path = self._path(record.key, "" if record.ok else FAILED)
+        hashed = record.arrays_sha256
+        return [path] if hashed is None else [path, self._arrays_path(record.key, hashed)]
+
     def records(self, opened: bool = False) -> Iterator[Record]:
         """All records that can be trusted, by key.
 

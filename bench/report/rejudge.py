@@ -1,20 +1,23 @@
 """Judge records anew, without running a cell; and how often each rule would come out right."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 
+from bench.cells.archives import archives_in, unpack
 from bench.cells.record import Record
 from bench.cells.store import Store
 from bench.cells.unit import Cell
 from bench.datasets.load import Provenance, data_folder
 from bench.errors import InputError
 from bench.judge.bars import TRUTHS
-from bench.judge.claims import Register, headline, read_register
+from bench.judge.claims import Register, Verdict, headline, read_register
 from bench.judge.severity import severity
 from bench.plan.presets import Preset, Real, find_preset
 from bench.plan.setup import DATA_VARIABLE, Setup
@@ -22,6 +25,7 @@ from bench.report.page import REPORT
 from bench.report.run_files import NAME, REFERENCE, RunFile, read_run
 from bench.report.write import Made, document, write
 from bench.reproduce import rejudge
+from bench.show.tables import Table
 from bench.show.terminal import Answer
 from bench.show.verdicts import severity_table, summary_table
 from causalrec.methods.canonical import digest
@@ -91,59 +95,80 @@ def judge_folder(
     register: Register | None = None,
     paper: bool = False,
 ) -> Answer:
-    """Judge the records behind a run by the register of today.
+    """Judge the records behind a run, or behind each of several, by the register of today.
 
     Args:
-        folder: of a run, with its records in `records` there or beside it; or the results folder that holds records and
-            one run.
-        out: folder for the files of the run as it is judged now. Default none: nothing is written.
+        folder: of a run, with its records in `records` there or beside it, or in archives; or a folder of such folders.
+        out: folder for the files of the run as it is judged now; of several, for a folder of each. Default none:
+            nothing is written.
         data_dir: where the datasets are, whose titles some claims are judged by; None for the usual place.
         register: what to judge by. Default the suite's own.
         paper: write the figures for a paper to `out` as well. Default False.
 
     Raises:
-        InputError: no run or no records there, or several runs; or figures are asked for without `out`.
+        InputError: no run or no records there; or figures are asked for without `out`.
     """
     if paper and out is None:
         raise InputError("--paper writes into the folder of --out; name one")
-    run, store = opened(folder, data_dir)
-    found = rejudge(restored(run), run.experiments, store, register)
-    missing = sum(result.record is None for result in found.failures)
-    made = Made(run.made.command, run.made.started, run.made.duration_s, run.environment)
-    if out is not None:
-        write(found, out, made, paper)
-    told = f"judged {found.cells} cells of {run.path}, {missing} without a record"
-    told += f"; {len(store.older)} records were made by other code than today's" if store.older else ""
-    shown = summary_table(found.verdicts, headline(found.verdicts))
-    return Answer([shown], document(found, made), [told, *([f"report: {out / REPORT}"] if out else [])])
+    tables, documents, messages = list[Table](), dict[str, Mapping[str, object]](), list[str]()
+    with opened(folder, data_dir) as runs:
+        for run, store in runs:
+            found = rejudge(restored(run), run.experiments, store, register)
+            made = Made(run.made.command, run.made.started, run.made.duration_s, run.environment)
+            name, place = run.path.parent.name, out if out is None or len(runs) == 1 else out / run.path.parent.name
+            if place is not None:
+                write(found, place, made, paper)
+                messages.append(f"report: {place / REPORT}")
+            tables.append(summary_table(found.verdicts, headline(found.verdicts)))
+            documents[name] = document(found, made)
+            missing = sum(result.record is None for result in found.failures)
+            told = f"judged {found.cells} cells of {run.path}, {missing} without a record"
+            told += f"; {len(store.older)} records were made by other code than today's" if store.older else ""
+            messages += [told, *_changed(run, found.verdicts)]
+    return Answer(tables, documents if len(documents) > 1 else next(iter(documents.values())), messages)
 
 
-def opened(folder: Path, data_dir: Path | None = None) -> tuple[RunFile, Evidence]:
-    """Return a run and its records, and let the readers of datasets find them.
+def _changed(run: RunFile, verdicts: Sequence[Verdict]) -> list[str]:
+    """What came out otherwise than when the run was written, in a line; none if nothing did."""
+    before = {verdict.claim.id: verdict.judgement for verdict in run.verdicts}
+    now = {verdict.claim.id: verdict.judgement for verdict in verdicts}
+    moved = [f"{claim} ({before.get(claim)}, now {now[claim]})" for claim in now if now[claim] != before.get(claim)]
+    return [f"{len(moved)} verdicts are others than when {run.path} was written: {', '.join(moved)}"] if moved else []
+
+
+@contextmanager
+def opened(folder: Path, data_dir: Path | None = None) -> Iterator[list[tuple[RunFile, Evidence]]]:
+    """Give each run in a folder with its records, and let the readers of datasets find them.
 
     Args:
         folder: as for `judge_folder`.
         data_dir: likewise.
 
     Raises:
-        InputError: no run or no records there, or several runs.
+        InputError: no run or no records there.
     """
-    run = read_run(_run_of(folder))
-    place = next((at for at in (run.path.parent, run.path.parent.parent) if (at / "records").is_dir()), None)
-    if place is None:
-        raise InputError(f"{folder}: there is no folder records in it or beside it; judge where `reproduce` wrote them")
+    paths = [folder / NAME] if (folder / NAME).is_file() else sorted(folder.glob(f"*/{NAME}"))
+    if not paths:
+        raise InputError(f"{folder}: holds no run; name a folder that `reproduce` or `run` wrote, or one of several")
     os.environ[DATA_VARIABLE] = str(data_folder(data_dir).resolve())
-    return run, Evidence(place)
+    with TemporaryDirectory() as room:
+        runs = [read_run(path) for path in paths]
+        yield [(run, Evidence(_records_of(run, Path(room) / str(k)))) for k, run in enumerate(runs)]
 
 
-def _run_of(folder: Path) -> Path:
-    if (folder / NAME).is_file():
-        return folder / NAME
-    runs = sorted(folder.glob(f"*/{NAME}"))
-    if len(runs) != 1:
-        named = ", ".join(path.parent.name for path in runs)
-        raise InputError(f"{folder}: holds {'runs ' + named if runs else 'no run'}; name the folder of one run")
-    return runs[0]
+def _records_of(run: RunFile, room: Path) -> Path:
+    """The folder that holds the records of a run; that of archives is made in `room`."""
+    home = run.path.parent
+    if archives_in(home):
+        unpack(home, room)
+        return room
+    place = next((at for at in (home, home.parent) if (at / "records").is_dir()), None)
+    if place is None:
+        raise InputError(
+            f"{home}: there are no archives in it, and no folder records in it or beside it; judge where `reproduce` "
+            "wrote them"
+        )
+    return place
 
 
 def restored(run: RunFile) -> Setup:

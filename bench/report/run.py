@@ -25,6 +25,7 @@ from bench.plan.request import DataOptions, PlanOptions, RunOptions
 from bench.plan.setup import NARROWED, Preparation, Setup
 from bench.plan.table import key_lines, plan_table
 from bench.report.compare import compare
+from bench.report.evidence import go_on
 from bench.report.page import REPORT
 from bench.report.run_files import read_run
 from bench.report.write import Made, document, write
@@ -95,6 +96,8 @@ def run_and_write(
     check_used(setup, names)
     shard = None if running.shard is None else read_shard(running.shard)
     pool = make_pool(running.engine, running.address)
+    if restored := go_on(plan.out):
+        print_message(f"{restored} records unpacked from the archives in {plan.out}")
     store = Store(plan.out, on_quarantine=print_message)
     if lacking := lacking_words(setup, names):
         print_message(lacking)

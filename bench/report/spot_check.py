@@ -1,6 +1,7 @@
 """Run a few random cells of a run again and hold them against their records."""
 
 import math
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ import numpy as np
 from bench.cells.record import Record
 from bench.cells.store import Store
 from bench.cells.unit import Cell
+from bench.datasets.catalogue import find as find_dataset
 from bench.engine.run import run_cells
 from bench.errors import InputError
+from bench.plan.setup import DATA_VARIABLE
 from bench.report.rejudge import Evidence, opened, restored
+from bench.report.run_files import RunFile
 from bench.reproduce import all_cells
 from bench.runners import execute
 from bench.show.tables import Table
@@ -66,20 +70,37 @@ def spot_check(folder: Path, cells: int = 5, seed: int = 0, data_dir: Path | Non
     """
     if cells < 1:
         raise InputError(f"--cells is {cells}; give at least 1")
-    run, store = opened(folder, data_dir)
-    every = [cell for cell in all_cells(restored(run), run.experiments, store) if cell.runner not in TIMED]
-    known = [(cell, record) for cell in every if (record := store.get(cell)) is not None and record.ok]
-    if not known:
-        raise InputError(f"{folder}: no cell of {run.path} has a record to check; give the folder with its records")
-    picked = generator(root=seed, stream="spot check").choice(len(known), min(cells, len(known)), replace=False)
-    chosen = [known[k] for k in sorted(picked)]
-    with tempfile.TemporaryDirectory() as place:
+    with opened(folder, data_dir) as runs, tempfile.TemporaryDirectory() as place:
+        known, absent = _known(runs)
+        if not known:
+            raise InputError(f"{folder}: no cell that could run here has a record; give a folder with records and data")
+        picked = generator(root=seed, stream="spot check").choice(len(known), min(cells, len(known)), replace=False)
+        chosen = [known[k] for k in sorted(picked)]
         again = Store(place)
-        run_cells([cell for cell, _ in chosen], again, execute, jobs)
-        checks = [_compare(cell, record, store, again) for cell, record in chosen]
+        run_cells([cell for cell, _, _ in chosen], again, execute, jobs)
+        checks = [_compare(cell, record, store, again) for cell, record, store in chosen]
     failed = [check for check in checks if check.outcome == DIFFERS or check.outcome.startswith("failed")]
     count = f"{len(checks) - len(failed)} of {len(checks)} cells as recorded, of {len(known)} that have a record"
+    count += f"; {absent} on data that are not here were left out" if absent else ""
     return Answer([_table(checks, seed)], messages=[count], exit_code=1 if failed else 0)
+
+
+def _known(runs: Sequence[tuple[RunFile, Evidence]]) -> tuple[list[tuple[Cell, Record, Evidence]], int]:
+    """The cells of all runs that have a record of a success, and how many others are on data that are not here."""
+    known: dict[Cell, tuple[Cell, Record, Evidence]] = {}
+    absent, folder = set[Cell](), Path(os.environ[DATA_VARIABLE])
+    for run, store in runs:
+        setup = restored(run)
+        here = {name for name in setup.judged if find_dataset(name).found(folder) is not None}
+        for cell in all_cells(setup, run.experiments, store):
+            dataset = cell.params.get("dataset")
+            if cell.runner in TIMED or (record := store.get(cell)) is None or not record.ok:
+                continue
+            if isinstance(dataset, Mapping) and dataset["name"] in {*setup.found} - here:
+                absent.add(cell)
+            else:
+                known[cell] = (cell, record, store)
+    return list(known.values()), len(absent)
 
 
 def _compare(cell: Cell, record: Record, store: Evidence, place: Store) -> Check:

@@ -129,7 +129,11 @@ def test_what_has_no_record_is_told_and_judged_as_not_run(ran, tmp_path):
     answer = judge_folder(tmp_path)
     assert set(verdicts(answer.document).values()) == {"not run"}
     count = answer.document["cells"]
-    assert answer.messages == [f"judged {count} cells of {tmp_path / 'run.json'}, {count} without a record"]
+    told, changed = answer.messages
+    assert told == f"judged {count} cells of {tmp_path / 'run.json'}, {count} without a record"
+    before = {claim: said for claim, said in verdicts(document(folder)).items() if said != "not run"}
+    assert changed.startswith(f"{len(before)} verdicts are others than when {tmp_path / 'run.json'} was written: ")
+    assert all(f"{claim} ({said}, now not run)" in changed for claim, said in before.items())
 
 
 # What a setup is restored from
@@ -182,17 +186,28 @@ def test_a_damaged_setup_is_refused_in_one_line_or_restored(ran, text):
             assert told.isprintable()
 
 
-def test_a_folder_without_one_run_and_its_records_is_refused(ran, tmp_path, call):
+def test_a_folder_without_a_run_or_its_records_is_refused(ran, tmp_path, call):
     told = document(ran[1])
-    with pytest.raises(InputError, match="holds no run; name the folder of one run"):
+    with pytest.raises(InputError, match="holds no run; name a folder that"):
         judge_folder(tmp_path)
     put(tmp_path / "one", told)
     code, out, err = call("judge", tmp_path)
     assert (code, out) == (2, "")
-    assert err.startswith(f"error: {tmp_path}: there is no folder records in it or beside it; judge where")
-    put(tmp_path / "two", told)
-    with pytest.raises(InputError, match="holds runs one, two; name the folder of one run"):
-        judge_folder(tmp_path)
+    assert err.startswith(f"error: {tmp_path}/one: there are no archives in it, and no folder records in it or beside")
+
+
+def test_every_run_of_a_folder_is_judged(ran, tmp_path, call):
+    shutil.copytree(ran[0] / "records", tmp_path / "records")
+    mine = document(ran[1])
+    for name in ("one", "two"):
+        put(tmp_path / name, mine)
+    code, out, err = call("judge", tmp_path, "--out", tmp_path / "again", "--json")
+    told = json.loads(out)
+    assert (code, list(told)) == (0, ["one", "two"])
+    for name in told:
+        assert verdicts(told[name]) == verdicts(mine)
+        assert json.loads((tmp_path / "again" / name / "run.json").read_text()) == told[name]
+        assert f"judged {mine['cells']} cells of {tmp_path / name / 'run.json'}, 0 without a record" in err
 
 
 # Could it have come out otherwise?

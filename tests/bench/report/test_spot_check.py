@@ -132,5 +132,5 @@ def test_nothing_to_check_is_refused(folder):
         spot_check(folder, cells=0)
     for path in (folder / "records").rglob("*.json"):
         path.unlink()
-    with pytest.raises(InputError, match=r"no cell of .* has a record to check"):
+    with pytest.raises(InputError, match="no cell that could run here has a record"):
         spot_check(folder)

@@ -1,0 +1,141 @@
+"""A run's records kept as archives: judged, checked and gone on from as if they had stayed where they were."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench import reproduce
+from bench.cells.archives import archives_in
+from bench.cells.provenance import provenance
+from bench.cells.record import Record
+from bench.cells.store import Store
+from bench.cells.unit import Cell
+from bench.errors import InputError
+from bench.plan.presets import PRESETS
+from bench.plan.setup import Setup
+from bench.report import spot_check as checking
+from bench.report.evidence import go_on, pack_run
+from bench.report.rejudge import judge_folder
+from bench.report.spot_check import SAME, spot_check
+from bench.report.write import Made, write
+from bench.runners import execute
+
+SMOKE = PRESETS["smoke"]
+SMALL = replace(SMOKE, misses=replace(SMOKE.misses, draws=4, nodes=5))
+
+
+def run_here(cells, store, *_, **__) -> None:
+    """Run cells in this process, where nothing has to be imported first."""
+    for cell in cells:
+        outcome = execute(cell)
+        store.put(Record(cell.key, cell.fields, "ok", dict(outcome.metrics), provenance=provenance()), outcome.arrays)
+
+
+@pytest.fixture
+def ran(tmp_path, monkeypatch) -> Iterator[Path]:
+    """A results folder with the records of one small run, and a record that no run needs."""
+    monkeypatch.setitem(PRESETS, "smoke", SMALL)
+    for module in (checking, reproduce):
+        monkeypatch.setattr(module, "run_cells", run_here)
+    monkeypatch.setenv("CAUSALREC_DATA", "nowhere")
+    out = tmp_path / "runs"
+    run = reproduce.walk(Setup(SMALL, 3, "cpu"), ("misses",), Store(out), jobs=1)
+    write(replace(run, figures=()), out / "smoke-seed3", Made("as it was called", "then", 9.0, {}))
+    other, *_ = cells(seed=4)
+    Store(out).put(Record(other.key, other.fields, "ok"))
+    return out
+
+
+def cells(seed: int) -> list[Cell]:
+    return reproduce.plan_cells(Setup(SMALL, seed, "cpu"), ("misses",))["misses"]
+
+
+def needed(run: Path) -> int:
+    return json.loads((run / "run.json").read_text())["cells"]
+
+
+def test_packed_records_are_judged_and_checked_as_they_were(ran, tmp_path, call):
+    kept, count = tmp_path / "kept", needed(ran / "smoke-seed3")
+    code, out, err = call("results", "pack", ran / "smoke-seed3", kept / "smoke")
+    assert (code, out) == (0, "")
+    assert err.startswith(f"{count} records in 1 archives of ")
+    assert sorted(path.name for path in (kept / "smoke").iterdir()) == ["misses.tar.xz", "run.json"]
+    assert len(list(Store(ran).keys())) == count + 1
+    shutil.rmtree(ran)
+    for folder in (kept, kept / "smoke"):
+        answer = judge_folder(folder)
+        assert answer.messages == [f"judged {count} cells of {kept / 'smoke' / 'run.json'}, 0 without a record"]
+    checks = spot_check(kept, cells=2)
+    assert [row[1] for row in checks.tables[0].rows] == [SAME] * 2
+    assert checks.messages == [f"2 of 2 cells as recorded, of {count} that have a record"]
+
+
+def test_a_run_goes_on_from_a_copy_of_the_archives(ran, tmp_path, call, monkeypatch):
+    pack_run(ran / "smoke-seed3", tmp_path / "mine" / "kept")
+
+    def refuse(cells, store, *_, **__):
+        assert all(store.get(cell) is not None for cell in cells), "a cell runs"
+
+    monkeypatch.setattr(reproduce, "run_cells", refuse)
+    arguments = ("run", "misses", "--preset", "smoke", "--seed", 3, "--out", tmp_path / "mine")
+    code, _, err = call(*arguments)
+    assert code == 0
+    count = needed(ran / "smoke-seed3")
+    assert f"{count} records unpacked from the archives in {tmp_path / 'mine'}" in err
+    assert "unpacked" not in call(*arguments)[2]
+
+
+def test_packing_again_replaces_what_was_there_and_in_place_too(ran, tmp_path):
+    pack_run(ran / "smoke-seed3", tmp_path / "kept")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()}
+    (tmp_path / "kept" / "old.tar.xz").touch()
+    pack_run(ran / "smoke-seed3", tmp_path / "kept")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()} == before
+    pack_run(tmp_path / "kept", tmp_path / "kept")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()} == before
+
+
+def test_cells_without_a_record_are_counted_and_a_run_without_any_is_refused(ran, tmp_path):
+    gone, *_ = cells(seed=3)
+    (ran / "records" / gone.key[:2] / f"{gone.key}.json").unlink()
+    assert pack_run(ran / "smoke-seed3", tmp_path / "kept").endswith("; 1 cells have none")
+    shutil.rmtree(ran / "records")
+    (ran / "records").mkdir()
+    with pytest.raises(InputError, match="no cell of the run has a record"):
+        pack_run(ran / "smoke-seed3", tmp_path / "none")
+    assert archives_in(tmp_path / "none") == []
+
+
+def test_several_runs_are_not_packed_as_one(ran, tmp_path):
+    shutil.copytree(ran / "smoke-seed3", ran / "again")
+    with pytest.raises(InputError, match="holds 2 runs; name the folder of one"):
+        pack_run(ran, tmp_path / "kept")
+
+
+def test_a_results_folder_without_archives_is_left_alone(tmp_path):
+    assert go_on(tmp_path / "nowhere") == 0
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_cells_on_data_that_are_not_here_are_left_out_and_told(ran, tmp_path, monkeypatch):
+    real = checking.restored
+
+    def elsewhere(run):
+        return replace(real(run), found={"ml-100k": None})
+
+    planned = checking.all_cells
+
+    def on_data(*asked):
+        first, *rest = planned(*asked)
+        return [replace(first, params=dict(first.params) | {"dataset": {"name": "ml-100k"}}), *rest]
+
+    monkeypatch.setattr(checking, "restored", elsewhere)
+    monkeypatch.setattr(checking, "all_cells", on_data)
+    monkeypatch.setattr(checking.Evidence, "get", lambda self, _: next(iter(self.records())))
+    monkeypatch.setattr(checking, "_compare", lambda cell, *_: checking.Check(cell, SAME))
+    answer = spot_check(ran, cells=1)
+    assert answer.messages[0].endswith("; 1 on data that are not here were left out")
