@@ -183,7 +183,8 @@ class Real:
         width: features per item.
         epochs: of training.
         learning_rates: those that trials draw from.
-        trials_by: settings tried on some datasets, by name. Default none.
+        seeds_by: on some datasets, by name. Default none.
+        shortened: a trial takes this part of the epochs, under a schedule of its own that ends at 0. Default 1: all.
         epochs_by: of training on some datasets, by name. Default none.
         batch: histories per step. Default 32.
         windows: of a history that are trained on, see `causalrec.training.TrainingOptions`. Default "last".
@@ -203,7 +204,8 @@ class Real:
     width: int
     epochs: int
     learning_rates: tuple[float, ...]
-    trials_by: Mapping[str, int] = field(default_factory=dict)
+    seeds_by: Mapping[str, int] = field(default_factory=dict)
+    shortened: int = 1
     epochs_by: Mapping[str, int] = field(default_factory=dict)
     batch: int = 32
     windows: str = "last"
@@ -211,6 +213,14 @@ class Real:
     agreement: tuple[str, ...] = ()
     rivals: tuple[str, ...] = ("sasrec",)
     splits: tuple[str, ...] = SPLITS[:1]
+
+    def epochs_on(self, name: str) -> int:
+        """The epochs of training on a dataset.
+
+        Args:
+            name: of the dataset.
+        """
+        return self.epochs_by.get(name, self.epochs)
 
 
 @dataclass(frozen=True)
@@ -326,7 +336,7 @@ QUICK = Preset(
 )  # fmt: skip
 STANDARD = Preset(
     "standard",
-    "all rivals and finer grids, overnight on 2 cores; ML-1M and Beauty as well",
+    "all rivals and finer grids, a day on 2 cores; ML-1M and Beauty as well",
     Structure(
         draws=100, families=(("er", 1), ("er", 2), ("er", 4), ("sf", 2), ("sf", 4), ("chain", 1), ("layered", 2)),
         nodes=(10, 20, 50), samples=(30, 100, 300, 1000, 3000, 10_000),
@@ -352,9 +362,9 @@ STANDARD = Preset(
     alphas=tuple(10.0**exponent for exponent in range(-8, 9)), sparsities=(0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
     taus=(0.01, 0.1, 0.2, 0.3, 0.5), schedules=((1.0, 2.0), (100.0, 10.0), (1e4, 1.0)),
     real=Real(
-        ("ml-100k", "foursquare-nyc", "beauty", "ml-1m"), seeds=3, trials=20, length=50, width=64, epochs=30,
-        learning_rates=(1e-3, 1.5e-3, 2e-3, 3e-3, 4e-3), trials_by={"ml-1m": 4, "beauty": 4},
-        epochs_by={"ml-1m": 20, "ml-100k": 40}, batch=128, windows="all",
+        ("ml-100k", "foursquare-nyc", "beauty", "ml-1m"), seeds=3, trials=4, length=50, width=64, epochs=24,
+        learning_rates=(1e-3, 1.5e-3, 2e-3, 3e-3, 4e-3), seeds_by={"ml-100k": 10, "foursquare-nyc": 5}, shortened=4,
+        epochs_by={"ml-1m": 12, "foursquare-nyc": 16, "beauty": 20}, batch=128, windows="all",
         controls=("shuffled", "filter", "halves"), agreement=("ml-100k",), rivals=RIVALS, splits=SPLITS,
     ),
     timeout=3600.0, all_readings=True,
@@ -377,7 +387,7 @@ PAPER = replace(
     sweep=World(items=100, users=3000, length=40, width=64, epochs=60, fresh=3000), sweep_seeds=10,
     real=replace(
         STANDARD.real, datasets=("ml-100k", "foursquare-nyc", "foursquare-tky", "kgrec-music", "beauty", "ml-1m"),
-        seeds=10, trials_by={}, length=200, epochs=60,
+        seeds=10, seeds_by={}, trials=20, shortened=1, length=200, epochs=60, epochs_by={},
         controls=("shuffled", "filter", "raw", "random", "halves"), agreement=("ml-100k", "ml-1m"),
     ),
     timeout=6 * 3600.0,
@@ -448,11 +458,11 @@ def narrow(
         return preset
     real = replace(
         preset.real,
+        seeds_by={} if seeds else preset.real.seeds_by,
         datasets=() if datasets is None else tuple(dict.fromkeys(datasets)) or preset.real.datasets,
         rivals=tuple(name for name in RIVALS if name in rivals) or preset.real.rivals,
         seeds=seeds or preset.real.seeds,
         trials=trials or preset.real.trials,
-        trials_by={} if trials else preset.real.trials_by,
     )
     where = "a file of your own" if datasets is None else ", ".join(real.datasets) or "no real data"
     said = f"here on {where} against {', '.join(real.rivals)} alone"

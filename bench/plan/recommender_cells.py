@@ -28,6 +28,7 @@ SPOKEN = {
     "learning_rate": "lr", "tau_train": "tau in training", "tau_inf": "tau in ranking",
 }  # fmt: skip
 TOKEN_SECONDS, ITEM_SECONDS = 1.3e-5, 1.03e-8
+SCORED = {"bce": 400, "gbce": 3500}  # items in a softmax that takes as long as a loss, measured on MovieLens-1M
 PAIR_SECONDS, CUBE_SECONDS = 4e-6, 4e-11
 CUBIC = ("ease", "tale")  # controls that solve systems of items x items
 
@@ -52,7 +53,8 @@ def plan_cell(
         items, users, actions = (setup.statistic(name, what) for what in ("items", "users", "actions"))
         whole = on_pairs(model) or training.get("windows") == "all"
         tokens = actions if whole else min(actions, users * options.get("length", 0))
-    per_token = _token_seconds(model, options.get("negatives", items), options.get("width", 0))
+    scored = min(items, options.get("negatives") or SCORED.get(options.get("loss", ""), items))
+    per_token = _token_seconds(model, scored, options.get("width", 0))
     setting = ", ".join(filter(None, (model, setting_words({**options, **training}))))
     params = {"dataset": dataset, "model": model, "options": options, "training": training, "seed": seed}
     return Cell(
@@ -91,10 +93,10 @@ def seed_cells(
         model: as in `plan_cell`.
         options: as in `plan_cell`.
         training: as in `plan_cell`.
-        seeds: how many, by default those of the preset on real data.
+        seeds: how many, by default those on this dataset.
         given: the graph that stands in for R, the runner's parameter `relation`; None where the model learns it.
     """
-    count = setup.preset.real.seeds if seeds is None else seeds
+    count = setup.seeds(dataset["name"]) if seeds is None else seeds
     cells = [plan_cell(setup, dataset, model, options, training, seed) for seed in range(count)]
     return cells if given is None else [varied(cell, relation=given) for cell in cells]
 

@@ -20,7 +20,7 @@ DATA_VARIABLE = "CAUSALREC_DATA"
 OWN_VARIABLE = "CAUSALREC_OWN_FILE"
 OWN = "own file"
 SETTLED_ON, APART = ("smoke", "quick"), 1_000_000
-NARROWED = ("datasets", "rivals", "seeds", "trials", "trials_by")  # what `narrow` changes of a preset's real data
+NARROWED = ("datasets", "rivals", "seeds", "seeds_by", "trials")  # what `narrow` changes of a preset's real data
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class Setup:
         rectools: the version of RecTools where there is one.
         seq2cause: the version of seq2cause where there is one.
         perturb: size of relative noise on initial weights, which stands for another processor's rounding. Default 0.
+        tuned: the split whose trials choose the settings. Default "", its own.
     """
 
     preset: Preset
@@ -87,6 +88,7 @@ class Setup:
     rectools: str | None = None
     seq2cause: str | None = None
     perturb: float = 0.0
+    tuned: str = ""
 
     def beside(self, ours: tuple[str, ...]) -> tuple[str, ...]:
         """An experiment's own learners and after them those asked for, each once.
@@ -103,13 +105,23 @@ class Setup:
 
     @property
     def further(self) -> list["Setup"]:
-        """The same under each other split of the preset, on the datasets found that it can split.
+        """The same under each other split of the preset, on the datasets found that it can split, with its settings.
 
         Behaviour worlds know no split; who reads one of these leaves them out.
         """
         timed = {name: p for name, p in self.found.items() if p.statistics["ties_share"] is not None}
         others = [split for split in self.preset.real.splits if split != self.split]
-        return [replace(self, split=split, found=timed if split == "temporal" else self.found) for split in others]
+        found = {"temporal": timed}
+        return [replace(self, split=split, found=found.get(split, self.found), tuned=self.split) for split in others]
+
+    def seeds(self, name: str) -> int:
+        """The seeds on a dataset; under a further split the fewest that the preset has on any.
+
+        Args:
+            name: of the dataset.
+        """
+        real = self.preset.real
+        return real.seeds if self.tuned else real.seeds_by.get(name, real.seeds)
 
     @property
     def judged(self) -> list[str]:

@@ -1,7 +1,7 @@
 """Tuning: the trials of a model on a dataset by seed, and the setting that they choose on each seed.
 
 Trained models are tuned on validation NDCG@10 with one budget: on every seed, `trials` different settings drawn anew at
-random from a declared space, each trained in full. So what is said of a model by seed contains the spread of tuning.
+random from a declared space, trained in full or, at the larger presets, for a part of the epochs. So what is said of a model by seed contains the spread of tuning.
 Trial t of a seed has the same dropout and learning rate for every model, so that what is compared is the model. FPMC,
 which has no dropout, draws the weight of its factors' squares in its place. Controls have a small grid of their own
 each, tried once since nothing about them is random, and a user's own model one setting.
@@ -81,8 +81,8 @@ def _trials(setup: Setup, name: str, model: str, seed: int) -> list[tuple[dict[s
     r = setup.preset.real
     rng = generator(root=setup.root, stream="trials", seed=seed)
     grid = [(dropout, rate) for dropout in DROPOUTS for rate in r.learning_rates]
-    drawn = [grid[place] for place in rng.permutation(len(grid))[: r.trials_by.get(name, r.trials)]]
-    fixed: dict[str, Any] = {"epochs": r.epochs_by.get(name, r.epochs), "seen": seen_rule(setup, name)}
+    drawn = [grid[place] for place in rng.permutation(len(grid))[: r.trials]]
+    fixed: dict[str, Any] = {"epochs": max(1, r.epochs_on(name) // r.shortened), "seen": seen_rule(setup, name)}
     if on_pairs(model):  # which knows no windows: every pair of actions is one of its rows
         fixed |= {"batch": PAIR_BATCH}
     else:
@@ -102,7 +102,8 @@ def tuning_cells(setup: Setup, name: str, model: str) -> list[Cell]:
         name: a dataset of `setup.found`.
         model: a name of `bench.methods.recommenders.ENTRIES`, or a user's `package.module:Class`.
     """
-    dataset, seeds = real_dataset(setup, name), 1 if find(model).role == "control" else setup.preset.real.seeds
+    dataset = real_dataset(setup, name) | {"split": setup.tuned or setup.split}
+    seeds = 1 if find(model).role == "control" else setup.seeds(name)
     return [
         plan_cell(setup, dataset, model, options, training, seed)
         for seed in range(seeds)
@@ -159,7 +160,7 @@ def place_of(trial: Result) -> tuple[int, float, float]:
 
 
 def like(setup: Setup, trial: Result, given: dict[str, Any] | None = None, **changes: Any) -> Cell:
-    """The cell that trains a trial's setting anew, on validation too; with options changed, it is paired with it.
+    """The cell that trains a trial's setting anew, for all epochs and on validation too; with options changed, it is paired with it.
 
     Args:
         setup: the run's.
@@ -168,8 +169,9 @@ def like(setup: Setup, trial: Result, given: dict[str, Any] | None = None, **cha
         changes: options that replace those of the trial.
     """
     p = trial.params
-    dataset, options = p["dataset"] | {"refit": True}, p["options"] | changes
-    cell = plan_cell(setup, dataset, p["model"], options, p["training"], p["seed"])
+    dataset, options = p["dataset"] | {"refit": True, "split": setup.split}, p["options"] | changes
+    whole = {"epochs": setup.preset.real.epochs_on(dataset["name"])} if "epochs" in p["training"] else {}
+    cell = plan_cell(setup, dataset, p["model"], options, p["training"] | whole, p["seed"])
     return cell if given is None else varied(cell, relation=given)
 
 

@@ -105,7 +105,7 @@ def _real(setup: Setup) -> list[str]:
 def _real_cells(setup: Setup, results: Results, name: str) -> dict[str, list[Cell]]:
     """By title, the cells of each seed's chosen setting and its variants; empty where no trial of a seed ran."""
     runs, asked = chosen(setup, results, name, "causalrec"), setup.preset.real.controls
-    if len(runs) < setup.preset.real.seeds:
+    if len(runs) < setup.seeds(name):
         return {}
     boosts = [run.params["options"]["boost"] for run in runs]
     plain = [boost | {"alpha": 0.0} for boost in boosts]

@@ -74,7 +74,7 @@ def _cells(setup: Setup, name: str, model: str, part: str) -> list[Cell]:
     elif not is_own(model):
         options = READING | {"length": r.length, "width": r.width, "dropout": DROPOUT.get(name, 0.2)}
         options |= loss(find("causalrec"), int(setup.statistic(name, "items")))
-        training = TRAINING | {"epochs": r.epochs_by.get(name, r.epochs), "batch": r.batch, "windows": r.windows}
+        training = TRAINING | {"epochs": r.epochs_on(name), "batch": r.batch, "windows": r.windows}
     cells = [
         plan_cell(setup, dataset, model if is_own(model) else "causalrec", options, training, seed)
         for seed in range(min(WORLDS, setup.preset.control_worlds[0]) if in_world else r.seeds)

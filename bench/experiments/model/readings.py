@@ -256,7 +256,7 @@ def _real_table(setup: Setup, found: dict[str, Results]) -> Table:
     ]  # fmt: skip
     columns = ("reading", *GRAPH.values(), "mean h", "largest h", "NDCG@10", "change in NDCG@10")
     note = (
-        f"{setup.preset.real.seeds} seeds, each at the setting and reading that tuning chose on it, which favours that "
+        f"{setup.seeds(REAL)} seeds, each at the setting and reading that tuning chose on it, which favours that "
         "one; every other row is a change of it. The density of R is over test histories. Mean [95 % t interval over "
         "seeds]; changes are paired."
     )

@@ -41,7 +41,7 @@ OFF = "causalrec_off"
 NEAR = 0.02  # of a published figure, within which ours is neither ahead nor behind
 AHEAD = {True: "ahead", False: "behind"}
 AVERAGED = 2  # datasets, fewer of which make no average
-SHUFFLED = "shuffled"
+SHUFFLED, FIRST = "shuffled", 2  # histories, on real data of the first seeds
 SPLIT_MARKS = {"leave_one_out": "leave-one-out split", "temporal": "temporal split"}
 SPLIT_WORDS = {"leave_one_out": "Leave-one-out", "temporal": "Real data cut at a point in time"}
 TITLES = {name: ENTRIES[name].title for name in (*CONTROLS, *TRAINED, "best_possible")}
@@ -51,7 +51,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 
 def plan(setup: Setup) -> list[Cell]:
-    """Every model in the behaviour world, on shuffled histories too if asked for; under each split, the trials.
+    """Every model in the behaviour world, on shuffled histories too if asked for; under the main split, the trials.
 
     A user's own file that stands alone is compared on alone, without worlds.
     """
@@ -59,8 +59,7 @@ def plan(setup: Setup) -> list[Cell]:
     cells = [cell for model in models for cell in world_cells(setup, p.world, p.world_seeds, model)]
     cells += [shuffled(cell) for cell in cells] if SHUFFLED in p.real.controls else []
     cells += () if setup.alone else world_cells(setup, p.world, p.world_seeds, "best_possible")
-    asked = [(under, name) for under in (setup, *setup.further) for name in under.found]
-    return cells + [c for under, name in asked for m in _models(under, name) for c in tuning_cells(under, name, m)]
+    return cells + [c for name in setup.found for model in _models(setup, name) for c in tuning_cells(setup, name, model)]
 
 
 def _places(setup: Setup) -> tuple[str, ...]:
@@ -72,27 +71,26 @@ def _models(setup: Setup, name: str) -> tuple[str, ...]:
 
 
 def refine(setup: Setup, results: Results) -> list[Cell]:
-    """By seed, every chosen setting; under the main split, on shuffled data too."""
+    """By seed, every chosen setting under each split; under the main one, of the first seeds, on shuffled data too."""
     cells = []
     for under in (setup, *setup.further):
         for name in under.found:
             cells += [cell for model in _models(under, name) for cell in refits(under, results, name, model)]
     asked = setup.found if SHUFFLED in setup.preset.real.controls else ()
     pairs = ((name, model) for name in asked for model in trained(setup, name))
-    return cells + [shuffled(cell) for name, model in pairs for cell in refits(setup, results, name, model)]
+    return cells + [shuffled(cell) for name, model in pairs for cell in refits(setup, results, name, model)[:FIRST]]
 
 
 def _trials(setup: Setup) -> str:
     """How many settings are tried, in words."""
     r = setup.preset.real
-    apart = (f"{count} on {name}" for name, count in r.trials_by.items() if name in setup.found)
-    return ", ".join((str(r.trials), *apart))
+    return f"{r.trials}, each for {f'1/{r.shortened} of the' if r.shortened > 1 else 'all'} epochs"
 
 
 def _repeated(setup: Setup, name: str, model: str, found: Results, metric: str = "ndcg10", seen: str = "") -> Floats:
     """A metric by seed and user; a model without randomness stands once for every seed of real data."""
     scored = ranked(setup, name, found, metric, seen)
-    repeats = setup.preset.real.seeds if len(scored) == 1 and model in CONTROLS and name != "behaviour" else 1
+    repeats = setup.seeds(name) if len(scored) == 1 and model in CONTROLS and name != "behaviour" else 1
     return np.repeat(scored, repeats, axis=0)
 
 
@@ -120,8 +118,8 @@ def tables(setup: Setup, results: Results) -> list[Table]:
         "divided among the comparisons; no second without a best. u100 ranks against 100 uniform unseen items, as "
         "papers do. Intervals: real data, over seeds and users crossed (measured to cover 92 to 99 %); behaviour, t "
         "over worlds. Best possible knows the world's law and each user's segment; a leak is told what it should not "
-        f"know, and neither has a mark. Real data: settings tried a trained model on each seed, {_trials(setup)}, all "
-        "epochs trained; a range or list: seeds chose different ones. CausalRec's reading, alpha and lambda are tried "
+        f"know, and neither has a mark. Real data: settings tried a trained model on each seed, {_trials(setup)}, the "
+        "chosen one trained for all of them; a range or list: seeds chose different ones. CausalRec's reading, alpha and lambda are tried "
         "too; what a setting does not name is the default. CausalRec has LayerNorm on V and L_DAG, SASRec neither, the "
         "twin at alpha = 0 both but no boost. Controls have a small grid each, chosen on validation too. Markov with a "
         "window above 1 counts later followers, less by its decay a step; EASE with a decay below 1 ranks by recent "
@@ -178,9 +176,10 @@ def _undecided(setup: Setup, results: Results) -> str:
 def _changes(setup: Setup, results: Results, name: str) -> list[tuple[str, str, Results, Results]]:
     """Models, what is taken from each, and its results without and with that: order, and what its twin lacks."""
     found = {model: chosen_runs(setup, results, name, model) for model in _models(setup, name)}
+    first = {model: plain if name == "behaviour" else plain[:FIRST] for model, plain in found.items()}
     changes = [
         (model, "shuffled histories", plain, of_cells(results, [shuffled(r.cell) for r in plain]))
-        for model, plain in found.items()
+        for model, plain in first.items()
     ]
     for twin in TWINS:
         if (model := str(ENTRIES[twin].beside)) in found:
@@ -227,10 +226,10 @@ def _protocols(setup: Setup, results: Results) -> Table:
                 rows.append((name, SPLIT_MARKS[under.split], users, TITLES[rival], gained, own))
     columns = ("data", "split", "users asked", "best rival", "gain in NDCG@10, %", "gain over alpha = 0, %")
     note = (
-        "CausalRec over the rival that is best on validation and over its twin without boost. The temporal split cuts "
-        "all users at the same moments, with no training action later than any target, and asks for the last action "
-        "after the cut at the 0.9 quantile of all times; under leave-one-out, training knows later actions of other "
-        "users."
+        "CausalRec over the rival that is best on validation and over its twin without boost; settings are those that "
+        f"trials under the {SPLIT_MARKS[setup.split]} chose. The temporal split cuts all users at the same moments, "
+        "with no training action later than any target, and asks for the last action after the cut at the 0.9 quantile "
+        "of all times; under leave-one-out, training knows later actions of other users."
     )
     return table("recommend_protocols", "Do gains survive another split?", columns, rows, note)
 
@@ -349,7 +348,7 @@ def _best_rival(setup: Setup, results: Results, name: str) -> str | None:
     metric, by_model = f"valid_ndcg10_{seen_rule(setup, name)}", dict[str, float]()
     for model in rivals(setup, name):
         trials = chosen(setup, results, name, model)
-        if len(trials) < setup.preset.real.seeds:
+        if len(trials) < setup.seeds(name):
             return None
         by_model[model] = mean_metric(trials, metric)
     return max(by_model, key=by_model.__getitem__, default=None)
@@ -358,7 +357,7 @@ def _best_rival(setup: Setup, results: Results, name: str) -> str | None:
 def _over(setup: Setup, results: Results, name: str, model: str, metric: str = "ndcg10") -> Interval | None:
     """The relative gain of CausalRec over a model, in %; None where a seed of either is missing."""
     ours, theirs = (_scores(setup, results, name, of, metric) for of in ("causalrec", model))
-    least = 1 if name == "behaviour" else setup.preset.real.seeds
+    least = 1 if name == "behaviour" else setup.seeds(name)
     gained = paired_gain(name, ours, theirs) if len(ours) >= least and ours.shape == theirs.shape else None
     return gained and gained.scaled(100)
 

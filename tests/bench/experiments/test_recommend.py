@@ -264,8 +264,8 @@ def test_rows_of_another_split_say_so_and_worlds_are_not_repeated():
         ("ml-100k", "leave-one-out split", 300, "SASRec"), ("ml-100k", "temporal split", 300, "SASRec"),
         ("beauty", "leave-one-out split", 300, "SASRec"),
     ]  # fmt: skip
-    splits = [c.params["dataset"].get("split") for c in EXPERIMENTS["recommend"].plan(setup)]
-    worlds = [c for c in EXPERIMENTS["recommend"].plan(setup) if c.params["dataset"]["name"] == "behaviour"]
+    splits = [c.params["dataset"].get("split") for c in plan_all("recommend", setup)]
+    worlds = [c for c in plan_all("recommend", setup) if c.params["dataset"]["name"] == "behaviour"]
     assert set(splits) == {None, "leave_one_out", "temporal"}
     assert len(set(worlds)) == len(worlds) == splits.count(None)
 
@@ -310,8 +310,8 @@ def test_shuffled_cells_are_each_seeds_chosen_setting_and_never_chosen():
     for kind in ("sasrec", "sasrec_uniform", "causalrec", "causalrec_off"):
         chosen = tuning.chosen(setup, first, "ml-100k", kind)
         mine = [c.params for c in more if c.params["model"] == kind]
-        assert [p | {"dataset": r.params["dataset"]} for p, r in zip(mine, chosen, strict=True)] == [
-            r.params for r in chosen
+        assert [p | {"dataset": r.params["dataset"]} for p, r in zip(mine, chosen[:2], strict=True)] == [
+            r.params for r in chosen[:2]
         ]
         again = tuning.chosen(setup, first + [model(c, valid=0.99) for c in more], "ml-100k", kind)
         assert [r.cell for r in again] == [r.cell for r in chosen]
@@ -410,7 +410,7 @@ def test_every_neural_model_has_the_same_budget_of_different_trials_drawn_anew_f
             training = TrainingOptions(**p["training"])
             assert (training.patience, training.schedule) == (None, "decay")
     assert all(drawn == tried["sasrec"] for drawn in tried.values())
-    assert list(tried["sasrec"]) == list(range(setup.preset.real.seeds))
+    assert list(tried["sasrec"]) == list(range(setup.seeds("ml-100k")))
     assert all(len(set(drawn)) == len(drawn) == setup.preset.real.trials for drawn in tried["sasrec"].values())
     assert len({tuple(drawn) for drawn in tried["sasrec"].values()}) > 1
 
@@ -553,9 +553,9 @@ def test_the_twin_is_tuned_by_itself():
         assert p["options"]["dropout"] == q["options"]["dropout"]
         assert q["options"]["boost"] == {"mode": "renorm", "alpha": 0.0}
         assert q["options"].keys() == {"length", "width", "dropout", "boost"}
-    results = [model(cell, valid=0.9 if cell in (ours[7], twin[3]) else 0.4) for cell in (*ours, *twin)]
+    results = [model(cell, valid=0.9 if cell in (ours[2], twin[3]) else 0.4) for cell in (*ours, *twin)]
     first = {kind: tuning.chosen(setup, results, "ml-100k", kind)[0] for kind in ("causalrec", "causalrec_off")}
-    assert {kind: r.cell for kind, r in first.items()} == {"causalrec": ours[7], "causalrec_off": twin[3]}
+    assert {kind: r.cell for kind, r in first.items()} == {"causalrec": ours[2], "causalrec_off": twin[3]}
 
 
 def readings(setup: Setup, name: str = "ml-100k") -> dict[int, list[CausalRecOptions]]:
@@ -594,7 +594,7 @@ def test_every_trial_is_a_reading_of_the_declared_space_and_the_first_two_have_t
 
 def test_readings_are_drawn_uniformly_and_each_choice_on_its_own():
     """1,800 draws: of each choice's values as many as chance allows, six standard deviations at most apart."""
-    drawn = [o for trials in readings(asked_for(seeds=100)).values() for o in trials[2:]]
+    drawn = [o for trials in readings(asked_for(trials=20, seeds_by={"ml-100k": 100})).values() for o in trials[2:]]
     assert len(drawn) == 1800
     kinds = {
         "relation and tau": [(o.relation, o.tau) for o in drawn], "source": [o.source for o in drawn],
@@ -613,16 +613,42 @@ def test_readings_are_drawn_uniformly_and_each_choice_on_its_own():
         assert all(abs(count - share * len(seen)) < spread for count in counts.values()), name
 
 
-def test_a_dataset_may_have_fewer_trials_the_same_number_for_every_trained_model():
+def test_a_dataset_may_have_more_seeds_with_as_many_trials_for_every_trained_model():
     setup = with_data("standard", ("ml-100k", "beauty"))
     models = (*rivals(setup, "ml-100k"), "causalrec", "causalrec_off", "sasrec_uniform")
-    for name, trials in (("ml-100k", 20), ("beauty", 4)):
+    for name, seeds in (("ml-100k", 10), ("beauty", 3)):
+        assert setup.seeds(name) == seeds
         for kind in models:
-            assert len(tuning.tuning_cells(setup, name, kind)) == trials * setup.preset.real.seeds
+            assert len(tuning.tuning_cells(setup, name, kind)) == setup.preset.real.trials * seeds
     few, many = readings(setup, "beauty"), readings(setup)
-    assert all(few[seed] == [replace(o, items=200) for o in many[seed][:4]] for seed in few)
+    assert all(few[seed] == [replace(o, items=200) for o in many[seed]] for seed in few)
     (table, *_) = EXPERIMENTS["recommend"].tables(setup, trained(setup, 0.5, 0.5, 0))
-    assert "settings tried a trained model on each seed, 20, 4 on beauty, all epochs trained" in table.note
+    assert "settings tried a trained model on each seed, 4, each for 1/4 of the epochs, the chosen one" in table.note
+
+
+def test_a_trial_may_take_a_part_of_the_epochs_and_the_chosen_setting_takes_all():
+    setup = with_data("standard", ("ml-100k",))
+    for kind in ("causalrec", "fpmc", "sasrec"):
+        results = [model(cell) for cell in tuning.tuning_cells(setup, "ml-100k", kind)]
+        whole = tuning.refits(setup, results, "ml-100k", kind)
+        assert {r.params["training"]["epochs"] for r in results} == {setup.preset.real.epochs // 4}
+        assert {cell.params["training"]["epochs"] for cell in whole} == {setup.preset.real.epochs}
+    fixed = with_data("quick", ("ml-100k",)).preset.real
+    assert (fixed.shortened, fixed.epochs_on("ml-100k")) == (1, fixed.epochs)
+
+
+def test_another_split_takes_the_settings_of_the_main_one_on_its_first_seeds():
+    setup = timed_data()
+    first = [model(cell, valid=0.1 * (k % 7)) for k, cell in enumerate(EXPERIMENTS["recommend"].plan(setup))]
+    (later,) = setup.further
+    assert (later.split, later.tuned) == ("temporal", "leave_one_out")
+    assert "temporal" not in {r.params["dataset"].get("split") for r in first}
+    for kind in ("sasrec", "causalrec", "ease"):
+        ours, theirs = (tuning.refits(under, first, "ml-100k", kind) for under in (setup, later))
+        assert 0 < len(theirs) == min(len(ours), setup.preset.real.seeds)
+        for mine, other in zip(ours, theirs, strict=False):
+            assert other.params == mine.params | {"dataset": mine.params["dataset"] | {"split": "temporal"}}
+            assert other.key != mine.key
 
 
 def test_tables_rank_by_the_rule_of_the_data():
