@@ -117,8 +117,8 @@ def run(cell: Cell) -> Outcome:
         arrays |= audit(model, split.test.history, generator(root=p["root"], stream="audit", seed=p["seed"]))
     if isinstance(model, CausalRec):
         metrics |= _audit(model, split.test.history) | _moved(model, split.test)
-        if model.has_item_graph and "relation" not in p and (refit or world is not None):
-            arrays |= item_edges(model)  # of real data's trials, which are many, nobody reads them
+        if model.has_item_graph and "relation" not in p:
+            arrays |= item_edges(model)
         if p["dataset"]["name"] in TITLED:
             arrays |= items_seen(split.train) | lift_edges(split.train)
         if world is not None and behaviour is not None and not shuffled:
