@@ -10,6 +10,7 @@ import pytest
 
 from bench import reproduce
 from bench.cells.archives import archives_in
+from bench.cells.fingerprint import ROOT
 from bench.cells.provenance import provenance
 from bench.cells.record import Record
 from bench.cells.store import Store
@@ -20,6 +21,7 @@ from bench.plan.setup import Setup
 from bench.report import spot_check as checking
 from bench.report.evidence import go_on, pack_run
 from bench.report.rejudge import judge_folder
+from bench.report.run_files import REFERENCE
 from bench.report.spot_check import SAME, spot_check
 from bench.report.write import Made, write
 from bench.runners import execute
@@ -139,3 +141,29 @@ def test_cells_on_data_that_are_not_here_are_left_out_and_told(ran, tmp_path, mo
     monkeypatch.setattr(checking, "_compare", lambda cell, *_: checking.Check(cell, SAME))
     answer = spot_check(ran, cells=1)
     assert answer.messages[0].endswith("; 1 on data that are not here were left out")
+
+
+# What is committed
+
+
+KEPT = ROOT / "results" / "evidence"
+
+
+def test_the_committed_evidence_is_small_enough_and_every_run_in_it_has_archives():
+    files = [path for path in KEPT.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 60 * 2**20
+    runs = [path.parent for path in files if path.name == "run.json"]
+    assert runs
+    assert all(archives_in(run) for run in runs)
+
+
+@pytest.mark.slow
+def test_the_committed_evidence_gives_the_committed_verdicts(monkeypatch):
+    """But for the claim that titles of films decide, which are not here."""
+    monkeypatch.setenv("CAUSALREC_DATA", "nowhere")
+    told = judge_folder(KEPT / "quick").document
+    found = {verdict["claim"]: (verdict["verdict"], verdict["findings"]) for verdict in told["verdicts"]}
+    kept = json.loads((REFERENCE / "quick" / "run.json").read_text())
+    for verdict in kept["verdicts"]:
+        if verdict["claim"] != "graph-is-not-popularity":
+            assert found[verdict["claim"]] == (verdict["verdict"], verdict["findings"])
