@@ -1,5 +1,8 @@
 """The whole path, walked once: plan -> cells -> engine -> store -> results -> findings -> verdicts."""
 
+import math
+import time
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -11,6 +14,7 @@ from bench.engine.shards import Shard
 from bench.engine.workers import Pool
 from bench.experiments import find
 from bench.judge.claims import Finding, Gate, Register, Verdict, headline, judge, read_register
+from bench.judge.intervals import Value
 from bench.judge.severity import Chance, severity
 from bench.plan.results import Result, collect
 from bench.plan.setup import Setup
@@ -117,6 +121,7 @@ def walk(
     jobs: int,
     memory_mb: float | None = None,
     pool: Pool | None = None,
+    hours: float = math.inf,
 ) -> Run:
     """Run the experiments' cells, then those that depend on their results, and read everything off the store.
 
@@ -129,16 +134,18 @@ def walk(
         jobs: workers.
         memory_mb: least memory a worker may use, in MiB; None: no limit.
         pool: of workers; None: processes on this machine.
+        hours: after which no cell is started; what has run by then is read. Default no limit.
 
     Raises:
         InputError, StoreError: as `bench.engine.run.run_cells`.
     """
+    until = time.monotonic() + 3600 * hours
     planned = plan_cells(setup, names)
     later = sum(find(name).later * sum(cell.cost for cell in cells) for name, cells in planned.items())
     with Progress(_all(planned), jobs, later=later) as progress:
-        _run(_all(planned), store, jobs, memory_mb, pool, progress)
+        _run(_all(planned), store, jobs, memory_mb, pool, progress, until)
         while more := _refined(setup, planned, store):
-            _run(_all(more), store, jobs, memory_mb, pool, progress)
+            _run(_all(more), store, jobs, memory_mb, pool, progress, until)
             planned |= {name: planned[name] + cells for name, cells in more.items()}
         progress.complete()
     return _read(setup, {name: collect(list(dict.fromkeys(cells)), store) for name, cells in planned.items()})
@@ -195,11 +202,17 @@ def _all(cells: Mapping[str, list[Cell]]) -> list[Cell]:
 
 
 def _run(
-    cells: list[Cell], store: Store, jobs: int, memory_mb: float | None, pool: Pool | None, progress: Progress
+    cells: list[Cell],
+    store: Store,
+    jobs: int,
+    memory_mb: float | None,
+    pool: Pool | None,
+    progress: Progress,
+    until: float = math.inf,
 ) -> None:
     unique = list(dict.fromkeys(cells))
     progress.add(unique)
-    run_cells(unique, store, execute, jobs, on_event=progress, memory_mb=memory_mb, pool=pool)
+    run_cells(unique, store, execute, jobs, on_event=progress, memory_mb=memory_mb, pool=pool, until=until)
 
 
 def _read(setup: Setup, results: Mapping[str, list[Result]], register: Register | None = None) -> Run:
@@ -266,15 +279,18 @@ def _verdict_note(setup: Setup) -> str:
 
 
 def failure_table(failures: Collection[Result]) -> Table:
-    """The cells that did not end well, and why.
+    """The cells that failed, and why; those that were not run, by runner and by how many there are.
 
     Args:
         failures: results of the cells that did not end well.
     """
-    rows = []
+    rows, left = list[tuple[Value, ...]](), Counter[str]()
     for result in failures:
-        record = result.record
-        error = (record.error or {}) if record is not None else {}
-        status = "not run" if record is None else record.status
-        rows.append((result.cell.label, status, f"{error.get('type', '')}: {error.get('message', '')}".strip(": ")))
+        if result.record is None:
+            left[result.cell.runner] += 1
+            continue
+        error = result.record.error or {}
+        why = f"{error.get('type', '')}: {error.get('message', '')}".strip(": ")
+        rows.append((result.cell.label, result.record.status, why))
+    rows += [(f"{count} of {runner}", "not run", "") for runner, count in left.items()]
     return Table("failures", "Cells that failed", ("cell", "status", "why"), tuple(rows))

@@ -4,6 +4,7 @@ A worker writes its records itself; the parent hands out cells, watches for news
 crashes. A pool decides where workers run: as processes of this machine, or on a cluster.
 """
 
+import math
 import pickle
 import time
 from collections import deque
@@ -87,6 +88,7 @@ def run_cells(
     on_event: Callable[[Event], None] | None = None,
     memory_mb: float | None = None,
     pool: Pool | None = None,
+    until: float = math.inf,
 ) -> RunSummary:
     """Bring every cell's result into the store, running the cells without one, the longest expected first.
 
@@ -102,6 +104,7 @@ def run_cells(
         memory_mb: MiB of resident memory beyond which a worker is stopped and its cell recorded as out of memory,
             measured every `LOOK_S` seconds on Linux; no limit by default.
         pool: where workers run, entered already; processes of this machine by default.
+        until: no cell is started from then on, and those that run end; by `time.monotonic`, never by default.
 
     Raises:
         InputError: jobs < 1; memory_mb is less than a worker holds before its first cell, or the pool cannot measure
@@ -114,7 +117,7 @@ def run_cells(
         raise InputError(f"memory is {memory_mb} MiB; give a positive number")
     if pool is None:
         with LocalPool() as ours:
-            return run_cells(cells, store, execute, jobs, on_event, memory_mb, ours)
+            return run_cells(cells, store, execute, jobs, on_event, memory_mb, ours, until)
     if memory_mb is not None and not pool.tells_memory:
         raise InputError("memory is watched for workers of this machine only; leave it out, or take --engine local")
     try:
@@ -133,7 +136,7 @@ def run_cells(
             summary.cached.append(cell)
             report(Event(cell, "cached"))
     if todo:
-        run = _Run(store, execute, report, summary, pool, memory_mb)
+        run = _Run(store, execute, report, summary, pool, memory_mb, until)
         for cell in sorted(todo, key=lambda cell: -cell.cost):
             run.pending.setdefault(pool.group(cell), deque()).append(cell)
         run.loop(min(jobs, len(todo)))
@@ -148,6 +151,7 @@ class _Run:
     summary: RunSummary
     pool: Pool
     memory_mb: float | None = None
+    until: float = math.inf
     pending: dict[Hashable, deque[Cell]] = field(default_factory=dict)
     crashes: dict[Cell, int] = field(default_factory=dict)
     dead_starts: int = 0
@@ -158,6 +162,9 @@ class _Run:
     def loop(self, jobs: int) -> None:
         try:
             while any(self.pending.values()) or any(worker.cell for worker in self.workers):
+                if time.monotonic() >= self.until:
+                    for cells in self.pending.values():
+                        cells.clear()
                 while len(self.workers) < jobs and self._unclaimed() > 0:
                     self._start()
                 deadline = min((worker.deadline for worker in self.workers), default=float("inf"))

@@ -196,6 +196,9 @@ class RunOptions:
     memory: Annotated[
         float | None, where("MiB that a worker may hold before its cell is stopped.", default="no limit", least=1)
     ] = None  # fmt: skip
+    hours: Annotated[
+        float | None, where("Start no cell after so many hours; the same command goes on later.", default="no limit")
+    ] = None  # fmt: skip
     shard: Annotated[str | None, where("i/n: run only this share of the cells, and write no tables.")] = None
     expect: Annotated[
         Path | None, output("Folder of another run: exit code 1 if a verdict differs from it beyond noise.")

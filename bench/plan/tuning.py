@@ -1,8 +1,7 @@
 """Tuning: the trials of a model on a dataset by seed, and the setting that they choose on each seed.
 
 Trained models are tuned on validation NDCG@10 with one budget: on every seed, `trials` different settings drawn anew at
-random from a declared space, trained in full or, at the larger presets, for a part of the epochs. So what is said of a model by seed contains the spread of tuning.
-Trial t of a seed has the same dropout and learning rate for every model, so that what is compared is the model. FPMC,
+random from a declared space. So what is said of a model by seed contains the spread of tuning. Trial t of a seed has the same dropout and learning rate for every model, so that what is compared is the model. FPMC,
 which has no dropout, draws the weight of its factors' squares in its place. Controls have a small grid of their own
 each, tried once since nothing about them is random, and a user's own model one setting.
 
@@ -15,9 +14,12 @@ needs an alpha of 100 to be felt, from 1 to 1e8. CausalRec's twin has alpha = 0 
 The chosen setting is trained anew on all that users did before the test, validation included, and that model is tested:
 as one would use it.
 
-The search is plainly random. Successive halving would stop the wrong trials: under a schedule that ends at 0 a model
-gains most at the end, so that a short run says little about a long one. And of two to twenty trials no sampler learns
-where to look, while trials that do not depend on one another run side by side.
+The search is plainly random. Where a preset shortens its trials, each takes a part of the epochs under a schedule of its
+own that ends at 0, and only the chosen setting takes all: four trials at a quarter cost one full run. Successive halving
+would stop long runs on the way, which says less, because a model gains most at the end of its schedule. And of two to
+twenty trials no sampler learns where to look, while trials that do not depend on one another run side by side.
+
+Under a further split of the same data nothing is tuned: it takes the settings that the main split chose.
 """
 
 from typing import Any
@@ -160,7 +162,9 @@ def place_of(trial: Result) -> tuple[int, float, float]:
 
 
 def like(setup: Setup, trial: Result, given: dict[str, Any] | None = None, **changes: Any) -> Cell:
-    """The cell that trains a trial's setting anew, for all epochs and on validation too; with options changed, it is paired with it.
+    """The cell that trains a trial's setting anew, for all epochs and on validation too.
+
+    With options changed it is paired with that of the setting itself.
 
     Args:
         setup: the run's.

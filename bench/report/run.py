@@ -1,5 +1,6 @@
 """What `plan`, `run` and `reproduce` do: from a user's options to a plan, or to a run, its files and its exit code."""
 
+import math
 import shlex
 import sys
 import time
@@ -95,6 +96,9 @@ def run_and_write(
     setup = plan.setup(data, own)
     check_used(setup, names)
     shard = None if running.shard is None else read_shard(running.shard)
+    hours = math.inf if running.hours is None else running.hours
+    if not hours > 0 or (shard is not None and hours < math.inf):
+        raise InputError(f"--hours {hours:g}: give more than 0, and not together with --shard")
     pool = make_pool(running.engine, running.address)
     if restored := go_on(plan.out):
         print_message(f"{restored} records unpacked from the archives in {plan.out}")
@@ -106,14 +110,16 @@ def run_and_write(
         if shard is not None:
             told, failed = walk_shard(setup, names, store, jobs, shard, running.memory, opened)
             return Answer(messages=(told,), exit_code=3 if failed else 0)
-        run = walk(setup, names, store, jobs, running.memory, opened)
+        run = walk(setup, names, store, jobs, running.memory, opened, hours)
     folder = plan.out / run_name(setup, names, data.preparation(plan.split), own)
     made = Made(shlex.join(["python", "cli.py", *sys.argv[1:]]), start, round(time.monotonic() - clock, 1))
     write(run, folder, made, running.paper)
     missing = setup.missing if running.require_data else {}
     compared = None if expected is None else compare(read_run(folder), expected, running.across_registers)
+    left = sum(result.record is None for result in run.failures)
     messages = (
-        f"{run.cells} cells, {len(run.failures)} failed; report: {folder / REPORT}",
+        f"{run.cells} cells, {len(run.failures) - left} failed; report: {folder / REPORT}",
+        *([f"{left} cells were not started within {hours:g} hours; the same command goes on"] if left else ()),
         *(f"--require-data: {name}: {why}" for name, why in missing.items()),
         *(f"--expect, within noise: {sentence}" for sentence in (compared.within_noise if compared else ())),
         *(f"--expect: {sentence}" for sentence in (compared.differing if compared else ())),

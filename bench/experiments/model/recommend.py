@@ -59,7 +59,8 @@ def plan(setup: Setup) -> list[Cell]:
     cells = [cell for model in models for cell in world_cells(setup, p.world, p.world_seeds, model)]
     cells += [shuffled(cell) for cell in cells] if SHUFFLED in p.real.controls else []
     cells += () if setup.alone else world_cells(setup, p.world, p.world_seeds, "best_possible")
-    return cells + [c for name in setup.found for model in _models(setup, name) for c in tuning_cells(setup, name, model)]
+    pairs = ((name, model) for name in setup.found for model in _models(setup, name))
+    return cells + [cell for name, model in pairs for cell in tuning_cells(setup, name, model)]
 
 
 def _places(setup: Setup) -> tuple[str, ...]:
@@ -119,11 +120,11 @@ def tables(setup: Setup, results: Results) -> list[Table]:
         "papers do. Intervals: real data, over seeds and users crossed (measured to cover 92 to 99 %); behaviour, t "
         "over worlds. Best possible knows the world's law and each user's segment; a leak is told what it should not "
         f"know, and neither has a mark. Real data: settings tried a trained model on each seed, {_trials(setup)}, the "
-        "chosen one trained for all of them; a range or list: seeds chose different ones. CausalRec's reading, alpha and lambda are tried "
-        "too; what a setting does not name is the default. CausalRec has LayerNorm on V and L_DAG, SASRec neither, the "
-        "twin at alpha = 0 both but no boost. Controls have a small grid each, chosen on validation too. Markov with a "
-        "window above 1 counts later followers, less by its decay a step; EASE with a decay below 1 ranks by recent "
-        "items more."
+        "chosen one trained for all of them; a range or list: seeds chose different ones. CausalRec's reading, alpha "
+        "and lambda are tried too; what a setting does not name is the default. CausalRec has LayerNorm on V and L_DAG, "
+        "SASRec neither, the twin at alpha = 0 both but no boost. Controls have a small grid each, chosen on "
+        "validation too. Markov with a window above 1 counts later followers, less by its decay a step; EASE with a "
+        "decay below 1 ranks by recent items more."
     )
     note = " ".join(filter(None, (_undecided(setup, results), note)))
     made = [table("recommend", "Next-item recommendation", columns, rows, note), _graphs(setup, results)]

@@ -19,7 +19,7 @@ from bench.cells.record import Record
 from bench.cells.store import Store
 from bench.engine import run as engine
 from bench.engine.local import LocalPool
-from bench.engine.run import Event, run_cells
+from bench.engine.run import Event, RunSummary, run_cells
 from bench.engine.workers import THREAD_VARIABLES
 from bench.errors import InputError
 from tests.bench.toy_cells import execute, toy
@@ -462,6 +462,20 @@ def test_a_script_without_its_guard_is_told_of_it(tmp_path):
 def test_no_workers_at_all_is_refused(store):
     with pytest.raises(InputError, match="jobs is 0"):
         run_cells([toy(1)], store, execute, jobs=0)
+
+
+def test_no_cell_is_started_after_the_time_that_is_given_and_one_that_runs_ends(store, monkeypatch):
+    cells = [toy(number, cost=9.0 - number) for number in range(4)]
+    assert run(cells, store, until=time.monotonic()) == RunSummary()
+    seen, real = [], time.monotonic
+
+    def told(event: Event) -> None:
+        seen.append(event.status)
+        monkeypatch.setattr(time, "monotonic", lambda: real() + 200.0)
+
+    summary = run(cells, store, jobs=1, until=real() + 100.0, on_event=told)
+    assert (summary.done, seen) == (cells[:1], ["started", "ok"])
+    assert run(cells, store, jobs=1, until=real() + 1000.0) == RunSummary(cells[1:], cells[:1])
 
 
 def test_a_record_that_cannot_be_written_ends_the_run(store):

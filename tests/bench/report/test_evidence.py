@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -89,6 +90,31 @@ def test_a_run_goes_on_from_a_copy_of_the_archives(ran, tmp_path, call, monkeypa
     count = needed(ran / "smoke-seed3")
     assert f"{count} records unpacked from the archives in {tmp_path / 'mine'}" in err
     assert "unpacked" not in call(*arguments)[2]
+
+
+def test_a_run_that_is_out_of_time_is_written_kept_and_gone_on_from(ran, tmp_path, call, monkeypatch):
+    """Cells beyond the first have no time, whatever the clock says."""
+    def first_only(cells, store, *more, until, **named):
+        assert 0 < until - time.monotonic() <= 3600
+        run_here(cells[:1], store)
+
+    monkeypatch.setattr(reproduce, "run_cells", first_only)
+    asked = ("run", "misses", "--preset", "smoke", "--seed", 5, "--hours", 1)
+    code, _, err = call(*asked, "--out", tmp_path / "mine")
+    count = needed(tmp_path / "mine" / "smoke-seed5-misses")
+    assert code == 3
+    assert f"{count} cells, 0 failed; report: " in err
+    assert f"{count - 1} cells were not started within 1 hours; the same command goes on" in err
+    told = pack_run(tmp_path / "mine" / "smoke-seed5-misses", tmp_path / "kept" / "smoke")
+    assert told.startswith("1 records in 1 archives of ")
+    assert told.endswith(f"; {count - 1} cells have none")
+    monkeypatch.setattr(reproduce, "run_cells", run_here)
+    code, _, err = call(*asked, "--out", tmp_path / "kept")
+    assert code == 0
+    assert "1 records unpacked" in err
+    assert "not started" not in err
+    for wrong in (0, -1, "nan"):
+        assert call(*asked[:-1], wrong, "--out", tmp_path)[0] == 2
 
 
 def test_packing_again_replaces_what_was_there_and_in_place_too(ran, tmp_path):
