@@ -39,8 +39,8 @@ def of_all_commands(version: Annotated[bool, VERSION] = False) -> None:
 def reproduce(plan: request.PlanOptions, reading: request.DataOptions, running: request.RunOptions) -> Answer:
     """Run every experiment and print a verdict on each claim. Cells that have run already are not run again.
 
-    Exit code: 0 all cells ran, 1 a verdict differs from --expect beyond noise, 2 wrong input, 3 cells failed or, with
-    --require-data, data are missing (3 comes before 1), 130 interrupted (finished cells are kept).
+    Exit code: 0 all cells ran, 1 a verdict differs from --expect beyond noise, 2 wrong input, 3 cells failed, had no
+    time (--hours) or, with --require-data, no data (3 comes before 1), 130 interrupted (finished cells are kept).
     """
     from bench.experiments import EXPERIMENTS
     from bench.report.run import run_and_write

@@ -1,23 +1,24 @@
 """Tuning: the trials of a model on a dataset by seed, and the setting that they choose on each seed.
 
 Trained models are tuned on validation NDCG@10 with one budget: on every seed, `trials` different settings drawn anew at
-random from a declared space. So what is said of a model by seed contains the spread of tuning. Trial t of a seed has the same dropout and learning rate for every model, so that what is compared is the model. FPMC,
-which has no dropout, draws the weight of its factors' squares in its place. Controls have a small grid of their own
-each, tried once since nothing about them is random, and a user's own model one setting.
+random from a declared space. So what is said of a model by seed contains the spread of tuning. Trial t of a seed has
+the same dropout and learning rate for every model, so that what is compared is the model. FPMC, which has no dropout,
+draws the weight of its factors' squares in its place. Controls have a small grid of their own each, tried once since
+nothing about them is random, and a user's own model one setting.
 
 What the paper leaves open is tuned as well, by no more trials than a rival has: the first two trials of CausalRec are
 the default reading with a tau of 0.03, the scale of a W as it is learned, so that their boost is switched on, under two
-alphas; every other one is a reading drawn at random, each choice uniformly and on its own. None of them leaks, and
-none has a table of items x items. Where R is hard alpha goes from 0.1 to 100; where it is continuous, and a W of 0.01
-needs an alpha of 100 to be felt, from 1 to 1e8. CausalRec's twin has alpha = 0 and the default reading in every trial.
+alphas; every other one is a reading drawn at random, each choice uniformly and on its own. None of them leaks, and none
+has a table of items x items. Where R is hard alpha goes from 0.1 to 100; where it is continuous, and a W of 0.01 needs
+an alpha of 100 to be felt, from 1 to 1e8. CausalRec's twin has alpha = 0 and the default reading in every trial.
 
 The chosen setting is trained anew on all that users did before the test, validation included, and that model is tested:
 as one would use it.
 
-The search is plainly random. Where a preset shortens its trials, each takes a part of the epochs under a schedule of its
-own that ends at 0, and only the chosen setting takes all: four trials at a quarter cost one full run. Successive halving
-would stop long runs on the way, which says less, because a model gains most at the end of its schedule. And of two to
-twenty trials no sampler learns where to look, while trials that do not depend on one another run side by side.
+The search is plainly random. Where a preset shortens its trials, each takes a part of the epochs under a schedule of
+its own that ends at 0, and only the chosen setting takes all: four trials at a quarter cost one full run. Successive
+halving would stop long runs on the way, which says less, because a model gains most at the end of its schedule. And of
+two to twenty trials no sampler learns where to look, while trials that do not depend on one another run side by side.
 
 Under a further split of the same data nothing is tuned: it takes the settings that the main split chose.
 """

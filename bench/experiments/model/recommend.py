@@ -121,8 +121,8 @@ def tables(setup: Setup, results: Results) -> list[Table]:
         "over worlds. Best possible knows the world's law and each user's segment; a leak is told what it should not "
         f"know, and neither has a mark. Real data: settings tried a trained model on each seed, {_trials(setup)}, the "
         "chosen one trained for all of them; a range or list: seeds chose different ones. CausalRec's reading, alpha "
-        "and lambda are tried too; what a setting does not name is the default. CausalRec has LayerNorm on V and L_DAG, "
-        "SASRec neither, the twin at alpha = 0 both but no boost. Controls have a small grid each, chosen on "
+        "and lambda are tried too; what a setting does not name is the default. CausalRec has LayerNorm on V and "
+        "L_DAG, SASRec neither, the twin at alpha = 0 both but no boost. Controls have a small grid each, chosen on "
         "validation too. Markov with a window above 1 counts later followers, less by its decay a step; EASE with a "
         "decay below 1 ranks by recent items more."
     )
