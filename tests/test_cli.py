@@ -23,8 +23,9 @@ from bench.cells.store import Store
 from bench.datasets.catalogue import DATASETS
 from bench.experiments import EXPERIMENTS
 from bench.judge.claims import read_register
-from bench.plan.presets import PRESETS, World
+from bench.plan.presets import PRESETS
 from bench.plan.setup import Setup, make_setup
+from bench.plan.sizes import World
 from bench.plan.table import plan_table
 from bench.reproduce import plan_cells
 from bench.selftest import suite as selftest

@@ -8,8 +8,8 @@ from bench.cells.unit import Cell
 from bench.methods import recommenders
 from bench.methods import user_recommender as own_recommender
 from bench.methods.recommenders import CONTROLS, ENTRIES, NEURAL, PEERS, RIVALS, TIMED, TRAINED
-from bench.plan.presets import World
 from bench.plan.setup import Setup
+from bench.plan.sizes import World
 from causalrec.methods.recipes import PAIR_BATCH
 from causalrec.model import CausalRec
 from causalrec.rivals.ease import MOST_ITEMS

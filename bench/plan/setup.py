@@ -12,7 +12,7 @@ from bench.errors import DataMissing, InputError
 from bench.methods import learners as learner_names
 from bench.methods import rectools, seq2cause
 from bench.methods import user_recommender as own_recommender
-from bench.plan.presets import Preset
+from bench.plan.sizes import Preset
 from causalrec.methods.fit import SPLITS
 from causalrec.training import pick_device
 

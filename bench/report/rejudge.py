@@ -19,8 +19,9 @@ from bench.errors import InputError
 from bench.judge.bars import TRUTHS
 from bench.judge.claims import Register, Verdict, headline, read_register
 from bench.judge.severity import severity
-from bench.plan.presets import Preset, Real, find_preset
+from bench.plan.presets import find_preset
 from bench.plan.setup import DATA_VARIABLE, Setup
+from bench.plan.sizes import Preset, Real
 from bench.report.page import REPORT
 from bench.report.run_files import NAME, REFERENCE, RunFile, read_run
 from bench.report.write import Made, document, write

@@ -15,8 +15,9 @@ from bench.experiments import find as find_experiment
 from bench.judge.bars import ORDER
 from bench.judge.claims import Finding, Gate, Register, Verdict, judge, read_register
 from bench.methods.recommenders import TRAINED
-from bench.plan.presets import PRESETS, Preset
+from bench.plan.presets import PRESETS
 from bench.plan.setup import Setup
+from bench.plan.sizes import Preset
 from causalrec.methods.fit import SPLITS
 from causalrec.ranking import hit_rate, ndcg, reciprocal_rank
 

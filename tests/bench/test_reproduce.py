@@ -23,8 +23,9 @@ from bench.cells.fingerprint import ROOT
 from bench.cells.store import Store
 from bench.experiments import EXPERIMENTS
 from bench.judge.claims import REGISTER, read_register
-from bench.plan.presets import PRESETS, World
+from bench.plan.presets import PRESETS
 from bench.plan.setup import make_setup
+from bench.plan.sizes import World
 from bench.report.write import document as document_of
 from bench.report.write import write
 from bench.runners import execute

@@ -18,10 +18,10 @@ from bench.cells.unit import Cell
 from bench.experiments.base import STEP, Experiment, Points, Results, Rows, curves, table, worlds_planned
 from bench.judge.claims import Gate
 from bench.judge.intervals import Interval, sequence_interval, t_interval
-from bench.plan.presets import World
 from bench.plan.recommender_cells import GIVEN, seed_cells, world_cells, world_sizes
 from bench.plan.results import of_cells, values
 from bench.plan.setup import Setup
+from bench.plan.sizes import World
 from bench.plan.tuning import ALIVE_TAU
 from bench.show.figures import Curves, Figure
 from bench.show.tables import Table, format_value

@@ -18,8 +18,9 @@ from bench.cells.unit import Outcome, checkpoint_at
 from bench.engine.run import run_cells
 from bench.engine.workers import Server
 from bench.plan import recommender_cells
-from bench.plan.presets import PRESETS, World
+from bench.plan.presets import PRESETS
 from bench.plan.setup import Setup
+from bench.plan.sizes import World
 from bench.report import records
 from bench.runners import execute
 from causalrec.checkpoints import CheckpointFile, Snapshot

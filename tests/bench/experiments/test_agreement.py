@@ -15,8 +15,9 @@ from bench.experiments.model import agreement
 from bench.judge.intervals import Interval
 from bench.methods import interpreters
 from bench.methods import rectools as peer_recommenders
-from bench.plan.presets import PRESETS, World
+from bench.plan.presets import PRESETS
 from bench.plan.setup import Setup, make_setup
+from bench.plan.sizes import World
 from bench.runners import execute
 from causalrec.interactions import from_rows, leave_one_out
 from tests.bench.made_up import FIXED, model, with_data

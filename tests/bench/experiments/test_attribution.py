@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from bench.experiments.theory import attribution
-from bench.plan.presets import PRESETS, Attribution
+from bench.plan.presets import PRESETS
 from bench.plan.setup import Setup
+from bench.plan.sizes import Attribution
 from bench.runners import execute
 from bench.runners.attribution import CAUSES
 from bench.show.tables import to_text

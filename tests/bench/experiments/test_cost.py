@@ -9,7 +9,7 @@ from bench.cells.unit import Cell
 from bench.errors import InputError
 from bench.experiments.theory import cost
 from bench.judge.claims import BLOCKED
-from bench.plan.presets import Cost
+from bench.plan.sizes import Cost
 from bench.runners import cost as runner
 from causalrec.acyclicity import FORMS
 from tests.bench.made_up import BELOW, CLAIMED, FIXED, OPEN, Made, bare, find, judged

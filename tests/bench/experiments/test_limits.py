@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from bench.experiments.theory import limits
-from bench.plan.presets import PRESETS, Limits
+from bench.plan.presets import PRESETS
 from bench.plan.setup import Setup
+from bench.plan.sizes import Limits
 from bench.show.figures import Grid, figure_table
 from tests.bench.made_up import graphs
 

@@ -11,8 +11,9 @@ from bench.experiments.model import readings
 from bench.experiments.model.readings import DEFAULT, FEW, IN_WORLDS, LAST, QUESTIONS, READINGS
 from bench.judge.intervals import t_interval
 from bench.plan import tuning
-from bench.plan.presets import PRESETS, World
+from bench.plan.presets import PRESETS
 from bench.plan.setup import Setup
+from bench.plan.sizes import World
 from bench.runners import execute
 from bench.runners.given import draw_relation, strongest
 from bench.runners.recommender import _at_positions

@@ -18,9 +18,10 @@ from bench.experiments import check_used
 from bench.experiments.model import recommend
 from bench.methods import user_recommender as own_recommender
 from bench.plan import recommender_cells
-from bench.plan.presets import PRESETS, World
+from bench.plan.presets import PRESETS
 from bench.plan.results import collect
 from bench.plan.setup import Setup, make_setup
+from bench.plan.sizes import World
 from bench.runners import execute
 from causalrec.interactions import from_rows
 from causalrec.ranking import NonFiniteScores

@@ -10,8 +10,9 @@ from scipy.sparse import csr_array
 from bench.cells.unit import Cell
 from bench.errors import InputError
 from bench.experiments.model import graph_claims
-from bench.plan.presets import PRESETS, World
+from bench.plan.presets import PRESETS
 from bench.plan.setup import Setup
+from bench.plan.sizes import World
 from bench.runners import execute
 from bench.runners.graph_claims import FITTED, PARTS, TRUE, TWIN, on_cycle, popularity
 from bench.runners.recommender import read_data

@@ -20,8 +20,9 @@ from bench.judge.intervals import paired_difference
 from bench.methods import learners
 from bench.methods.recommenders import CONTROLS, TIMED, TRAINED
 from bench.plan import recommender_cells
-from bench.plan.presets import PRESETS, World, lasting
+from bench.plan.presets import PRESETS, lasting
 from bench.plan.setup import OWN, Setup
+from bench.plan.sizes import World
 from bench.runners import execute, recommender, structure, worlds
 from causalrec.interactions import from_rows
 from causalrec.model import CausalRec, CausalRecOptions
