@@ -22,7 +22,7 @@ from causalrec.errors import InputError as ModelInputError
 from tests.bench.made_up import dataset, graphs
 
 HOURS = 3600.0
-BUDGET = {"smoke": 1.6 / 60, "quick": 30 / 60, "standard": 7.0, "paper": 24.0 * 30}
+BUDGET = {"smoke": 1.6 / 60, "quick": 30 / 60, "standard": 8.0, "paper": 24.0 * 30}
 
 
 def bare(name: str, root: int = 0) -> Setup:
