@@ -59,9 +59,9 @@ def tables(setup: Setup, results: Results) -> list[Table]:
             rows.append((world, nodes, *(r.metrics["median_shd"] if r else None for r in found)))
     note = (
         f"Median SHD, ER2, n = {SAMPLES}, threshold 0.3, {draws(setup, s.nodes[0])} draws of {s.nodes[0]} nodes to "
-        f"{draws(setup, s.nodes[-1])} of {s.nodes[-1]}. –: not run; a graph that is expected to cost "
-        f"over {s.most_seconds:g} CPU-seconds is not. BOSS: the DAG that its search ends with; of its class no more can be known where units are. The "
-        f"empty graph has an SHD of about 2 per node.{failed_draws(results)}"
+        f"{draws(setup, s.nodes[-1])} of {s.nodes[-1]}. –: not run; a graph that is expected to cost over "
+        f"{s.most_seconds:g} CPU-seconds is not. BOSS: the DAG that its search ends with; of its class no more can be "
+        f"known where units are. The empty graph has an SHD of about 2 per node.{failed_draws(results)}"
     )
     columns = ("world", "nodes", *map(learners.title, names))
     return [table("sizes", "Learners by world and size", columns, rows, note)]
