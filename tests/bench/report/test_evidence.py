@@ -3,7 +3,6 @@
 import json
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,19 +37,27 @@ def run_here(cells, store, *_, **__) -> None:
         store.put(Record(cell.key, cell.fields, "ok", dict(outcome.metrics), provenance=provenance()), outcome.arrays)
 
 
-@pytest.fixture
-def ran(tmp_path, monkeypatch) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory) -> Path:
     """A results folder with the records of one small run, and a record that no run needs."""
-    monkeypatch.setitem(PRESETS, "smoke", SMALL)
-    for module in (checking, reproduce):
-        monkeypatch.setattr(module, "run_cells", run_here)
-    monkeypatch.setenv("CAUSALREC_DATA", "nowhere")
-    out = tmp_path / "runs"
-    run = reproduce.walk(Setup(SMALL, 3, "cpu"), ("misses",), Store(out), jobs=1)
+    out = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reproduce, "run_cells", run_here)
+        run = reproduce.walk(Setup(SMALL, 3, "cpu"), ("misses",), Store(out), jobs=1)
     write(replace(run, figures=()), out / "smoke-seed3", Made("as it was called", "then", 9.0, {}))
     other, *_ = cells(seed=4)
     Store(out).put(Record(other.key, other.fields, "ok"))
     return out
+
+
+@pytest.fixture
+def ran(walked, tmp_path, monkeypatch) -> Path:
+    """A copy of it, and the suite as that run found it."""
+    monkeypatch.setitem(PRESETS, "smoke", SMALL)
+    for module in (checking, reproduce):
+        monkeypatch.setattr(module, "run_cells", run_here)
+    monkeypatch.setenv("CAUSALREC_DATA", "nowhere")
+    return shutil.copytree(walked, tmp_path / "runs")
 
 
 def cells(seed: int) -> list[Cell]:
