@@ -287,16 +287,18 @@ def headline(verdicts: Iterable[Verdict]) -> str:
     """How many tests and how many claims of theory came out how, apart; checks are no evidence.
 
     Args:
-        verdicts: One per claim.
+        verdicts: One per claim; of a kind that has none nothing is said.
     """
     every, said = list(verdicts), []
     for kind, word in (("test", "tests"), ("theory", "claims of theory")):
         of_kind = [v.judgement for v in every if v.claim.kind == kind]
         words: tuple[Judgement, ...] = (*ORDER, BLOCKED, NOT_RUN)
         counts = [(of_kind.count(what), what) for what in words]
-        said.append(f"Of {len(of_kind)} {word}: {', '.join(f'{n} {what}' for n, what in counts if n)}.")
+        if of_kind:
+            said.append(f"Of {len(of_kind)} {word}: {', '.join(f'{n} {what}' for n, what in counts if n)}.")
     checks = [v for v in every if v.claim.kind == "check"]
     failed = [v.claim.id for v in checks if v.judgement in AGAINST]
     ran = sum(v.judgement != NOT_RUN for v in checks)
-    said.append(f"Of {len(checks)} checks of our own code: {ran} run, {', '.join(failed) or 'none'} failed.")
+    if checks:
+        said.append(f"Of {len(checks)} checks of our own code: {ran} run, {', '.join(failed) or 'none'} failed.")
     return " ".join(said)

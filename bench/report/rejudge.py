@@ -98,6 +98,8 @@ def judge_folder(
 ) -> Answer:
     """Judge the records behind a run, or behind each of several, by the register of today.
 
+    Shown are the verdicts on the claims that a run tests; every table is in the document and in the files.
+
     Args:
         folder: of a run, with its records in `records` there or beside it, or in archives; or a folder of such folders.
         out: folder for the files of the run as it is judged now; of several, for a folder of each. Default none:
@@ -120,7 +122,8 @@ def judge_folder(
             if place is not None:
                 write(found, place, made, paper)
                 messages.append(f"report: {place / REPORT}")
-            tables.append(summary_table(found.verdicts, headline(found.verdicts)))
+            if tested := [verdict for verdict in found.verdicts if verdict.claim.experiment in run.experiments]:
+                tables.append(summary_table(tested, headline(tested)))
             documents[name] = document(found, made)
             missing = sum(result.record is None for result in found.failures)
             told = f"judged {found.cells} cells of {run.path}, {missing} without a record"

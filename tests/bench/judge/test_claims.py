@@ -249,6 +249,7 @@ def test_the_headline_counts_tests_and_theory_apart_and_checks_not_at_all():
     broken = replace(verdicts[-1], claim=replace(CLAIM, id="identity", kind="check"), judgement="not above the bar")
     idle = replace(broken, judgement=NOT_RUN)
     assert headline([*verdicts, broken, idle]) == counted.format(4, 3, "identity")
+    assert headline(verdicts[:4]) == "Of 4 tests: 2 as claimed, 1 opposite, 1 not run."
 
 
 # Tables
