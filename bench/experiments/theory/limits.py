@@ -70,7 +70,7 @@ def draws(setup: Setup, nodes: int) -> int:
 def _drawn(setup: Setup) -> str:
     m = setup.preset.limits
     fewer = f", {draws(setup, m.nodes[-1])} of {m.nodes[-1]} nodes" if m.nodes[-1] > LARGE else ""
-    alone = f"; beyond {EQUAL} nodes equal variances alone" if m.nodes[-1] > EQUAL else ""
+    alone = f" (beyond {EQUAL} nodes equal variances alone)" if m.nodes[-1] > EQUAL else ""
     return f"{m.draws} draws a cell{fewer}{alone}"
 
 
