@@ -139,6 +139,7 @@ def test_a_page_can_be_followed(page, copy):
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if "<!-- run: slow -->" in read(f"docs/{page}")])
 def test_a_page_can_be_followed_to_the_end(page, copy):
+    shutil.copytree(ROOT / "results" / "evidence", copy / "results" / "evidence", dirs_exist_ok=True)
     follow(read(f"docs/{page}"), copy, slow=True)
 
 
