@@ -111,8 +111,10 @@ class Setup:
         """
         timed = {name: p for name, p in self.found.items() if p.statistics["ties_share"] is not None}
         others = [split for split in self.preset.real.splits if split != self.split]
-        found = {"temporal": timed}
-        return [replace(self, split=split, found=found.get(split, self.found), tuned=self.split) for split in others]
+        return [
+            replace(self, split=split, tuned=self.split, found=timed if split == "temporal" else self.found)
+            for split in others
+        ]
 
     def seeds(self, name: str) -> int:
         """The seeds on a dataset; under a further split the fewest that the preset has on any.

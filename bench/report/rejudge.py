@@ -121,14 +121,13 @@ def judge_folder(
             name, place = run.path.parent.name, out if out is None or len(runs) == 1 else out / run.path.parent.name
             if place is not None:
                 write(found, place, made, paper)
-                messages.append(f"report: {place / REPORT}")
             if tested := [verdict for verdict in found.verdicts if verdict.claim.experiment in run.experiments]:
                 tables.append(summary_table(tested, headline(tested)))
             documents[name] = document(found, made)
             missing = sum(result.record is None for result in found.failures)
             told = f"judged {found.cells} cells of {run.path}, {missing} without a record"
             told += f"; {len(store.older)} records were made by other code than today's" if store.older else ""
-            messages += [told, *_changed(run, found.verdicts)]
+            messages += [told, *_changed(run, found.verdicts), *([f"report: {place / REPORT}"] if place else [])]
     return Answer(tables, documents if len(documents) > 1 else next(iter(documents.values())), messages)
 
 

@@ -11,7 +11,6 @@ import pytest
 from bench import reproduce
 from bench.cells.archives import archives_in
 from bench.cells.fingerprint import ROOT
-from bench.cells.provenance import provenance
 from bench.cells.record import Record
 from bench.cells.store import Store
 from bench.cells.unit import Cell
@@ -24,17 +23,10 @@ from bench.report.rejudge import judge_folder
 from bench.report.run_files import REFERENCE
 from bench.report.spot_check import SAME, spot_check
 from bench.report.write import Made, write
-from bench.runners import execute
+from tests.bench.report.here import run_here
 
 SMOKE = PRESETS["smoke"]
 SMALL = replace(SMOKE, misses=replace(SMOKE.misses, draws=4, nodes=5))
-
-
-def run_here(cells, store, *_, **__) -> None:
-    """Run cells in this process, where nothing has to be imported first."""
-    for cell in cells:
-        outcome = execute(cell)
-        store.put(Record(cell.key, cell.fields, "ok", dict(outcome.metrics), provenance=provenance()), outcome.arrays)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from bench import reproduce
-from bench.cells.provenance import provenance
 from bench.cells.record import Record
 from bench.cells.store import Store
 from bench.cells.unit import Cell
@@ -19,19 +18,12 @@ from bench.report import spot_check as module
 from bench.report.rejudge import Evidence
 from bench.report.spot_check import DIFFERS, ROUNDED, SAME, WITHIN, spot_check
 from bench.report.write import Made, write
-from bench.runners import execute
+from tests.bench.report.here import run_here
 
 SMOKE = PRESETS["smoke"]
 SMALL = replace(
     SMOKE, structure=replace(SMOKE.structure, draws=4, nodes=(5,), samples=(20,), ratios=(1.0, 4.0), stress_nodes=5)
 )
-
-
-def run_here(cells, store, *_, **__) -> None:
-    """Run cells in this process, where nothing has to be imported first."""
-    for cell in cells:
-        outcome = execute(cell)
-        store.put(Record(cell.key, cell.fields, "ok", dict(outcome.metrics), provenance=provenance()), outcome.arrays)
 
 
 @pytest.fixture
