@@ -209,8 +209,7 @@ def _about(content: bytes, name: str) -> dict[str, str]:
 
 
 def _records(run: RunFile) -> Store | None:
-    places = (run.path.parent, run.path.parent.parent)
-    return next((records.open_store(at) for at in places if (at / "records").is_dir()), None)
+    return None if run.beside is None else records.open_store(run.beside)
 
 
 def _record_files(store: Store) -> list[Path]:

@@ -165,13 +165,12 @@ def _records_of(run: RunFile, room: Path) -> Path:
     if archives_in(home):
         unpack(home, room)
         return room
-    place = next((at for at in (home, home.parent) if (at / "records").is_dir()), None)
-    if place is None:
+    if run.beside is None:
         raise InputError(
             f"{home}: there are no archives in it, and no folder records in it or beside it; judge where `reproduce` "
             "wrote them"
         )
-    return place
+    return run.beside
 
 
 def restored(run: RunFile) -> Setup:

@@ -116,6 +116,12 @@ class RunFile:
         """The verdicts by the claim's id."""
         return {verdict.claim.id: verdict for verdict in self.verdicts}
 
+    @property
+    def beside(self) -> Path | None:
+        """The folder whose `records` are the run's: its own or the one above; None where there are none."""
+        home = self.path.parent
+        return next((at for at in (home, home.parent) if (at / "records").is_dir()), None)
+
     @cached_property
     def tables(self) -> Mapping[str, Table]:
         """The tables by name."""
