@@ -37,15 +37,15 @@ def of_all_commands(version: Annotated[bool, VERSION] = False) -> None:
 
 @command(app, "reproduce", "--preset smoke")
 def reproduce(plan: request.PlanOptions, reading: request.DataOptions, running: request.RunOptions) -> Answer:
-    """Run every experiment and print a verdict on each claim. Cells that have run already are not run again.
+    """Run the experiments of a preset and print a verdict on each claim. Cells that have run are not run again.
 
     Exit code: 0 all cells ran, 1 a verdict differs from --expect beyond noise, 2 wrong input, 3 cells failed, had no
     time (--hours) or, with --require-data, no data (3 comes before 1), 130 interrupted (finished cells are kept).
     """
-    from bench.experiments import EXPERIMENTS
+    from bench.experiments import of_preset
     from bench.report.run import run_and_write
 
-    return run_and_write(tuple(EXPERIMENTS), plan, reading, running)
+    return run_and_write(of_preset(plan.preset), plan, reading, running)
 
 
 @command(app, "run", "recommend --data clicks.csv --user visitor --item product")
@@ -74,10 +74,10 @@ def plan(
     keys: Annotated[bool, output("Print only key, tab, label of each cell; --json has no effect.", "--keys")] = False,
 ) -> Answer:
     """Show what `reproduce` would run, which cells have run already, and about how long the rest takes."""
-    from bench.experiments import EXPERIMENTS
+    from bench.experiments import of_preset
     from bench.report.run import show_plan
 
-    return show_plan(tuple(EXPERIMENTS), plan, reading, keys)
+    return show_plan(of_preset(plan.preset), plan, reading, keys)
 
 
 @command(app, "learn", "samples.csv --out W.csv --method notears")

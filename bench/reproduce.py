@@ -24,6 +24,7 @@ from bench.show.figures import Figure
 from bench.show.tables import Table
 from bench.show.verdicts import questions_table, verdict_table
 
+LARGER = "hour"  # the smallest preset that leaves no experiment out
 QUICK_DRAWS = 300  # of what could have come out, beside every verdict
 
 
@@ -235,6 +236,12 @@ def _read(setup: Setup, results: Mapping[str, list[Result]], register: Register 
         gates |= experiment.gates(setup, found)
         for claim, reason in experiment.reasons(setup, found).items():
             reasons[claim] = f"{reasons.get(claim, '')} {reason}".strip()
+    for claim in register.claims.values():
+        if claim.experiment in setup.preset.without and claim.experiment not in results:
+            gaps[claim.id] = (
+                f"the preset {setup.preset.name} leaves {claim.experiment} out; `python cli.py reproduce --preset "
+                f"{LARGER}` runs it"
+            )
     verdicts = judge(register, findings, gaps, reasons, gates)
     figures += [claims_forest(verdicts)] if findings else []
     chances = tuple(severity(

@@ -196,7 +196,7 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("reproduce --preset big", "preset 'big' is unknown; choose one of smoke, quick, standard, paper"),
+        ("reproduce --preset big", "preset 'big' is unknown; choose one of smoke, quick, hour, standard, paper"),
         ("plan --preset big", "preset 'big' is unknown"),
         ("plan --rival sasrek", "rival 'sasrek' is unknown; choose among fpmc, fpmc_full"),
         ("run recommend --dataset ml-10m", "there is no dataset 'ml-10m'; choose from ml-100k"),
@@ -425,7 +425,7 @@ def test_claims_show_is_one_claim_whole_with_what_the_committed_run_says_of_it(c
     assert code == 0
     assert err.startswith("passed over: runs/damaged/run.json: cannot be read as JSON")
     assert re.search(r"^command +python cli\.py run audit --preset quick$", out, re.MULTILINE)
-    told = json.loads((ROOT / "results" / "reference" / "quick" / "run.json").read_text())
+    told = json.loads((ROOT / "results" / "reference" / "hour" / "run.json").read_text())
     (verdict,) = [verdict for verdict in told["verdicts"] if verdict["claim"] == "attention-is-scm"]
     assert re.search(rf"^last verdict +{verdict['verdict']}$", out, re.MULTILINE)
     for finding in verdict["findings"]:
@@ -454,7 +454,7 @@ def test_compare_tells_equal_from_different_by_its_exit_code(call, home):
 
 
 def test_compare_takes_the_committed_run_of_the_preset_where_no_other_is_named(call, home):
-    assert call("compare", ROOT / "results" / "reference" / "quick")[0::2] == (0, "")
+    assert call("compare", ROOT / "results" / "reference" / "hour")[0::2] == (0, "")
 
 
 @pytest.mark.parametrize("command", [("reproduce",), ("run", "recovery")])

@@ -300,7 +300,7 @@ def test_readme_is_short_and_begins_with_what_a_visitor_needs():
     above = "\n".join(lines[:60])
     assert re.search(r"pip install .+ && \.venv/bin/python cli\.py reproduce\n```", above)
     assert "python cli.py reproduce --preset smoke\n```" in above
-    assert "<!-- headline: quick -->" in above
+    assert "<!-- headline: hour -->" in above
     assert re.findall(r"!\[.+?\]\((.+?)\)", above)
 
 
@@ -335,7 +335,7 @@ def test_the_site_has_every_page_and_all_that_they_link(site):
     pages = {name.removesuffix("README.md") + "index.html" if name.endswith("README.md") else f"{name[:-3]}.html"
              for name in (*TEXTS, *BESIDE)}  # fmt: skip
     assert [page for page in sorted(pages) if not (site / page).is_file()] == []
-    assert (site / "results/reference/quick/figures/recommend_gain.svg").is_file()
+    assert (site / "results/reference/hour/figures/recommend_gain.svg").is_file()
 
 
 def test_the_site_shows_every_public_name_of_causalrec(site):

@@ -37,6 +37,7 @@ from bench.experiments.theory import (
     variance,
     violations,
 )
+from bench.plan.presets import find_preset
 from bench.plan.setup import OWN, Setup
 
 _MODULES = (
@@ -59,6 +60,19 @@ def find(name: str) -> Experiment:
     if name not in EXPERIMENTS:
         raise InputError(f"experiment {name!r} is unknown; choose one of {', '.join(EXPERIMENTS)}")
     return EXPERIMENTS[name]
+
+
+def of_preset(preset: str) -> tuple[str, ...]:
+    """The names of the experiments that `reproduce` runs at a preset.
+
+    Args:
+        preset: its name.
+
+    Raises:
+        InputError: an unknown preset; the error lists the valid ones.
+    """
+    left_out = find_preset(preset).without
+    return tuple(name for name in EXPERIMENTS if name not in left_out)
 
 
 def check_used(setup: Setup, names: Collection[str]) -> None:

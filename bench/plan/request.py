@@ -140,7 +140,7 @@ class FitOptions:
 class PlanOptions:
     """What is planned: how much, on which data, with which models, from which seed."""
 
-    preset: Annotated[str, scope("Size of the run: smoke, quick, standard or paper.")] = "quick"
+    preset: Annotated[str, scope("Size of the run: smoke, quick, hour, standard or paper.")] = "quick"
     dataset: Annotated[Words, scope("Real dataset; may be repeated.", default="those of the preset")] = None
     rival: Annotated[Words, scope("Trained rival; may be repeated.", default="those of the preset")] = None
     seeds: Annotated[int | None, scope("Seeds on real data.", default="those of the preset", least=1, most=MOST)] = None

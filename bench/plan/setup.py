@@ -19,7 +19,7 @@ from causalrec.training import pick_device
 DATA_VARIABLE = "CAUSALREC_DATA"
 OWN_VARIABLE = "CAUSALREC_OWN_FILE"
 OWN = "own file"
-SETTLED_ON, APART = ("smoke", "quick"), 1_000_000
+SETTLED_ON, APART = ("smoke", "quick", "hour"), 1_000_000
 NARROWED = ("datasets", "rivals", "seeds", "seeds_by", "trials")  # what `narrow` changes of a preset's real data
 
 

@@ -249,6 +249,7 @@ class Preset:
         real: how recommenders are compared on real data.
         timeout: seconds after which a cell is stopped.
         all_readings: whether `readings` compares all of them and not only the few. Default False.
+        without: names of experiments that `reproduce` leaves out; `run` runs them at this size. Default none.
     """
 
     name: str
@@ -274,3 +275,4 @@ class Preset:
     real: Real
     timeout: float
     all_readings: bool = False
+    without: tuple[str, ...] = ()

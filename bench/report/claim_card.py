@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bench.engine.local import default_jobs
 from bench.errors import InputError
-from bench.experiments import EXPERIMENTS, find
+from bench.experiments import find, of_preset
 from bench.judge.claims import Claim, read_register
 from bench.judge.intervals import Value
 from bench.plan.presets import find_preset
@@ -78,7 +78,8 @@ def _card(name: str, rows: list[tuple[Value, ...]]) -> Table:
 def _planned(claim: Claim, setup: Setup) -> list[tuple[Value, ...]]:
     """What judging the claim takes at this preset: data, command, time. A gate is passed by another experiment."""
     experiment, asked = find(claim.experiment), "reproduce" if claim.gates else f"run {claim.experiment}"
-    planned = plan_cells(setup, EXPERIMENTS if claim.gates else (claim.experiment,))
+    whole = (*of_preset(setup.preset.name), claim.experiment) if claim.gates else (claim.experiment,)
+    planned = plan_cells(setup, tuple(dict.fromkeys(whole)))
     cells = list(dict.fromkeys(cell for part in planned.values() for cell in part))
     data = dict.fromkeys(cell.params.get("dataset", {}).get("name", GRAPHS) for cell in planned[claim.experiment])
     gaps = experiment.gaps(setup)

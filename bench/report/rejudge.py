@@ -199,13 +199,13 @@ def show_severity(preset: str, run: Path | None = None) -> Answer:
 
     Args:
         preset: whose numbers of draws, worlds and seeds are taken.
-        run: the run whose spread is taken. Default the committed one of the preset, or of quick.
+        run: the run whose spread is taken. Default the committed one of the preset, or of hour.
 
     Raises:
         InputError: an unknown preset, or no such run.
     """
     sizes, register = find_preset(preset), read_register()
-    place = run or (REFERENCE / preset if (REFERENCE / preset / NAME).is_file() else REFERENCE / "quick")
+    place = run or (REFERENCE / preset if (REFERENCE / preset / NAME).is_file() else REFERENCE / "hour")
     met = read_run(place)
     found = [finding for verdict in met.verdicts for finding in verdict.findings]
     relative = relative_sizes(sizes, find_preset(met.preset))

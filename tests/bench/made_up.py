@@ -221,10 +221,10 @@ def dataset(name: str, repeats_share: float = 0.0) -> Provenance:
 
 
 FIXED = replace(
-    PRESETS["quick"],
+    PRESETS["hour"],
     name="fixed",
     structure=replace(
-        PRESETS["quick"].structure, draws=60, families=(("er", 2), ("chain", 1)), nodes=(10, 20), samples=(30, 1000),
+        PRESETS["hour"].structure, draws=60, families=(("er", 2), ("chain", 1)), nodes=(10, 20), samples=(30, 1000),
         ratios=(1.0, 4.0, 16.0, 64.0), stress_nodes=20, placement_nodes=(10, 20), features=(64, 1024),
     ),
     world_seeds=5,
@@ -232,7 +232,7 @@ FIXED = replace(
     alphas=(1e-8, 1.0, 100.0, 1e8),
     sparsities=(0.0, 0.001, 0.01, 0.1, 1.0),
     real=replace(
-        PRESETS["quick"].real, seeds=3, trials=2, controls=("shuffled", "filter", "raw", "random", "halves"),
+        PRESETS["hour"].real, seeds=3, trials=2, controls=("shuffled", "filter", "raw", "random", "halves"),
         splits=SPLITS,
     ),
 )  # fmt: skip

@@ -83,9 +83,15 @@ def refine(setup: Setup, results: Results) -> list[Cell]:
 
 
 def _trials(setup: Setup) -> str:
-    """How many settings are tried, in words."""
+    """How settings are chosen on real data, in words."""
     r = setup.preset.real
-    return f"{r.trials}, each for {f'1/{r.shortened} of the' if r.shortened > 1 else 'all'} epochs"
+    if r.trials == 1:
+        return "on each seed one setting, drawn at random, which all trained models share; none is searched for."
+    epochs = f"1/{r.shortened} of the" if r.shortened > 1 else "all"
+    return (
+        f"a trained model tries {r.trials} settings on each seed, each for {epochs} epochs; the chosen one is trained "
+        "for all of them. CausalRec's reading, alpha and lambda are tried too."
+    )
 
 
 def _repeated(setup: Setup, name: str, model: str, found: Results, metric: str = "ndcg10", seen: str = "") -> Floats:
@@ -119,9 +125,8 @@ def tables(setup: Setup, results: Results) -> list[Table]:
         "divided among the comparisons; no second without a best. u100 ranks against 100 uniform unseen items, as "
         "papers do. Intervals: real data, over seeds and users crossed (measured to cover 92 to 99 %); behaviour, t "
         "over worlds. Best possible knows the world's law and each user's segment; a leak is told what it should not "
-        f"know, and neither has a mark. Real data: settings tried a trained model on each seed, {_trials(setup)}, the "
-        "chosen one trained for all of them; a range or list: seeds chose different ones. CausalRec's reading, alpha "
-        "and lambda are tried too; what a setting does not name is the default. CausalRec has LayerNorm on V and "
+        f"know, and neither has a mark. Real data: {_trials(setup)} A range or list: seeds have different ones. What a "
+        "setting does not name is the default. CausalRec has LayerNorm on V and "
         "L_DAG, SASRec neither, the twin at alpha = 0 both but no boost. Controls have a small grid each, chosen on "
         "validation too. Markov with a window above 1 counts later followers, less by its decay a step; EASE with a "
         "decay below 1 ranks by recent items more."

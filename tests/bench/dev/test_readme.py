@@ -19,27 +19,27 @@ def test_what_is_marked_is_its_references(page):
 def test_every_page_has_its_marks_and_they_are_filled():
     marked = [found for text in (README, RESULTS, ARTIFACT) for found in PLACE.findall(text)]
     assert [(kind, run, table) for _, kind, run, table, _ in marked] == [
-        ("headline", "quick", ""), ("claims", "quick", ""), ("headline", "quick", ""), ("table", "quick", ""),
-        ("table", "quick", "readings"), ("table", "quick", "attribution"), ("table", "quick", "misses"),
-        ("table", "quick", "sizes"), ("table", "quick", "confidence"), ("artifact", "quick", ""),
+        ("headline", "hour", ""), ("claims", "hour", ""), ("headline", "hour", ""), ("table", "hour", ""),
+        ("table", "hour", "readings"), ("table", "hour", "attribution"), ("table", "hour", "misses"),
+        ("table", "hour", "sizes"), ("table", "hour", "confidence"), ("artifact", "hour", ""),
     ]  # fmt: skip
     assert all(len(said) > 50 for *_, said in marked)
 
 
 def test_the_headline_is_the_runs():
-    run = read_run(REFERENCE / "quick")
-    assert " ".join(fill("<!-- headline: quick -->\n").splitlines()[1:]) == run.headline
+    run = read_run(REFERENCE / "hour")
+    assert " ".join(fill("<!-- headline: hour -->\n").splitlines()[1:]) == run.headline
 
 
 def test_every_claim_has_one_row_in_readme_and_artifact_appendix():
-    run, register = read_run(REFERENCE / "quick"), read_register()
-    rows = [line.split(" | ") for line in fill("<!-- claims: quick -->\n").splitlines()[3:]]
+    run, register = read_run(REFERENCE / "hour"), read_register()
+    rows = [line.split(" | ") for line in fill("<!-- claims: hour -->\n").splitlines()[3:]]
     assert [row[2] for row in rows] == [f"**{verdict.judgement}**" for verdict in run.verdicts]
-    rows = [line.split(" | ") for line in fill("<!-- artifact: quick -->\n").splitlines()[3:]]
+    rows = [line.split(" | ") for line in fill("<!-- artifact: hour -->\n").splitlines()[3:]]
     assert [row[0] for row in rows] == [f"| `{name}`" for name in run.by_claim]
     for claim, row in zip(register.claims.values(), rows, strict=True):
-        alone = f"`python cli.py run {claim.experiment} --preset quick`"
-        assert row[1] == ("`python cli.py reproduce --preset quick`" if claim.gates else alone)
+        alone = f"`python cli.py run {claim.experiment} --preset hour`"
+        assert row[1] == ("`python cli.py reproduce --preset hour`" if claim.gates else alone)
         assert row[4].startswith(f"**{run.by_claim[claim.id].judgement}**: ")
         assert int(row[3].partition(" ")[0]) >= 1
 
@@ -59,7 +59,7 @@ def test_a_run_that_is_not_there_is_refused():
 
 
 def test_one_table_of_a_run_stands_whole_and_another_is_refused():
-    filled = fill("<!-- table: quick/cost -->\n")
-    assert filled.count("\n| ") == len(read_run(REFERENCE / "quick").tables["cost"].rows) + 2
+    filled = fill("<!-- table: hour/cost -->\n")
+    assert filled.count("\n| ") == len(read_run(REFERENCE / "hour").tables["cost"].rows) + 2
     with pytest.raises(InputError, match=r"there is no table costs; there are .*cost, "):
-        fill("<!-- table: quick/costs -->\n")
+        fill("<!-- table: hour/costs -->\n")

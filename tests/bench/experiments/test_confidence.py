@@ -25,7 +25,7 @@ def binned(result, draws):
 
 
 def test_every_world_learner_and_n_is_one_cell():
-    cells = confidence.plan(Setup(PRESETS["quick"], 0, "cpu"))
+    cells = confidence.plan(Setup(PRESETS["hour"], 0, "cpu"))
     assert len(cells) == 4 * 2 * 2
     assert {cell.runner for cell in cells} == {"confidence"}
     assert sum(cell.cost for cell in cells) < 60

@@ -48,16 +48,16 @@ def told(setup, results):
 
 
 def test_members_share_the_true_graph_and_the_twin_and_quick_stays_small():
-    cells = graph_claims.plan(bare("quick"))
+    cells = graph_claims.plan(bare("hour"))
     asked = [(c.params["model"], c.params["part"]) for c in cells]
     assert len(cells) == 12
     assert set(asked) == {("causalrec", part) for part in PARTS} | {("lift_sasrec", FITTED)}
     assert sum(c.cost for c in cells) < 150
-    assert {c.params["dataset"]["fresh"] for c in cells} == {PRESETS["quick"].control.fresh}
+    assert {c.params["dataset"]["fresh"] for c in cells} == {PRESETS["hour"].control.fresh}
 
 
 def test_real_data_are_asked_where_the_preset_has_the_time_or_a_user_brings_a_causal_recommender(mine):
-    assert graph_claims.plan(with_data("quick")) == graph_claims.plan(bare("quick"))
+    assert graph_claims.plan(with_data("hour")) == graph_claims.plan(bare("hour"))
     standard = graph_claims.plan(with_data("standard", ("ml-100k",)))
     real = [c for c in standard if c.params["dataset"]["name"] == "ml-100k"]
     assert len(real) == 3 * PRESETS["standard"].real.seeds

@@ -17,7 +17,7 @@ from bench.show.figures import Curves, Forest
 from bench.show.tables import format_value
 from tests.bench.made_up import FIXED, Made, bare, failed, made_up, model, plan_all, with_data
 
-ALL = bare(replace(PRESETS["quick"], all_readings=True, sweep_seeds=3))
+ALL = bare(replace(PRESETS["hour"], all_readings=True, sweep_seeds=3))
 SETUP = with_data(replace(FIXED, real=replace(FIXED.real, seeds=3, trials=4, learning_rates=(2e-3,))), ("ml-100k",))
 LEARNED = [title for title in FEW if READINGS[title][1] is None]
 

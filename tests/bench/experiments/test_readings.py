@@ -26,7 +26,7 @@ from synth.scoring import average_precision
 from tests.bench.made_up import bare, failed, made_up, model, plan_all, with_data
 
 TINY = World(items=20, users=60, length=8, width=8, epochs=1, fresh=40)
-ALL = replace(PRESETS["quick"], all_readings=True, sweep=TINY, sweep_seeds=3)
+ALL = replace(PRESETS["hour"], all_readings=True, sweep=TINY, sweep_seeds=3)
 SETUP = Setup(ALL, 0, "cpu")
 
 

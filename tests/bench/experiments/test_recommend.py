@@ -166,7 +166,7 @@ def test_where_a_figure_is_published_a_rival_is_measured_by_it():
 
 
 def test_claims_against_all_rivals_say_which_were_run():
-    setup = with_data("quick", DATASETS[:2])
+    setup = with_data("hour", DATASETS[:2])
     verdicts = judged("recommend", setup, trained(setup, 0.9, 0.3, 0))
     for claim in ("beats-rivals", "foursquare-gain", "beats-each-rival"):
         assert "Rivals run: SASRec. The paper's own list is not in our source" in verdicts[claim].note
@@ -633,7 +633,7 @@ def test_a_trial_may_take_a_part_of_the_epochs_and_the_chosen_setting_takes_all(
         whole = tuning.refits(setup, results, "ml-100k", kind)
         assert {r.params["training"]["epochs"] for r in results} == {setup.preset.real.epochs // 4}
         assert {cell.params["training"]["epochs"] for cell in whole} == {setup.preset.real.epochs}
-    fixed = with_data("quick", ("ml-100k",)).preset.real
+    fixed = with_data("hour", ("ml-100k",)).preset.real
     assert (fixed.shortened, fixed.epochs_on("ml-100k")) == (1, fixed.epochs)
 
 

@@ -25,7 +25,7 @@ def made_of(setup: Setup, score: Callable[[int, int], int]) -> list[Made]:
 
 
 def test_no_strength_is_one_world_for_all_and_ratios_are_the_cells_of_variance():
-    setup = bare("quick")
+    setup = bare("hour")
     cells = violations.plan(setup)
     plain = [cell for cell in cells if cell.params["violation"] is None and cell.params["ratio"] == 1]
     assert {cell.params["learner"] for cell in plain} == set(SHD)
@@ -35,7 +35,7 @@ def test_no_strength_is_one_world_for_all_and_ratios_are_the_cells_of_variance()
 
 
 def test_each_row_shows_its_own_cells():
-    setup = bare("quick")
+    setup = bare("hour")
     (table,) = violations.tables(setup, made_of(setup, lambda world, shd: 100 * world + shd))
     assert len(table.rows) == 5 * len((RATIO, *WORLDS, *DATA))
     seen = set()
@@ -61,7 +61,7 @@ def test_what_is_lost_to_order_is_paired_by_draw():
 
 
 def test_a_panel_for_every_kind_with_the_known_order_in_it():
-    setup = bare("quick")
+    setup = bare("hour")
     worlds, data = violations.figures(setup, made_of(setup, lambda world, _: world))
     assert (len(worlds.panels), len(data.panels)) == (len(WORLDS), len(DATA))
     for panel in (*worlds.panels, *data.panels):

@@ -46,7 +46,7 @@ def ratings(tmp_path, monkeypatch) -> Path:
 
 
 def test_presets_are_named_and_grow():
-    assert list(PRESETS) == ["smoke", "quick", "standard", "paper"]
+    assert list(PRESETS) == ["smoke", "quick", "hour", "standard", "paper"]
     for name, preset in PRESETS.items():
         assert find_preset(name) is preset
         assert preset.name == name
@@ -54,7 +54,7 @@ def test_presets_are_named_and_grow():
         assert 1.0 in preset.structure.ratios
         assert 1.0 in preset.alphas
         assert len(preset.sparsities) >= 2
-    with pytest.raises(InputError, match="preset 'big' is unknown; choose one of smoke, quick, standard, paper"):
+    with pytest.raises(InputError, match="preset 'big' is unknown; choose one of smoke, quick, hour, standard, paper"):
         find_preset("big")
 
 
@@ -77,7 +77,7 @@ def test_a_preset_is_narrowed_to_what_is_named_and_says_so():
 
 def test_trials_grow_with_the_presets_and_are_no_more_than_there_are_settings():
     trials = [preset.real.trials for preset in PRESETS.values()]
-    assert trials == sorted(trials) == [1, 2, 4, 20]
+    assert trials == sorted(trials) == [1, 1, 2, 4, 20]
     for preset in PRESETS.values():
         assert len(DROPOUTS) * len(preset.real.learning_rates) >= preset.real.trials
 
@@ -90,7 +90,7 @@ def totals(setup: Setup) -> tuple[int, float]:
 def test_each_preset_is_larger_than_the_one_before_and_within_its_time():
     """Costs are of one core; presets promise times on two, the recommenders on real data apart."""
     sizes = {name: totals(bare(name)) for name in PRESETS}
-    for before, after in (("smoke", "quick"), ("quick", "standard"), ("standard", "paper")):
+    for before, after in (("smoke", "quick"), ("quick", "hour"), ("hour", "standard"), ("standard", "paper")):
         assert sizes[before][0] <= sizes[after][0]
         assert sizes[before][1] < sizes[after][1]
     for name, hours in BUDGET.items():

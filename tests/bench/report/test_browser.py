@@ -20,8 +20,8 @@ LOST = """[...document.querySelectorAll('a[href^="#"]')].map(a => a.getAttribute
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    place = tmp_path_factory.mktemp("browsed") / "quick"
-    shutil.copytree(ROOT / "results" / "reference" / "quick", place)
+    place = tmp_path_factory.mktemp("browsed") / "hour"
+    shutil.copytree(ROOT / "results" / "reference" / "hour", place)
     return write_report(place)
 
 

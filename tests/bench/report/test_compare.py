@@ -584,7 +584,7 @@ def test_every_reference_agrees_with_itself_in_every_value():
     assert sum(row["agree"] for row in table(found, "tables")) > 1000
 
 
-@pytest.mark.parametrize("preset", ["smoke", "../reference/quick", "", "."])
+@pytest.mark.parametrize("preset", ["smoke", "../reference/hour", "", "."])
 def test_a_preset_without_a_reference_is_refused(preset):
     with pytest.raises(InputError, match=r"there is no reference of preset .*, only of .*quick.*; name the run"):
         reference_of(preset)

@@ -187,9 +187,9 @@ def test_the_committed_evidence_is_small_enough_and_every_run_in_it_has_archives
 def test_the_committed_evidence_gives_the_committed_verdicts(monkeypatch):
     """But for the claim that titles of films decide, which are not here."""
     monkeypatch.setenv("CAUSALREC_DATA", "nowhere")
-    told = judge_folder(KEPT / "quick").document
+    told = judge_folder(KEPT / "hour").document
     found = {verdict["claim"]: (verdict["verdict"], verdict["findings"]) for verdict in told["verdicts"]}
-    kept = json.loads((REFERENCE / "quick" / "run.json").read_text())
+    kept = json.loads((REFERENCE / "hour" / "run.json").read_text())
     for verdict in kept["verdicts"]:
         if verdict["claim"] != "graph-is-not-popularity":
             assert found[verdict["claim"]] == (verdict["verdict"], verdict["findings"])

@@ -18,7 +18,7 @@ from tests.bench.report.test_records import put
 def run(tmp_path) -> Path:
     """A results folder with the reference run and records beside it."""
     folder = tmp_path / "runs" / "quick-seed0"
-    shutil.copytree(REFERENCE / "quick", folder, ignore=shutil.ignore_patterns("*.png", "*.svg"))
+    shutil.copytree(REFERENCE / "hour", folder, ignore=shutil.ignore_patterns("*.png", "*.svg"))
     store = Store(folder.parent)
     put(store, 0, mean=0.5, told="=SUM(A1)")
     put(store, 1, mean=1e-300)

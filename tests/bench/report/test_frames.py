@@ -7,7 +7,7 @@ import bench.report
 from bench.errors import InputError
 from bench.report.run_files import REFERENCE
 
-QUICK = REFERENCE / "quick"
+QUICK = REFERENCE / "hour"
 
 
 def test_a_run_has_its_verdicts_and_tables_as_data_frames():

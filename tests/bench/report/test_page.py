@@ -32,7 +32,7 @@ from bench.show.verdicts import questions_table, verdict_table
 from tests.bench.toy_cells import toy
 from tests.strategies import intervals, parts
 
-REFERENCE = ROOT / "results" / "reference" / "quick"
+REFERENCE = ROOT / "results" / "reference" / "hour"
 IDS = tuple(read_register().claims)
 HOSTILE = '<script>alert("1")</script>&amp;\'><img src=x onerror=y>'
 VOID = ("br", "link", "meta")  # elements without an end tag
@@ -125,7 +125,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory) -> Path:
     """The committed run."""
-    place = tmp_path_factory.mktemp("reference") / "quick"
+    place = tmp_path_factory.mktemp("reference") / "hour"
     shutil.copytree(REFERENCE, place)
     write_report(place)
     return place

@@ -231,7 +231,7 @@ def test_severity_tells_what_comes_out_for_every_claim_but_checks_under_every_tr
 @pytest.mark.parametrize(("preset", "least"), [("quick", 0.5), ("standard", 0.8)])
 def test_a_rule_comes_out_right_often_enough_or_the_register_says_why_it_cannot(preset, least):
     answer, claims = show_severity(preset), read_register().claims
-    assert "reference/quick" in answer.tables[0].note
+    assert "reference/hour" in answer.tables[0].note
     weak = {told["claim"] for told in answer.document if told["right"] < least}
     assert weak <= {name for name, claim in claims.items() if claim.cap}
     assert all(told["right"] > 0 for told in answer.document)
