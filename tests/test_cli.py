@@ -507,13 +507,13 @@ def test_a_run_is_held_against_what_was_expected_and_its_data_demanded(call, hom
 
 
 def test_plan_says_what_is_missing_and_that_is_no_error(call, home):
-    code, out, err = call("plan", "--preset", "quick", "--jobs", "2")
+    code, out, err = call("plan", "--preset", "hour", "--jobs", "2")
     assert (code, err) == (0, "")
     assert "Datasets found: none; MovieLens-100K is not there: sought" in out
     assert all(name in out for name in EXPERIMENTS)
     put(home / "data" / "ml-100k" / "u.data", RATINGS)
     code, out, _ = call("plan", "--preset", "quick", "--data-dir", "data")
-    assert code == 0
+    assert (code, "recovery" in out, "sensitivity" in out) == (0, True, False)
     assert "Datasets found: ml-100k; Foursquare New York (TSMC2014) is not there" in out
     code, out, _ = call("plan", "--preset", "smoke", "--json")
     (table,) = json.loads(out)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench.errors import InputError
-from bench.experiments import of_preset
+from bench.experiments import EXPERIMENTS
 from bench.judge.claims import NOT_RUN, Finding, Verdict
 from bench.judge.intervals import Interval, Value
 from bench.report.run_files import RunFile
@@ -312,7 +312,7 @@ def _facts(run: RunFile) -> dict[str, Value]:
         "seed": run.seed,
         "device": run.device,
         "version": run.made.version or None,
-        "experiments": "those of the preset" if run.experiments == of_preset(run.preset) else ", ".join(run.experiments),
+        "experiments": "all" if run.experiments == tuple(EXPERIMENTS) else ", ".join(run.experiments),
         "register": run.register.sha256[:DIGITS],
         "judging code": run.code[:DIGITS],
         "missing data": ", ".join(run.missing) or None,

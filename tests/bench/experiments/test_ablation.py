@@ -202,7 +202,7 @@ def test_a_filter_that_lacks_a_seed_is_left_out():
 def test_without_real_data_the_verdict_says_what_is_missing():
     setup = bare("hour")
     verdict = judged("ablation", setup, ran(setup, lambda cell: 0.6))["boost-beats-filter"]
-    assert "preset quick runs no filter on real data. KGRec-music" in verdict.note
+    assert "preset hour runs no filter on real data. KGRec-music" in verdict.note
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import reproduce
+from bench.cells.store import Store
 from bench.errors import InputError
-from bench.experiments import EXPERIMENTS
+from bench.experiments import EXPERIMENTS, of_preset
 from bench.experiments import find as find_experiment
 from bench.judge.bars import ORDER
 from bench.judge.claims import BLOCKED, read_register
 from bench.plan.presets import PRESETS
+from bench.reproduce import rejudge
 from bench.runners import RUNNERS
 from bench.show.tables import Table, to_csv, to_text
 from tests.bench.made_up import (
@@ -147,7 +150,26 @@ def test_what_was_left_out_what_failed_and_what_is_missing_are_sentences():
     }  # fmt: skip
 
 
+def test_a_preset_may_leave_experiments_out_and_then_says_so_of_their_claims():
+    assert [name for name in PRESETS if of_preset(name) == tuple(EXPERIMENTS)] == ["smoke", "hour", "standard", "paper"]
+    with pytest.raises(InputError, match="preset 'big' is unknown"):
+        of_preset("big")
+    left_out = PRESETS["quick"].without
+    assert set(of_preset("quick")) == set(EXPERIMENTS) - set(left_out)
+    assert set(left_out) < set(EXPERIMENTS)
+    store = Store(Path("none"))
+    judged = rejudge(bare("quick"), ("cost",), store).verdicts
+    told = {v.claim.id: v.note for v in judged if v.claim.experiment in left_out}
+    assert set(told) == {"alpha-window", "lambda-saturates", "boost-beats-filter", "false-edges-hurt"}
+    assert told["alpha-window"] == (
+        "the preset quick leaves sensitivity out; `python cli.py reproduce --preset hour` runs it"
+    )
+    alone = {v.claim.id: v.note for v in rejudge(bare("quick"), ("sensitivity",), store).verdicts}
+    assert "leaves" not in alone["alpha-window"]
+    assert "leaves ablation out" in alone["false-edges-hurt"]
+
+
 def test_the_larger_presets_draw_worlds_that_no_small_one_has():
     roots = {preset: replace(bare(preset), root=3).stream for preset in PRESETS}
-    assert roots["smoke"] == roots["quick"] == 3
+    assert roots["smoke"] == roots["quick"] == roots["hour"] == 3
     assert roots["standard"] == roots["paper"] > 3

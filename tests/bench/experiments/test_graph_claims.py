@@ -47,7 +47,7 @@ def told(setup, results):
     return {(row[0], row[1]): dict(zip(COLUMNS, row, strict=True)) for row in found.rows}
 
 
-def test_members_share_the_true_graph_and_the_twin_and_quick_stays_small():
+def test_members_share_the_true_graph_and_the_twin_and_hour_stays_small():
     cells = graph_claims.plan(bare("hour"))
     asked = [(c.params["model"], c.params["part"]) for c in cells]
     assert len(cells) == 12

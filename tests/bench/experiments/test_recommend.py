@@ -394,7 +394,7 @@ def test_a_rival_that_never_hits_leaves_no_relative_gain():
     assert {f.claim for f in find("recommend", setup, trained(setup, 0.5, 0.0, 0))} == {"booster-matters"}
 
 
-@pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
+@pytest.mark.parametrize("preset", ["hour", "standard", "paper"])
 def test_every_neural_model_has_the_same_budget_of_different_trials_drawn_anew_for_each_seed(preset):
     setup = with_data(preset, ("ml-100k",))
     tried = {kind: {} for kind in (*rivals(setup, "ml-100k"), "causalrec", "causalrec_off")}
@@ -434,7 +434,7 @@ def test_a_setting_that_differs_by_seed_is_told_as_a_range():
 
 
 @pytest.mark.parametrize(
-    ("preset", "rivals"), [("smoke", 1), ("quick", 1), ("standard", len(RIVALS)), ("paper", len(RIVALS))]
+    ("preset", "rivals"), [("smoke", 1), ("quick", 1), ("hour", 1), ("standard", len(RIVALS)), ("paper", len(RIVALS))]
 )
 def test_presets_choose_their_rivals_and_tisasrec_needs_times(preset, rivals):
     setup = with_data(preset, ("ml-100k", "beauty"))
@@ -622,8 +622,14 @@ def test_a_dataset_may_have_more_seeds_with_as_many_trials_for_every_trained_mod
             assert len(tuning.tuning_cells(setup, name, kind)) == setup.preset.real.trials * seeds
     few, many = readings(setup, "beauty"), readings(setup)
     assert all(few[seed] == [replace(o, items=200) for o in many[seed]] for seed in few)
-    (table, *_) = EXPERIMENTS["recommend"].tables(setup, trained(setup, 0.5, 0.5, 0))
-    assert "settings tried a trained model on each seed, 4, each for 1/4 of the epochs, the chosen one" in table.note
+    said = {
+        "standard": "a trained model tries 4 settings on each seed, each for 1/4 of the epochs; the chosen one is",
+        "paper": "a trained model tries 20 settings on each seed, each for all epochs; the chosen one is",
+        "quick": "on each seed one setting, drawn at random, which all trained models share; none is",
+    }
+    for preset, words in said.items():
+        (table, *_) = EXPERIMENTS["recommend"].tables(with_data(preset, ("ml-100k",)), [])
+        assert f"Real data: {words}" in table.note
 
 
 def test_a_trial_may_take_a_part_of_the_epochs_and_the_chosen_setting_takes_all():

@@ -9,7 +9,7 @@ import pytest
 from bench.cells.record import Record
 from bench.cells.store import Store
 from bench.errors import InputError
-from bench.experiments import EXPERIMENTS
+from bench.experiments import EXPERIMENTS, of_preset
 from bench.methods.recommenders import NEURAL
 from bench.plan.presets import PRESETS, find_preset, narrow
 from bench.plan.recommender_cells import DROPOUTS
@@ -22,7 +22,7 @@ from causalrec.errors import InputError as ModelInputError
 from tests.bench.made_up import dataset, graphs
 
 HOURS = 3600.0
-BUDGET = {"smoke": 1.6 / 60, "quick": 30 / 60, "standard": 8.0, "paper": 24.0 * 30}
+BUDGET = {"smoke": 1.6 / 60, "quick": 6 / 60, "hour": 30 / 60, "standard": 8.0, "paper": 24.0 * 30}
 
 
 def bare(name: str, root: int = 0) -> Setup:
@@ -83,7 +83,8 @@ def test_trials_grow_with_the_presets_and_are_no_more_than_there_are_settings():
 
 
 def totals(setup: Setup) -> tuple[int, float]:
-    cells = {cell.key: cell for cells in plan_cells(setup, EXPERIMENTS).values() for cell in cells}
+    planned = plan_cells(setup, of_preset(setup.preset.name))
+    cells = {cell.key: cell for cells in planned.values() for cell in cells}
     return len(cells), sum(cell.cost for cell in cells.values())
 
 
@@ -99,10 +100,10 @@ def test_each_preset_is_larger_than_the_one_before_and_within_its_time():
 
 
 def test_data_adds_cells_and_only_to_experiments_on_recommenders():
-    with_data = replace(bare("quick"), found={"ml-100k": dataset("ml-100k")})
+    with_data = replace(bare("hour"), found={"ml-100k": dataset("ml-100k")})
     more = {name: len(set(cells)) for name, cells in plan_cells(with_data, EXPERIMENTS).items()}
-    less = {name: len(set(cells)) for name, cells in plan_cells(bare("quick"), EXPERIMENTS).items()}
-    real = PRESETS["quick"].real
+    less = {name: len(set(cells)) for name, cells in plan_cells(bare("hour"), EXPERIMENTS).items()}
+    real = PRESETS["hour"].real
     assert more.pop("recommend") - less.pop("recommend") == (1 + 3 + 3 + 6 + 6) + 4 * real.seeds * real.trials
     tuned = {"acyclicity", "ablation", "audit", "graph_view", "multiverse"}
     assert {name for name in more if more[name] != less[name]} <= tuned

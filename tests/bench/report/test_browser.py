@@ -62,6 +62,6 @@ def test_no_other_script_runs(report, browser, tmp_path):
     text = report.read_text(encoding="utf-8").replace("</main>", "<script>document.title = 'run'</script></main>")
     (tmp_path / "other.html").write_text(text, encoding="utf-8")
     browser.open(tmp_path / "other.html")
-    assert browser.run("document.title").startswith("CausalRec: quick")
+    assert browser.run("document.title").startswith("CausalRec: hour")
     assert any("Content Security Policy" in error for error in browser.errors)
     browser.errors.clear()

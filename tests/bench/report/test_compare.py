@@ -575,7 +575,7 @@ def test_an_unbounded_interval_is_read_as_one(read):
 
 
 def test_every_reference_agrees_with_itself_in_every_value():
-    place = reference_of("quick")
+    place = reference_of("hour")
     run = read_run(place)
     found = compare(run, run)
     assert (found.differing, found.within_noise, found.compared) == ((), (), len(run.verdicts))
