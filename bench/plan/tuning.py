@@ -20,8 +20,9 @@ its own that ends at 0, and only the chosen setting takes all: four trials at a 
 halving would stop long runs on the way, which says less, because a model gains most at the end of its schedule. Short
 trials favour little dropout and high rates; on MovieLens-100K that costs nothing that can be seen: six settings of
 SASRec, trained in full on two seeds, differ by no more than the seeds do (validation NDCG@10 0.100 to 0.106, seeds by
-0.006), and the one that trials of a quarter chose reaches 0.100, what full ones chose on one seed 0.099 on the other. And of
-two to twenty trials no sampler learns where to look, while trials that do not depend on one another run side by side.
+0.006), and the one that trials of a quarter chose reaches 0.100, what full ones chose on one seed 0.099 on the other.
+And of two to twenty trials no sampler learns where to look, while trials that do not depend on one another run side by
+side.
 
 Under a further split of the same data nothing is tuned: it takes the settings that the main split chose.
 """

@@ -7,6 +7,9 @@ Left out is the paper's trend-aware normalisation by items' popularity at the ti
 holds no more than counts; in that code the floor raises all weights by 1, here it is max(weight, floor) as written.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -59,12 +62,13 @@ class TALE:
                 "raise item_core or leave TALE out"
             )
         self.tau_inf = tau_inf
-        gram, followed = _products(train, tau_train, floor)
-        gram[np.diag_indices_from(gram)] += np.float32(regularisation)
-        factor, failed = lapack.spotrf(gram, lower=1, overwrite_a=1)
-        if failed:
-            raise InputError(f"regularisation = {regularisation} is too small for float32; raise it")
-        self.weights = lapack.spotrs(factor, followed, lower=1, overwrite_b=1)[0].T
+        with _flushed():
+            gram, followed = _products(train, tau_train, floor)
+            gram[np.diag_indices_from(gram)] += np.float32(regularisation)
+            factor, failed = lapack.spotrf(gram, lower=1, overwrite_a=1)
+            if failed:
+                raise InputError(f"regularisation = {regularisation} is too small for float32; raise it")
+            self.weights = lapack.spotrs(factor, followed, lower=1, overwrite_b=1)[0].T
 
     def __call__(self, history: Sequences, rows: slice) -> Tensor:
         """Return scores (rows, items), float32."""
@@ -74,6 +78,19 @@ class TALE:
             items = history.row(user) - 1
             np.add.at(past[row], items, np.exp(-np.arange(len(items) - 1, -1, -1) / self.tau_inf))
         return torch.from_numpy(past @ self.weights.T)
+
+
+@contextmanager
+def _flushed() -> Iterator[None]:
+    """Take numbers below float32's normal range as 0 on this thread.
+
+    A small tau_train makes many of them, and some processors take 30 times as long for each.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def _products(train: Sequences, tau: float, floor: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

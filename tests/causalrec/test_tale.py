@@ -144,3 +144,15 @@ def test_options_without_meaning_are_refused(wrong):
 def test_a_weight_that_float32_cannot_solve_with_is_refused():
     with pytest.raises(InputError, match="too small for float32"):
         TALE(from_rows([[1, 2, 3]], num_items=3), regularisation=1e-60)  # 0 in float32, and 3 is no source
+
+
+def test_no_number_below_the_normal_range_slows_it_and_others_keep_theirs():
+    """At a tau of 1/46 hour the action before weighs 1e-20, the one before that 1e-40, which is subnormal."""
+    low = np.finfo(np.float32).tiny
+    weights = TALE(timed([(1, 2, 3), (2, 3, 1), (4, 5, 4)]), tau_train=1 / 24 / 46).weights
+    assert weights.any()
+    assert not ((weights != 0) & (np.abs(weights) < low)).any()
+    assert np.float32(low) / np.float32(2) > 0
+    with pytest.raises(InputError, match="too small"):
+        TALE(from_rows([[1, 2, 3]], num_items=3), regularisation=1e-60)
+    assert np.float32(low) / np.float32(2) > 0
