@@ -236,12 +236,12 @@ def _read(setup: Setup, results: Mapping[str, list[Result]], register: Register 
         gates |= experiment.gates(setup, found)
         for claim, reason in experiment.reasons(setup, found).items():
             reasons[claim] = f"{reasons.get(claim, '')} {reason}".strip()
-    for claim in register.claims.values():
-        if claim.experiment in setup.preset.without and claim.experiment not in results:
-            gaps[claim.id] = (
-                f"the preset {setup.preset.name} leaves {claim.experiment} out; `python cli.py reproduce --preset "
-                f"{LARGER}` runs it"
-            )
+    gaps |= {
+        claim.id: f"the preset {setup.preset.name} leaves {claim.experiment} out; `python cli.py reproduce --preset "
+        f"{LARGER}` runs it"
+        for claim in register.claims.values()
+        if claim.experiment in setup.preset.without and claim.experiment not in results
+    }
     verdicts = judge(register, findings, gaps, reasons, gates)
     figures += [claims_forest(verdicts)] if findings else []
     chances = tuple(severity(

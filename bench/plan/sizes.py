@@ -1,7 +1,7 @@
 """What the size of a run is made of: a class per kind of experiment, and `Preset`, which holds one of each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from causalrec.methods.fit import SPLITS
@@ -183,9 +183,10 @@ class Real:
         learning_rates: those that trials draw from.
         seeds_by: on some datasets, by name. Default none.
         shortened: a trial takes this part of the epochs, under a schedule of its own that ends at 0. Default 1: all.
-        epochs_by: of training on some datasets, by name. Default none.
         batch: histories per step. Default 32.
         windows: of a history that are trained on, see `causalrec.training.TrainingOptions`. Default "last".
+        training_by: which of these fields differ on some datasets, by name, such as {"beauty": {"epochs": 20}}. Default
+            none.
         controls: what is trained beside the chosen settings: every model on "shuffled" histories, of `recommend`; and
             CausalRec with "filter", "raw" and "random" of `ablation`, and on "halves" of the users of `audit`. Default
             none.
@@ -204,21 +205,21 @@ class Real:
     learning_rates: tuple[float, ...]
     seeds_by: Mapping[str, int] = field(default_factory=dict)
     shortened: int = 1
-    epochs_by: Mapping[str, int] = field(default_factory=dict)
     batch: int = 32
     windows: str = "last"
+    training_by: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     controls: tuple[str, ...] = ()
     agreement: tuple[str, ...] = ()
     rivals: tuple[str, ...] = ("sasrec",)
     splits: tuple[str, ...] = SPLITS[:1]
 
-    def epochs_on(self, name: str) -> int:
-        """The epochs of training on a dataset.
+    def on(self, name: str) -> "Real":
+        """The same with what differs on a dataset.
 
         Args:
             name: of the dataset.
         """
-        return self.epochs_by.get(name, self.epochs)
+        return replace(self, **self.training_by.get(name, {}))
 
 
 @dataclass(frozen=True)

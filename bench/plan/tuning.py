@@ -85,11 +85,11 @@ def _trials(setup: Setup, name: str, model: str, seed: int) -> list[tuple[dict[s
     """Options and training of each trial of a model on a real dataset; all different, as many for every model."""
     if model not in TRAINED:
         return [(dict(options), {}) for options in find(model).grid or ({},)]
-    r = setup.preset.real
+    r = setup.preset.real.on(name)
     rng = generator(root=setup.root, stream="trials", seed=seed)
     grid = [(dropout, rate) for dropout in DROPOUTS for rate in r.learning_rates]
     drawn = [grid[place] for place in rng.permutation(len(grid))[: r.trials]]
-    fixed: dict[str, Any] = {"epochs": max(1, r.epochs_on(name) // r.shortened), "seen": seen_rule(setup, name)}
+    fixed: dict[str, Any] = {"epochs": max(1, r.epochs // r.shortened), "seen": seen_rule(setup, name)}
     if on_pairs(model):  # which knows no windows: every pair of actions is one of its rows
         fixed |= {"batch": PAIR_BATCH}
     else:
@@ -179,7 +179,7 @@ def like(setup: Setup, trial: Result, given: dict[str, Any] | None = None, **cha
     """
     p = trial.params
     dataset, options = p["dataset"] | {"refit": True, "split": setup.split}, p["options"] | changes
-    whole = {"epochs": setup.preset.real.epochs_on(dataset["name"])} if "epochs" in p["training"] else {}
+    whole = {"epochs": setup.preset.real.on(dataset["name"]).epochs} if "epochs" in p["training"] else {}
     cell = plan_cell(setup, dataset, p["model"], options, p["training"] | whole, p["seed"])
     return cell if given is None else varied(cell, relation=given)
 

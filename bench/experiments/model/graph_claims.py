@@ -63,7 +63,7 @@ def _cells(setup: Setup, name: str, model: str, part: str) -> list[Cell]:
     """One cell per world or seed. Without the graph that it finds, every member is CausalRec, whose cells serve all."""
     if part != FITTED and not is_own(model):
         model = "causalrec"
-    in_world, r = name == "behaviour", setup.preset.real
+    in_world, r = name == "behaviour", setup.preset.real.on(name)
     world = setup.preset.control
     dataset = world.dataset if in_world else real_dataset(setup, name)
     options: dict[str, Any] = {}
@@ -74,7 +74,7 @@ def _cells(setup: Setup, name: str, model: str, part: str) -> list[Cell]:
     elif not is_own(model):
         options = READING | {"length": r.length, "width": r.width, "dropout": DROPOUT.get(name, 0.2)}
         options |= loss(find("causalrec"), int(setup.statistic(name, "items")))
-        training = TRAINING | {"epochs": r.epochs_on(name), "batch": r.batch, "windows": r.windows}
+        training = TRAINING | {"epochs": r.epochs, "batch": r.batch, "windows": r.windows}
     cells = [
         plan_cell(setup, dataset, model if is_own(model) else "causalrec", options, training, seed)
         for seed in range(min(WORLDS, setup.preset.control_worlds[0]) if in_world else r.seeds)

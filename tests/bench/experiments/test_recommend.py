@@ -415,11 +415,20 @@ def test_every_neural_model_has_the_same_budget_of_different_trials_drawn_anew_f
     assert len({tuple(drawn) for drawn in tried["sasrec"].values()}) > 1
 
 
-def test_epochs_are_a_datasets_own_where_the_preset_says_so():
-    setup = with_data(replace(FIXED, real=replace(FIXED.real, epochs_by={"beauty": 7})), ("beauty", "ml-1m"))
-    cells = {name: tuning.tuning_cells(setup, name, "sasrec") for name in setup.found}
-    assert {c.params["training"]["epochs"] for c in cells["beauty"]} == {7}
-    assert {c.params["training"]["epochs"] for c in cells["ml-1m"]} == {FIXED.real.epochs}
+def test_training_is_a_datasets_own_where_the_preset_says_so():
+    own = {"epochs": 7, "batch": 9, "windows": "all", "learning_rates": (0.5,)}
+    asked = replace(FIXED.real, shortened=2, windows="last", training_by={"beauty": own})
+    setup = with_data(replace(FIXED, real=asked), ("beauty", "ml-1m"))
+    made = {name: tuning.tuning_cells(setup, name, "sasrec") for name in setup.found}
+
+    def told(cells: list[Cell]) -> set[tuple]:
+        return {tuple(c.params["training"][key] for key in ("epochs", "batch", "windows")) for c in cells}
+
+    assert told(made["beauty"]) == {(3, 9, "all")}
+    assert {c.params["training"]["learning_rate"] for c in made["beauty"]} == {0.5}
+    assert told(made["ml-1m"]) == {(asked.epochs // 2, asked.batch, "last")}
+    whole = tuning.refits(setup, [model(cell) for cell in made["beauty"]], "beauty", "sasrec")
+    assert told(whole) == {(7, 9, "all")}
 
 
 def test_a_setting_that_differs_by_seed_is_told_as_a_range():
@@ -639,8 +648,8 @@ def test_a_trial_may_take_a_part_of_the_epochs_and_the_chosen_setting_takes_all(
         whole = tuning.refits(setup, results, "ml-100k", kind)
         assert {r.params["training"]["epochs"] for r in results} == {setup.preset.real.epochs // 4}
         assert {cell.params["training"]["epochs"] for cell in whole} == {setup.preset.real.epochs}
-    fixed = with_data("hour", ("ml-100k",)).preset.real
-    assert (fixed.shortened, fixed.epochs_on("ml-100k")) == (1, fixed.epochs)
+    fixed = with_data("paper", ("ml-100k",)).preset.real
+    assert (fixed.shortened, fixed.on("ml-100k")) == (1, fixed)
 
 
 def test_another_split_takes_the_settings_of_the_main_one_on_its_first_seeds():
