@@ -232,8 +232,8 @@ FIXED = replace(
     alphas=(1e-8, 1.0, 100.0, 1e8),
     sparsities=(0.0, 0.001, 0.01, 0.1, 1.0),
     real=replace(
-        PRESETS["hour"].real, seeds=3, trials=2, controls=("shuffled", "filter", "raw", "random", "halves"),
-        splits=SPLITS,
+        PRESETS["hour"].real, seeds=3, trials=2, shortened=1, splits=SPLITS,
+        controls=("shuffled", "filter", "raw", "random", "halves"),
     ),
 )  # fmt: skip
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.cells.unit import Cell
 from bench.experiments import EXPERIMENTS
 from bench.experiments.model import recommend as experiment
 from bench.experiments.model.published import Published
