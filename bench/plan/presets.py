@@ -76,8 +76,7 @@ HOUR = Preset(
     ),
     timeout=600.0,
 )  # fmt: skip
-# What is left out compares readings, strengths or learners; no theory, control or real data is. Where one setting is
-# tried, its trial decides nothing, and so is short.
+# What is left out compares readings, strengths or learners; no theory, control or real data is.
 QUICK = replace(
     HOUR,
     name="quick",
@@ -91,9 +90,11 @@ QUICK = replace(
         ratios=(1.0, 16.0, 256.0), strengths=(0.0, 0.2, 0.8),
     ),
     limits=replace(HOUR.limits, draws=20, samples=(100, 1000), ratios=(1.0, 16.0)),
-    cost=replace(HOUR.cost, nodes=(64, 128, 256, 512)),
-    world=replace(HOUR.world, users=500), world_seeds=3,
-    real=replace(HOUR.real, trials=1, shortened=8, epochs=8, learning_rates=(8e-3,), controls=()),
+    world_seeds=3, sweep_seeds=3,
+    real=replace(
+        HOUR.real, trials=1, epochs=8, learning_rates=(8e-3,), controls=(),
+        training_by={"foursquare-nyc": {"windows": "last", "epochs": 6}},
+    ),
 )  # fmt: skip
 # What is worth its time, by SASRec's quality over CPU time: results/evidence/training.
 BY_DATASET: dict[str, dict[str, Any]] = {

@@ -13,7 +13,7 @@ has a table of items x items. Where R is hard alpha goes from 0.1 to 100; where 
 an alpha of 100 to be felt, from 1 to 1e8. CausalRec's twin has alpha = 0 and the default reading in every trial.
 
 The chosen setting is trained anew on all that users did before the test, validation included, and that model is tested:
-as one would use it.
+as one would use it. Where a preset tries one setting, nothing is chosen, and it is trained once, on all of that.
 
 The search is plainly random. Where a preset shortens its trials, each takes a part of the epochs under a schedule of
 its own that ends at 0, and only the chosen setting takes all: four trials at a quarter cost one full run. Successive
@@ -89,7 +89,8 @@ def _trials(setup: Setup, name: str, model: str, seed: int) -> list[tuple[dict[s
     rng = generator(root=setup.root, stream="trials", seed=seed)
     grid = [(dropout, rate) for dropout in DROPOUTS for rate in r.learning_rates]
     drawn = [grid[place] for place in rng.permutation(len(grid))[: r.trials]]
-    fixed: dict[str, Any] = {"epochs": max(1, r.epochs // r.shortened), "seen": seen_rule(setup, name)}
+    epochs = max(1, r.epochs // r.shortened) if r.trials > 1 else r.epochs
+    fixed: dict[str, Any] = {"epochs": epochs, "seen": seen_rule(setup, name)}
     if on_pairs(model):  # which knows no windows: every pair of actions is one of its rows
         fixed |= {"batch": PAIR_BATCH}
     else:
@@ -110,6 +111,8 @@ def tuning_cells(setup: Setup, name: str, model: str) -> list[Cell]:
         model: a name of `bench.methods.recommenders.ENTRIES`, or a user's `package.module:Class`.
     """
     dataset = real_dataset(setup, name) | {"split": setup.tuned or setup.split}
+    if model in TRAINED and setup.preset.real.trials == 1:
+        dataset |= {"refit": True}
     seeds = 1 if find(model).role == "control" else setup.seeds(name)
     return [
         plan_cell(setup, dataset, model, options, training, seed)

@@ -253,7 +253,8 @@ def plan_all(experiment: str, setup: Setup) -> list[Cell]:
     """All cells of an experiment, those included that depend on results."""
     found = find_experiment(experiment)
     cells = found.plan(setup)
-    return cells + found.refine(setup, [made_up(cell) for cell in cells])
+    more = found.refine(setup, [made_up(cell) for cell in cells])
+    return cells + [cell for cell in more if cell not in cells]
 
 
 def find(experiment: str, setup: Setup, results: list[Made]) -> list[Finding]:

@@ -50,8 +50,9 @@ def test_all_graphs_run_where_causes_persist_and_the_true_one_where_they_do_not(
         ({}, True),
         ({"true": 0.5}, False),
         ({"true": 0.3}, False),
-        ({"true_anew": 0.6}, False),
-        ({"true_anew": 0.4}, False),
+        ({"true_anew": 0.6}, True),
+        ({"true_anew": 0.7}, False),
+        ({"true_anew": 0.8}, False),
         ({"true": 0.505, "luck": 1}, False),
     ],
 )
@@ -75,12 +76,19 @@ def test_worlds_are_added_only_while_something_is_undecided():
     assert planned.isdisjoint(more)
 
 
+def test_worlds_without_help_are_added_while_the_gain_is_not_seen_to_be_larger():
+    alike = ran(true_anew=0.69, luck=1)
+    more = control.refine(SETUP, alike)
+    assert worlds(more, 0.0) == worlds(more, 0.9) == set(range(FIRST, FIRST + control.STEP))
+    assert control.refine(SETUP, ran(true_anew=0.9)) == []  # decided, against
+
+
 def test_worlds_are_added_up_to_the_cap():
     results = ran(true=0.5)  # no difference at all, so never decided
     while more := [cell for cell in control.refine(SETUP, results) if cell not in {r.cell for r in results}]:
         results += ran(true=0.5, cells=more)
     assert worlds([r.cell for r in results], 0.9) == set(range(MOST))
-    assert worlds([r.cell for r in results], 0.0) == set(range(FIRST))
+    assert worlds([r.cell for r in results], 0.0) == set(range(MOST))
 
 
 def test_the_table_has_each_graph_in_law_and_under_shift_and_says_how_it_came_out():
@@ -91,7 +99,8 @@ def test_the_table_has_each_graph_in_law_and_under_shift_and_says_how_it_came_ou
     assert rows["0.9", "in law", control.NONE][6] is None
     assert rows["0", "under shift", control.TRUE][6].estimate == 0
     assert rows["0.9", "in law", "best possible"][5] == 1
-    assert "it does." in table.note
+    assert "they are." in table.note
+    assert "they are not." in control.tables(SETUP, ran(true=0.5))[0].note
     (figure,) = control.figures(SETUP, ran())
     assert {series.label for series in figure.panels[0].series} == {"in law", "under shift"}
     assert control.figures(SETUP, []) == []

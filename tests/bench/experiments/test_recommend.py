@@ -653,6 +653,16 @@ def test_a_trial_may_take_a_part_of_the_epochs_and_the_chosen_setting_takes_all(
     assert (fixed.shortened, fixed.on("ml-100k")) == (1, fixed)
 
 
+def test_one_setting_is_trained_once_and_on_validation_too():
+    setup = with_data("quick", ("ml-100k",))
+    for kind in ("causalrec", "sasrec"):
+        cells = tuning.tuning_cells(setup, "ml-100k", kind)
+        assert [cell.params["training"]["epochs"] for cell in cells] == [setup.preset.real.epochs] * 3
+        assert all(cell.params["dataset"]["refit"] for cell in cells)
+        assert tuning.refits(setup, [model(cell) for cell in cells], "ml-100k", kind) == cells
+    assert not any("refit" in cell.params["dataset"] for cell in tuning.tuning_cells(setup, "ml-100k", "ease"))
+
+
 def test_another_split_takes_the_settings_of_the_main_one_on_its_first_seeds():
     setup = timed_data()
     first = [model(cell, valid=0.1 * (k % 7)) for k, cell in enumerate(EXPERIMENTS["recommend"].plan(setup))]
