@@ -13,7 +13,8 @@ has a table of items x items. Where R is hard alpha goes from 0.1 to 100; where 
 an alpha of 100 to be felt, from 1 to 1e8. CausalRec's twin has alpha = 0 and the default reading in every trial.
 
 The chosen setting is trained anew on all that users did before the test, validation included, and that model is tested:
-as one would use it. Where a preset tries one setting, nothing is chosen, and it is trained once, on all of that.
+as one would use it. Where a preset tries one setting and has one rival, nothing is chosen, and it is trained once, on
+all of that.
 
 The search is plainly random. Where a preset shortens its trials, each takes a part of the epochs under a schedule of
 its own that ends at 0, and only the chosen setting takes all: four trials at a quarter cost one full run. Successive
@@ -110,8 +111,8 @@ def tuning_cells(setup: Setup, name: str, model: str) -> list[Cell]:
         name: a dataset of `setup.found`.
         model: a name of `bench.methods.recommenders.ENTRIES`, or a user's `package.module:Class`.
     """
-    dataset = real_dataset(setup, name) | {"split": setup.tuned or setup.split}
-    if model in TRAINED and setup.preset.real.trials == 1:
+    dataset, real = real_dataset(setup, name) | {"split": setup.tuned or setup.split}, setup.preset.real
+    if model in TRAINED and real.trials == len(real.rivals) == 1:
         dataset |= {"refit": True}
     seeds = 1 if find(model).role == "control" else setup.seeds(name)
     return [

@@ -167,8 +167,8 @@ def _records_of(run: RunFile, room: Path) -> Path:
         return room
     if run.beside is None:
         raise InputError(
-            f"{home}: there are no archives in it, and no folder records in it or beside it; judge where `reproduce` "
-            "wrote them"
+            f"{home} has no records: neither archives, nor a folder `records` in it or beside it; name the folder that "
+            "`reproduce` wrote"
         )
     return run.beside
 

@@ -78,7 +78,8 @@ def model(cell: Cell, quality: float = 0.5, valid: float | None = None, luck: in
     p = cell.params
     arrays, found = dict[str, Any](), {"fit_cpu_s": 0.1}
     parts = ("test", "fresh", "shift") if "fresh" in p["dataset"] else ("test",)
-    for part, share in (("valid", quality if valid is None else valid), *((part, quality) for part in parts)):
+    chosen_by = () if "refit" in p["dataset"] else (("valid", quality if valid is None else valid),)
+    for part, share in (*chosen_by, *((part, quality) for part in parts)):
         for seen in ("kept", "filtered"):
             rank = arrays[f"{part}_{seen}"] = ranks(share, p["seed"], luck)
             for name, metric in (("hr10", hit_rate), ("ndcg10", ndcg), ("mrr", reciprocal_rank)):

@@ -351,12 +351,12 @@ def details(setup: Setup, results: Results) -> list[Table]:  # noqa: ARG001
 
 def _best_rival(setup: Setup, results: Results, name: str) -> str | None:
     """The rival with the best mean validation figure over seeds; None where a seed of any is missing."""
-    metric, by_model = f"valid_ndcg10_{seen_rule(setup, name)}", dict[str, float]()
-    for model in rivals(setup, name):
+    metric, by_model, asked = f"valid_ndcg10_{seen_rule(setup, name)}", dict[str, float](), rivals(setup, name)
+    for model in asked:
         trials = chosen(setup, results, name, model)
         if len(trials) < setup.seeds(name):
             return None
-        by_model[model] = mean_metric(trials, metric)
+        by_model[model] = mean_metric(trials, metric) if len(asked) > 1 else 0.0
     return max(by_model, key=by_model.__getitem__, default=None)
 
 

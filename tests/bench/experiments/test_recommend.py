@@ -661,6 +661,8 @@ def test_one_setting_is_trained_once_and_on_validation_too():
         assert all(cell.params["dataset"]["refit"] for cell in cells)
         assert tuning.refits(setup, [model(cell) for cell in cells], "ml-100k", kind) == cells
     assert not any("refit" in cell.params["dataset"] for cell in tuning.tuning_cells(setup, "ml-100k", "ease"))
+    found = find("recommend", setup, trained(setup, 0.5, 0.5, 0))
+    assert {finding.where for finding in found if finding.claim == "beats-each-rival"} == {"SASRec, ml-100k"}
 
 
 def test_another_split_takes_the_settings_of_the_main_one_on_its_first_seeds():

@@ -193,7 +193,7 @@ def test_a_folder_without_a_run_or_its_records_is_refused(ran, tmp_path, call):
     put(tmp_path / "one", told)
     code, out, err = call("judge", tmp_path)
     assert (code, out) == (2, "")
-    assert err.startswith(f"error: {tmp_path}/one: there are no archives in it, and no folder records in it or beside")
+    assert err.startswith(f"error: {tmp_path}/one has no records: neither archives, nor a folder")
 
 
 def test_every_run_of_a_folder_is_judged(ran, tmp_path, call):
