@@ -9,12 +9,11 @@ from bench.methods import recommenders
 from bench.methods import user_recommender as own_recommender
 from bench.methods.recommenders import CONTROLS, ENTRIES, NEURAL, PEERS, RIVALS, TIMED, TRAINED
 from bench.plan.setup import Setup
-from bench.plan.sizes import World
+from bench.plan.sizes import DROPOUTS, World
 from causalrec.methods.recipes import PAIR_BATCH
 from causalrec.model import CausalRec
 from causalrec.rivals.ease import MOST_ITEMS
 
-DROPOUTS = (0.1, 0.2, 0.3, 0.5)
 FACTOR_WEIGHTS = dict(zip(DROPOUTS, (1e-4, 1e-3, 3e-3, 1e-2), strict=True))  # FPMC has these where others have dropout
 READING = (
     "layers", "normalised", "beta", "source", "sign", "mixing", "placement", "bidirectional", "fit", "stop",

@@ -6,6 +6,8 @@ from typing import Any
 
 from causalrec.methods.fit import SPLITS
 
+DROPOUTS = (0.1, 0.2, 0.3, 0.5)
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -175,12 +177,13 @@ class Real:
     Args:
         datasets: names of `bench.datasets`.
         seeds: on each of which every model is tuned and trained.
-        trials: settings tried per model and seed, of 4 dropouts and the learning rates here; CausalRec's have a reading
+        trials: settings tried per model and seed, of the dropouts and learning rates here; CausalRec's have a reading
             each as well.
         length: the latest actions that a history keeps.
         width: features per item.
         epochs: of training.
         learning_rates: those that trials draw from.
+        dropouts: likewise, of `DROPOUTS`. Default all.
         seeds_by: on some datasets, by name. Default none.
         shortened: a trial takes this part of the epochs, under a schedule of its own that ends at 0. Default 1: all.
         batch: histories per step. Default 32.
@@ -203,6 +206,7 @@ class Real:
     width: int
     epochs: int
     learning_rates: tuple[float, ...]
+    dropouts: tuple[float, ...] = DROPOUTS
     seeds_by: Mapping[str, int] = field(default_factory=dict)
     shortened: int = 1
     batch: int = 32

@@ -35,7 +35,6 @@ import numpy as np
 from bench.cells.unit import Cell
 from bench.methods.recommenders import TRAINED, find
 from bench.plan.recommender_cells import (
-    DROPOUTS,
     model_options,
     on_pairs,
     plan_cell,
@@ -88,7 +87,7 @@ def _trials(setup: Setup, name: str, model: str, seed: int) -> list[tuple[dict[s
         return [(dict(options), {}) for options in find(model).grid or ({},)]
     r = setup.preset.real.on(name)
     rng = generator(root=setup.root, stream="trials", seed=seed)
-    grid = [(dropout, rate) for dropout in DROPOUTS for rate in r.learning_rates]
+    grid = [(dropout, rate) for dropout in r.dropouts for rate in r.learning_rates]
     drawn = [grid[place] for place in rng.permutation(len(grid))[: r.trials]]
     epochs = max(1, r.epochs // r.shortened) if r.trials > 1 else r.epochs
     fixed: dict[str, Any] = {"epochs": epochs, "seen": seen_rule(setup, name)}

@@ -86,7 +86,7 @@ def _trials(setup: Setup) -> str:
     """How settings are chosen on real data, in words."""
     r = setup.preset.real
     if r.trials == 1:
-        return "on each seed one setting, drawn at random, which all trained models share; none is searched for."
+        return "all trained models have one setting; none is searched for."
     epochs = f"1/{r.shortened} of the" if r.shortened > 1 else "all"
     return (
         f"a trained model tries {r.trials} settings on each seed, each for {epochs} epochs; the chosen one is trained "

@@ -635,7 +635,7 @@ def test_a_dataset_may_have_more_seeds_with_as_many_trials_for_every_trained_mod
     said = {
         "standard": "a trained model tries 4 settings on each seed, each for 1/4 of the epochs; the chosen one is",
         "paper": "a trained model tries 20 settings on each seed, each for all epochs; the chosen one is",
-        "quick": "on each seed one setting, drawn at random, which all trained models share; none is",
+        "quick": "all trained models have one setting; none is searched for.",
     }
     for preset, words in said.items():
         (table, *_) = EXPERIMENTS["recommend"].tables(with_data(preset, ("ml-100k",)), [])

@@ -12,7 +12,6 @@ from bench.errors import InputError
 from bench.experiments import EXPERIMENTS, of_preset
 from bench.methods.recommenders import NEURAL
 from bench.plan.presets import PRESETS, find_preset, narrow
-from bench.plan.recommender_cells import DROPOUTS
 from bench.plan.results import collect, select, stacked
 from bench.plan.setup import OWN, Preparation, Setup, make_setup
 from bench.plan.table import plan_table
@@ -79,7 +78,7 @@ def test_trials_grow_with_the_presets_and_are_no_more_than_there_are_settings():
     trials = [preset.real.trials for preset in PRESETS.values()]
     assert trials == sorted(trials) == [1, 1, 2, 4, 20]
     for preset in PRESETS.values():
-        assert len(DROPOUTS) * len(preset.real.learning_rates) >= preset.real.trials
+        assert len(preset.real.dropouts) * len(preset.real.learning_rates) >= preset.real.trials
 
 
 def totals(setup: Setup) -> tuple[int, float]:
