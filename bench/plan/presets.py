@@ -86,7 +86,7 @@ QUICK = replace(
         "multiverse", "agreement",
     ),
     structure=replace(
-        HOUR.structure, draws=20, families=(("er", 2), ("sf", 2)), samples=(100, 1000, 10_000),
+        HOUR.structure, draws=24, families=(("er", 2), ("sf", 2)), samples=(100, 1000, 10_000),
         ratios=(1.0, 16.0, 256.0), strengths=(0.0, 0.2, 0.8),
     ),
     limits=replace(HOUR.limits, draws=20, samples=(100, 1000), ratios=(1.0, 16.0)),
