@@ -92,7 +92,7 @@ QUICK = replace(
     limits=replace(HOUR.limits, draws=20, samples=(100, 1000), ratios=(1.0, 16.0)),
     world_seeds=3, sweep_seeds=3, most_worlds=7,
     real=replace(
-        HOUR.real, trials=1, learning_rates=(8e-3,), dropouts=(0.3,), controls=(),
+        HOUR.real, trials=1, learning_rates=(6e-3,), dropouts=(0.3,), controls=(),
         training_by={"foursquare-nyc": {"windows": "last", "epochs": 6}},
     ),
 )  # fmt: skip
