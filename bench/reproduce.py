@@ -12,7 +12,7 @@ from bench.engine.progress import Progress
 from bench.engine.run import run_cells
 from bench.engine.shards import Shard
 from bench.engine.workers import Pool
-from bench.experiments import find
+from bench.experiments import find, left_out
 from bench.judge.claims import Finding, Gate, Register, Verdict, headline, judge, read_register
 from bench.judge.intervals import Value
 from bench.judge.severity import Chance, severity
@@ -24,7 +24,6 @@ from bench.show.figures import Figure
 from bench.show.tables import Table
 from bench.show.verdicts import questions_table, verdict_table
 
-LARGER = "hour"  # the smallest preset that leaves no experiment out
 QUICK_DRAWS = 300  # of what could have come out, beside every verdict
 
 
@@ -237,10 +236,9 @@ def _read(setup: Setup, results: Mapping[str, list[Result]], register: Register 
         for claim, reason in experiment.reasons(setup, found).items():
             reasons[claim] = f"{reasons.get(claim, '')} {reason}".strip()
     gaps |= {
-        claim.id: f"the preset {setup.preset.name} leaves {claim.experiment} out; `python cli.py reproduce --preset "
-        f"{LARGER}` runs it"
+        claim.id: why
         for claim in register.claims.values()
-        if claim.experiment in setup.preset.without and claim.experiment not in results
+        if claim.experiment not in results and (why := left_out(setup.preset, claim.experiment))
     }
     verdicts = judge(register, findings, gaps, reasons, gates)
     figures += [claims_forest(verdicts)] if findings else []

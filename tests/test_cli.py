@@ -425,13 +425,16 @@ def test_claims_show_is_one_claim_whole_with_what_the_committed_run_says_of_it(c
     assert code == 0
     assert err.startswith("passed over: runs/damaged/run.json: cannot be read as JSON")
     assert re.search(r"^command +python cli\.py run audit --preset quick$", out, re.MULTILINE)
-    told = json.loads((ROOT / "results" / "reference" / "hour" / "run.json").read_text())
+    told = json.loads((ROOT / "results" / "reference" / "quick" / "run.json").read_text())
     (verdict,) = [verdict for verdict in told["verdicts"] if verdict["claim"] == "attention-is-scm"]
     assert re.search(rf"^last verdict +{verdict['verdict']}$", out, re.MULTILINE)
     for finding in verdict["findings"]:
         assert re.search(rf"^{finding['part']}\S* .*{finding['outcome']} ", out, re.MULTILINE)
     code, out, _ = call(*shown, "--json")
     assert (code, [table["name"] for table in json.loads(out)]) == (0, ["claim", "findings"])
+    code, out, _ = call("claims", "--show", "alpha-window", "--out", "runs")
+    assert re.search(r"^left out here +the preset quick leaves sensitivity out", out, re.MULTILINE)
+    assert re.search(r"^command +python cli\.py reproduce --preset hour$", out, re.MULTILINE)
 
 
 def test_compare_tells_equal_from_different_by_its_exit_code(call, home):

@@ -39,12 +39,14 @@ from bench.experiments.theory import (
 )
 from bench.plan.presets import find_preset
 from bench.plan.setup import OWN, Setup
+from bench.plan.sizes import Preset
 
 _MODULES = (
     recovery, sizes, variance, violations, limits, attribution, misses, confidence, layernorm, mixing, acyclicity,
     example, discovery, positive_control, recommend, sensitivity, ablation, graph_claims, audit, graph_view, readings,
     multiverse, agreement, cost,
 )  # fmt: skip
+LARGER = "hour"  # the smallest preset of those a reviewer may use that leaves no experiment out
 EXPERIMENTS: dict[str, Experiment] = {module.EXPERIMENT.name: module.EXPERIMENT for module in _MODULES}
 
 
@@ -73,6 +75,18 @@ def of_preset(preset: str) -> tuple[str, ...]:
     """
     left_out = find_preset(preset).without
     return tuple(name for name in EXPERIMENTS if name not in left_out)
+
+
+def left_out(preset: Preset, experiment: str) -> str:
+    """Why `reproduce` does not run an experiment at a preset, and what does; "" where it runs.
+
+    Args:
+        preset: any.
+        experiment: its name.
+    """
+    if experiment not in preset.without:
+        return ""
+    return f"the preset {preset.name} leaves {experiment} out; `python cli.py reproduce --preset {LARGER}` runs it"
 
 
 def check_used(setup: Setup, names: Collection[str]) -> None:

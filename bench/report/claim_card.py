@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bench.engine.local import default_jobs
 from bench.errors import InputError
-from bench.experiments import find, of_preset
+from bench.experiments import LARGER, find, left_out, of_preset
 from bench.judge.claims import Claim, read_register
 from bench.judge.intervals import Value
 from bench.plan.presets import find_preset
@@ -82,15 +82,15 @@ def _planned(claim: Claim, setup: Setup) -> list[tuple[Value, ...]]:
     planned = plan_cells(setup, tuple(dict.fromkeys(whole)))
     cells = list(dict.fromkeys(cell for part in planned.values() for cell in part))
     data = dict.fromkeys(cell.params.get("dataset", {}).get("name", GRAPHS) for cell in planned[claim.experiment])
-    gaps = experiment.gaps(setup)
+    gaps, why = experiment.gaps(setup), left_out(setup.preset, claim.experiment)
     jobs = default_jobs(setup.device)
     seconds = sum(cell.cost for cell in cells) / jobs
     later = ", and then what follows from their results" if any(find(name).refines for name in planned) else ""
     time = f"about {duration(seconds)} on {jobs} workers for {len(cells)} cells{later}"
     return [
         ("data here", ", ".join(data) or "none"),
-        ("left out here", gaps.get(claim.id) or None),
-        ("command", f"python cli.py {asked} --preset {setup.preset.name}"),
+        ("left out here", gaps.get(claim.id) or why or None),
+        ("command", f"python cli.py {asked} --preset {LARGER if why and claim.gates else setup.preset.name}"),
         ("time", time if cells else "nothing can run with the data here"),
     ]
 
