@@ -80,7 +80,7 @@ HOUR = Preset(
 QUICK = replace(
     HOUR,
     name="quick",
-    about="a first look, on 2 cores in about ten minutes, without sweeps and without a search for settings",
+    about="a first look, on 2 cores in about 13 minutes, without sweeps and without a search for settings",
     without=(
         "sizes", "attribution", "misses", "confidence", "sensitivity", "ablation", "graph_claims", "readings",
         "multiverse", "agreement",
