@@ -16,6 +16,7 @@ from bench.cells.store import Store
 from bench.cells.unit import Cell
 from bench.datasets.load import Provenance, data_folder
 from bench.errors import InputError
+from bench.experiments import left_out
 from bench.judge.bars import TRUTHS
 from bench.judge.claims import Register, Verdict, headline, read_register
 from bench.judge.severity import severity
@@ -209,12 +210,15 @@ def show_severity(preset: str, run: Path | None = None) -> Answer:
     met = read_run(place)
     found = [finding for verdict in met.verdicts for finding in verdict.findings]
     relative = relative_sizes(sizes, find_preset(met.preset))
-    chances = severity(register, found, relative, sizes.sweep_seeds, sizes.most_worlds)
+    every = severity(register, found, relative, sizes.sweep_seeds, sizes.most_worlds)
+    chances = [c for c in every if not left_out(sizes, register.claims[c.claim].experiment)]
+    others = {c.claim for c in every} - {c.claim for c in chances}
     note = (
         f"1,000 simulated runs per claim and truth, at the sizes of {preset} and the spread of {met.path.parent}. "
         "Right: as claimed if true as stated; no effect, or not above the bar, if there is nothing; opposite, or not "
         "above the bar, if the opposite is true. Gates are taken to have passed; of seeds and users crossed the width "
         "stays. Two runs agree: the chance that two runs like that one have the same verdict."
+        + (f" Not run at this preset: {', '.join(sorted(others))}." if others else "")
     )
     told = [
         {"claim": c.claim, "truth": c.truth, "outcomes": dict(c.outcomes), "right": c.right}
