@@ -577,7 +577,7 @@ def test_all_users_some_and_one_get_the_same_items(trained, data, tmp_path):
         mine = every.rows[every.rows["user"] == user]
         assert list(mine["item"]) == [item for item, _, _ in one]
         assert list(mine["rank"]) == [1, 2, 3, 4]
-        assert list(mine["score"]) == pytest.approx([score for *_, score in one])
+        assert list(mine["score"]) == pytest.approx([score for *_, score in one], abs=1e-6)  # float32
     (tmp_path / "users.txt").write_text("u7\nu3\nu7\n")
     named = read_users((), str(tmp_path / "users.txt"))
     assert (named, read_users((), "all"), read_users(["u7", "u3"], None)) == (["u7", "u3"], None, ["u7", "u3"])
