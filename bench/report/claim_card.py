@@ -89,7 +89,7 @@ def _planned(claim: Claim, setup: Setup) -> list[tuple[Value, ...]]:
     time = f"about {duration(seconds)} on {jobs} workers for {len(cells)} cells{later}"
     return [
         ("data here", ", ".join(data) or "none"),
-        ("left out here", gaps.get(claim.id) or why or None),
+        ("left out here", why or gaps.get(claim.id) or None),
         ("command", f"python cli.py {asked} --preset {LARGER if why and claim.gates else setup.preset.name}"),
         ("time", time if cells else "nothing can run with the data here"),
     ]
