@@ -297,9 +297,9 @@ RATINGS = "".join(f"{user}\t{item}\t3\t{item}\n" for user in range(1, 7) for ite
         ("compare mine by_other_rules", "mine/run.json was judged by register ababab.*, .* by cdcdcd.*; judge the rec"),
         ("reproduce --preset smoke --expect mine", "mine/run.json was judged by another register than this version's"),
         ("judge nowhere", "nowhere: holds no run; name a folder that `reproduce` or `run` wrote, or one of several"),
-        ("judge other", "other has no records: neither archives, nor a folder"),
-        ("results pack other kept", "other has no records: neither archives, nor a folder"),
-        ("spot-check other", "other has no records: neither archives, nor a folder"),
+        ("judge other", "other has neither records nor archives; name the folder that"),
+        ("results pack other kept", "other has neither records nor archives; name the folder that"),
+        ("spot-check other", "other has neither records nor archives; name the folder that"),
         ("reproduce --preset smoke --hours 0", "--hours 0: give more than 0, and not together with --shard"),
         ("severity --preset big", "preset 'big' is unknown"),
         ("severity --run nowhere", "nowhere: there is no such file; name a folder"),
@@ -435,6 +435,9 @@ def test_claims_show_is_one_claim_whole_with_what_the_committed_run_says_of_it(c
     code, out, _ = call("claims", "--show", "alpha-window", "--out", "runs")
     assert re.search(r"^left out here +the preset quick leaves sensitivity out", out, re.MULTILINE)
     assert re.search(r"^command +python cli\.py reproduce --preset hour$", out, re.MULTILINE)
+    told = call("plan", "--preset", "hour", "--json")[1]
+    cells = sum(row[2] for row in json.loads(told)[0]["rows"])
+    assert re.search(rf"^time +.* for {cells} cells, and then", out, re.MULTILINE)
 
 
 def test_compare_tells_equal_from_different_by_its_exit_code(call, home):

@@ -46,7 +46,7 @@ _MODULES = (
     example, discovery, positive_control, recommend, sensitivity, ablation, graph_claims, audit, graph_view, readings,
     multiverse, agreement, cost,
 )  # fmt: skip
-LARGER = "hour"  # the smallest preset of those a reviewer may use that leaves no experiment out
+LARGER = "hour"  # the preset that runs what a smaller one leaves out
 EXPERIMENTS: dict[str, Experiment] = {module.EXPERIMENT.name: module.EXPERIMENT for module in _MODULES}
 
 
@@ -73,8 +73,8 @@ def of_preset(preset: str) -> tuple[str, ...]:
     Raises:
         InputError: an unknown preset; the error lists the valid ones.
     """
-    left_out = find_preset(preset).without
-    return tuple(name for name in EXPERIMENTS if name not in left_out)
+    without = find_preset(preset).without
+    return tuple(name for name in EXPERIMENTS if name not in without)
 
 
 def left_out(preset: Preset, experiment: str) -> str:

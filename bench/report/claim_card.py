@@ -1,5 +1,6 @@
 """One claim on a page: how it is tested and judged, what remakes it, what the last run said of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from bench.engine.local import default_jobs
@@ -76,13 +77,17 @@ def _card(name: str, rows: list[tuple[Value, ...]]) -> Table:
 
 
 def _planned(claim: Claim, setup: Setup) -> list[tuple[Value, ...]]:
-    """What judging the claim takes at this preset: data, command, time. A gate is passed by another experiment."""
+    """What judging the claim takes at this preset: data, command, time. A gate is passed by another experiment.
+
+    Where `reproduce` leaves the experiment of a claim with gates out, the command and time of the preset that has it.
+    """
     experiment, asked = find(claim.experiment), "reproduce" if claim.gates else f"run {claim.experiment}"
-    whole = (*of_preset(setup.preset.name), claim.experiment) if claim.gates else (claim.experiment,)
-    planned = plan_cells(setup, tuple(dict.fromkeys(whole)))
+    gaps, why = experiment.gaps(setup), left_out(setup.preset, claim.experiment)
+    if why and claim.gates:
+        setup = replace(setup, preset=find_preset(LARGER))
+    planned = plan_cells(setup, of_preset(setup.preset.name) if claim.gates else (claim.experiment,))
     cells = list(dict.fromkeys(cell for part in planned.values() for cell in part))
     data = dict.fromkeys(cell.params.get("dataset", {}).get("name", GRAPHS) for cell in planned[claim.experiment])
-    gaps, why = experiment.gaps(setup), left_out(setup.preset, claim.experiment)
     jobs = default_jobs(setup.device)
     seconds = sum(cell.cost for cell in cells) / jobs
     later = ", and then what follows from their results" if any(find(name).refines for name in planned) else ""
@@ -90,7 +95,7 @@ def _planned(claim: Claim, setup: Setup) -> list[tuple[Value, ...]]:
     return [
         ("data here", ", ".join(data) or "none"),
         ("left out here", why or gaps.get(claim.id) or None),
-        ("command", f"python cli.py {asked} --preset {LARGER if why and claim.gates else setup.preset.name}"),
+        ("command", f"python cli.py {asked} --preset {setup.preset.name}"),
         ("time", time if cells else "nothing can run with the data here"),
     ]
 

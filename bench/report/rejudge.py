@@ -167,10 +167,7 @@ def _records_of(run: RunFile, room: Path) -> Path:
         unpack(home, room)
         return room
     if run.beside is None:
-        raise InputError(
-            f"{home} has no records: neither archives, nor a folder `records` in it or beside it; name the folder that "
-            "`reproduce` wrote"
-        )
+        raise InputError(f"{home} has neither records nor archives; name the folder that `reproduce` wrote")
     return run.beside
 
 

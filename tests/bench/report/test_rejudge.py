@@ -193,7 +193,7 @@ def test_a_folder_without_a_run_or_its_records_is_refused(ran, tmp_path, call):
     put(tmp_path / "one", told)
     code, out, err = call("judge", tmp_path)
     assert (code, out) == (2, "")
-    assert err.startswith(f"error: {tmp_path}/one has no records: neither archives, nor a folder")
+    assert err.startswith(f"error: {tmp_path}/one has neither records nor archives; name the folder that")
 
 
 def test_every_run_of_a_folder_is_judged(ran, tmp_path, call):
