@@ -51,7 +51,7 @@ SMOKE = Preset(
 )  # fmt: skip
 HOUR = Preset(
     "hour",
-    "every experiment, on 2 cores in about an hour, without real data in half of one",
+    "every experiment, on 2 cores in about an hour, 40 minutes of it without real data",
     Structure(
         draws=40, families=(("er", 1), ("er", 2), ("sf", 2), ("chain", 1)), nodes=(10, 20),
         samples=(30, 100, 300, 1000, 10_000), ratios=(1.0, 4.0, 16.0, 64.0, 256.0), stress_nodes=20,
