@@ -86,5 +86,38 @@ def leaders(name: str, values: Mapping[str, NDArray[np.float64]], alpha: float =
     return found
 
 
+def chosen_elsewhere(values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.str_]:
+    """The best model for each seed and user, chosen on other seeds and other users.
+
+    Each half of the users is judged against the model that is best on the other half, over the other seeds, so that
+    neither those users nor a lucky seed choose it: the best of many tied models is not ahead by chance. A single seed
+    chooses for itself.
+
+    Args:
+        values: a metric by model, shape (seeds, users) each, the same for all; at least one model.
+
+    Returns:
+        Names of models, shape (seeds, users).
+    """
+    seeds, users = next(iter(values.values())).shape
+    found = np.empty((seeds, users), dtype=np.array([*values]).dtype)
+    for seed in range(seeds):
+        others = [other for other in range(seeds) if other != seed] or [seed]
+        for half in (0, 1):
+            sums = {model: of[others, 1 - half :: 2].sum() for model, of in values.items()}
+            found[seed, half::2] = max(sums, key=sums.__getitem__)
+    return found
+
+
+def composed(values: Mapping[str, NDArray[np.float64]], which: NDArray[np.str_]) -> NDArray[np.float64]:
+    """The metric of the model that is named for each seed and user.
+
+    Args:
+        values: a metric by model, shape (seeds, users) each.
+        which: names among those, shape (seeds, users).
+    """
+    return np.select([which == model for model in values], [*values.values()])
+
+
 def _interval(name: str, values: NDArray[np.float64], wide: float = 0.95) -> Interval:
     return t_interval(values.mean(1), wide) if name == "behaviour" else crossed_interval(values, wide)

@@ -5,6 +5,7 @@ as many epochs, isolates the boost and its tuning from LayerNorm on V and from L
 other splits of the preset, every model on shuffled histories, and SASRec's twin with uniform attention.
 """
 
+from collections import Counter
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -29,10 +30,10 @@ from bench.plan.recommender_cells import (
     world_cells,
 )
 from bench.plan.results import mean_metric, of_cells, select, values
-from bench.plan.scores import METRICS, leaders, level, ranked
+from bench.plan.scores import METRICS, chosen_elsewhere, composed, leaders, level, ranked
 from bench.plan.scores import gain as paired_gain
 from bench.plan.setup import OWN, Setup
-from bench.plan.tuning import chosen, chosen_runs, refits, tuning_cells
+from bench.plan.tuning import chosen_runs, refits, tuning_cells
 from bench.show.figures import Column, Figure, Forest
 from bench.show.tables import Table, format_value
 from causalrec.methods.fit import SPLITS
@@ -48,6 +49,7 @@ TITLES = {name: ENTRIES[name].title for name in (*CONTROLS, *TRAINED, "best_poss
 TWINS = tuple(name for name in named("twin") if ENTRIES[name].beside in RIVALS)
 UNMARKED = ("best_possible", *named("leak"))
 Floats: TypeAlias = NDArray[np.float64]
+Names: TypeAlias = NDArray[np.str_]
 
 
 def plan(setup: Setup) -> list[Cell]:
@@ -226,13 +228,14 @@ def _protocols(setup: Setup, results: Results) -> Table:
     for name in setup.found if setup.further else ():
         for under in (setup, *setup.further):
             rival = _best_rival(under, results, name) if name in under.found else None
-            if rival and (gained := _over(under, results, name, rival)):
+            if rival is not None and (gained := _over(under, results, name, rival)):
                 users = _scores(under, results, name, "causalrec").shape[1]
                 own = _over(under, results, name, OFF)
-                rows.append((name, SPLIT_MARKS[under.split], users, TITLES[rival], gained, own))
+                rows.append((name, SPLIT_MARKS[under.split], users, _named(rival), gained, own))
     columns = ("data", "split", "users asked", "best rival", "gain in NDCG@10, %", "gain over alpha = 0, %")
     note = (
-        "CausalRec over the rival that is best on validation and over its twin without boost; settings are those that "
+        "CausalRec over its twin without boost and over the best rival, which is chosen for each half of the users and "
+        "each seed on the other half and the other seeds; the most frequent one stands first. Settings are those that "
         f"trials under the {SPLIT_MARKS[setup.split]} chose. The temporal split cuts all users at the same moments, "
         "with no training action later than any target, and asks for the last action after the cut at the 0.9 quantile "
         "of all times; under leave-one-out, training knows later actions of other users."
@@ -349,22 +352,32 @@ def details(setup: Setup, results: Results) -> list[Table]:  # noqa: ARG001
     return [table("recommend_all", "Every recommender cell", columns, rows)]
 
 
-def _best_rival(setup: Setup, results: Results, name: str) -> str | None:
-    """The rival with the best mean validation figure over seeds; None where a seed of any is missing."""
-    metric, by_model, asked = f"valid_ndcg10_{seen_rule(setup, name)}", dict[str, float](), rivals(setup, name)
-    for model in asked:
-        trials = chosen(setup, results, name, model)
-        if len(trials) < setup.seeds(name):
-            return None
-        by_model[model] = mean_metric(trials, metric) if len(asked) > 1 else 0.0
-    return max(by_model, key=by_model.__getitem__, default=None)
+def _best_rival(setup: Setup, results: Results, name: str) -> Names | None:
+    """The best rival for each seed and user, see `chosen_elsewhere`; None where a seed of any rival is missing."""
+    scored = {rival: _scores(setup, results, name, rival) for rival in rivals(setup, name)}
+    whole = scored and all(len(values) >= setup.seeds(name) for values in scored.values())
+    return chosen_elsewhere(scored) if whole else None
 
 
-def _over(setup: Setup, results: Results, name: str, model: str, metric: str = "ndcg10") -> Interval | None:
-    """The relative gain of CausalRec over a model, in %; None where a seed of either is missing."""
-    ours, theirs = (_scores(setup, results, name, of, metric) for of in ("causalrec", model))
-    least = 1 if name == "behaviour" else setup.seeds(name)
-    gained = paired_gain(name, ours, theirs) if len(ours) >= least and ours.shape == theirs.shape else None
+def _distinct(rival: Names) -> list[str]:
+    """The rivals that a choice consists of, the most frequent one first."""
+    return [str(model) for model, _ in Counter(rival.flat).most_common()]
+
+
+def _named(rival: Names) -> str:
+    return ", ".join(TITLES[model] for model in _distinct(rival))
+
+
+def _over(
+    setup: Setup, results: Results, name: str, model: str | Names, metric: str = "ndcg10"
+) -> Interval | None:  # fmt: skip
+    """The relative gain of CausalRec over a model, or one per seed and user, in %; None where a seed is missing."""
+    which = np.array([model]) if isinstance(model, str) else model
+    scored = {of: _scores(setup, results, name, of, metric) for of in ("causalrec", *_distinct(which))}
+    ours, least = scored["causalrec"], 1 if name == "behaviour" else setup.seeds(name)
+    if len(ours) < least or any(values.shape != ours.shape for values in scored.values()):
+        return None
+    gained = paired_gain(name, ours, composed(scored, which))
     return gained and gained.scaled(100)
 
 
@@ -472,19 +485,22 @@ def _survival(finding: Finding, register: Register, names: list[str], under: Set
 def _judged(setup: Setup, results: Results, register: Register) -> list[Finding]:
     """The findings under one split."""
     found, best = list[Finding](), {name: _best_rival(setup, results, name) for name in setup.judged}
-    against = {name: rival for name, rival in best.items() if rival and _over(setup, results, name, rival)}
+    against = {n: rival for n, rival in best.items() if rival is not None and _over(setup, results, n, rival)}
     means = {name: _means(setup, results, name) for name in setup.judged}
-    weak = {name: _weak(setup, results, name, rival, means[name], register) for name, rival in against.items()}
+    weak = {
+        n: next(filter(None, (_weak(setup, results, n, each, means[n], register) for each in _distinct(rival))), "")
+        for n, rival in against.items()
+    }
     for metric in METRICS:
         gains = {name: gain for name, rival in against.items() if (gain := _over(setup, results, name, rival, metric))}
         for name, gain in gains.items():
             if name.startswith("foursquare"):
-                detail = f"over {TITLES[against[name]]}, {_asked(setup, name, gain)}; {_reach(setup, results, name)}"
+                detail = f"over {_named(against[name])}, {_asked(setup, name, gain)}; {_reach(setup, results, name)}"
                 found.append(Finding("foursquare-gain", metric, gain, name, detail, weak[name]))
         if gains:
             counted = [gain for name, gain in gains.items() if not weak[name]]
             each = "; ".join(
-                f"{name} {gain.estimate:+.1f} % over {TITLES[against[name]]}"
+                f"{name} {gain.estimate:+.1f} % over {_named(against[name])}"
                 + (f", not counted, {weak[name]}" if weak[name] else "")
                 for name, gain in gains.items()
             )
@@ -494,9 +510,9 @@ def _judged(setup: Setup, results: Results, register: Register) -> list[Finding]
     for name in setup.judged:
         for rival in rivals(setup, name):
             if gain := _over(setup, results, name, rival):
-                failed = _weak(setup, results, name, rival, means[name], register)
+                below = _weak(setup, results, name, rival, means[name], register)
                 detail = _asked(setup, name, gain)
-                found.append(Finding("beats-each-rival", "gain", gain, f"{TITLES[rival]}, {name}", detail, failed))
+                found.append(Finding("beats-each-rival", "gain", gain, f"{TITLES[rival]}, {name}", detail, below))
     return found + _booster(setup, results, register)
 
 
