@@ -254,8 +254,9 @@ def plan_all(experiment: str, setup: Setup) -> list[Cell]:
     """All cells of an experiment, those included that depend on results."""
     found = find_experiment(experiment)
     cells = found.plan(setup)
-    more = found.refine(setup, [made_up(cell) for cell in cells])
-    return cells + [cell for cell in more if cell not in cells]
+    while more := set(found.refine(setup, [made_up(cell) for cell in cells])) - set(cells):
+        cells += [cell for cell in found.refine(setup, [made_up(cell) for cell in cells]) if cell in more]
+    return cells
 
 
 def find(experiment: str, setup: Setup, results: list[Made]) -> list[Finding]:

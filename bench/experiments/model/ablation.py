@@ -27,7 +27,7 @@ from bench.plan.recommender_cells import GIVEN, world_cells, world_sizes
 from bench.plan.results import all_of, mean_metric
 from bench.plan.scores import METRICS, gain, level, ranked
 from bench.plan.setup import OWN, Setup
-from bench.plan.tuning import ALIVE_TAU, chosen, like, tuning_cells
+from bench.plan.tuning import ALIVE_TAU, chosen, finals, like, tuning_cells
 from bench.show.figures import Curves, Figure
 from bench.show.tables import Table
 
@@ -92,6 +92,7 @@ def refine(setup: Setup, results: Results) -> list[Cell]:
         relation = {"kind": "random", "density": float(learned.metrics["density"])}
         cells.append(_world_cells(setup, {"alpha": ALPHA, **GIVEN}, relation)[int(learned.params["seed"])])
     for name in _real(setup):
+        cells += finals(setup, results, name, "causalrec")
         cells += [cell for variant in _real_cells(setup, results, name).values() for cell in variant]
     planned = {r.cell for r in results}
     cells += more_worlds(setup, results, lambda worlds: _judged_cells(setup, worlds), findings)

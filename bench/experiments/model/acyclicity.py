@@ -12,7 +12,7 @@ from bench.judge.intervals import t_interval
 from bench.plan.recommender_cells import world_cells
 from bench.plan.results import Result, mean_metric, of_cells, values
 from bench.plan.setup import Setup
-from bench.plan.tuning import chosen_runs, refits, tuning_cells
+from bench.plan.tuning import after_trials, chosen_runs, tuning_cells
 from bench.show.figures import NAN, Curves, Figure, Panel, Series
 from bench.show.tables import Table
 from causalrec.lagrangian import Lagrangian
@@ -41,8 +41,8 @@ def _world_cells(setup: Setup, changes: dict[str, Any]) -> list[Cell]:
 
 
 def refine(setup: Setup, results: Results) -> list[Cell]:
-    """The chosen settings."""
-    return [cell for name in setup.found for cell in refits(setup, results, name, "causalrec")]
+    """What follows the trials."""
+    return [cell for name in setup.found for cell in after_trials(setup, results, name, "causalrec")]
 
 
 def _steps(count: int) -> list[int]:

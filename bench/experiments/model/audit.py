@@ -17,7 +17,7 @@ from bench.judge.intervals import Interval, crossed_interval, paired_difference,
 from bench.plan.recommender_cells import varied, world_cells, world_sizes
 from bench.plan.results import Result, all_of, of_cells, values
 from bench.plan.setup import Setup
-from bench.plan.tuning import chosen_runs, refits, tuning_cells
+from bench.plan.tuning import after_trials, chosen_runs, refits, tuning_cells
 from bench.show.tables import Table
 
 Edges: TypeAlias = set[tuple[int, int]]
@@ -63,9 +63,9 @@ def _halves(cell: Cell) -> list[Cell]:
 
 
 def refine(setup: Setup, results: Results) -> list[Cell]:
-    """The chosen settings, and where the preset asks for it, the first seed's on halves of the users."""
+    """What follows the trials, and where the preset asks for it, the first seed's setting on halves of the users."""
     asked = setup.found if "halves" in setup.preset.real.controls else ()
-    cells = [cell for name in setup.found for model in MODELS for cell in refits(setup, results, name, model)]
+    cells = [cell for name in setup.found for model in MODELS for cell in after_trials(setup, results, name, model)]
     return cells + [cell for name in asked for cell in _halves_of_first(setup, results, name)]
 
 

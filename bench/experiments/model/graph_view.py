@@ -19,7 +19,7 @@ from bench.judge.claims import Finding, Register
 from bench.judge.intervals import Interval, clustered_ratio
 from bench.plan.results import Result
 from bench.plan.setup import Setup
-from bench.plan.tuning import chosen_runs, refits, tuning_cells
+from bench.plan.tuning import after_trials, chosen_runs, tuning_cells
 from bench.show.figures import Curves, Figure, Panel, Series
 from bench.show.tables import Table
 from causalrec.interactions import Split, leave_one_out
@@ -57,8 +57,8 @@ def plan(setup: Setup) -> list[Cell]:
 
 
 def refine(setup: Setup, results: Results) -> list[Cell]:
-    """The chosen settings."""
-    return [cell for name in _named(setup) for cell in refits(setup, results, name, "causalrec")]
+    """What follows the trials."""
+    return [cell for name in _named(setup) for cell in after_trials(setup, results, name, "causalrec")]
 
 
 def _named(setup: Setup) -> list[str]:

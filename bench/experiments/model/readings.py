@@ -18,7 +18,7 @@ from bench.plan.presets import ANEW, CAUSES, PERSIST, swept
 from bench.plan.recommender_cells import GIVEN, seen_rule, world_cells, world_sizes
 from bench.plan.results import mean_share, of_cells, values
 from bench.plan.setup import Setup
-from bench.plan.tuning import ALIVE_TAU, chosen, like, tuning_cells
+from bench.plan.tuning import ALIVE_TAU, chosen, finals, like, tuning_cells
 from bench.show.tables import Table
 
 DEFAULT, LAST, CHOSEN = "default", "default, last positions", "chosen on validation"
@@ -164,7 +164,9 @@ def plan(setup: Setup) -> list[Cell]:
 def refine(setup: Setup, results: Results) -> list[Cell]:
     """On the real dataset, the readings of `FEW` and the counted graphs around the setting that tuning chose."""
     ran = {r.cell.key for r in results}
-    return [cell for cells in _real_cells(setup, results).values() for cell in cells if cell.key not in ran]
+    cells = finals(setup, results, REAL, "causalrec") if _on_real(setup) else []
+    cells += [cell for variant in _real_cells(setup, results).values() for cell in variant]
+    return [cell for cell in cells if cell.key not in ran]
 
 
 def reading_cells(setup: Setup, title: str, causes: str = ANEW) -> list[Cell]:

@@ -33,7 +33,7 @@ from bench.plan.results import mean_metric, of_cells, select, values
 from bench.plan.scores import METRICS, chosen_elsewhere, composed, leaders, level, ranked
 from bench.plan.scores import gain as paired_gain
 from bench.plan.setup import OWN, Setup
-from bench.plan.tuning import chosen_runs, refits, tuning_cells
+from bench.plan.tuning import after_trials, chosen_runs, refits, tuning_cells
 from bench.show.figures import Column, Figure, Forest
 from bench.show.tables import Table, format_value
 from causalrec.methods.fit import SPLITS
@@ -74,11 +74,11 @@ def _models(setup: Setup, name: str) -> tuple[str, ...]:
 
 
 def refine(setup: Setup, results: Results) -> list[Cell]:
-    """By seed, every chosen setting under each split; under the main one, of the first seeds, on shuffled data too."""
+    """By seed, what follows the trials under each split; under the main one, the first seeds on shuffled data too."""
     cells = []
     for under in (setup, *setup.further):
         for name in under.found:
-            cells += [cell for model in _models(under, name) for cell in refits(under, results, name, model)]
+            cells += [cell for model in _models(under, name) for cell in after_trials(under, results, name, model)]
     asked = setup.found if SHUFFLED in setup.preset.real.controls else ()
     pairs = ((name, model) for name in asked for model in trained(setup, name))
     return cells + [shuffled(cell) for name, model in pairs for cell in refits(setup, results, name, model)[:FIRST]]
@@ -90,9 +90,10 @@ def _trials(setup: Setup) -> str:
     if r.trials == 1:
         return "all trained models have one setting; none is searched for."
     epochs = f"1/{r.shortened} of the" if r.shortened > 1 else "all"
+    full = " and the leading one for all of them; validation chooses the length too" if r.shortened > 1 else ""
     return (
-        f"a trained model tries {r.trials} settings on each seed, each for {epochs} epochs; the chosen one is trained "
-        "for all of them. CausalRec's reading, alpha and lambda are tried too."
+        f"a trained model tries {r.trials} settings on each seed, each for {epochs} epochs{full}. "
+        "CausalRec's reading, alpha and lambda are tried too."
     )
 
 
