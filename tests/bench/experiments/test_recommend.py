@@ -447,7 +447,7 @@ def test_training_is_a_datasets_own_where_the_preset_says_so():
     assert told(made["beauty"]) == {(3, 9, "all")}
     assert {c.params["training"]["learning_rate"] for c in made["beauty"]} == {0.5}
     assert told(made["ml-1m"]) == {(asked.epochs // 2, asked.batch, "last")}
-    whole = tuning.refits(setup, [model(cell) for cell in made["beauty"]], "beauty", "sasrec")
+    whole = tuning.finals(setup, [model(cell) for cell in made["beauty"]], "beauty", "sasrec")
     assert told(whole) == {(7, 9, "all")}
 
 
@@ -583,8 +583,9 @@ def test_the_twin_is_tuned_by_itself():
         assert q["options"]["boost"] == {"mode": "renorm", "alpha": 0.0}
         assert q["options"].keys() == {"length", "width", "dropout", "boost"}
     results = [model(cell, valid=0.9 if cell in (ours[2], twin[3]) else 0.4) for cell in (*ours, *twin)]
-    first = {kind: tuning.chosen(setup, results, "ml-100k", kind)[0] for kind in ("causalrec", "causalrec_off")}
-    assert {kind: r.cell for kind, r in first.items()} == {"causalrec": ours[2], "causalrec_off": twin[3]}
+    for kind, leading in (("causalrec", ours[2]), ("causalrec_off", twin[3])):
+        final = tuning.finals(setup, results, "ml-100k", kind)[0]
+        assert {**final.params, "training": 0} == {**leading.params, "training": 0}
 
 
 def readings(setup: Setup, name: str = "ml-100k") -> dict[int, list[CausalRecOptions]]:
@@ -652,8 +653,8 @@ def test_a_dataset_may_have_more_seeds_with_as_many_trials_for_every_trained_mod
     few, many = readings(setup, "beauty"), readings(setup)
     assert all(few[seed] == [replace(o, items=200) for o in many[seed]] for seed in few)
     said = {
-        "standard": "a trained model tries 4 settings on each seed, each for 1/4 of the epochs; the chosen one is",
-        "paper": "a trained model tries 20 settings on each seed, each for all epochs; the chosen one is",
+        "standard": "a trained model tries 4 settings on each seed, each for 1/4 of the epochs and the leading one",
+        "paper": "a trained model tries 20 settings on each seed, each for all epochs. CausalRec's",
         "quick": "all trained models have one setting; none is searched for.",
     }
     for preset, words in said.items():
@@ -661,15 +662,33 @@ def test_a_dataset_may_have_more_seeds_with_as_many_trials_for_every_trained_mod
         assert f"Real data: {words}" in table.note
 
 
-def test_a_trial_may_take_a_part_of_the_epochs_and_the_chosen_setting_takes_all():
+@pytest.mark.parametrize("longer", [True, False])
+def test_the_leading_trial_is_tried_at_full_length_and_validation_chooses_the_length(longer):
     setup = with_data("standard", ("ml-100k",))
+    real = setup.preset.real.on("ml-100k")
     for kind in ("causalrec", "fpmc", "sasrec"):
-        results = [model(cell) for cell in tuning.tuning_cells(setup, "ml-100k", kind)]
-        whole = tuning.refits(setup, results, "ml-100k", kind)
-        assert {r.params["training"]["epochs"] for r in results} == {setup.preset.real.epochs // 4}
-        assert {cell.params["training"]["epochs"] for cell in whole} == {setup.preset.real.epochs}
-    fixed = with_data("paper", ("ml-100k",)).preset.real
-    assert (fixed.shortened, fixed.on("ml-100k")) == (1, fixed)
+        trials = tuning.tuning_cells(setup, "ml-100k", kind)
+        results = [model(cell, valid=0.5 + 0.1 * (k % real.trials == 2)) for k, cell in enumerate(trials)]
+        assert {cell.params["training"]["epochs"] for cell in trials} == {real.epochs // 4}
+        assert tuning.chosen(setup, results, "ml-100k", kind) == []
+        cells = tuning.finals(setup, results, "ml-100k", kind)
+        assert tuning.after_trials(setup, results, "ml-100k", kind) == cells
+        for cell, leading in zip(cells, trials[2 :: real.trials], strict=True):
+            training = leading.params["training"] | {"epochs": real.epochs}
+            assert cell.params == dict(leading.params) | {"training": training}
+        results += [model(cell, valid=0.9 if longer else 0.1) for cell in cells]
+        refits = tuning.refits(setup, results, "ml-100k", kind)
+        assert len(refits) == len(cells) == 10
+        for cell, at in zip(refits, cells if longer else trials[2 :: real.trials], strict=True):
+            assert cell.params == dict(at.params) | {"dataset": at.params["dataset"] | {"refit": True}}
+
+
+def test_where_trials_take_all_epochs_nothing_is_tried_again():
+    setup = with_data("paper", ("ml-100k",))
+    assert (setup.preset.real.shortened, setup.preset.real.on("ml-100k")) == (1, setup.preset.real)
+    results = [model(cell) for cell in tuning.tuning_cells(setup, "ml-100k", "sasrec")]
+    assert tuning.finals(setup, results, "ml-100k", "sasrec") == []
+    assert len(tuning.refits(setup, results, "ml-100k", "sasrec")) == 10
 
 
 def test_one_setting_is_trained_once_and_on_validation_too():
