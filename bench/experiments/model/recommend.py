@@ -559,5 +559,5 @@ def gaps(setup: Setup) -> dict[str, str]:
 
 EXPERIMENT = Experiment(
     "recommend", "Does CausalRec recommend better than its rivals?", plan, tables, refine, details, figures, findings,
-    gaps=gaps, later=0.75,
+    gaps=gaps, later=1.5,
 )  # fmt: skip
