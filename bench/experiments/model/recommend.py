@@ -331,8 +331,8 @@ def _graphs(setup: Setup, results: Results) -> Table:
     note = (
         "On test histories, mean over runs. Density: edges over possible pairs of different items, cause first; an "
         "empty row has no edge, so that no boost reaches it. A ranking is moved if the boost changes its first ten "
-        "items. Cycles: in the full W at tau or more, by default 0.3. The twin has alpha = 0, starts from the same weights "
-        "and is tuned by as many trials; gains are paired over seeds and users."
+        "items. Cycles: in the full W at tau or more, by default 0.3. The twin has alpha = 0, starts from the same "
+        "weights and is tuned by as many trials; gains are paired over seeds and users."
     )
     return table("recommend_graph", "The graph CausalRec boosts by", columns, rows, note)
 
