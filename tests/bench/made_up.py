@@ -254,9 +254,12 @@ def plan_all(experiment: str, setup: Setup) -> list[Cell]:
     """All cells of an experiment, those included that depend on results."""
     found = find_experiment(experiment)
     cells = found.plan(setup)
-    while more := set(found.refine(setup, [made_up(cell) for cell in cells])) - set(cells):
-        cells += [cell for cell in found.refine(setup, [made_up(cell) for cell in cells]) if cell in more]
-    return cells
+    while True:
+        known = set(cells)
+        more = [cell for cell in found.refine(setup, [made_up(cell) for cell in cells]) if cell not in known]
+        if not more:
+            return cells
+        cells += more
 
 
 def find(experiment: str, setup: Setup, results: list[Made]) -> list[Finding]:

@@ -1,8 +1,8 @@
 """Next-item recommendation: CausalRec and its rivals on real data and in the behaviour world.
 
-What is tuned and how, see `bench.plan.tuning`. CausalRec's twin at alpha = 0, tuned by as many trials and trained for
-as many epochs, isolates the boost and its tuning from LayerNorm on V and from L_DAG. What stands beside every gain: the
-other splits of the preset, every model on shuffled histories, and SASRec's twin with uniform attention.
+What is tuned and how, see `bench.plan.tuning`. CausalRec's twin at alpha = 0, tuned by as many trials, isolates the
+boost and its tuning from LayerNorm on V and from L_DAG. What stands beside every gain: the other splits of the preset,
+every model on shuffled histories, and SASRec's twin with uniform attention.
 """
 
 from collections import Counter
