@@ -1,7 +1,6 @@
 """Train a recommender on a named dataset or a user's own file; what is saved is in `causalrec.methods.saved`."""
 
 import contextlib
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
@@ -58,11 +57,8 @@ class Figures:
 
     def document(self) -> dict[str, Any]:
         """As JSON data; a bound that is not finite is null."""
-
-        def told(interval: Interval) -> dict[str, Any]:
-            return {key: value if math.isfinite(value) else None for key, value in asdict(interval).items()}
-
-        return {"part": self.part, "seen": self.seen, "hr10": told(self.hr10), "ndcg10": told(self.ndcg10)}
+        figures = {"hr10": self.hr10.document(), "ndcg10": self.ndcg10.document()}
+        return {"part": self.part, "seen": self.seen, **figures}
 
 
 @dataclass(frozen=True, eq=False)

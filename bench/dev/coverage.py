@@ -18,6 +18,7 @@ from bench.judge.intervals import (
     crossed_interval,
     crossing,
     largest_interval,
+    mean_interval,
     sequence_interval,
     sparse_interval,
     t_interval,
@@ -71,6 +72,14 @@ def _crossed(seeds: int, seed_sd: float, user_sd: float) -> Situation:
         return crossed_interval(draw_differences(rng, seeds, 60, seed_sd, user_sd))
 
     return Situation("seeds and users crossed", f"{seeds} seeds, sd {seed_sd}; 60 users, sd {user_sd}", 1.0, make)
+
+
+def _averaged(seeds: tuple[int, ...], seed_sd: float, user_sd: float) -> Situation:
+    def make(rng: np.random.Generator) -> Interval:
+        return mean_interval([crossed_interval(draw_differences(rng, n, 60, seed_sd, user_sd)) for n in seeds])
+
+    data = f"{len(seeds)} datasets, {', '.join(map(str, seeds))} seeds, sd {seed_sd}; 60 users each, sd {user_sd}"
+    return Situation("mean over datasets", data, 1.0, make)
 
 
 def _crossed_gain(rng: np.random.Generator) -> Interval:
@@ -148,6 +157,7 @@ SITUATIONS: tuple[Situation, ...] = (
         for p in (0.05, 0.5, 0.95)
     ),
     *(_crossed(seeds, *sds) for seeds in (3, 5, 20) for sds in ((1.0, 1.0), (0.1, 1.0), (0.5, 0.0))),
+    *(_averaged(seeds, *sds) for seeds in ((3, 3), (10, 5, 3, 3)) for sds in ((0.1, 1.0), (0.5, 0.0))),
     Situation("relative gain, crossed", "3 seeds, 80 users, gain 10 %", 0.1, _crossed_gain),
     *(_crossing(centre) for centre in (4.5, 5.5, 6.5)),
     Situation("relative gain, crossed", "3 seeds, 943 users, nine NDCG in ten 0, no gain", 0.0, _zero_inflated),

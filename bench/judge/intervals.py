@@ -6,6 +6,7 @@ not to `t_interval`.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -170,7 +171,9 @@ def crossed_interval(differences: ArrayLike, level: float = 0.95) -> Interval:
         InputError: No seeds or users, or values that are not finite.
     """
     x = finite_values(differences, "differences", axes=2)
-    return t_around(*_crossed_error(x), len(x), level)
+    mean, error, freedom = _crossed_error(x)
+    found = t_around(mean, error, freedom, len(x), level)
+    return replace(found, freedom=freedom) if 0 < error < np.inf else found
 
 
 def _crossed_error(x: Floats) -> tuple[float, float, float]:
@@ -211,7 +214,31 @@ def crossed_gain(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:
         raise InputError(f"mean of b is {y.mean()}; a relative gain needs a positive one")
     gain = float(x.mean() / y.mean() - 1)
     around = crossed_interval((x - (1 + gain) * y) / y.mean(), level)
-    return Interval(gain, gain + around.low, gain + around.high, around.n, level)
+    return replace(around, estimate=gain, low=gain + around.low, high=gain + around.high)
+
+
+def mean_interval(of: Sequence[Interval]) -> Interval:
+    """t interval for the mean of independent estimates, whose own spreads may differ.
+
+    The variances of the estimates add, with Satterthwaite's degrees of freedom. Half-widths that add in quadrature
+    would cover more than their level: of two alike, with two degrees of freedom each, a third more than is needed.
+
+    Args:
+        of: t intervals of one level, at least one.
+
+    Returns:
+        The interval, whose `n` is the least of theirs; infinite if one of them is.
+    """
+    mean, level = float(np.mean([one.estimate for one in of])), of[0].level
+    n, freedom = min(one.n for one in of), np.array([one.n - 1 if one.freedom is None else one.freedom for one in of])
+    if not all(one.bounded for one in of):
+        return Interval(mean, -np.inf, np.inf, n, level)
+    variances = (np.array([one.half_width for one in of]) / special.stdtrit(freedom, (1 + level) / 2)) ** 2
+    if not variances.any():
+        return Interval(mean, mean, mean, n, level)
+    shares = variances / variances.sum()  # squares of the variances themselves may underflow
+    joint = float(1 / (shares**2 / freedom).sum())
+    return replace(t_around(mean, float(np.sqrt(variances.sum())) / len(of), joint, n, level), freedom=joint)
 
 
 def largest_interval(gains: Sequence[ArrayLike], level: float = 0.95) -> Interval:

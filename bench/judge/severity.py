@@ -1,8 +1,9 @@
 """Could each verdict have come out otherwise? Every rule under three simulated truths, at a preset's sizes.
 
 The statistics behind each essential finding are drawn by their own law (Student's, binomial, or of seeds and users
-crossed), with the spread that a run met, and judged by the register's rules. Gates are taken to have passed. Of seeds
-and users crossed, users make most of the width, so that it stays as met whatever the number of seeds.
+crossed), with the spread that a run met, and judged by the register's rules. Gates are taken to have passed. More seeds
+make an interval over seeds and users narrower by as much of its variance as comes from seeds, which its degrees of
+freedom tell.
 """
 
 from collections import Counter
@@ -111,8 +112,9 @@ def _outcomes(
         judged = {k: part.judge(clopper_pearson(int(k), n)) for k in np.unique(hits)}
         return [judged[k] for k in hits]
     if part.interval == "crossed":
-        half = found.half_width if found and 0 < found.half_width < np.inf else part.spread or TINY
-        estimates, halves = at + half / special.ndtri(0.975) * rng.normal(size=draws), np.full(draws, half)
+        error, freedom = _crossed(part, found, n)
+        estimates = at + error * rng.normal(size=draws)
+        halves = special.stdtrit(freedom, 0.975) * error * np.sqrt(rng.chisquare(freedom, size=draws) / freedom)
     else:
         most = max(n, cap) if part.interval == "sequence" else n
         values = at + _spread(part, found) * rng.normal(size=(draws, most))
@@ -131,6 +133,22 @@ def _looks(part: Part, values: NDArray[np.float64], looks: Iterable[int]) -> lis
             e, h = float(estimates[draw]), float(halves[draw])
             judged[draw] = part.judge(Interval(e, e - h, e + h, n))
     return judged
+
+
+def _crossed(part: Part, found: Interval | None, seeds: int) -> tuple[float, float]:
+    """Standard error and degrees of freedom with so many seeds, of an interval over seeds and users.
+
+    Users are so many that their own degrees of freedom count for nothing: with a share s of the variance from n seeds,
+    Satterthwaite's are (n - 1) / s².
+    """
+    if found is None or not found.bounded or found.n < 2:
+        half, before, freedom = part.spread or TINY, FEW, FEW - 1.0
+    else:
+        half, before, freedom = max(TINY, found.half_width), found.n, found.freedom or found.n - 1.0
+    share, times = min(1.0, np.sqrt((before - 1) / freedom)), seeds / before
+    left = share / times + 1 - share
+    error = half / special.stdtrit(freedom, 0.975) * np.sqrt(left)
+    return float(error), float(freedom * (seeds - 1) / (before - 1) * (times * left) ** 2)
 
 
 def _spread(part: Part, found: Interval | None) -> float:

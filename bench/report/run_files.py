@@ -221,6 +221,7 @@ class _Bounds(Struct, forbid_unknown_fields=True):
     high: Real | None
     n: Whole
     level: Annotated[float, Meta(gt=0, lt=1)]
+    freedom: Annotated[float, Meta(gt=0)] | None = None
 
     def __post_init__(self) -> None:
         if self.low is not None and self.high is not None and self.low > self.high:
@@ -230,7 +231,7 @@ class _Bounds(Struct, forbid_unknown_fields=True):
         if self.estimate is None:
             return None
         low, high = -math.inf if self.low is None else self.low, math.inf if self.high is None else self.high
-        return Interval(self.estimate, low, high, self.n, self.level)
+        return Interval(self.estimate, low, high, self.n, self.level, self.freedom)
 
 
 _Entry: TypeAlias = _Bounds | str | Whole | Real | None

@@ -187,6 +187,8 @@ def flat(table: Table) -> tuple[list[str], list[list[Value]]]:
 def to_dict(table: Table) -> dict[str, Any]:
     """JSON data; an interval becomes {'estimate', 'low', 'high', 'n', 'level'}, what is not finite None.
 
+    An interval whose degrees of freedom `n` does not tell has them as 'freedom'.
+
     Args:
         table: the table.
     """
@@ -276,5 +278,5 @@ def json_value(value: Value) -> object:
         value: of a table.
     """
     if isinstance(value, Interval):
-        return {name: json_value(entry) for name, entry in vars(value).items()}
+        return value.document()
     return None if isinstance(value, float) and not math.isfinite(value) else value

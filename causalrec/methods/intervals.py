@@ -4,7 +4,7 @@ SciPy gives the quantiles. They come from `scipy.special` because `scipy.stats`,
 second to import; `binomtest(...).proportion_ci` solves for the Clopper-Pearson bounds to nine digits only.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -26,6 +26,8 @@ class Interval:
         high: Upper bound, in the same unit; may be +infinity.
         n: Number of independent units behind it.
         level: Confidence level, between 0 and 1.
+        freedom: Degrees of freedom of a t interval where they are not n - 1. Default None: they are, or it is no such
+            interval.
     """
 
     estimate: float
@@ -33,6 +35,7 @@ class Interval:
     high: float
     n: int
     level: float = 0.95
+    freedom: float | None = None
 
     def excludes(self, value: float) -> bool:
         """Whether a value lies outside the interval.
@@ -74,7 +77,7 @@ class Interval:
             low: Least possible value, such as 0 for a share.
             high: Greatest possible value, such as 1 for a share.
         """
-        return Interval(self.estimate, max(self.low, low), min(self.high, high), self.n, self.level)
+        return replace(self, low=max(self.low, low), high=min(self.high, high))
 
     def less(self, value: float) -> "Interval":
         """Return the interval of the difference to a value.
@@ -82,7 +85,7 @@ class Interval:
         Args:
             value: What is taken off, in the unit of the estimate.
         """
-        return Interval(self.estimate - value, self.low - value, self.high - value, self.n, self.level)
+        return replace(self, estimate=self.estimate - value, low=self.low - value, high=self.high - value)
 
     def scaled(self, by: float) -> "Interval":
         """Return the interval in another unit.
@@ -90,12 +93,17 @@ class Interval:
         Args:
             by: How many of the other unit make one of this, > 0; 100 turns a share into per cent.
         """
-        return Interval(by * self.estimate, by * self.low, by * self.high, self.n, self.level)
+        return replace(self, estimate=by * self.estimate, low=by * self.low, high=by * self.high)
+
+    def document(self) -> dict[str, float | None]:
+        """As JSON data: a bound that is not finite is None, and degrees of freedom are told where `n` does not."""
+        told = {name: value if value is not None and np.isfinite(value) else None for name, value in vars(self).items()}
+        return told if self.freedom is not None else {n: value for n, value in told.items() if n != "freedom"}
 
     @property
     def turned(self) -> "Interval":
         """The interval of the same quantity with its sign turned."""
-        return Interval(-self.estimate, -self.high, -self.low, self.n, self.level)
+        return replace(self, estimate=-self.estimate, low=-self.high, high=-self.low)
 
     @property
     def half_width(self) -> float:

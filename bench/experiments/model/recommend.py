@@ -17,7 +17,7 @@ from bench.datasets.listing import provenance_table
 from bench.experiments.base import Experiment, Results, Rows, table
 from bench.experiments.model.published import OTHER_ITEMS, PUBLISHED, SIZES, Published
 from bench.judge.claims import Finding, Register
-from bench.judge.intervals import Interval, Value
+from bench.judge.intervals import Interval, Value, mean_interval
 from bench.methods.recommenders import CONTROLS, ENTRIES, RIVALS, TRAINED, named
 from bench.plan.recommender_cells import (
     controls,
@@ -428,20 +428,6 @@ def _reach(setup: Setup, results: Results, name: str) -> str:
     return f"{empty:.1f} % of R's rows have no edge, the boost changes {moved:.0f} % of rankings"
 
 
-def mean_of(gains: list[Interval]) -> Interval:
-    """The mean over datasets, which are independent, so that the half-widths add in quadrature.
-
-    Args:
-        gains: one per dataset, at least one.
-    """
-    mean = float(np.mean([gain.estimate for gain in gains]))
-    low, high = (
-        float(np.sqrt(sum(side**2 for side in sides))) / len(gains)
-        for sides in ([g.estimate - g.low for g in gains], [g.high - g.estimate for g in gains])
-    )
-    return Interval(mean, mean - low, mean + high, min(g.n for g in gains))
-
-
 def findings(setup: Setup, results: Results, register: Register) -> list[Finding]:
     """`beats-rivals`, `foursquare-gain`, `beats-each-rival` and `booster-matters`, on the named datasets found.
 
@@ -507,7 +493,7 @@ def _judged(setup: Setup, results: Results, register: Register) -> list[Finding]
             )
             many = len(counted)
             few = "" if many >= AVERAGED else f"datasets that count: {many}; an average asks for {AVERAGED}"
-            found.append(Finding("beats-rivals", metric, mean_of(counted) if counted else None, "", each, few))
+            found.append(Finding("beats-rivals", metric, mean_interval(counted) if counted else None, "", each, few))
     for name in setup.judged:
         for rival in rivals(setup, name):
             if gain := _over(setup, results, name, rival):
@@ -533,7 +519,7 @@ def _booster(setup: Setup, results: Results, register: Register) -> list[Finding
     if not made:
         return []
     off = "" if counted else "the boost is off on every dataset"
-    mean = mean_of(list(counted.values())) if counted else None
+    mean = mean_interval(list(counted.values())) if counted else None
     return [Finding(claim, "gain", mean, "", f"mean over {', '.join(counted) or 'no dataset'}", off), *made]
 
 

@@ -70,7 +70,7 @@ def test_beats_rivals_and_foursquare_gain(ours, theirs, luck, outcome):
     assert {verdicts[claim].judgement for claim in ("beats-rivals", "foursquare-gain")} == {outcome}
 
 
-@pytest.mark.parametrize(("ours", "luck", "outcome"), [(0.63, 0, SMALLER), (0.66, 0, CLAIMED), (0.51, 1, BELOW)])
+@pytest.mark.parametrize(("ours", "luck", "outcome"), [(0.63, 0, SMALLER), (0.66, 0, CLAIMED), (0.53, 1, BELOW)])
 def test_a_gain_under_the_claimed_figure_is_smaller_than_claimed(ours, luck, outcome):
     """Against 0.6 a gain of 5 % with a narrow interval excludes 7.21 % and 8.65 %; a wide one may exclude any gain."""
     setup = with_data()
@@ -194,7 +194,7 @@ def test_claims_against_all_rivals_say_which_were_run():
 
 @pytest.mark.parametrize(
     ("ours", "luck", "outcome"),
-    [(0.7, 0, CLAIMED), (0.5, 0, NOTHING), (0.4, 0, OPPOSITE), (0.5, 1, OPEN), (0.435, 1, BELOW)],
+    [(0.7, 0, CLAIMED), (0.5, 0, NOTHING), (0.4, 0, OPPOSITE), (0.5, 1, OPEN), (0.455, 1, BELOW)],
 )
 def test_booster_matters(ours, luck, outcome):
     """Against the tuned twin; other lucky users leave it open."""

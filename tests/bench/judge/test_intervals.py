@@ -13,6 +13,7 @@ from bench.judge.intervals import (
     crossed_interval,
     crossing,
     largest_interval,
+    mean_interval,
     paired_difference,
     sequence_interval,
     share_interval,
@@ -293,6 +294,35 @@ def test_a_relative_gain_has_no_unit(a, b, unit):
     expected = (there.estimate, there.low, there.high)
     assert (here.estimate, here.low, here.high) == pytest.approx(expected, 1e-9, 1e-7)
     assert here.estimate == pytest.approx(a.mean() / b.mean() - 1)
+
+
+def test_mean_interval_by_hand():
+    one, other = Interval(1.0, 0.0, 2.0, 3, freedom=2.0), Interval(3.0, 1.0, 5.0, 5)
+    errors = 1 / stats.t.ppf(0.975, 2), 2 / stats.t.ppf(0.975, 4)
+    variance = errors[0] ** 2 + errors[1] ** 2
+    freedom = variance**2 / (errors[0] ** 4 / 2 + errors[1] ** 4 / 4)
+    found = mean_interval([one, other])
+    assert (found.estimate, found.n, found.level) == (2.0, 3, 0.95)
+    assert found.freedom == pytest.approx(freedom)
+    assert found.half_width == pytest.approx(stats.t.ppf(0.975, freedom) * np.sqrt(variance) / 2)
+    assert found.half_width < np.hypot(1, 2) / 2
+    unbounded = Interval(0.0, -np.inf, np.inf, 1)
+    assert mean_interval([one, unbounded]) == Interval(0.5, -np.inf, np.inf, 1)
+    assert mean_interval([Interval(1.0, 1.0, 1.0, 4), Interval(2.0, 2.0, 2.0, 3)]) == Interval(1.5, 1.5, 1.5, 3)
+
+
+@given(st.lists(crossed_matrices(), min_size=1, max_size=4), st.integers(2, 5))
+def test_mean_interval_of_one_is_its_own_and_of_more_is_no_wider_than_their_mean(matrices, copies):
+    found = [crossed_interval(x) for x in matrices]
+    assume(all(one.bounded for one in found))
+    joint, first = mean_interval(found), mean_interval(found[:1])
+    assert (first.low, first.high) == pytest.approx((found[0].low, found[0].high), 1e-6, 1e-9)
+    assert joint.estimate == pytest.approx(np.mean([one.estimate for one in found]), 1e-9, 1e-9)
+    assert joint.half_width <= np.mean([one.half_width for one in found]) * (1 + 1e-9)
+    if (single := found[0]).half_width > 0 and single.freedom is not None:
+        many = mean_interval([single] * copies)
+        assert many.freedom == pytest.approx(copies * single.freedom)
+        assert many.half_width <= single.half_width / np.sqrt(copies) * (1 + 1e-9)
 
 
 @given(samples())
