@@ -5,51 +5,42 @@ boost and its tuning from LayerNorm on V and from L_DAG. What stands beside ever
 every model on shuffled histories, and SASRec's twin with uniform attention.
 """
 
-from collections import Counter
-from dataclasses import replace
-from typing import TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
-
 from bench.cells.unit import Cell
 from bench.datasets.listing import provenance_table
 from bench.experiments.base import Experiment, Results, Rows, table
-from bench.experiments.model.published import OTHER_ITEMS, PUBLISHED, SIZES, Published
-from bench.judge.claims import Finding, Register
-from bench.judge.intervals import Interval, Value, mean_interval
-from bench.methods.recommenders import CONTROLS, ENTRIES, RIVALS, TRAINED, named
-from bench.plan.recommender_cells import (
-    controls,
-    data_words,
-    rivals,
-    seen_rule,
-    setting_words,
-    shuffled,
-    trained,
-    world_cells,
+from bench.experiments.model.compared import (
+    FIRST,
+    OFF,
+    SPLIT_MARKS,
+    TITLES,
+    Floats,
+    best_rival,
+    changes_on,
+    gain_over,
+    loss_by,
+    models_on,
+    repeated,
+    scores,
+    titles_of,
 )
-from bench.plan.results import mean_metric, of_cells, select, values
-from bench.plan.scores import METRICS, chosen_elsewhere, composed, leaders, level, ranked
+from bench.experiments.model.gains import findings, gaps
+from bench.experiments.model.published import OTHER_ITEMS, PUBLISHED, SIZES, Published
+from bench.judge.intervals import Interval, Value
+from bench.methods.recommenders import named
+from bench.plan.recommender_cells import data_words, rivals, seen_rule, setting_words, shuffled, trained, world_cells
+from bench.plan.results import mean_metric, select, values
+from bench.plan.scores import METRICS, leaders, level, ranked
 from bench.plan.scores import gain as paired_gain
 from bench.plan.setup import OWN, Setup
 from bench.plan.tuning import after_trials, chosen_runs, refits, tuning_cells
 from bench.show.figures import Column, Figure, Forest
-from bench.show.tables import Table, format_value
-from causalrec.methods.fit import SPLITS
+from bench.show.tables import Table
 
-OFF = "causalrec_off"
 NEAR = 0.02  # of a published figure, within which ours is neither ahead nor behind
 AHEAD = {True: "ahead", False: "behind"}
-AVERAGED = 2  # datasets, fewer of which make no average
-SHUFFLED, FIRST = "shuffled", 3  # histories, on real data of the first seeds
-SPLIT_MARKS = {"leave_one_out": "leave-one-out split", "temporal": "temporal split"}
+SHUFFLED = "shuffled"  # histories
 SPLIT_WORDS = {"leave_one_out": "Leave-one-out", "temporal": "Real data cut at a point in time"}
-TITLES = {name: ENTRIES[name].title for name in (*CONTROLS, *TRAINED, "best_possible")}
-TWINS = tuple(name for name in named("twin") if ENTRIES[name].beside in RIVALS)
 UNMARKED = ("best_possible", *named("leak"))
-Floats: TypeAlias = NDArray[np.float64]
-Names: TypeAlias = NDArray[np.str_]
 
 
 def plan(setup: Setup) -> list[Cell]:
@@ -57,11 +48,11 @@ def plan(setup: Setup) -> list[Cell]:
 
     A user's own file that stands alone is compared on alone, without worlds.
     """
-    p, models = setup.preset, () if setup.alone else _models(setup, "behaviour")
+    p, models = setup.preset, () if setup.alone else models_on(setup, "behaviour")
     cells = [cell for model in models for cell in world_cells(setup, p.world, p.world_seeds, model)]
     cells += [shuffled(cell) for cell in cells] if SHUFFLED in p.real.controls else []
     cells += () if setup.alone else world_cells(setup, p.world, p.world_seeds, "best_possible")
-    pairs = ((name, model) for name in setup.found for model in _models(setup, name))
+    pairs = ((name, model) for name in setup.found for model in models_on(setup, name))
     return cells + [cell for name, model in pairs for cell in tuning_cells(setup, name, model)]
 
 
@@ -69,16 +60,12 @@ def _places(setup: Setup) -> tuple[str, ...]:
     return tuple(setup.found) if setup.alone else setup.places
 
 
-def _models(setup: Setup, name: str) -> tuple[str, ...]:
-    return (*controls(setup, name), *trained(setup, name), *setup.recommenders)
-
-
 def refine(setup: Setup, results: Results) -> list[Cell]:
     """By seed, what follows the trials under each split; under the main one, the first seeds on shuffled data too."""
     cells = []
     for under in (setup, *setup.further):
         for name in under.found:
-            cells += [cell for model in _models(under, name) for cell in after_trials(under, results, name, model)]
+            cells += [cell for model in models_on(under, name) for cell in after_trials(under, results, name, model)]
     asked = setup.found if SHUFFLED in setup.preset.real.controls else ()
     pairs = ((name, model) for name in asked for model in trained(setup, name))
     return cells + [shuffled(cell) for name, model in pairs for cell in refits(setup, results, name, model)[:FIRST]]
@@ -95,17 +82,6 @@ def _trials(setup: Setup) -> str:
         f"a trained model tries {r.trials} settings on each seed, each for {epochs} epochs{full}. "
         "CausalRec's reading, alpha and lambda are tried too."
     )
-
-
-def _repeated(setup: Setup, name: str, model: str, found: Results, metric: str = "ndcg10", seen: str = "") -> Floats:
-    """A metric by seed and user; a model without randomness stands once for every seed of real data."""
-    scored = ranked(setup, name, found, metric, seen)
-    repeats = setup.seeds(name) if len(scored) == 1 and model in CONTROLS and name != "behaviour" else 1
-    return np.repeat(scored, repeats, axis=0)
-
-
-def _scores(setup: Setup, results: Results, name: str, model: str, metric: str = "ndcg10", seen: str = "") -> Floats:
-    return _repeated(setup, name, model, chosen_runs(setup, results, name, model), metric, seen)
 
 
 def _titles(setup: Setup) -> dict[str, str]:
@@ -146,11 +122,11 @@ def _rows(setup: Setup, results: Results, name: str, data: str) -> Rows:
     rows: Rows = []
     titles, main = _titles(setup), seen_rule(setup, name)
     by_model = {model: found for model in titles if (found := chosen_runs(setup, results, name, model))}
-    compared = {m: _repeated(setup, name, m, found) for m, found in by_model.items() if m not in UNMARKED}
+    compared = {m: repeated(setup, name, m, found) for m, found in by_model.items() if m not in UNMARKED}
     first = leaders(name, compared)
     for model, found in by_model.items():
         levels = [
-            level(name, _repeated(setup, name, model, found, metric, seen))
+            level(name, repeated(setup, name, model, found, metric, seen))
             for seen in (main, "filtered" if main == "kept" else "kept")
             for metric in METRICS
         ]
@@ -167,7 +143,7 @@ def _rows(setup: Setup, results: Results, name: str, data: str) -> Rows:
 def _undecided(setup: Setup, results: Results) -> str:
     """That a user's own file and the preset are too small to tell its best model from the others; "" if they do."""
     named = _titles(setup)
-    scored = {m: _scores(setup, results, OWN, m) for m in named if m not in UNMARKED} if OWN in setup.found else {}
+    scored = {m: scores(setup, results, OWN, m) for m in named if m not in UNMARKED} if OWN in setup.found else {}
     first = max(scored, key=lambda m: float(scored[m].mean()) if scored[m].size else -1.0, default="")
     others = [m for m in scored if m != first and scored[m].size and scored[m].shape == scored[first].shape]
     gains = {m: gain for m in others if (gain := paired_gain(OWN, scored[first], scored[m], 1 - 0.05 / len(others)))}
@@ -182,35 +158,12 @@ def _undecided(setup: Setup, results: Results) -> str:
     )
 
 
-def _changes(setup: Setup, results: Results, name: str) -> list[tuple[str, str, Results, Results]]:
-    """Models, what is taken from each, and its results without and with that: order, and what its twin lacks."""
-    found = {model: chosen_runs(setup, results, name, model) for model in _models(setup, name)}
-    first = {model: plain if name == "behaviour" else plain[:FIRST] for model, plain in found.items()}
-    changes = [
-        (model, "shuffled histories", plain, of_cells(results, [shuffled(r.cell) for r in plain]))
-        for model, plain in first.items()
-    ]
-    for twin in TWINS:
-        if (model := str(ENTRIES[twin].beside)) in found:
-            lacking = TITLES[twin].removeprefix(f"{TITLES[model]}, ").removesuffix(" (control)")
-            changes.append((model, lacking, found[model], found[twin]))
-    return changes
-
-
-def _loss(setup: Setup, name: str, plain: Results, changed: Results) -> Interval | None:
-    """The relative loss in NDCG@10 in %, paired by seed; None where a seed of either is missing."""
-    if not plain or [r.params["seed"] for r in plain] != [r.params["seed"] for r in changed]:
-        return None
-    change = paired_gain(name, ranked(setup, name, changed), ranked(setup, name, plain))
-    return change and change.turned.scaled(100)
-
-
 def _order(setup: Setup, results: Results) -> Table:
     """What every model loses where the order of actions is lost, and SASRec where its attention is uniform."""
     rows: Rows = []
     for name in _places(setup):
-        for model, change, plain, changed in _changes(setup, results, name):
-            if lost := _loss(setup, name, plain, changed):
+        for model, change, plain, changed in changes_on(setup, results, name):
+            if lost := loss_by(setup, name, plain, changed):
                 levels = (level(name, ranked(setup, name, found)) for found in (plain, changed))
                 rows.append((name, _titles(setup)[model], change, *levels, lost))
     columns = ("data", "model", "change", "NDCG@10", "NDCG@10 changed", "loss, %")
@@ -228,11 +181,11 @@ def _protocols(setup: Setup, results: Results) -> Table:
     rows: Rows = []
     for name in setup.found if setup.further else ():
         for under in (setup, *setup.further):
-            rival = _best_rival(under, results, name) if name in under.found else None
-            if rival is not None and (gained := _over(under, results, name, rival)):
-                users = _scores(under, results, name, "causalrec").shape[1]
-                own = _over(under, results, name, OFF)
-                rows.append((name, SPLIT_MARKS[under.split], users, _named(rival), gained, own))
+            rival = best_rival(under, results, name) if name in under.found else None
+            if rival is not None and (gained := gain_over(under, results, name, rival)):
+                users = scores(under, results, name, "causalrec").shape[1]
+                own = gain_over(under, results, name, OFF)
+                rows.append((name, SPLIT_MARKS[under.split], users, titles_of(rival), gained, own))
     columns = ("data", "split", "users asked", "best rival", "gain in NDCG@10, %", "gain over alpha = 0, %")
     note = (
         "CausalRec over its twin without boost and over the best rival, which is chosen for each half of the users and "
@@ -248,7 +201,7 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
     """NDCG@10 of every model on every dataset, and what CausalRec gains on real data over its twin and each rival."""
     names = _titles(setup)
     places = [name for name in _places(setup) if chosen_runs(setup, results, name, "causalrec")]
-    scored = {(name, model): _scores(setup, results, name, model) for name in places for model in names}
+    scored = {(name, model): scores(setup, results, name, model) for name in places for model in names}
     models = [model for model in names if any(scored[name, model].size for name in places)]
     if not models:
         return []
@@ -260,7 +213,7 @@ def figures(setup: Setup, results: Results) -> list[Figure]:
     real = [name for name in places if name != "behaviour"]
     held = [m for m in models if m == OFF or any(m in rivals(setup, name) for name in real)]
     if real and held:
-        gains = (Column(n, tuple(_over(setup, results, n, m) for m in held), 0.0) for n in real)
+        gains = (Column(n, tuple(gain_over(setup, results, n, m) for m in held), 0.0) for n in real)
         note = (
             "CausalRec over its twin without boost and over each rival, relative, paired over seeds and users, with "
             "95 % intervals; right of the line CausalRec is ahead. Test NDCG@10, full catalogue."
@@ -322,7 +275,7 @@ def _graphs(setup: Setup, results: Results) -> Table:
     rows: Rows = []
     for name, found in by_name.items():
         if found:
-            gains = (_over(setup, results, name, OFF, metric) for metric in METRICS)
+            gains = (gain_over(setup, results, name, OFF, metric) for metric in METRICS)
             rows.append((name, len(found), *(mean_metric(found, which) for which in metrics), *gains))
     columns = (
         "data", "runs", "density of R", "empty rows", "rankings moved", "histories with a cycle", "mean h", "max h",
@@ -351,196 +304,6 @@ def details(setup: Setup, results: Results) -> list[Table]:  # noqa: ARG001
         "test NDCG@10 filtered", "epochs", "best epoch", "skipped steps", "CPU s",
     )  # fmt: skip
     return [table("recommend_all", "Every recommender cell", columns, rows)]
-
-
-def _best_rival(setup: Setup, results: Results, name: str) -> Names | None:
-    """The best rival for each seed and user, see `chosen_elsewhere`; None where a seed of any rival is missing."""
-    scored = {rival: _scores(setup, results, name, rival) for rival in rivals(setup, name)}
-    whole = scored and all(len(values) >= setup.seeds(name) for values in scored.values())
-    return chosen_elsewhere(scored) if whole else None
-
-
-def _distinct(rival: Names) -> list[str]:
-    """The rivals that a choice consists of, the most frequent one first."""
-    return [str(model) for model, _ in Counter(rival.flat).most_common()]
-
-
-def _named(rival: Names) -> str:
-    return ", ".join(TITLES[model] for model in _distinct(rival))
-
-
-def _over(
-    setup: Setup, results: Results, name: str, model: str | Names, metric: str = "ndcg10"
-) -> Interval | None:  # fmt: skip
-    """The relative gain of CausalRec over a model, or one per seed and user, in %; None where a seed is missing."""
-    which = np.array([model]) if isinstance(model, str) else model
-    scored = {of: _scores(setup, results, name, of, metric) for of in ("causalrec", *_distinct(which))}
-    ours, least = scored["causalrec"], 1 if name == "behaviour" else setup.seeds(name)
-    if len(ours) < least or any(values.shape != ours.shape for values in scored.values()):
-        return None
-    gained = paired_gain(name, ours, composed(scored, which))
-    return gained and gained.scaled(100)
-
-
-def _means(setup: Setup, results: Results, name: str) -> dict[str, float]:
-    """NDCG@10 of every model that a rival's strength is measured by."""
-    own = (OFF, "causalrec", *named("leak"), *setup.recommenders)
-    scored = {model: _scores(setup, results, name, model) for model in _models(setup, name) if model not in own}
-    return {model: float(values.mean()) for model, values in scored.items() if values.size}
-
-
-def _strength(
-    setup: Setup, results: Results, name: str, rival: str, means: dict[str, float]
-) -> tuple[float, str]:  # fmt: skip
-    """NDCG@10 of a rival over what says that it is at strength, and what that is, in words."""
-    sizes = tuple(setup.statistic(name, which) for which in ("users", "items"))
-    published = [figure for figure in PUBLISHED if (figure.dataset, figure.split, figure.model) ==
-                 (name, setup.split, rival) and SIZES.get(name) == sizes]  # fmt: skip
-    if published:
-        best = max(published, key=lambda figure: figure.ndcg10)
-        ours = float(_scores(setup, results, name, rival, seen="filtered").mean())
-        return ours / best.ndcg10, f"{best.title} as published by {best.source}"
-    top = max(means, key=means.__getitem__)
-    return means[rival] / means[top] if means[top] else 0.0, TITLES[top]
-
-
-def _weak(
-    setup: Setup, results: Results, name: str, rival: str, means: dict[str, float], register: Register
-) -> str:  # fmt: skip
-    """Why a rival is not at strength, empty where it is."""
-    strength, over = _strength(setup, results, name, rival, means)
-    failed = register.blocked("rival_strength", strength)
-    return failed and f"{TITLES[rival]} against {over}; {failed}"
-
-
-def _off(setup: Setup, results: Results, name: str, register: Register) -> str:
-    """Why CausalRec's boost is off on a dataset, empty where it acts."""
-    runs = chosen_runs(setup, results, name, "causalrec")
-    edges, moved = 1 - mean_metric(runs, "empty_rows"), mean_metric(runs, "moved_rankings")
-    failed = register.blocked("rows_with_edge", edges), register.blocked("rankings_moved", moved)
-    return "; ".join(filter(None, failed))
-
-
-def _reach(setup: Setup, results: Results, name: str) -> str:
-    """How much the boost had to work with: a gain cannot come from a graph without edges."""
-    runs = chosen_runs(setup, results, name, "causalrec")
-    empty, moved = (100 * mean_metric(runs, what) for what in ("empty_rows", "moved_rankings"))
-    return f"{empty:.1f} % of R's rows have no edge, the boost changes {moved:.0f} % of rankings"
-
-
-def findings(setup: Setup, results: Results, register: Register) -> list[Finding]:
-    """`beats-rivals`, `foursquare-gain`, `beats-each-rival` and `booster-matters`, on the named datasets found.
-
-    The main split judges. The detail says what order and attention are worth there, and what other splits say.
-    """
-    matters = {name: _order_words(setup, results, name) for name in setup.judged}
-    others = [(under, _judged(under, results, register)) for under in setup.further]
-    made, ran = list[Finding](), {setup.split, *(under.split for under, _ in others)}
-    for f in _judged(setup, results, register):
-        names = [name for name in matters if name == f.where.rpartition(", ")[-1]] or list(matters)
-        said = [matters[name] if len(names) == 1 else f"{name}: {matters[name]}" for name in names]
-        said += [_survival(f, register, names, under, found) for under, found in others]
-        said += [f"{SPLIT_MARKS[split]} not run" for split in SPLITS if split not in ran]
-        made.append(replace(f, detail="; ".join((f.detail, *said))))
-    return made
-
-
-def _order_words(setup: Setup, results: Results, name: str) -> str:
-    """What the order of actions and attention are worth to SASRec on a dataset, in words."""
-    found = {change: _loss(setup, name, *pair) for model, change, *pair in _changes(setup, results, name)
-             if model == "sasrec"}  # fmt: skip
-    lost = ", ".join(f"{change} {loss.estimate:.1f} %" for change, loss in found.items() if loss)
-    left = " and ".join(change for change, loss in found.items() if not loss)
-    said = (f"SASRec's loss in NDCG@10: {lost}" if lost else "", f"{left} not run" if left else "")
-    return "; ".join(filter(None, said)) or "SASRec not run, nor its controls"
-
-
-def _survival(finding: Finding, register: Register, names: list[str], under: Setup, found: list[Finding]) -> str:
-    """Whether a finding on some datasets comes to the same outcome under another split."""
-    split = SPLIT_MARKS[under.split]
-    if not under.found.keys() & {*names}:
-        return f"no times, so no {split}"
-    again = next((f for f in found if (f.claim, f.part, f.where) == (finding.claim, finding.part, finding.where)), None)
-    if again is None or again.estimate is None or finding.estimate is None:
-        return f"{split} not run to its end"
-    part = register.claims[finding.claim].parts[finding.part]
-    ours, theirs = (part.judge(f.estimate) for f in (finding, again) if f.estimate is not None)
-    survives = "survives" if ours == theirs else "does not survive"
-    return f"{survives} the {split}: {theirs} ({format_value(again.estimate)})"
-
-
-def _judged(setup: Setup, results: Results, register: Register) -> list[Finding]:
-    """The findings under one split."""
-    found, best = list[Finding](), {name: _best_rival(setup, results, name) for name in setup.judged}
-    against = {n: rival for n, rival in best.items() if rival is not None and _over(setup, results, n, rival)}
-    means = {name: _means(setup, results, name) for name in setup.judged}
-    weak = {
-        n: next(filter(None, (_weak(setup, results, n, each, means[n], register) for each in _distinct(rival))), "")
-        for n, rival in against.items()
-    }
-    for metric in METRICS:
-        gains = {name: gain for name, rival in against.items() if (gain := _over(setup, results, name, rival, metric))}
-        for name, gain in gains.items():
-            if name.startswith("foursquare"):
-                detail = f"over {_named(against[name])}, {_asked(setup, name, gain)}; {_reach(setup, results, name)}"
-                found.append(Finding("foursquare-gain", metric, gain, name, detail, weak[name]))
-        if gains:
-            counted = [gain for name, gain in gains.items() if not weak[name]]
-            each = "; ".join(
-                f"{name} {gain.estimate:+.1f} % over {_named(against[name])}"
-                + (f", not counted, {weak[name]}" if weak[name] else "")
-                for name, gain in gains.items()
-            )
-            many = len(counted)
-            few = "" if many >= AVERAGED else f"datasets that count: {many}; an average asks for {AVERAGED}"
-            found.append(Finding("beats-rivals", metric, mean_interval(counted) if counted else None, "", each, few))
-    for name in setup.judged:
-        for rival in rivals(setup, name):
-            if gain := _over(setup, results, name, rival):
-                below = _weak(setup, results, name, rival, means[name], register)
-                detail = _asked(setup, name, gain)
-                found.append(Finding("beats-each-rival", "gain", gain, f"{TITLES[rival]}, {name}", detail, below))
-    return found + _booster(setup, results, register)
-
-
-def _asked(setup: Setup, name: str, gain: Interval) -> str:
-    return f"{gain.n} seeds, {setup.statistic(name, 'users'):.0f} users"
-
-
-def _booster(setup: Setup, results: Results, register: Register) -> list[Finding]:
-    """The tuned CausalRec against its twin at alpha = 0, tuned by as many trials on the same seeds."""
-    claim, made, counted = "booster-matters", list[Finding](), dict[str, Interval]()
-    for name in setup.judged:
-        if gain := _over(setup, results, name, OFF):
-            off = _off(setup, results, name, register)
-            counted |= {} if off else {name: gain}
-            detail = f"{_asked(setup, name, gain)}; {_reach(setup, results, name)}"
-            made.append(Finding(claim, "by_dataset", gain, name, detail, off))
-    if not made:
-        return []
-    off = "" if counted else "the boost is off on every dataset"
-    mean = mean_interval(list(counted.values())) if counted else None
-    return [Finding(claim, "gain", mean, "", f"mean over {', '.join(counted) or 'no dataset'}", off), *made]
-
-
-def gaps(setup: Setup) -> dict[str, str]:
-    """What the claims on real data lack in this run."""
-    if not setup.preset.real.datasets:
-        claims = ("beats-rivals", "foursquare-gain", "beats-each-rival", "booster-matters")
-        why = "a file of your own judges nothing" if setup.alone else f"preset {setup.preset.name} uses no real data"
-        return dict.fromkeys(claims, why)
-    asked = setup.preset.real.rivals
-    run = f"Rivals run: {'; '.join(TITLES[model] for model in asked)}. The paper's own list is not in our source."
-    if timeless := [name for name in setup.found if "tisasrec" in {*asked} - {*rivals(setup, name)}]:
-        run += f" TiSASRec needs times, which {', '.join(timeless)} lacks."
-    missing = f" {setup.lacking}".rstrip()
-    named = ", ".join(setup.judged) or "none"
-    return {
-        "beats-rivals": f"{run} Datasets: {named}; which four the paper used is not in our source.{missing}",
-        "foursquare-gain": f"{run}{missing if not any(n.startswith('foursquare') for n in setup.found) else ''}",
-        "beats-each-rival": f"{run}{missing}",
-        "booster-matters": setup.lacking,
-    }
 
 
 EXPERIMENT = Experiment(

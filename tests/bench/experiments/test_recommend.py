@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bench.cells.unit import Cell
 from bench.experiments import EXPERIMENTS
+from bench.experiments.model import compared
 from bench.experiments.model import recommend as experiment
 from bench.experiments.model.published import Published
 from bench.judge.claims import BLOCKED, Finding
@@ -112,7 +113,7 @@ def test_the_best_rival_is_so_when_it_is_trained_in_full_whatever_its_trials_sai
         for kind in [cell.params["model"]]
     ]
     found = find("recommend", setup, results)
-    over = {name: experiment._over(setup, results, name, "gru4rec") for name in DATASETS}
+    over = {name: compared.gain_over(setup, results, name, "gru4rec") for name in DATASETS}
     assert [f.estimate for f in found if f.title == "ndcg10, foursquare-nyc"] == [over["foursquare-nyc"]]
     (mean,) = [f for f in found if f.title == "ndcg10"]
     assert mean.estimate.estimate == pytest.approx(np.mean([gain.estimate for gain in over.values()]))
@@ -528,8 +529,8 @@ def test_published_figures_stand_beside_ours_only_for_the_same_data_and_split():
 def test_what_ours_is_beside_a_published_figure_follows_the_difference(share, words):
     setup = with_data("standard", ("ml-1m",))
     results = trained(setup, 0.5, 0.25, 0)
-    hr10 = experiment._scores(setup, results, "ml-1m", "sasrec", "hr10", "filtered").mean()
-    ndcg10 = experiment._scores(setup, results, "ml-1m", "sasrec", "ndcg10", "filtered").mean()
+    hr10 = compared.scores(setup, results, "ml-1m", "sasrec", "hr10", "filtered").mean()
+    ndcg10 = compared.scores(setup, results, "ml-1m", "sasrec", "ndcg10", "filtered").mean()
     figure = Published("ml-1m", "sasrec", "", share * hr10, share * ndcg10, "")
     assert experiment._beside(setup, results, figure)[1] == words
     assert experiment._beside(setup, [], figure) == ([None] * 4, "not run")
