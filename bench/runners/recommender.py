@@ -274,12 +274,16 @@ def _chunks(model: SASRec, history: Sequences, size: int = 128) -> list[Tensor]:
 
 
 def _audit(model: CausalRec, history: Sequences) -> dict[str, float]:
-    """What W and R are on every test history: h, density, empty rows, cycles of W above tau (time left aside)."""
+    """What W and R are on every test history: h, density, empty rows, cycles of W above tau (time left aside).
+
+    Where a W has exploded, so that its h overflows float32, h is the largest number of float32: far above any bar.
+    """
     tau, h, cyclic, admitted, edges, rows, empty = model.options.tau, [], 0, 0, 0, 0, 0
     with torch.inference_mode():
         for items in _chunks(model, history):
             graph = model.graph(items)
-            h.append(graph.acyclicity_b.cpu())
+            most = torch.finfo(graph.acyclicity_b.dtype).max
+            h.append(graph.acyclicity_b.nan_to_num(nan=most, posinf=most).cpu())
             strength, related = graph.weights_bij.abs(), graph.relation_bij != 0
             strong = (strength >= tau) & (strength > 0)
             cyclic += int((~is_acyclic(strong.double())).sum())

@@ -457,6 +457,16 @@ def test_the_audit_by_brute_force():
     assert (audit["cyclic_share"], audit["density"], audit["empty_rows"]) == (cyclic / 4, edges / pairs, empty / rows)
 
 
+def test_the_audit_of_an_exploded_graph_is_the_largest_number():
+    """Two histories: in one W is huge both ways, so that h overflows; in the other there is one item, and no W."""
+    net = CausalRec(CausalRecOptions(6, length=5, width=8, delta=0.0, tau=0.1), torch.Generator().manual_seed(4)).eval()
+    with torch.no_grad():
+        net.discovery.effect.weight.mul_(1e4)
+    audit = recommender._audit(net, from_rows([[3, 1, 4, 1, 5, 2], [4]], num_items=6))
+    most = float(torch.finfo(torch.float32).max)
+    assert (audit["h_max"], audit["h_mean"]) == (most, most / 2)
+
+
 def test_the_best_possible_ranks_by_the_worlds_own_law(tried):
     """Of each user's segment, after the user's whole history; ties share their rank."""
     cell = world_cell("best_possible")
