@@ -199,6 +199,9 @@ class RunOptions:
     hours: Annotated[
         float | None, where("Start no cell after so many hours; the same command goes on later.", default="no limit")
     ] = None  # fmt: skip
+    any_code: Annotated[
+        bool, where("Train nothing again that other code than today's has trained; `judge` does so too.", "--any-code")
+    ] = False  # fmt: skip
     shard: Annotated[str | None, where("i/n: run only this share of the cells, and write no tables.")] = None
     expect: Annotated[
         Path | None, output("Folder of another run: exit code 1 if a verdict differs from it beyond noise.")

@@ -1,7 +1,7 @@
 """Judge records anew, without running a cell; and how often each rule would come out right."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -62,10 +62,11 @@ class Evidence(Store):
 
     Args:
         folder: as for `Store`.
+        on_quarantine: as for `Store`.
     """
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path | str, on_quarantine: Callable[[str], None] | None = None) -> None:
+        super().__init__(folder, on_quarantine)
         self._named: dict[str, str] | None = None
         self.older = set[str]()
 

@@ -28,6 +28,7 @@ from bench.plan.table import key_lines, plan_table
 from bench.report.compare import compare
 from bench.report.evidence import go_on
 from bench.report.page import REPORT
+from bench.report.rejudge import Evidence
 from bench.report.run_files import read_run
 from bench.report.write import Made, document, write
 from bench.reproduce import Run, plan_cells, walk, walk_shard
@@ -102,7 +103,7 @@ def run_and_write(
     pool = make_pool(running.engine, running.address)
     if restored := go_on(plan.out):
         print_message(f"{restored} records unpacked from the archives in {plan.out}")
-    store = Store(plan.out, on_quarantine=print_message)
+    store = (Evidence if running.any_code else Store)(plan.out, on_quarantine=print_message)
     if lacking := lacking_words(setup, names):
         print_message(lacking)
     with pool as opened:
@@ -119,6 +120,7 @@ def run_and_write(
     left = sum(result.record is None for result in run.failures)
     messages = (
         f"{run.cells} cells, {len(run.failures) - left} failed; report: {folder / REPORT}",
+        *([f"{len(store.older)} records were made by other code than today's"] if isinstance(store, Evidence) else ()),
         *([f"{left} cells were not started within {hours:g} hours; the same command goes on"] if left else ()),
         *(f"--require-data: {name}: {why}" for name, why in missing.items()),
         *(f"--expect, within noise: {sentence}" for sentence in (compared.within_noise if compared else ())),

@@ -92,6 +92,23 @@ def test_a_run_goes_on_from_a_copy_of_the_archives(ran, tmp_path, call, monkeypa
     assert "unpacked" not in call(*arguments)[2]
 
 
+def test_records_of_other_code_are_judged_and_with_any_code_not_made_again(ran, call, monkeypatch):
+    count, asked = needed(ran / "smoke-seed3"), ("run", "misses", "--preset", "smoke", "--seed", 3, "--out", ran)
+    monkeypatch.setattr("bench.cells.unit.fingerprint", lambda _: "of other code")
+
+    def missing_only(cells, store, *_, **__):
+        run_here([cell for cell in cells if store.get(cell) is None], store)
+
+    monkeypatch.setattr(reproduce, "run_cells", missing_only)
+    told = f"{count} records were made by other code than today's"
+    assert judge_folder(ran).messages[0].endswith(f"; {told}")
+    code, _, err = call(*asked, "--any-code")
+    assert (code, told in err, len(list(Store(ran).keys()))) == (0, True, count + 1)
+    code, _, err = call(*asked)
+    assert (code, "other code" in err, len(list(Store(ran).keys()))) == (0, False, 2 * count + 1)
+    assert judge_folder(ran).messages[0].endswith(", 0 without a record")
+
+
 def test_a_run_that_is_out_of_time_is_written_kept_and_gone_on_from(ran, tmp_path, call, monkeypatch):
     """Cells beyond the first have no time, whatever the clock says."""
     def first_only(cells, store, *more, until, **named):
