@@ -79,8 +79,9 @@ class Evidence(Store):
         if (found := super().get(cell)) is not None:
             return found
         if self._named is None:
-            records = sorted(self.records(), key=lambda record: self._path(record.key).stat().st_mtime_ns)
-            self._named = {_apart_from_code(record.cell): record.key for record in records if record.ok}
+            made = (record for record in self.records() if record.ok)
+            records = sorted(made, key=lambda record: self._path(record.key).stat().st_mtime_ns)
+            self._named = {_apart_from_code(record.cell): record.key for record in records}
         key = self._named.get(_apart_from_code(cell.fields))
         if key is not None:
             self.older.add(key)

@@ -94,6 +94,8 @@ def test_a_run_goes_on_from_a_copy_of_the_archives(ran, tmp_path, call, monkeypa
 
 def test_records_of_other_code_are_judged_and_with_any_code_not_made_again(ran, call, monkeypatch):
     count, asked = needed(ran / "smoke-seed3"), ("run", "misses", "--preset", "smoke", "--seed", 3, "--out", ran)
+    failed, *_ = cells(seed=5)
+    Store(ran).put(Record(failed.key, failed.fields, "failed", error={"type": "E", "message": "m", "traceback": "t"}))
     monkeypatch.setattr("bench.cells.unit.fingerprint", lambda _: "of other code")
 
     def missing_only(cells, store, *_, **__):
@@ -103,9 +105,9 @@ def test_records_of_other_code_are_judged_and_with_any_code_not_made_again(ran, 
     told = f"{count} records were made by other code than today's"
     assert judge_folder(ran).messages[0].endswith(f"; {told}")
     code, _, err = call(*asked, "--any-code")
-    assert (code, told in err, len(list(Store(ran).keys()))) == (0, True, count + 1)
+    assert (code, told in err, len(list(Store(ran).keys()))) == (0, True, count + 2)
     code, _, err = call(*asked)
-    assert (code, "other code" in err, len(list(Store(ran).keys()))) == (0, False, 2 * count + 1)
+    assert (code, "other code" in err, len(list(Store(ran).keys()))) == (0, False, 2 * count + 2)
     assert judge_folder(ran).messages[0].endswith(", 0 without a record")
 
 
