@@ -101,7 +101,7 @@ class Register:
             figure: What the run has to show for it.
         """
         rule = self.gates[gate]
-        return "" if figure >= rule.least else f"{rule.what}: {figure:.2g}, under {rule.least:g}"
+        return "" if figure >= rule.least else f"{rule.what}: {figure:.3g}, under {rule.least:g}"
 
 
 @dataclass(frozen=True)
