@@ -230,10 +230,11 @@ def mean_interval(of: Sequence[Interval]) -> Interval:
         The interval, whose `n` is the least of theirs; infinite if one of them is.
     """
     mean, level = float(np.mean([one.estimate for one in of])), of[0].level
-    n, freedom = min(one.n for one in of), np.array([one.n - 1 if one.freedom is None else one.freedom for one in of])
+    n = min(one.n for one in of)
     if not all(one.bounded for one in of):
         return Interval(mean, -np.inf, np.inf, n, level)
-    variances = (np.array([one.half_width for one in of]) / special.stdtrit(freedom, (1 + level) / 2)) ** 2
+    errors, freedom = np.array([one.student for one in of]).T
+    variances = errors**2
     if not variances.any():
         return Interval(mean, mean, mean, n, level)
     shares = variances / variances.sum()  # squares of the variances themselves may underflow

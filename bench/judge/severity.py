@@ -142,13 +142,12 @@ def _crossed(part: Part, found: Interval | None, seeds: int) -> tuple[float, flo
     Satterthwaite's are (n - 1) / s².
     """
     if found is None or not found.bounded or found.n < 2:
-        half, before, freedom = part.spread or TINY, FEW, FEW - 1.0
-    else:
-        half, before, freedom = max(TINY, found.half_width), found.n, found.freedom or found.n - 1.0
-    share, times = min(1.0, np.sqrt((before - 1) / freedom)), seeds / before
+        half = part.spread or TINY
+        found = Interval(0.0, -half, half, FEW)
+    error, freedom = found.student
+    share, times = min(1.0, np.sqrt((found.n - 1) / freedom)), seeds / found.n
     left = share / times + 1 - share
-    error = half / special.stdtrit(freedom, 0.975) * np.sqrt(left)
-    return float(error), float(freedom * (seeds - 1) / (before - 1) * (times * left) ** 2)
+    return max(TINY, error * np.sqrt(left)), float(freedom * (seeds - 1) / (found.n - 1) * (times * left) ** 2)
 
 
 def _spread(part: Part, found: Interval | None) -> float:

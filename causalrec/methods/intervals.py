@@ -111,6 +111,12 @@ class Interval:
         return (self.high - self.low) / 2
 
     @property
+    def student(self) -> tuple[float, float]:
+        """Standard error and degrees of freedom of a bounded t interval of two units or more."""
+        freedom = self.n - 1.0 if self.freedom is None else self.freedom
+        return self.half_width / _t_quantile(freedom, self.level), freedom
+
+    @property
     def bounded(self) -> bool:
         """Whether both bounds are finite."""
         return bool(np.isfinite(self.half_width))

@@ -58,8 +58,10 @@ def test_chances_are_probabilities_of_what_the_statement_allows():
 
 def test_with_a_small_spread_every_rule_is_right_under_every_truth():
     """Of two parts that both must reach what is claimed 0.95 do, since each interval ends below it in 2.5 %."""
+    parts = {(c.id, "stated"): [p for p in c.parts.values() if p.essential and p.claimed] for c in JUDGED}
+    both = {at for at, claimed in parts.items() if len(claimed) > 1}
     found = right(severity(REGISTER, met(0.05, 500), None, 100, 100, draws=200))
-    assert not {at: p for at, p in found.items() if at[1] in TRUTHS and p < 0.9}
+    assert not {at: p for at, p in found.items() if at[1] in TRUTHS and p < (0.9 if at in both else 0.95)}
 
 
 def test_every_outcome_that_a_statement_allows_occurs_under_some_truth_and_spread():
@@ -158,7 +160,7 @@ def test_more_seeds_narrow_what_comes_of_seeds(freedom, half, times, error, afte
 
 @pytest.mark.parametrize(("seed_sd", "user_sd"), [(0.9, 1.0), (0.5, 9.0)])
 def test_seeds_and_users_are_drawn_by_the_law_that_their_interval_has(seed_sd, user_sd):
-    """From 20 runs of 24 seeds, whose spreads differ, to runs of six, against data drawn anew."""
+    """What 20 runs of 24 seeds tell about runs of six, against many runs of six."""
     rng = np.random.default_rng(0)
 
     def drawn(seeds: int) -> Interval:
