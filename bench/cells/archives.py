@@ -31,12 +31,11 @@ def archives_in(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{ENDING}"))
 
 
-def pack(store: Store, records: Iterable[Record], folder: Path) -> list[Path]:
+def pack(records: Iterable[tuple[Store, Record]], folder: Path) -> list[Path]:
     """Write records and their arrays as archives; archives that the folder held before are replaced or removed.
 
     Args:
-        store: where the records are.
-        records: those to keep, each once.
+        records: those to keep, each once, and the store that each is in.
         folder: made if missing.
 
     Returns:
@@ -45,13 +44,13 @@ def pack(store: Store, records: Iterable[Record], folder: Path) -> list[Path]:
     Raises:
         StoreError: a record cannot be read, or an archive not written.
     """
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        groups.setdefault(_group(record), []).append(record)
+    groups: dict[str, list[tuple[Store, Record]]] = {}
+    for store, record in records:
+        groups.setdefault(_group(record), []).append((store, record))
     before, written = archives_in(folder), []
     for name, members in sorted(groups.items()):
         path = folder / f"{name}{ENDING}"
-        write_file(path, _archive(store, members))
+        write_file(path, _archive(members))
         written.append(path)
     with typed(folder):
         for path in before:
@@ -93,16 +92,16 @@ def _group(record: Record) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "-", "-".join(parts)).strip("-")[:100]
 
 
-def _archive(store: Store, records: Iterable[Record]) -> bytes:
+def _archive(records: Iterable[tuple[Store, Record]]) -> bytes:
     """The files of records: arrays first, so that a record that is unpacked has its own."""
-    every = (path for record in records for path in store.files_of(record))
-    files = sorted(every, key=lambda path: (path.suffix == ".json", path.name))
+    every = ((path, store.folder) for store, record in records for path in store.files_of(record))
+    files = sorted(every, key=lambda file: (file[0].suffix == ".json", file[0].name))
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:xz", preset=6) as archive:
-        for path in files:
+        for path, folder in files:
             with typed(path):
                 data = read_file(path, LARGEST)
-            about = tarfile.TarInfo(path.relative_to(store.folder).as_posix())  # of no date, owner or mode
+            about = tarfile.TarInfo(path.relative_to(folder).as_posix())  # of no date, owner or mode
             about.size = len(data)
             archive.addfile(about, io.BytesIO(data))
     return buffer.getvalue()

@@ -48,7 +48,7 @@ from bench.plan.recommender_cells import (
     varied,
     world_cells,
 )
-from bench.plan.results import Result, of_cells
+from bench.plan.results import Result, all_of, of_cells
 from bench.plan.setup import Setup
 from causalrec.methods.recipes import PAIR_BATCH, TRAINING, loss
 from causalrec.methods.streams import generator
@@ -246,6 +246,25 @@ def after_trials(setup: Setup, results: list[Result], name: str, model: str) -> 
         model: as in `chosen`.
     """
     return finals(setup, results, name, model) + refits(setup, results, name, model)
+
+
+def beaten(setup: Setup, results: list[Result], name: str, model: str) -> list[Result]:
+    """The trials, short and full, that another beat, none of which is tested.
+
+    None as long as a trial that may yet be chosen has not run.
+
+    Args:
+        setup: as in `chosen`.
+        results: as in `chosen`.
+        name: as in `chosen`.
+        model: as in `chosen`.
+    """
+    whole = all(all_of(results, tuning_cells(setup, name, of)) for of in (model, "causalrec"))
+    best = [trial.cell for trial in chosen(setup, results, name, model)]
+    if not whole or len(best) < len(_leading(setup, results, name, model)):
+        return []
+    tried = _tried(setup, results, name, model) + of_cells(results, finals(setup, results, name, model))
+    return [trial for trial in tried if trial.cell not in best]
 
 
 def chosen_runs(setup: Setup, results: list[Result], name: str, model: str) -> list[Result]:

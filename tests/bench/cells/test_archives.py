@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -37,6 +38,10 @@ def filled(folder: Path) -> Store:
     return store
 
 
+def of(store: Store) -> Iterator[tuple[Store, Record]]:
+    return ((store, record) for record in store.records())
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -51,11 +56,11 @@ def archive(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
 
 def test_records_come_out_as_they_went_in_and_archives_are_the_same_whenever_made(tmp_path):
     store = filled(tmp_path / "then")
-    written = pack(store, store.records(), tmp_path / "kept")
+    written = pack(of(store), tmp_path / "kept")
     assert [path.name for path in written] == [
         "recommender-ml-1m-mine-Last.tar.xz", "recommender-ml-1m-sasrec.tar.xz", "toy.tar.xz"
     ]  # fmt: skip
-    again = pack(store, reversed(list(store.records())), tmp_path / "again")
+    again = pack(reversed(list(of(store))), tmp_path / "again")
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in written]
     assert unpack(tmp_path / "kept", tmp_path / "now") == 6
     assert files(tmp_path / "now") == files(tmp_path / "then")
@@ -65,15 +70,15 @@ def test_records_come_out_as_they_went_in_and_archives_are_the_same_whenever_mad
 
 def test_archives_of_before_go_and_other_files_stay(tmp_path):
     store = filled(tmp_path / "then")
-    pack(store, store.records(), tmp_path / "kept")
+    pack(of(store), tmp_path / "kept")
     (tmp_path / "kept" / "run.json").touch()
-    pack(store, [record for record in store.records() if record.cell["runner"] == "toy"], tmp_path / "kept")
+    pack([(s, record) for s, record in of(store) if record.cell["runner"] == "toy"], tmp_path / "kept")
     assert sorted(files(tmp_path / "kept")) == ["run.json", "toy.tar.xz"]
 
 
 def test_what_a_store_has_already_stays(tmp_path):
     store = filled(tmp_path / "then")
-    pack(store, store.records(), tmp_path / "kept")
+    pack(of(store), tmp_path / "kept")
     (key, *_), now = store.keys(), tmp_path / "now"
     (now / "records" / key[:2]).mkdir(parents=True)
     path = now / "records" / key[:2] / f"{key}.json"
@@ -112,7 +117,7 @@ def test_more_than_a_store_reads_is_refused(tmp_path, monkeypatch):
 
 def test_nothing_is_written_through_a_link(tmp_path):
     store = filled(tmp_path / "then")
-    pack(store, store.records(), tmp_path / "kept")
+    pack(of(store), tmp_path / "kept")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "now").mkdir()
     (tmp_path / "now" / "records").symlink_to(tmp_path / "elsewhere")
@@ -126,7 +131,7 @@ def test_a_damaged_archive_is_refused_or_its_records_are_whole(data):
     with TemporaryDirectory() as place:
         there = Path(place)
         store = filled(there / "then")
-        path, *_ = reversed(pack(store, store.records(), there / "kept"))
+        path, *_ = reversed(pack(of(store), there / "kept"))
         content = bytearray(path.read_bytes())
         at = data.draw(st.integers(0, len(content) - 1))
         if data.draw(st.booleans()):

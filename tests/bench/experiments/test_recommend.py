@@ -670,7 +670,7 @@ def test_the_leading_trial_is_tried_at_full_length_and_validation_chooses_the_le
     for kind in ("causalrec", "fpmc", "sasrec"):
         trials = tuning.tuning_cells(setup, "ml-100k", kind)
         results = [model(cell, valid=0.5 + 0.1 * (k % real.trials == 2)) for k, cell in enumerate(trials)]
-        assert {cell.params["training"]["epochs"] for cell in trials} == {real.epochs // 4}
+        assert {cell.params["training"]["epochs"] for cell in trials} == {real.epochs // real.shortened}
         assert tuning.chosen(setup, results, "ml-100k", kind) == []
         cells = tuning.finals(setup, results, "ml-100k", kind)
         assert tuning.after_trials(setup, results, "ml-100k", kind) == cells
@@ -682,6 +682,21 @@ def test_the_leading_trial_is_tried_at_full_length_and_validation_chooses_the_le
         assert len(refits) == len(cells) == 10
         for cell, at in zip(refits, cells if longer else trials[2 :: real.trials], strict=True):
             assert cell.params == dict(at.params) | {"dataset": at.params["dataset"] | {"refit": True}}
+
+
+def test_trials_are_beaten_once_all_that_may_be_chosen_ran():
+    setup = with_data("standard", ("ml-100k",))
+    ours, theirs = (tuning.tuning_cells(setup, "ml-100k", kind) for kind in ("causalrec", "sasrec"))
+    results = [model(cell, valid=0.5 + 0.1 * (k % 4 == 2)) for k, cell in enumerate(theirs)]
+    assert tuning.beaten(setup, results, "ml-100k", "sasrec") == []
+    full = [model(cell, valid=0.1) for cell in tuning.finals(setup, results, "ml-100k", "sasrec")]
+    results += [model(cell) for cell in ours]
+    assert tuning.beaten(setup, results, "ml-100k", "sasrec") == []
+    beaten = [*(r for k, r in enumerate(results[: len(theirs)]) if k % 4 != 2), *full]
+    assert tuning.beaten(setup, results + full, "ml-100k", "sasrec") == beaten
+    for lacking in (results[0], results[-1]):
+        rest = [r for r in results if r is not lacking]
+        assert tuning.beaten(setup, rest + full, "ml-100k", "sasrec") == []
 
 
 def test_where_trials_take_all_epochs_nothing_is_tried_again():

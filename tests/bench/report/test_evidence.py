@@ -15,14 +15,16 @@ from bench.cells.record import Record
 from bench.cells.store import Store
 from bench.cells.unit import Cell
 from bench.errors import InputError
+from bench.methods.recommenders import TRAINED
 from bench.plan.presets import PRESETS
 from bench.plan.setup import Setup
 from bench.report import spot_check as checking
 from bench.report.evidence import go_on, pack_run
 from bench.report.rejudge import judge_folder
 from bench.report.run_files import REFERENCE
-from bench.report.spot_check import SAME, spot_check
+from bench.report.spot_check import DIFFERS, SAME, spot_check
 from bench.report.write import Made, write
+from tests.bench.made_up import FIXED, made_up, model, with_data
 from tests.bench.report.here import run_here
 
 SMOKE = PRESETS["smoke"]
@@ -109,6 +111,52 @@ def test_records_of_other_code_are_judged_and_with_any_code_not_made_again(ran, 
     code, _, err = call(*asked)
     assert (code, "other code" in err, len(list(Store(ran).keys()))) == (0, False, 2 * count + 2)
     assert judge_folder(ran).messages[0].endswith(", 0 without a record")
+
+
+def test_a_record_that_was_kept_without_arrays_is_checked_by_its_metrics(ran):
+    store = Store(ran)
+    for record in list(store.records()):
+        if store.arrays(record):
+            store.put(record, {})
+    assert [row[1] for row in spot_check(ran, cells=2).tables[0].rows] == [SAME] * 2
+    for record in list(store.records()):
+        store.put(replace(record, metrics=dict.fromkeys(record.metrics, 1e9)))
+    assert [row[1] for row in spot_check(ran, cells=2).tables[0].rows] == [DIFFERS] * 2
+
+
+def test_of_beaten_trials_only_the_arrays_that_something_reads_are_kept(tmp_path, monkeypatch):
+    """Every table and verdict is as it was with all of them."""
+    preset = replace(FIXED, real=replace(FIXED.real, shortened=2))
+    monkeypatch.setitem(PRESETS, "fixed", preset)
+
+    def put(cells, store, *_, **__):
+        for cell in cells:
+            made = made_up(cell) if cell.runner != "recommender" else model(cell, **better(cell))
+            store.put(Record(cell.key, cell.fields, "ok", dict(made.metrics)), made.arrays)
+
+    def better(cell: Cell) -> dict[str, float]:
+        return {"valid": cell.params["options"]["dropout"]} if "dropout" in cell.params["options"] else {}
+
+    monkeypatch.setattr(reproduce, "run_cells", put)
+    before = tmp_path / "before"
+    run = reproduce.walk(with_data(preset, ("ml-100k",)), ("recommend", "multiverse"), Store(before), jobs=1)
+    write(replace(run, figures=()), before / "fixed-seed0", Made("as it was called", "then", 9.0, {}))
+    pack_run(before / "fixed-seed0", tmp_path / "kept" / "fixed-seed0")
+    go_on(tmp_path / "kept")
+    was, now = Store(before), Store(tmp_path / "kept")
+    lost = dict[str, list[set[str]]]()
+    for record in was.records():
+        kept, arrays = now.load(record.key), was.arrays(record)
+        assert replace(kept, arrays_sha256=record.arrays_sha256) == record
+        if (names := now.arrays(kept).keys()) != arrays.keys():
+            assert "refit" not in record.params["dataset"]
+            lost.setdefault(record.params["model"], []).append({*names})
+    ranks = {"test_kept", "test_filtered"}
+    # On each of three seeds two short trials and the leading one at full length, of which one is chosen.
+    assert {kind: lost[kind] for kind in TRAINED if kind in lost} == {
+        "sasrec": [set()] * 6, "sasrec_uniform": [set()] * 6, "causalrec": [ranks] * 6, "causalrec_off": [ranks] * 6,
+    }  # fmt: skip
+    assert judge_folder(tmp_path / "kept").document == judge_folder(before).document
 
 
 def test_a_run_that_is_out_of_time_is_written_kept_and_gone_on_from(ran, tmp_path, call, monkeypatch):
